@@ -1,0 +1,121 @@
+// The one registry of operating errors. Every code has an exit status, an HTTP status, a retry class and a meaning;
+// docs/errors.md is held equal to it by a test. Programmer errors are not here: they assert and end the process.
+
+/** When a caller may try the same call again. */
+export type Retry = 'never' | 'backoff' | 'after-change';
+
+interface ErrorClass {
+  readonly exit: number;
+  readonly http: number;
+  readonly retry: Retry;
+  readonly meaning: string;
+}
+
+function of(exit: number, http: number, retry: Retry, meaning: string): ErrorClass {
+  return { exit, http, retry, meaning };
+}
+
+/** Exit statuses: 2 usage, 3 source, 4 target, 5 integrity, 6 resume, 7 resources of this machine, 130 interrupted. */
+export const errorRegistry = {
+  USAGE: of(2, 400, 'after-change', 'The command line or the options contradict themselves or are out of range.'),
+  SOURCE_NOT_FOUND: of(3, 404, 'after-change', 'The source does not exist.'),
+  SOURCE_UNREADABLE: of(3, 403, 'after-change', 'The source exists but this user may not read it.'),
+  SOURCE_KIND: of(3, 400, 'after-change', 'The source is a directory, a socket or something else that has no blocks.'),
+  SOURCE_EMPTY: of(3, 400, 'after-change', 'The source holds no bytes.'),
+  SOURCE_TOO_LARGE: of(3, 413, 'after-change', 'The source has more blocks than a ring can number; use larger blocks.'),
+  SOURCE_READ_FAILED: of(3, 502, 'after-change', 'A part of the source could not be read, also after retries.'),
+  SOURCE_CHANGED: of(3, 409, 'backoff', 'The source changed while it was copied, so no copy of one moment exists.'),
+  SOURCE_CORRUPT: of(3, 422, 'never', 'The source is not what its format promises, or ends too early.'),
+  SOURCE_UNAVAILABLE: of(3, 503, 'backoff', 'The server of the source cannot be reached, or went away.'),
+  SOURCE_TIMEOUT: of(3, 504, 'backoff', 'The source did not answer within the time allowed.'),
+  SOURCE_NOT_REWINDABLE: of(3, 409, 'never', 'The source can be read only once, and what is needed has gone by.'),
+  FORMAT_UNKNOWN: of(3, 415, 'after-change', 'The format named is not one that can be read.'),
+  EXTENT_UNSUPPORTED: of(3, 422, 'after-change', 'The extent asked for cannot be found out for this source.'),
+  TARGET_NOT_FOUND: of(4, 404, 'after-change', 'The target, or the folder that it is to lie in, does not exist.'),
+  TARGET_KIND: of(4, 400, 'after-change', 'The target is a directory or something else that cannot hold an image.'),
+  TARGET_PERMISSION: of(4, 403, 'after-change', 'This user may not write the target.'),
+  TARGET_READ_ONLY: of(4, 403, 'after-change', 'The target is read-only.'),
+  TARGET_TOO_SMALL: of(4, 413, 'after-change', 'The target is smaller than what is to be copied.'),
+  TARGET_IN_USE: of(
+    4,
+    409,
+    'after-change',
+    'The target is mounted, is swap, holds a mounted partition, or has an owner in the kernel.',
+  ),
+  TARGET_IS_SOURCE: of(4, 409, 'after-change', 'Target and source are the same device or file.'),
+  TARGET_BUSY: of(4, 409, 'backoff', 'Another copy is writing this target.'),
+  TARGET_NOT_CONFIRMED: of(4, 409, 'after-change', 'The target holds data, and nobody agreed to overwrite it.'),
+  TARGET_FULL: of(4, 507, 'after-change', 'The file system of the target has no room left.'),
+  TARGET_WRITE_FAILED: of(4, 502, 'after-change', 'A write to the target failed.'),
+  TARGET_FLUSH_FAILED: of(4, 502, 'after-change', 'The target could not be flushed; written data may be lost.'),
+  TARGET_UNAVAILABLE: of(4, 503, 'backoff', 'The server of the target cannot be reached, or went away.'),
+  TARGET_TIMEOUT: of(4, 504, 'backoff', 'The target did not answer within the time allowed.'),
+  VERIFY_MISMATCH: of(5, 422, 'never', 'Bytes read back from the target differ from those that were copied.'),
+  DIGEST_MISMATCH: of(5, 422, 'never', 'The digest of the image is not the expected one.'),
+  RESUME_NO_RECORD: of(6, 404, 'after-change', 'There is no record of an interrupted copy to this target.'),
+  RESUME_SOURCE_DIFFERS: of(6, 409, 'after-change', 'The source is not the one that the interrupted copy read.'),
+  RESUME_RECORD_INVALID: of(
+    6,
+    422,
+    'after-change',
+    'The record of the interrupted copy is damaged or of another version.',
+  ),
+  RING_MEMORY: of(7, 507, 'after-change', 'Shared memory has no room for the ring.'),
+  RING_VERSION: of(7, 409, 'backoff', 'Another version of the program is copying this source.'),
+  RING_CONSUMERS_MAX: of(
+    7,
+    429,
+    'backoff',
+    'The running copy of this source already has as many targets as it can serve.',
+  ),
+  PRODUCER_FAILED: of(7, 500, 'backoff', 'The process that reads the source could not be started, or kept dying.'),
+  TOOL_MISSING: of(7, 501, 'after-change', 'A program or library that is needed is not installed.'),
+  INTERRUPTED: of(130, 499, 'after-change', 'The copy was stopped by a signal or by its caller; it can be resumed.'),
+} as const satisfies Record<string, ErrorClass>;
+
+export type ErrorCode = keyof typeof errorRegistry;
+
+/** Exit status of an error that is in no registry: a defect of the program. */
+export const EXIT_INTERNAL = 1;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(errorRegistry, text);
+}
+
+interface ErrorOptions {
+  readonly cause?: unknown;
+  readonly details?: Readonly<Record<string, string | number>>;
+}
+
+/** An operating error: what was done, with a stable code. Match by code, never by class or message: errors cross processes. */
+export class UnderstudyError extends Error {
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, string | number>>;
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'UnderstudyError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get retry(): Retry {
+    return errorRegistry[this.code].retry;
+  }
+}
+
+/** The registered code of an error of ours, or null for anything else. */
+export function codeOf(error: unknown): ErrorCode | null {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : null;
+  return typeof code === 'string' && isErrorCode(code) ? code : null;
+}
+
+/** The system's error name ('ENOSPC') of a Node.js or libc error, or null. */
+export function errnoOf(error: unknown): string | null {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : null;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

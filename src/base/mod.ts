@@ -1,0 +1,17 @@
+export { assert, present } from './assert.ts';
+export { findTool, requireTool, runTool, spawnBound, type ToolOptions, type ToolResult } from './child.ts';
+export { type Clock, systemClock } from './clock.ts';
+export {
+  codeOf,
+  type ErrorCode,
+  EXIT_INTERNAL,
+  errnoOf,
+  errorRegistry,
+  isErrorCode,
+  messageOf,
+  type Retry,
+  UnderstudyError,
+} from './errors.ts';
+export * as limits from './limits.ts';
+export { formatBytes, formatDuration, parseBytes } from './quantity.ts';
+export { type Random, seededRandom } from './random.ts';

@@ -1,0 +1,21 @@
+export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
+export { digestOf } from './digest.ts';
+export {
+  adviseDontNeed,
+  adviseSequential,
+  adviseWillNeed,
+  blockDeviceBytes,
+  blockDeviceReadOnly,
+  blockDeviceSectorBytes,
+  createPipe,
+  readPipe,
+  reserveSpace,
+  seekData,
+  seekHole,
+  waitReadable,
+  zeroRange,
+} from './file.ts';
+export { futexWait, futexWakeAll } from './futex.ts';
+export { SystemError } from './libc.ts';
+export { isLockedByOther, tryLock, tryLockShared, unlock } from './lock.ts';
+export { addressOf, allocatePages, hasAddress, type Mapping, mapShared } from './mapping.ts';
