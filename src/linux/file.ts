@@ -110,6 +110,18 @@ export function waitReadable(fd: number, timeoutMs: number): boolean {
   return result > 0;
 }
 
+/** pread(2); bytes read (0 at the end), or the negated error number. */
+export function readAt(fd: number, buffer: Uint8Array, offset: number): number {
+  const count = libc.pread(fd, addressOf(buffer), buffer.byteLength, offset);
+  return count >= 0 ? count : -lastErrno();
+}
+
+/** pwrite(2); bytes written, or the negated error number. */
+export function writeAt(fd: number, buffer: Uint8Array, offset: number): number {
+  const count = libc.pwrite(fd, addressOf(buffer), buffer.byteLength, offset);
+  return count >= 0 ? count : -lastErrno();
+}
+
 /** read(2) from a pipe into mapped memory; 0 at the end. Blocks the thread. */
 export function readPipe(fd: number, buffer: Uint8Array): number {
   for (;;) {

@@ -8,11 +8,13 @@ export {
   blockDeviceReadOnly,
   blockDeviceSectorBytes,
   createPipe,
+  readAt,
   readPipe,
   reserveSpace,
   seekData,
   seekHole,
   waitReadable,
+  writeAt,
   zeroRange,
 } from './file.ts';
 export { futexWait, futexWakeAll } from './futex.ts';
