@@ -1,0 +1,101 @@
+// What a run of tests may have left on the machine: shared memory, processes, mounts, loop devices, network namespaces,
+// temporary files. Linux only; everything is read from /proc, /sys and /dev, nothing is changed.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A process that was told to end needs a moment; what is still there after this long is a leak. */
+const GRACE_MS = 5000;
+const POLL_MS = 100;
+
+function entriesOf(folder) {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
+
+/** Content of a file of /proc or /sys, or '' when its process or device has gone meanwhile. */
+function contentOf(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM', 'ENXIO', 'ENODEV', 'EINVAL'].includes(error.code)) return '';
+    throw error;
+  }
+}
+
+/** Files of ours in shared memory; the folder that holds them may stay. */
+function sharedMemory(folder = '/dev/shm') {
+  return entriesOf(folder)
+    .filter((name) => name.startsWith('understudy'))
+    .flatMap((name) => filesBelow(join(folder, name)));
+}
+
+function filesBelow(path) {
+  let entries;
+  try {
+    entries = readdirSync(path, { withFileTypes: true });
+  } catch (error) {
+    if (error.code === 'ENOTDIR') return [path];
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  }
+  return entries.flatMap((entry) =>
+    entry.isDirectory() ? filesBelow(join(path, entry.name)) : join(path, entry.name),
+  );
+}
+
+function mounts() {
+  return contentOf('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' ')[4])
+    .filter((point) => point !== undefined);
+}
+
+function loopDevices() {
+  return entriesOf('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .map((name) => [name, contentOf(`/sys/block/${name}/loop/backing_file`).trim()])
+    .filter(([, file]) => file !== '')
+    .map(([name, file]) => `/dev/${name} (${file})`);
+}
+
+/** What is there now, by kind. */
+export function snapshot() {
+  return {
+    'shared memory': sharedMemory(),
+    mount: mounts(),
+    'loop device': loopDevices(),
+    'network namespace': entriesOf('/run/netns'),
+  };
+}
+
+/** Living processes that inherited the mark of this run, whatever their name, parent or session. */
+function markedProcesses(run) {
+  const mark = `UNDERSTUDY_TEST_RUN=${run}\0`;
+  return entriesOf('/proc')
+    .filter((name) => /^[0-9]+$/.test(name))
+    .filter((pid) => contentOf(`/proc/${pid}/environ`).includes(mark))
+    .map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
+}
+
+function leaksNow(before, { run, temporary }) {
+  const now = snapshot();
+  const grown = Object.entries(now).flatMap(([kind, names]) => {
+    const known = new Set(before[kind]);
+    return names.filter((name) => !known.has(name)).map((name) => `${kind} ${name}`);
+  });
+  const processes = markedProcesses(run).map((line) => `process ${line}`);
+  return [...grown, ...processes, ...entriesOf(temporary).map((name) => `temporary file ${join(temporary, name)}`)];
+}
+
+/**
+ * What is there now and was not before: a line each, none when all is clean.
+ * `run` is the value of UNDERSTUDY_TEST_RUN that the tests ran with, `temporary` the folder that was their TMPDIR.
+ */
+export async function leakedSince(before, facts) {
+  const deadline = performance.now() + GRACE_MS;
+  for (;;) {
+    const leaks = leaksNow(before, facts);
+    if (leaks.length === 0 || performance.now() > deadline) return leaks;
+    await delay(POLL_MS);
+  }
+}
