@@ -61,6 +61,7 @@ export const errorRegistry = {
     'The record of the interrupted copy is damaged or of another version.',
   ),
   RING_MEMORY: of(7, 507, 'after-change', 'Shared memory has no room for the ring.'),
+  RING_FOLDER: of(7, 403, 'after-change', 'The folder for shared memory is not a private folder of this user.'),
   RING_VERSION: of(7, 409, 'backoff', 'Another version of the program is copying this source.'),
   RING_CONSUMERS_MAX: of(
     7,

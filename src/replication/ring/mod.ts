@@ -1,0 +1,18 @@
+export * from './layout.ts';
+export { NeedSet, nextInUnion } from './need-set.ts';
+export {
+  ensureProducer,
+  LOOK_INTERVAL_MS,
+  leave,
+  meet,
+  openExisting,
+  producerAlive,
+  type Rendezvous,
+  removeFile,
+  reopen,
+  ringPath,
+  runtimeFolder,
+  sweepStale,
+  tryClose,
+} from './rendezvous.ts';
+export { type BadRange, ConsumerEntry, type Digest, Ring, RingHeader, type Signal, type SlotEntry } from './ring.ts';

@@ -1,0 +1,282 @@
+// The shared memory of one carousel, as typed views over any buffer: a mapping of /dev/shm in real life, plain memory in
+// property tests. Nothing here blocks or decides; it names and orders accesses (layout.ts says who may write what).
+import { assert, limits } from '../../base/mod.ts';
+import {
+  BAD_RANGE_BYTES,
+  ConsumerState,
+  DIGEST_BYTES,
+  ENTRY_BYTES,
+  ENTRY_NAME_AT,
+  ENTRY_NAME_BYTES,
+  Entry,
+  type Geometry,
+  HEADER_BYTES,
+  Header,
+  HeaderDouble,
+  type Offsets,
+  offsetsOf,
+  SLOT_ENTRY_BYTES,
+  Slot,
+  Text,
+} from './layout.ts';
+import { NeedSet } from './need-set.ts';
+
+/** How sleepers are woken; real rings use futexes, rings in plain memory have no sleepers in other processes. */
+export interface Signal {
+  /** Sleeps while the word holds `expected`, at most `timeoutMs`; may return early. */
+  wait(words: Int32Array, index: number, expected: number, timeoutMs: number): void;
+  wakeAll(words: Int32Array, index: number): void;
+}
+
+export interface Digest {
+  readonly lo: bigint;
+  readonly hi: bigint;
+}
+
+export interface SlotEntry {
+  readonly sequence: number;
+  readonly block: number;
+  readonly flags: number;
+  readonly lengthBytes: number;
+}
+
+export interface BadRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** The first page: all that can be used before the geometry is known. */
+export class RingHeader {
+  readonly words: Int32Array;
+  readonly #doubles: Float64Array;
+  readonly #bytes: Uint8Array;
+
+  constructor(buffer: ArrayBuffer) {
+    assert(buffer.byteLength >= HEADER_BYTES, 'a header page');
+    this.words = new Int32Array(buffer, 0, 32 * 2);
+    this.#doubles = new Float64Array(buffer, 0, HEADER_BYTES / 8);
+    this.#bytes = new Uint8Array(buffer, 0, HEADER_BYTES);
+  }
+
+  get(word: keyof typeof Header): number {
+    return Atomics.load(this.words, Header[word]);
+  }
+
+  set(word: keyof typeof Header, value: number): void {
+    Atomics.store(this.words, Header[word], value);
+  }
+
+  add(word: keyof typeof Header, value: number): void {
+    Atomics.add(this.words, Header[word], value);
+  }
+
+  getDouble(word: keyof typeof HeaderDouble): number {
+    return this.#doubles[HeaderDouble[word]] ?? 0;
+  }
+
+  /** Aligned 8-byte stores do not tear on the machines supported; each double has one writer. */
+  setDouble(word: keyof typeof HeaderDouble, value: number): void {
+    this.#doubles[HeaderDouble[word]] = value;
+  }
+
+  getText(name: keyof typeof Text): string {
+    const length = Math.min(this.get(`${name}Length`), Text[name].bytes);
+    return Buffer.from(this.#bytes.slice(Text[name].at, Text[name].at + length)).toString('utf8');
+  }
+
+  /** Cut to the room there is; texts are for people, except identity and fingerprint, which fit. */
+  setText(name: keyof typeof Text, text: string): void {
+    const bytes = Buffer.from(text, 'utf8').subarray(0, Text[name].bytes);
+    this.#bytes.set(bytes, Text[name].at);
+    this.set(`${name}Length`, bytes.byteLength);
+  }
+}
+
+/** One consumer's row of the table. */
+export class ConsumerEntry {
+  readonly index: number;
+  readonly #words: Int32Array;
+  readonly #name: Uint8Array;
+
+  constructor(buffer: ArrayBuffer, at: number, index: number) {
+    this.index = index;
+    this.#words = new Int32Array(buffer, at, ENTRY_NAME_AT / 4);
+    this.#name = new Uint8Array(buffer, at + ENTRY_NAME_AT, ENTRY_NAME_BYTES);
+  }
+
+  get(word: keyof typeof Entry): number {
+    return Atomics.load(this.#words, Entry[word]);
+  }
+
+  set(word: keyof typeof Entry, value: number): void {
+    Atomics.store(this.#words, Entry[word], value);
+  }
+
+  /** Moves `state` only if it still is `from`; returns whether it did. */
+  moveState(from: number, to: number): boolean {
+    return Atomics.compareExchange(this.#words, Entry.state, from, to) === from;
+  }
+
+  get attached(): boolean {
+    return this.get('state') === ConsumerState.attached;
+  }
+
+  get name(): string {
+    const length = Math.min(this.get('nameLength'), ENTRY_NAME_BYTES);
+    return Buffer.from(this.#name.slice(0, length)).toString('utf8');
+  }
+
+  set name(text: string) {
+    const bytes = Buffer.from(text, 'utf8').subarray(0, ENTRY_NAME_BYTES);
+    this.#name.set(bytes);
+    this.set('nameLength', bytes.byteLength);
+  }
+}
+
+export class Ring extends RingHeader {
+  readonly buffer: ArrayBuffer;
+  readonly geometry: Geometry;
+  readonly offsets: Offsets;
+  readonly entries: readonly ConsumerEntry[];
+  /** Bits set: blocks that certainly read as zeros. [producer, before `ready`] */
+  readonly zeroMap: NeedSet;
+  readonly #needSets: readonly NeedSet[];
+  readonly #slotWords: Int32Array;
+  readonly #digests: BigUint64Array;
+  readonly #badRanges: Float64Array;
+  readonly #signal: Signal;
+
+  constructor(buffer: ArrayBuffer, geometry: Geometry, signal: Signal) {
+    super(buffer);
+    const offsets = offsetsOf(geometry);
+    assert(buffer.byteLength >= offsets.totalBytes, 'a buffer for the whole layout');
+    this.buffer = buffer;
+    this.geometry = geometry;
+    this.offsets = offsets;
+    this.#signal = signal;
+    const indexes = Array.from({ length: limits.CONSUMERS_MAX }, (_, index) => index);
+    this.entries = indexes.map((index) => new ConsumerEntry(buffer, offsets.consumersAt + index * ENTRY_BYTES, index));
+    const bitmap = (at: number) =>
+      new NeedSet(new Int32Array(buffer, at, offsets.bitmapBytes / 4), geometry.blockCapacity);
+    this.zeroMap = bitmap(offsets.zeroMapAt);
+    this.#needSets = indexes.map((index) => bitmap(offsets.needSetsAt + index * offsets.bitmapBytes));
+    this.#slotWords = new Int32Array(buffer, offsets.slotsAt, (geometry.slotCount * SLOT_ENTRY_BYTES) / 4);
+    this.#digests = new BigUint64Array(buffer, offsets.digestsAt, (geometry.blockCapacity * DIGEST_BYTES) / 8);
+    this.#badRanges = new Float64Array(buffer, offsets.badRangesAt, (limits.BAD_RANGES_MAX * BAD_RANGE_BYTES) / 8);
+  }
+
+  entry(index: number): ConsumerEntry {
+    const entry = this.entries[index];
+    assert(entry !== undefined, 'a consumer index in bounds');
+    return entry;
+  }
+
+  needSet(index: number): NeedSet {
+    const set = this.#needSets[index];
+    assert(set !== undefined, 'a consumer index in bounds');
+    return set;
+  }
+
+  /** Bytes of a block that are image; the last one may be short. */
+  blockLength(block: number): number {
+    if (this.get('sizeKnown') === 0) return this.geometry.blockBytes;
+    return Math.min(this.geometry.blockBytes, this.getDouble('sourceBytes') - block * this.geometry.blockBytes);
+  }
+
+  #slotIndex(sequence: number): number {
+    return (sequence >>> 0) & (this.geometry.slotCount - 1);
+  }
+
+  slotData(sequence: number, lengthBytes: number): Uint8Array {
+    const at = this.offsets.dataAt + this.#slotIndex(sequence) * this.geometry.blockBytes;
+    return new Uint8Array(this.buffer, at, lengthBytes);
+  }
+
+  slotEntry(sequence: number): SlotEntry {
+    const at = this.#slotIndex(sequence) * (SLOT_ENTRY_BYTES / 4);
+    const words = this.#slotWords;
+    return {
+      sequence: Atomics.load(words, at + Slot.sequence),
+      block: Atomics.load(words, at + Slot.block),
+      flags: Atomics.load(words, at + Slot.flags),
+      lengthBytes: Atomics.load(words, at + Slot.length),
+    };
+  }
+
+  setSlotEntry(entry: SlotEntry): void {
+    const at = this.#slotIndex(entry.sequence) * (SLOT_ENTRY_BYTES / 4);
+    const words = this.#slotWords;
+    Atomics.store(words, at + Slot.sequence, entry.sequence);
+    Atomics.store(words, at + Slot.block, entry.block);
+    Atomics.store(words, at + Slot.flags, entry.flags);
+    Atomics.store(words, at + Slot.length, entry.lengthBytes);
+  }
+
+  /** The digest of a block's first reading, or null before it. */
+  digest(block: number): Digest | null {
+    const lo = Atomics.load(this.#digests, block * 2);
+    const hi = Atomics.load(this.#digests, block * 2 + 1);
+    return lo === 0n && hi === 0n ? null : { lo, hi };
+  }
+
+  setDigest(block: number, digest: Digest): void {
+    Atomics.store(this.#digests, block * 2, digest.lo);
+    Atomics.store(this.#digests, block * 2 + 1, digest.hi);
+  }
+
+  badRanges(): readonly BadRange[] {
+    return Array.from({ length: this.get('badRangeCount') }, (_, index) => ({
+      offsetBytes: this.#badRanges[index * 2] ?? 0,
+      lengthBytes: this.#badRanges[index * 2 + 1] ?? 0,
+    }));
+  }
+
+  /** Adds a range; neighbours are merged, and so is whatever the table has no room for. */
+  addBadRange(range: BadRange): void {
+    const count = this.get('badRangeCount');
+    const lastAt = (count - 1) * 2;
+    const lastEnd = count > 0 ? (this.#badRanges[lastAt] ?? 0) + (this.#badRanges[lastAt + 1] ?? 0) : -1;
+    if (lastEnd === range.offsetBytes || count === limits.BAD_RANGES_MAX) {
+      const start = Math.min(this.#badRanges[lastAt] ?? 0, range.offsetBytes);
+      this.#badRanges[lastAt] = start;
+      this.#badRanges[lastAt + 1] = Math.max(lastEnd, range.offsetBytes + range.lengthBytes) - start;
+      return;
+    }
+    this.#badRanges[count * 2] = range.offsetBytes;
+    this.#badRanges[count * 2 + 1] = range.lengthBytes;
+    this.set('badRangeCount', count + 1);
+  }
+
+  /** [consumer] After anything that the producer may be waiting for. */
+  ringBell(): void {
+    this.add('bell', 1);
+    if (this.get('bellWaiter') !== 0) this.#signal.wakeAll(this.words, Header.bell);
+  }
+
+  /**
+   * [producer] Sleeps until the bell rings. `seen` was loaded before the producer looked whether it has something to do:
+   * a bell rung since then makes this return at once, so no wake-up is lost.
+   */
+  waitBell(seen: number, timeoutMs: number): void {
+    this.set('bellWaiter', 1);
+    this.#signal.wait(this.words, Header.bell, seen, timeoutMs);
+    this.set('bellWaiter', 0);
+  }
+
+  /** [producer] Publishes everything up to the sequence. */
+  publishHead(head: number): void {
+    this.set('head', head);
+    this.wakeConsumers();
+  }
+
+  wakeConsumers(): void {
+    if (this.get('headWaiters') > 0) this.#signal.wakeAll(this.words, Header.head);
+  }
+
+  /** [consumer] Sleeps until `head` moves on from `seen`, loaded before looking for work. */
+  waitHead(seen: number, timeoutMs: number): void {
+    this.add('headWaiters', 1);
+    this.#signal.wait(this.words, Header.head, seen, timeoutMs);
+    this.add('headWaiters', -1);
+  }
+}
