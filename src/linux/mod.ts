@@ -19,5 +19,6 @@ export {
 } from './file.ts';
 export { futexWait, futexWakeAll } from './futex.ts';
 export { SystemError } from './libc.ts';
+export { LibnbdError, type NbdCompletion, type NbdExport, type NbdExtentSink, NbdHandle } from './libnbd.ts';
 export { isLockedByOther, tryLock, tryLockShared, unlock } from './lock.ts';
 export { addressOf, allocatePages, hasAddress, type Mapping, mapShared } from './mapping.ts';
