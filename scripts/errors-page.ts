@@ -1,0 +1,56 @@
+// Writes docs/errors.md from the registry: `npm run docs:errors`. A test compares the page with what this would write.
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { EXIT_INTERNAL, errorRegistry } from '../src/base/mod.ts';
+
+const RETRY_MEANING = {
+  never: 'the same call can only fail again',
+  backoff: 'the same call may succeed later; wait longer each time',
+  'after-change': 'the same call may succeed once somebody has changed something',
+} as const;
+
+const EXIT_MEANING: Readonly<Record<number, string>> = {
+  2: 'the command line is wrong',
+  3: 'the source',
+  4: 'a target',
+  5: 'bytes are not what they must be',
+  6: 'resuming',
+  7: 'this machine lacks something',
+  130: 'interrupted',
+};
+
+/** The whole page, as it must be in docs/errors.md. */
+export function errorsPage(): string {
+  const rows = Object.entries(errorRegistry).map(
+    ([code, { exit, http, retry, meaning }]) => `| \`${code}\` | ${exit} | ${http} | ${retry} | ${meaning} |`,
+  );
+  const exits = Object.entries(EXIT_MEANING).map(([exit, meaning]) => `| ${exit} | ${meaning} |`);
+  return [
+    '# Errors',
+    '',
+    'Made by `npm run docs:errors` from `src/base/errors.ts`; do not edit by hand.',
+    '',
+    'Every failure that can happen in use has a code. Codes are stable: match by code, never by message. `understudy copy',
+    "--json` gives the code of each target's failure; the library throws errors that carry it as `code`.",
+    '',
+    '| code | exit status | HTTP status | retry | meaning |',
+    '| --- | --- | --- | --- | --- |',
+    ...rows,
+    '',
+    'What `retry` says:',
+    '',
+    ...Object.entries(RETRY_MEANING).map(([retry, meaning]) => `- \`${retry}\`: ${meaning}.`),
+    '',
+    '## Exit statuses',
+    '',
+    '| exit status | what it is about |',
+    '| --- | --- |',
+    '| 0 | every target is complete |',
+    `| ${EXIT_INTERNAL} | a defect of the program; please report it |`,
+    ...exits,
+    '',
+  ].join('\n');
+}
+
+const [, script, output] = process.argv;
+if (script === fileURLToPath(import.meta.url) && output !== undefined) writeFileSync(output, errorsPage());

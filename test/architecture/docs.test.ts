@@ -1,0 +1,99 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { errorsPage } from '../../scripts/errors-page.ts';
+import { errorRegistry } from '../../src/base/mod.ts';
+import { claimsOf, linkedFilesOf, missingProofs, npmScriptsOf, testTitlesOf } from './docs.ts';
+import { filesBelow, projectSources, root, type SourceFile } from './source.ts';
+
+/** Rows of the specification that this version answers for. */
+const ROWS = ['D1', 'D2', 'D3', 'D4', 'D5', 'D6', 'D7', 'D8', 'D9', 'D10', 'D11', 'D12', 'D13', 'D15', 'D17', 'D21'];
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+function pages(): SourceFile[] {
+  const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+  const present = top.filter((path) => existsSync(join(root, path))).map((path) => ({ path, text: read(path) }));
+  return [...present, ...filesBelow('docs', /\.md$/)];
+}
+
+describe('documents of the project', () => {
+  it('docs - errors.md is what the registry says', () => {
+    expect(read('docs/errors.md')).toBe(errorsPage());
+  });
+
+  it('docs - errors.md has every code of the registry and no other', () => {
+    const codes = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1] ?? '');
+    expect(codes.sort()).toEqual(Object.keys(errorRegistry).sort());
+  });
+
+  it('docs - claims.md has each row once', () => {
+    expect(claimsOf(read('docs/claims.md')).map(({ row }) => row)).toEqual(ROWS);
+  });
+
+  it('docs - every test that claims.md names exists', () => {
+    const tests = projectSources().filter(({ path }) => path.endsWith('.test.ts'));
+    expect(missingProofs(claimsOf(read('docs/claims.md')), tests)).toEqual([]);
+  });
+
+  it('docs - every link to a file leads somewhere', () => {
+    const broken = pages().flatMap(({ path, text }) =>
+      linkedFilesOf(text)
+        .filter((target) => !existsSync(join(root, dirname(path), target)))
+        .map((target) => `${path}: ${target}`),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it('docs - every npm script that is named exists', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    const unknown = pages().flatMap(({ path, text }) =>
+      npmScriptsOf(text)
+        .filter((name) => !Object.hasOwn(scripts, name))
+        .map((name) => `${path}: npm run ${name}`),
+    );
+    expect(unknown).toEqual([]);
+  });
+});
+
+describe('the check of documents', () => {
+  const page = [
+    '| row | what it must do | proved by |',
+    '| --- | --- | --- |',
+    '| D1 | One `producer`. | `a.test.ts › a - works`<br>`a.test.ts › group › a - each` |',
+    '| D2 | Nothing yet. | - |',
+  ].join('\n');
+  const text = `it('a - works', () => {});\ndescribe('group', () => { it.each([1])('a - each', () => {}); });`;
+
+  it('docs - reads rows and the tests that they name', () => {
+    expect(claimsOf(page)).toEqual([
+      { row: 'D1', proofs: ['a.test.ts › a - works', 'a.test.ts › group › a - each'] },
+      { row: 'D2', proofs: [] },
+    ]);
+  });
+
+  it('docs - finds the titles of tests, not those in comments', () => {
+    const titles = testTitlesOf({ path: 'a.test.ts', text: `${text}\n// it('b', () => {});` });
+    expect([...titles]).toEqual(['a - works', 'a - each', 'group › a - each']);
+  });
+
+  it('docs - a named test that is missing is found', () => {
+    const claims = claimsOf(page);
+    expect(missingProofs(claims, [{ path: 'a.test.ts', text }])).toEqual([]);
+    expect(missingProofs(claims, [{ path: 'b.test.ts', text }])).toEqual([
+      'D1: a.test.ts does not exist',
+      'D1: a.test.ts does not exist',
+    ]);
+    expect(missingProofs(claims, [{ path: 'a.test.ts', text: text.replace('a - each', 'a - other') }])).toEqual([
+      'D1: a.test.ts has no test "group › a - each"',
+    ]);
+  });
+
+  it('docs - finds links and commands', () => {
+    const prose = 'See [a](docs/a.md#part), [b](https://example.org/) and [c](#here). Then `npm run docs:errors`.';
+    expect(linkedFilesOf(prose)).toEqual(['docs/a.md']);
+    expect(npmScriptsOf(prose)).toEqual(['docs:errors']);
+  });
+});

@@ -1,0 +1,73 @@
+// What the documents say about tests, files and commands, in a form that can be compared with what is there.
+import type { Node } from 'oxc-parser';
+import { parse, type SourceFile, walk } from './source.ts';
+
+export interface Claim {
+  readonly row: string;
+  /** Tests named in the row as `file › title` or `file › group › title`. */
+  readonly proofs: readonly string[];
+}
+
+/** Rows of the table of docs/claims.md. */
+export function claimsOf(page: string): Claim[] {
+  return page.split('\n').flatMap((line) => {
+    const match = /^\| ([A-Z][0-9]+) \|(.*)\|\s*$/.exec(line);
+    if (match === null) return [];
+    const proofs = [...(match[2] ?? '').matchAll(/`([^`]+ › [^`]+)`/g)].map((proof) => proof[1] ?? '');
+    return [{ row: match[1] ?? '', proofs }];
+  });
+}
+
+function literalTitle(call: Node): string | null {
+  if (call.type !== 'CallExpression') return null;
+  const first = call.arguments[0];
+  if (first?.type === 'Literal' && typeof first.value === 'string') return first.value;
+  if (first?.type === 'TemplateLiteral' && first.expressions.length === 0) return first.quasis[0]?.value.cooked ?? null;
+  return null;
+}
+
+/** The function that a call ends up at: `it` for `it(...)`, `it.each(...)(...)` and `it.concurrent(...)`. */
+function calledName(call: Node): string | null {
+  if (call.type !== 'CallExpression') return null;
+  const callee = call.callee.type === 'CallExpression' ? call.callee.callee : call.callee;
+  const base = callee.type === 'MemberExpression' ? callee.object : callee;
+  return base.type === 'Identifier' ? base.name : null;
+}
+
+/** Titles of the tests of a file, each alone and with its groups before it. */
+export function testTitlesOf(file: SourceFile): Set<string> {
+  const titles = new Set<string>();
+  walk(parse(file), (node, ancestors) => {
+    const title = literalTitle(node);
+    if (title === null || !['it', 'test'].includes(calledName(node) ?? '')) return;
+    const groups = ancestors.filter((ancestor) => calledName(ancestor) === 'describe').map(literalTitle);
+    titles.add(title);
+    titles.add([...groups, title].join(' › '));
+  });
+  return titles;
+}
+
+/** Proofs of claims that name a file or a test that is not there. */
+export function missingProofs(claims: readonly Claim[], files: readonly SourceFile[]): string[] {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  return claims.flatMap(({ row, proofs }) =>
+    proofs.flatMap((proof) => {
+      const [path = '', ...title] = proof.split(' › ');
+      const file = byPath.get(path);
+      if (file === undefined) return [`${row}: ${path} does not exist`];
+      return testTitlesOf(file).has(title.join(' › ')) ? [] : [`${row}: ${path} has no test "${title.join(' › ')}"`];
+    }),
+  );
+}
+
+/** Targets of links to files of the project, without the part after #. */
+export function linkedFilesOf(page: string): string[] {
+  return [...page.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
+    .map((match) => match[1] ?? '')
+    .filter((target) => !/^[a-z]+:/.test(target));
+}
+
+/** Names of npm scripts that a page tells its reader to run. */
+export function npmScriptsOf(page: string): string[] {
+  return [...page.matchAll(/\bnpm run ([a-z][a-z0-9:-]*)/g)].map((match) => match[1] ?? '');
+}
