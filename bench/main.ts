@@ -1,0 +1,89 @@
+// npm run bench: runs the questions asked for, prints their tables, and puts them into docs/benchmarks.md with --write.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from '../src/base/mod.ts';
+import { allAtOnce } from './all-at-once.ts';
+import { type BenchOptions, parseOptions, usage } from './options.ts';
+import { installPeers } from './peers/install.ts';
+import type { Question } from './question.ts';
+import { formatReport, mergeIntoDocument } from './report.ts';
+import { describeMachine, projectFolder } from './rig/machine.ts';
+import { oursObstacle } from './rig/ours.ts';
+import { Workbench } from './rig/workbench.ts';
+
+const questions: readonly Question[] = [allAtOnce];
+
+const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function chosen(options: BenchOptions): readonly Question[] {
+  const unknown = options.names.find((name) => !questions.some((question) => question.name === name));
+  const names = questions.map((question) => question.name).join(', ');
+  if (unknown !== undefined) {
+    throw new UnderstudyError('USAGE', `no question "${unknown}"; there are ${names}`);
+  }
+  return options.names.length === 0 ? questions : questions.filter((question) => options.names.includes(question.name));
+}
+
+async function measureAll(options: BenchOptions, workbench: Workbench): Promise<void> {
+  const machine = await describeMachine(workbench.folder);
+  const sections = new Map<string, string>();
+  for (const question of chosen(options)) {
+    const report = await workbench.scope(() => question.run({ workbench, options, say }));
+    const section = formatReport(report, machine);
+    sections.set(report.name, section);
+    process.stdout.write(`${section}\n\n`);
+    if (options.write) writeDocument(sections);
+  }
+}
+
+/** After every question, so that an interrupted run keeps what it has. */
+function writeDocument(sections: ReadonlyMap<string, string>): void {
+  const path = join(projectFolder(), 'docs/benchmarks.md');
+  mkdirSync(join(projectFolder(), 'docs'), { recursive: true });
+  writeFileSync(path, mergeIntoDocument(existsSync(path) ? readFileSync(path, 'utf8') : '', sections));
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(`${usage}\n\nQuestions: ${questions.map((question) => question.name).join(', ')}\n`);
+    return 0;
+  }
+  if (options.installPeers) {
+    await installPeers(say);
+    return 0;
+  }
+  chosen(options);
+  const obstacle = oursObstacle();
+  if (obstacle !== null) throw new UnderstudyError('USAGE', obstacle);
+  const workbench = new Workbench(options.folder ?? join(projectFolder(), '.cache/bench'));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt(workbench));
+  try {
+    await measureAll(options, workbench);
+    return 0;
+  } catch (error) {
+    // What fails while everything is being ended fails because of that.
+    if (workbench.interrupted) return EXIT_INTERRUPTED;
+    throw error;
+  } finally {
+    await workbench.close();
+  }
+}
+
+function interrupt(workbench: Workbench): void {
+  if (!workbench.interrupted) say('ending: stopping what was started and removing what was made');
+  workbench.close().catch((error: unknown) => say(String(error)));
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const code = codeOf(error);
+  if (code === 'USAGE') say(`${messageOf(error)}\n\n${usage}`);
+  else say(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  process.exitCode = code === null ? EXIT_INTERNAL : errorRegistry[code].exit;
+}
