@@ -34,7 +34,7 @@ import { canonicalNbdUri } from './nbd-uri.ts';
 
 // Measured with nbdkit (file in memory, Unix socket and TCP) and qemu-nbd, parts of 128 KiB to 2 MiB, 8 or 16 in flight: from
 // 512 KiB on the server is the limit (1.2-2.2 GiB/s nbdkit, 0.8-0.9 GiB/s qemu-nbd); 1 MiB costs the least processor time
-// per byte (about half of 128 KiB) before the caches are outgrown; 8 in flight are up to a fifth slower than 16.
+// per byte (about half of 128 KiB) before the caches are outgrown; 8 in flight were mostly slower than 16.
 const PART_BYTES = limits.MIB;
 const PARTS_IN_FLIGHT = 16;
 const TRANSFERS_IN_FLIGHT = 8;
@@ -59,7 +59,7 @@ export interface NbdDeviceOptions {
   readonly connectTimeoutMs?: number;
   /** Silence of the server after which requests are given up. @default limits.IO_TIMEOUT_MS */
   readonly ioTimeoutMs?: number;
-  /** How long a source may take to come back after its connection was lost; 0: it is not tried. @default 10000 */
+  /** How long a lost source is waited for; 0: what is in flight fails at once. @default 10000 */
   readonly reconnectTimeoutMs?: number;
 }
 
@@ -148,7 +148,10 @@ class NbdDevice implements Device {
     const bytes = kind === 'read' ? Math.min(buffer.byteLength, room) : buffer.byteLength;
     const job = newJob(transfer, kind, bytes);
     job.error = bytes <= room ? this.#over : beyondEnd(this.info.uri, this.#sizeBytes);
-    if (job.error !== null || bytes === 0) return this.#finish(job);
+    if (job.error !== null || bytes === 0) {
+      this.#finish(job);
+      return;
+    }
     for (let at = 0; at < bytes; at += this.#partBytes) {
       const view = buffer.subarray(at, Math.min(at + this.#partBytes, bytes));
       const offset = offsetBytes + at;
