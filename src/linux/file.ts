@@ -15,6 +15,8 @@ const BLKGETSIZE64 = 0x8008_1272;
 const BLKROGET = 0x125e;
 const BLKSSZGET = 0x1268;
 const POLLIN = 1;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const O_CLOEXEC = 0o2000000;
 const { ENXIO, EOPNOTSUPP, ENOSYS, EINVAL, ENODEV } = constants.errno;
 
@@ -97,6 +99,11 @@ export function createPipe(): { readFd: number; writeFd: number } {
   const fds = new Int32Array(2);
   if (libc.pipe2(fds, O_CLOEXEC) !== 0) throw lastError('pipe2');
   return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+}
+
+/** Sets FD_CLOEXEC on a descriptor that was inherited without it. */
+export function closeOnExec(fd: number): void {
+  if (libc.fcntlInt(fd, F_SETFD, FD_CLOEXEC) !== 0) throw lastError('fcntl F_SETFD');
 }
 
 /** Waits until a descriptor can be read (or has ended); false when the time is over. Blocks the thread. */

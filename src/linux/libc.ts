@@ -17,6 +17,7 @@ export const libc = {
   ) => bigint,
   munmap: library.func('int munmap(void*, size_t)') as (address: bigint, length: number) => number,
   fcntlLock: library.func('int fcntl(int, int, void*)') as (fd: number, command: number, lock: Uint8Array) => number,
+  fcntlInt: library.func('int fcntl(int, int, int)') as (fd: number, command: number, value: number) => number,
   pipe2: library.func('int pipe2(void*, int)') as (fds: Int32Array, flags: number) => number,
   poll: library.func('int poll(void*, unsigned long, int)') as (
     fds: Uint8Array,

@@ -7,6 +7,7 @@ export {
   blockDeviceBytes,
   blockDeviceReadOnly,
   blockDeviceSectorBytes,
+  closeOnExec,
   createPipe,
   readAt,
   readPipe,

@@ -40,8 +40,11 @@ export interface ConsumerOptions {
 
 /** Hears of each block once it is written from bytes that were whole. */
 export interface BlockObserver {
-  /** `data` is valid during the call only. `bad`: parts of it could not be read and are zeros. */
-  blockWritten(block: number, data: Uint8Array, bad: boolean): void;
+  /**
+   * `data` is valid during the call only, and only if `intact()` still says so after it was looked at: the producer may go
+   * on without us at any moment. `bad`: parts of it could not be read and are zeros. Returns whether the block counts.
+   */
+  blockWritten(block: number, data: Uint8Array, bad: boolean, intact: () => boolean): boolean;
 }
 
 interface Item {
@@ -254,7 +257,7 @@ export class ConsumerCore {
     const own = this.#private.get(completion.tag);
     if (own !== undefined) {
       this.#private.delete(completion.tag);
-      this.#copied(own.block, own.data, own.flags);
+      this.#copied(own.block, own.data, own.flags, () => true);
       return;
     }
     const item = this.#items.find((one) => (one.sequence & 0x7fff_ffff) === completion.tag && one.kind === 'write');
@@ -272,7 +275,8 @@ export class ConsumerCore {
       const item = present(this.#items.shift(), 'the first item');
       if (!this.#entry.attached) continue;
       if (item.kind !== 'pass') {
-        this.#copied(item.block, this.#ring.slotData(item.sequence, item.lengthBytes), item.flags);
+        const data = this.#ring.slotData(item.sequence, item.lengthBytes);
+        this.#copied(item.block, data, item.flags, () => this.#entry.attached);
       }
       this.#entry.set('cursor', (item.sequence + 1) | 0);
       released = true;
@@ -280,8 +284,8 @@ export class ConsumerCore {
     if (released) this.#ring.ringBell();
   }
 
-  #copied(block: number, data: Uint8Array, flags: number): void {
-    this.#observer.blockWritten(block, data, (flags & SlotFlag.bad) !== 0);
+  #copied(block: number, data: Uint8Array, flags: number, intact: () => boolean): void {
+    if (!this.#observer.blockWritten(block, data, (flags & SlotFlag.bad) !== 0, intact)) return;
     if (this.#needSet.delete(block)) this.#countDown(1);
   }
 

@@ -1,4 +1,5 @@
 export * from './layout.ts';
+export { mapRing } from './map.ts';
 export { NeedSet, nextInUnion } from './need-set.ts';
 export {
   ensureProducer,

@@ -1,0 +1,124 @@
+// What one target has: which blocks are written, the digest that each must have, which ranges are zeros, and the digest of
+// the whole image as far as it could be taken in order. Resume records, verification and results all read from here.
+import { createHash, type Hash } from 'node:crypto';
+import { assert } from '../../base/mod.ts';
+import { type Digest, NeedSet, type Ring } from '../ring/mod.ts';
+import type { ResumeRecord } from '../target/mod.ts';
+import type { BlockObserver } from './core.ts';
+
+/** Zeros are hashed in pieces of this size. */
+const ZEROS = new Uint8Array(1024 * 1024);
+
+export class Ledger implements BlockObserver {
+  /** Blocks on the target. */
+  readonly done: NeedSet;
+  /** Blocks that are made zeros and never come through the ring. */
+  readonly zeros: NeedSet;
+  bytesCopied = 0;
+  bytesReused = 0;
+  readonly #ring: Ring;
+  readonly #endBytes: number;
+  readonly #digests: BigUint64Array;
+  readonly #digestOf: (data: Uint8Array) => Digest;
+  #hash: Hash | null;
+  /** First block that is not in #hash yet. */
+  #frontier = 0;
+
+  constructor(ring: Ring, endBytes: number, digestOf: (data: Uint8Array) => Digest, wholeDigest: boolean) {
+    const { blockCapacity } = ring.geometry;
+    const words = Math.ceil(blockCapacity / 64) * 2;
+    this.done = new NeedSet(new Int32Array(words), blockCapacity);
+    this.zeros = new NeedSet(new Int32Array(words), blockCapacity);
+    this.#ring = ring;
+    this.#endBytes = endBytes;
+    this.#digests = new BigUint64Array(blockCapacity * 2);
+    this.#digestOf = digestOf;
+    this.#hash = wholeDigest ? createHash('sha256') : null;
+  }
+
+  /** Bytes of a block that this target gets. */
+  lengthOf(block: number): number {
+    return Math.min(this.#ring.blockLength(block), this.#endBytes - block * this.#ring.geometry.blockBytes);
+  }
+
+  blockWritten(block: number, data: Uint8Array, bad: boolean, intact: () => boolean): boolean {
+    const ofRing = bad || data.byteLength !== this.#ring.blockLength(block) ? null : this.#ring.digest(block);
+    const digest = ofRing ?? this.#digestOf(data);
+    if (ofRing === null && !intact()) return false;
+    this.setDigest(block, digest);
+    this.done.add(block);
+    this.bytesCopied += data.byteLength;
+    this.#hashInOrder(block, data, intact);
+    return true;
+  }
+
+  /** Takes a block into the whole digest when it is the next one; others are read back from the target at the end. */
+  #hashInOrder(block: number, data: Uint8Array, intact: () => boolean): void {
+    if (this.#hash === null) return;
+    this.#hashZeros();
+    if (block !== this.#frontier) return;
+    const next = this.#hash.copy().update(data);
+    if (!intact()) return;
+    this.#hash = next;
+    this.#frontier += 1;
+  }
+
+  #hashZeros(): void {
+    while (this.#hash !== null && this.#frontier < this.zeros.blockCount && this.zeros.has(this.#frontier)) {
+      for (let left = this.lengthOf(this.#frontier); left > 0; left -= ZEROS.byteLength) {
+        this.#hash.update(ZEROS.subarray(0, Math.min(left, ZEROS.byteLength)));
+      }
+      this.#frontier += 1;
+    }
+  }
+
+  /** SHA-256 of the image in hexadecimal; `readBack` gives blocks that did not come in order. */
+  wholeDigest(blockCount: number, readBack: (block: number) => Uint8Array): string {
+    assert(this.#hash !== null, 'a whole digest was asked for');
+    for (this.#hashZeros(); this.#frontier < blockCount; this.#hashZeros()) {
+      this.#hash.update(readBack(this.#frontier));
+      this.#frontier += 1;
+    }
+    return this.#hash.digest('hex');
+  }
+
+  setDigest(block: number, digest: Digest): void {
+    this.#digests[block * 2] = digest.lo;
+    this.#digests[block * 2 + 1] = digest.hi;
+  }
+
+  /** The digest that a written block must have. */
+  digest(block: number): Digest {
+    return { lo: this.#digests[block * 2] ?? 0n, hi: this.#digests[block * 2 + 1] ?? 0n };
+  }
+
+  /** Blocks of a resume record are on the target already. */
+  adopt(record: ResumeRecord): void {
+    const digests = new DataView(record.digests.buffer, record.digests.byteOffset, record.digests.byteLength);
+    for (let block = 0; block < record.blockCount; block++) {
+      if ((((record.done[block >>> 3] ?? 0) >>> (block & 7)) & 1) === 0) continue;
+      this.done.add(block);
+      this.setDigest(block, {
+        lo: digests.getBigUint64(block * 16, true),
+        hi: digests.getBigUint64(block * 16 + 8, true),
+      });
+    }
+  }
+
+  /** Bitmap and digests as a resume record holds them. */
+  snapshot(blockCount: number): Pick<ResumeRecord, 'done' | 'digests'> {
+    const done = new Uint8Array(Math.ceil(blockCount / 8));
+    for (let block = this.done.next(0); block !== -1 && block < blockCount; block = this.done.next(block + 1)) {
+      done[block >>> 3] = (done[block >>> 3] ?? 0) | (1 << (block & 7));
+    }
+    return { done, digests: new Uint8Array(this.#digests.slice(0, blockCount * 2).buffer) };
+  }
+
+  /** Bytes that the target has as zeros without having been copied. */
+  get bytesZeroed(): number {
+    let bytes = 0;
+    for (let block = this.zeros.next(0); block !== -1; block = this.zeros.next(block + 1))
+      bytes += this.lengthOf(block);
+    return bytes;
+  }
+}

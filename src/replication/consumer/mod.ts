@@ -1,0 +1,1 @@
+export { type ConsumerTask, Control, type Extent, type TargetResult } from './options.ts';

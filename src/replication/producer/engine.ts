@@ -1,0 +1,157 @@
+// The producer's worker thread: opens the source, makes the ring ready (or takes over a running one), and turns the steps
+// of the core into reads and waits until nobody wants anything any more.
+import { closeSync } from 'node:fs';
+import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
+import { digestOf, futexWait, futexWakeAll, isLockedByOther, type Mapping } from '../../linux/mod.ts';
+import type { Device } from '../device/contract.ts';
+import {
+  Header,
+  LockByte,
+  mapRing,
+  type Ring,
+  type RingHeader,
+  RingState,
+  removeFile,
+  reopen,
+  tryClose,
+} from '../ring/mod.ts';
+import { currentFingerprint, openPrepared, type SourceDescriptor } from '../source/mod.ts';
+import { ProducerCore, type ProducerStep } from './core.ts';
+import { chooseGeometry, describeSource, mapZeros, reserveRing } from './initialise.ts';
+import { type DirectMode, type ProducerOptions, RING_FD } from './options.ts';
+
+/** Time that the consumers of the first invocation have to arrive before the sweep starts without them. */
+const QUORUM_MS_MAX = 10_000;
+
+interface Opened {
+  readonly device: Device;
+  readonly ring: Ring;
+  readonly mapping: Mapping;
+}
+
+/** Reads until nobody is left. @throws what ends the reading for everybody; the ring then still says `ready` */
+export function produce(options: ProducerOptions, descriptor: SourceDescriptor, header: RingHeader): void {
+  const { device, ring, mapping } = open(options, descriptor, header);
+  // The lock on the producer's byte belongs to the inherited open file; questions about others are asked from another.
+  const askFd = reopen(RING_FD);
+  try {
+    const core = new ProducerCore(ring, device, {
+      clock: systemClock,
+      isDead: (index) => !isLockedByOther(askFd, LockByte.consumer + index),
+      digest: digestOf,
+      sleep: (milliseconds) => sleepOn(ring, milliseconds),
+    });
+    const before = device.fingerprint();
+    let lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
+    awaitQuorum(ring);
+    while (!wait(core, core.step(), ring, askFd, options.ringPath)) {
+      if (performance.now() < lookAtMs) continue;
+      lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
+      if (device.fingerprint() !== before) {
+        ring.set('sourceChanged', 1);
+        throw new UnderstudyError('SOURCE_CHANGED', `${options.source.uri} was written while it was copied`);
+      }
+    }
+  } finally {
+    device.close();
+    closeSync(askFd);
+    mapping.unmap();
+  }
+}
+
+/** Waits as the step says; true when the ring is closed and the producer is to end. */
+function wait(core: ProducerCore, step: ProducerStep, ring: Ring, fd: number, path: string): boolean {
+  switch (step.wait) {
+    case 'none':
+      return false;
+    case 'reads':
+      core.reap(limits.WAIT_MS_MAX);
+      return false;
+    case 'bell':
+      ring.waitBell(step.seen, step.timeoutMs);
+      return false;
+    case 'deserted':
+      if (tryClose(path, fd, ring)) return true;
+      ring.waitBell(step.seen, limits.WAIT_MS_MAX / 5);
+      return false;
+  }
+}
+
+/** The first invocation may bring several targets: reading starts when all have arrived, so that none comes late. */
+function awaitQuorum(ring: Ring): void {
+  const deadline = performance.now() + QUORUM_MS_MAX;
+  for (;;) {
+    const seen = ring.get('bell');
+    if (ring.get('arrivals') >= ring.get('quorum') || performance.now() > deadline) return;
+    ring.waitBell(seen, limits.WAIT_MS_MAX);
+  }
+}
+
+function sleepOn(ring: Ring, milliseconds: number): void {
+  // Nobody wakes the state word while it says `ready`; the wait is a sleep that needs no timer of an event loop.
+  futexWait(ring.words, Header.state, RingState.ready, milliseconds);
+}
+
+function open(options: ProducerOptions, descriptor: SourceDescriptor, header: RingHeader): Opened {
+  const device = openSource(descriptor, options.direct);
+  try {
+    return header.get('state') === RingState.ready ? takeOver(options, header, device) : begin(options, header, device);
+  } catch (error) {
+    device.close();
+    throw error;
+  }
+}
+
+/**
+ * Through the page cache when the image fits easily into memory that is free, so that a second sweep or a second run costs
+ * the disk nothing; past it otherwise, so that a large image does not throw out everything else.
+ */
+function openSource(descriptor: SourceDescriptor, direct: DirectMode): Device {
+  if (direct !== 'auto' || descriptor.kind !== 'file') return openPrepared(descriptor, { direct: direct === 'on' });
+  const cached = openPrepared(descriptor, { direct: false });
+  if ((cached.info.sizeBytes ?? 0) <= process.availableMemory() / 2) return cached;
+  cached.close();
+  return openPrepared(descriptor, { direct: true });
+}
+
+function begin(options: ProducerOptions, header: RingHeader, device: Device): Opened {
+  const wanted = chooseGeometry(device.info.sizeBytes, options);
+  const geometry = reserveRing(RING_FD, wanted, options.bufferBytes === null);
+  describeSource(header, device, geometry, {
+    identity: options.source.identity,
+    uri: options.source.uri,
+    fingerprint: currentFingerprint(options.source),
+  });
+  const opened = attach(device);
+  mapZeros(opened.ring, device);
+  header.set('state', RingState.ready);
+  futexWakeAll(header.words, Header.state);
+  return opened;
+}
+
+function takeOver(options: ProducerOptions, header: RingHeader, device: Device): Opened {
+  const same =
+    header.getText('sourceIdentity') === options.source.identity &&
+    header.getText('fingerprint') === currentFingerprint(options.source) &&
+    (device.info.sizeBytes === null || device.info.sizeBytes === header.getDouble('sourceBytes'));
+  if (!same) {
+    header.set('sourceChanged', 1);
+    throw new UnderstudyError('SOURCE_CHANGED', 'the source changed while its reader was replaced');
+  }
+  return attach(device);
+}
+
+function attach(device: Device): Opened {
+  const { mapping, ring } = mapRing(RING_FD);
+  return { device, ring, mapping };
+}
+
+/** Tells every consumer why the reading ended, and makes room for a new ring of this source. */
+export function fail(header: RingHeader, path: string, error: unknown): void {
+  assert(header.get('state') !== RingState.closed, 'a closed ring has no consumers to tell');
+  header.setText('failure', `${codeOf(error) ?? 'PRODUCER_FAILED'} ${messageOf(error)}`);
+  header.set('state', RingState.failed);
+  futexWakeAll(header.words, Header.state);
+  futexWakeAll(header.words, Header.head);
+  removeFile(path, RING_FD);
+}

@@ -1,0 +1,1 @@
+export type { DirectMode, ProducerOptions } from './options.ts';

@@ -1,0 +1,18 @@
+// What the first copy of a source tells the producer that it starts; travels as one JSON argument.
+import type { IdentifiedSource } from '../source/mod.ts';
+
+export type DirectMode = 'auto' | 'on' | 'off';
+
+export interface ProducerOptions {
+  readonly source: IdentifiedSource;
+  /** Ring file; open as descriptor RING_FD, whose open file holds the producer's lock byte. */
+  readonly ringPath: string;
+  /** Null: limits.BLOCK_BYTES_DEFAULT. */
+  readonly blockBytes: number | null;
+  /** Null: limits.RING_BYTES_DEFAULT, or less where shared memory is short; a number is kept to. */
+  readonly bufferBytes: number | null;
+  readonly direct: DirectMode;
+}
+
+/** The descriptor that the producer inherits. */
+export const RING_FD = 3;

@@ -1,0 +1,23 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { fileFingerprint } from '../device/file.ts';
+import type { IdentifiedSource } from './identify.ts';
+
+/**
+ * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell.
+ * @throws SOURCE_CHANGED when the file has gone
+ */
+export function currentFingerprint(source: IdentifiedSource): string {
+  if (source.kind !== 'file' || source.path === undefined) return '';
+  try {
+    const fd = openSync(source.path, constants.O_RDONLY);
+    try {
+      return fileFingerprint(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    const message = `${source.uri} cannot be looked at any more: ${errnoOf(cause) ?? messageOf(cause)}`;
+    throw new UnderstudyError('SOURCE_CHANGED', message, { cause });
+  }
+}

@@ -1,0 +1,9 @@
+export {
+  loadRecord,
+  type RecordHead,
+  type ResumeRecord,
+  recordPathForDevice,
+  removeRecord,
+  saveRecord,
+} from './resume-record.ts';
+export { openTarget, partialPath, type Target, type TargetSpec } from './target.ts';

@@ -1,0 +1,93 @@
+// What survives a killed copy: which blocks are durable on the target, with their digests, and of which source they are.
+// Only flushed blocks count. Written beside the old record and renamed over it, so that there is always a whole one.
+//
+//   line 1: JSON (RecordHead)   then: bitmap, digests (16 bytes a block), SHA-256 of all before
+import { createHash } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname } from 'node:path';
+import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
+
+const RECORD_VERSION = 1;
+const HASH_BYTES = 32;
+const HEAD_BYTES_MAX = 64 * limits.KIB;
+
+export interface RecordHead {
+  readonly version: number;
+  readonly sourceIdentity: string;
+  readonly fingerprint: string;
+  readonly sourceBytes: number;
+  readonly endBytes: number;
+  readonly blockBytes: number;
+  readonly blockCount: number;
+}
+
+export interface ResumeRecord extends RecordHead {
+  /** One bit a block: durable on the target. */
+  readonly done: Uint8Array;
+  /** Two 64-bit words a block; zero where not done. */
+  readonly digests: Uint8Array;
+}
+
+/** Where the record of a target without a name beside it lies: $XDG_STATE_HOME/understudy, or ~/.local/state/understudy. */
+export function recordPathForDevice(identity: string): string {
+  const state = process.env.XDG_STATE_HOME ?? `${homedir()}/.local/state`;
+  return `${state}/understudy/${createHash('sha256').update(identity).digest('hex').slice(0, 32)}.resume`;
+}
+
+/** Durable when it returns. @throws file system errors of Node.js */
+export function saveRecord(path: string, record: ResumeRecord): void {
+  const { done, digests, ...head } = record;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const headLine = Buffer.from(`${JSON.stringify({ ...head, version: RECORD_VERSION })}\n`);
+  const hash = createHash('sha256').update(headLine).update(done).update(digests).digest();
+  const temporary = `${path}.new`;
+  const fd = openSync(temporary, 'w', 0o600);
+  try {
+    for (const piece of [headLine, done, digests, hash]) {
+      for (let at = 0; at < piece.byteLength; ) at += writeSync(fd, piece, at);
+    }
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, path);
+}
+
+/** @throws RESUME_NO_RECORD, RESUME_RECORD_INVALID */
+export function loadRecord(path: string): ResumeRecord {
+  const bytes = readRecord(path);
+  const newline = bytes.subarray(0, HEAD_BYTES_MAX).indexOf(0x0a);
+  const hashAt = bytes.byteLength - HASH_BYTES;
+  if (newline === -1 || hashAt <= newline) throw invalid(path, 'it is cut short');
+  const hash = createHash('sha256').update(bytes.subarray(0, hashAt)).digest();
+  if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
+  const head = JSON.parse(bytes.subarray(0, newline).toString('utf8')) as RecordHead;
+  if (head.version !== RECORD_VERSION) throw invalid(path, `it has version ${head.version}`);
+  const bitmapBytes = Math.ceil(head.blockCount / 8);
+  const doneAt = newline + 1;
+  if (doneAt + bitmapBytes + head.blockCount * 16 !== hashAt) throw invalid(path, 'its length does not fit its blocks');
+  return {
+    ...head,
+    done: bytes.subarray(doneAt, doneAt + bitmapBytes),
+    digests: bytes.subarray(doneAt + bitmapBytes, hashAt),
+  };
+}
+
+function readRecord(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    if (errnoOf(cause) !== 'ENOENT') throw cause;
+    throw new UnderstudyError('RESUME_NO_RECORD', `there is no record of an interrupted copy: ${path} does not exist`);
+  }
+}
+
+function invalid(path: string, why: string): UnderstudyError {
+  return new UnderstudyError('RESUME_RECORD_INVALID', `${path} cannot be used: ${why}; copy without --resume`);
+}
+
+export function removeRecord(path: string): void {
+  rmSync(path, { force: true });
+  rmSync(`${path}.new`, { force: true });
+}
