@@ -1,0 +1,223 @@
+// Which storage a user means, and how it is to be read: cheap enough to be asked before joining a running copy.
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { isatty } from 'node:tty';
+import { fileURLToPath } from 'node:url';
+import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { blockDeviceBytes } from '../../linux/mod.ts';
+import type { DeviceAccess } from '../device/contract.ts';
+import { fileError, fileFingerprint, fileIdentity } from '../device/file.ts';
+import { canonicalNbdUri } from '../device/nbd-uri.ts';
+import { DETECTION_BYTES, detectFormat, isCompressed, parseFormat, type SourceFormat } from './format.ts';
+
+export interface SourceOptions {
+  /** A path, an NBD or http(s) URI, or "-" for standard input. */
+  readonly uri: string;
+  /** One of SourceFormat. @default looked for in the content of files and of what http(s) serves; raw for the rest */
+  readonly format?: string | undefined;
+  /** Read https without checking the server's certificate. @default false */
+  readonly insecure?: boolean | undefined;
+}
+
+/** Structured-cloneable and JSON-safe. */
+export interface IdentifiedSource {
+  /** As the user named it. */
+  readonly uri: string;
+  readonly kind: 'file' | 'block' | 'nbd' | 'http' | 'stdin';
+  /** Of kinds file and block: what to open, absolute. */
+  readonly path?: string;
+  /** `auto`: only the producer finds out, from the first bytes that the server sends. */
+  readonly format: SourceFormat | 'auto';
+  /** Equal for requests that can share one reading: the storage and the way to read it. */
+  readonly identity: string;
+  /** Equal for two names of the same storage, however it is read; comparable with `DeviceInfo.identity` of a target. */
+  readonly storage: string;
+  readonly access: DeviceAccess;
+  /** Of the file named, as `Device.fingerprint` of a plain file tells it; '' where nothing cheap can tell. */
+  readonly fingerprint: string;
+  readonly insecure: boolean;
+}
+
+const STDIN_FD = 0;
+const STDIN_PATH = '/proc/self/fd/0';
+const HTTP = /^https?:\/\//i;
+const NBD = /^nbds?(\+(unix|vsock))?:/;
+const OTHER_SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
+
+/**
+ * @throws SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_KIND, SOURCE_EMPTY, FORMAT_UNKNOWN, or USAGE (not a URI that can be
+ *   read, or standard input is a terminal). Servers are not asked: what they answer is known when the source is prepared.
+ */
+export async function identifySource(options: SourceOptions): Promise<IdentifiedSource> {
+  const { uri } = options;
+  const format = options.format === undefined ? undefined : parseFormat(options.format);
+  if (uri === '-') return identifyStdin(format);
+  if (HTTP.test(uri)) return identifyHttp(uri, format, options.insecure ?? false);
+  if (NBD.test(uri)) return identifyNbd(uri, format ?? 'raw');
+  const scheme = OTHER_SCHEME.exec(uri)?.[1]?.toLowerCase();
+  if (scheme === undefined) return identifyPath(uri, resolve(uri), format);
+  if (scheme === 'file') return identifyPath(uri, pathOfUrl(uri), format);
+  const known = 'paths, file:, nbd:, nbds:, nbd+unix:, http: and https:';
+  throw new UnderstudyError('USAGE', `"${uri}" cannot be read: sources are ${known}, or "-" for standard input`);
+}
+
+function pathOfUrl(uri: string): string {
+  try {
+    return fileURLToPath(uri);
+  } catch (cause) {
+    throw new UnderstudyError('USAGE', `"${uri}" names no file: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function identifyPath(uri: string, path: string, format: SourceFormat | undefined): IdentifiedSource {
+  requireBlocks(uri, statOf(uri, path));
+  const fd = openForReading(uri, path);
+  try {
+    // The name could mean something else by now: what has been opened is what counts.
+    const stats = fstatSync(fd);
+    requireBlocks(uri, stats);
+    return identifyOpen(uri, path, fd, stats, format);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function identifyOpen(
+  uri: string,
+  path: string,
+  fd: number,
+  stats: Stats,
+  given: SourceFormat | undefined,
+): IdentifiedSource {
+  const regular = stats.isFile();
+  const sizeBytes = regular ? stats.size : blockDeviceBytes(fd);
+  if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
+  // Block devices are never looked into: their first bytes belong to whoever uses the disk (see detectFormat).
+  const format = given ?? (regular ? detectFormat(firstBytes(uri, fd)) : 'raw');
+  const storage = fileIdentity(stats);
+  return {
+    uri,
+    kind: regular ? 'file' : 'block',
+    path,
+    format,
+    identity: `${storage}+${format}`,
+    storage,
+    access: isCompressed(format) ? 'rewind' : 'random',
+    fingerprint: fileFingerprint(fd),
+    insecure: false,
+  };
+}
+
+function statOf(uri: string, path: string): Stats {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    // A name with a file where a folder should be, or that leads in a circle, names nothing.
+    const errno = errnoOf(cause);
+    const nothing = errno === 'ENOTDIR' || errno === 'ELOOP' || errno === 'ENAMETOOLONG';
+    throw fileError('source', `look at ${uri}`, nothing ? 'ENOENT' : errno, cause);
+  }
+}
+
+function openForReading(uri: string, path: string): number {
+  try {
+    // Not to wait for a writer, should a pipe have taken the name in the meantime.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === 'ENOMEDIUM') throw new UnderstudyError('SOURCE_EMPTY', `${uri} has no medium in it`, { cause });
+    throw fileError('source', `open ${uri}`, errno, cause);
+  }
+}
+
+function requireBlocks(uri: string, stats: Stats): void {
+  if (stats.isFile() || stats.isBlockDevice()) return;
+  const kind = kindOf(stats);
+  const hint = kind === 'a named pipe' ? `; to read it once: understudy copy - TARGET < ${uri}` : '';
+  throw new UnderstudyError('SOURCE_KIND', `${uri} is ${kind}, not a file or block device${hint}`);
+}
+
+function kindOf(stats: Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isSocket()) return 'a socket';
+  if (stats.isFIFO()) return 'a named pipe';
+  return 'a character device';
+}
+
+function firstBytes(uri: string, fd: number): Uint8Array {
+  const bytes = new Uint8Array(DETECTION_BYTES);
+  try {
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+  } catch (cause) {
+    throw fileError('source', `read the start of ${uri}`, errnoOf(cause), cause);
+  }
+}
+
+function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
+  if (isatty(STDIN_FD)) throw new UnderstudyError('USAGE', 'standard input is a terminal; redirect an image into it');
+  const stats = stdinStats();
+  // A file that the shell opened is as good as one named: all of it is read, wherever the shell's position in it is.
+  if (stats.isFile() || stats.isBlockDevice()) return identifyOpen('-', STDIN_PATH, STDIN_FD, stats, given);
+  if (!stats.isFIFO() && !stats.isSocket()) {
+    throw new UnderstudyError('SOURCE_KIND', `standard input is ${kindOf(stats)}, which no image can come from`);
+  }
+  const format = given ?? 'raw';
+  if (format !== 'raw' && !isCompressed(format)) {
+    const message = `${format} needs reading at any offset, and standard input is a pipe; save the image in a file first`;
+    throw new UnderstudyError('FORMAT_UNKNOWN', message);
+  }
+  const storage = `stdin:${stats.dev}:${stats.ino}`;
+  const identity = `${storage}+${format}`;
+  return { uri: '-', kind: 'stdin', format, identity, storage, access: 'once', fingerprint: '', insecure: false };
+}
+
+function stdinStats(): Stats {
+  try {
+    return fstatSync(STDIN_FD);
+  } catch (cause) {
+    throw new UnderstudyError('SOURCE_NOT_FOUND', 'standard input is closed', { cause });
+  }
+}
+
+function identifyNbd(uri: string, format: SourceFormat): IdentifiedSource {
+  refuseCompressed(uri, format);
+  const storage = canonicalNbdUri(uri);
+  if (format !== 'raw' && !/^nbd(\+unix)?:/.test(uri)) {
+    throw new UnderstudyError('FORMAT_UNKNOWN', `${format} can be read from nbd: and nbd+unix: servers only`);
+  }
+  const identity = `${storage}+${format}`;
+  return { uri, kind: 'nbd', format, identity, storage, access: 'random', fingerprint: '', insecure: false };
+}
+
+function identifyHttp(uri: string, given: SourceFormat | undefined, insecure: boolean): IdentifiedSource {
+  const format = given ?? 'auto';
+  refuseCompressed(uri, format);
+  const storage = canonicalHttpUrl(uri);
+  // Who insists on the certificate must not join a reading that does not.
+  const identity = `${storage}+${format}${insecure ? '+insecure' : ''}`;
+  return { uri, kind: 'http', format, identity, storage, access: 'random', fingerprint: '', insecure };
+}
+
+/** Without credentials and fragment: they do not change what is stored, and identities are shown. */
+function canonicalHttpUrl(uri: string): string {
+  const url = parseUrl(uri);
+  url.username = '';
+  url.password = '';
+  url.hash = '';
+  return url.href;
+}
+
+export function parseUrl(uri: string): URL {
+  try {
+    return new URL(uri);
+  } catch (cause) {
+    throw new UnderstudyError('USAGE', `"${uri}" is no URL`, { cause });
+  }
+}
+
+/** @throws FORMAT_UNKNOWN for a compressed image that only a server has */
+export function refuseCompressed(uri: string, format: SourceFormat | 'auto'): void {
+  if (!isCompressed(format)) return;
+  const message = `${uri}: a ${format} image can be read from files and standard input only; download it first`;
+  throw new UnderstudyError('FORMAT_UNKNOWN', message);
+}

@@ -1,0 +1,177 @@
+// From an image file to the block graph that QEMU is to open: every file in it named, every format said, the whole checked
+// before anything is read. docs/decisions/0010 says which files an image may name.
+import { realpathSync, statSync } from 'node:fs';
+import { dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import type { ImageFormat } from './format.ts';
+import { type BlockNode, graphName, qemuError, runQemu, type ToolObjects } from './qemu.ts';
+
+export interface ImageOrigin {
+  /** What the user called it. */
+  readonly uri: string;
+  /** How its bytes are reached: the lowest node of the graph. */
+  readonly storage: BlockNode;
+  /** The file itself, all links followed; null when it is none, and then it may name no other. */
+  readonly path: string | null;
+  readonly format: ImageFormat;
+  readonly objects: ToolObjects;
+}
+
+export interface ImagePlan {
+  readonly graph: BlockNode;
+  readonly sizeBytes: number;
+  /** Every file that is read, the named one first. */
+  readonly files: readonly string[];
+}
+
+/** Opening reads a few kilobytes of metadata. */
+const OPEN_TIMEOUT_MS = 60_000;
+/** A check reads all metadata: 128 MiB for each TiB of a qcow2 with clusters of 64 KiB. */
+const CHECK_TIMEOUT_MS = 600_000;
+/** Longer chains of backing files are a circle, or nothing that can be read at speed. */
+const CHAIN_MAX = 64;
+
+const BACKING_FORMATS: readonly string[] = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vdi'] satisfies ImageFormat[];
+
+interface ImageInfo {
+  readonly 'virtual-size': number;
+  readonly 'backing-filename'?: string;
+  readonly 'backing-filename-format'?: string;
+  readonly 'format-specific'?: {
+    readonly data?: {
+      readonly 'data-file'?: string;
+      readonly extents?: readonly {
+        readonly filename: string;
+        readonly format: string;
+        readonly 'virtual-size': number;
+      }[];
+    };
+  };
+}
+
+/**
+ * @throws SOURCE_CORRUPT (damaged, cut off, not of that format), SOURCE_UNREADABLE (it names a file that it may not, or
+ *   that cannot be read), SOURCE_EMPTY, and what its server makes of it
+ */
+export async function planImage(origin: ImageOrigin, depth = 0): Promise<ImagePlan> {
+  if (depth >= CHAIN_MAX) throw unreadable(origin, `its chain of backing files is longer than ${CHAIN_MAX}`);
+  const { format, storage } = origin;
+  const alone: BlockNode =
+    format === 'qcow2' || format === 'vmdk'
+      ? { driver: format, file: storage, backing: null }
+      : { driver: format, file: storage };
+  const info = await describeImage(origin, alone);
+  if (info['virtual-size'] === 0) throw new UnderstudyError('SOURCE_EMPTY', `${origin.uri} holds no bytes`);
+  const extents = extentFiles(origin, info);
+  const dataFile = dataFileOf(origin, info);
+  const own: BlockNode = dataFile === null ? alone : { ...alone, 'data-file': { driver: 'file', filename: dataFile } };
+  await checkImage(origin, own);
+  const backing = await planBacking(origin, info, depth);
+  const files = [origin.path, dataFile, ...extents].filter((path) => path !== null);
+  return {
+    graph: backing === null ? own : { ...own, backing: backing.graph },
+    sizeBytes: info['virtual-size'],
+    files: [...new Set([...files, ...(backing?.files ?? [])])],
+  };
+}
+
+async function describeImage(origin: ImageOrigin, node: BlockNode): Promise<ImageInfo> {
+  const { uri, objects } = origin;
+  const args = ['info', '--output=json', ...objects, graphName(node)];
+  const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: OPEN_TIMEOUT_MS, uri });
+  if (status !== 0) throw qemuError(uri, stderr);
+  return JSON.parse(stdout) as ImageInfo;
+}
+
+/** QEMU reads what lies behind the end of a file as zeros: an image cut off on its way would become a disk full of holes. */
+async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
+  if (origin.format === 'raw') return;
+  if (origin.format === 'vdi') return checkVdi(origin, node);
+  const { uri, objects } = origin;
+  const args = ['check', '--output=json', ...objects, graphName(node)];
+  const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
+  // qemu-img(1): 0 sound, 3 leaked clusters only (space lost, data sound), 63 a kind of image that has no check.
+  if (status === 0 || status === 3 || status === 63) return;
+  if (status !== 2) throw qemuError(uri, stderr);
+  const found = /"corruptions": (\d+)/.exec(stdout)?.[1] ?? 'some';
+  const first = /^ERROR:? .*$/m.exec(stderr)?.[0] ?? '';
+  const message = `${uri} is damaged: qemu-img check finds ${found} errors${first === '' ? '' : `, the first: ${first}`}`;
+  throw new UnderstudyError('SOURCE_CORRUPT', message);
+}
+
+/** The check of vdi compares its tables with each other but not with the length of the file; its map tells. */
+async function checkVdi(origin: ImageOrigin, node: BlockNode): Promise<void> {
+  const { uri, objects, path } = origin;
+  const args = ['map', '--output=json', ...objects, graphName(node)];
+  const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
+  if (status !== 0) throw qemuError(uri, stderr);
+  if (path === null) return;
+  const sizeBytes = statSync(path).size;
+  for (const extent of JSON.parse(stdout) as { data: boolean; offset?: number; length: number }[]) {
+    if (!extent.data || extent.offset === undefined || extent.offset + extent.length <= sizeBytes) continue;
+    throw new UnderstudyError('SOURCE_CORRUPT', `${uri} is cut off: it names bytes after its end at ${sizeBytes}`);
+  }
+}
+
+async function planBacking(origin: ImageOrigin, info: ImageInfo, depth: number): Promise<ImagePlan | null> {
+  const name = info['backing-filename'];
+  if (name === undefined) return null;
+  const format = info['backing-filename-format'];
+  if (format === undefined) {
+    // Probing would let whoever uses a raw backing disk choose its format (see detectFormat).
+    throw unreadable(origin, `it does not say the format of its backing file ${name}; qemu-img rebase -u -F adds it`);
+  }
+  if (!BACKING_FORMATS.includes(format)) throw unreadable(origin, `its backing file ${name} is of format ${format}`);
+  const path = namedFile(origin, name);
+  return planImage(
+    {
+      uri: `${origin.uri}, backing file ${name}`,
+      storage: { driver: 'file', filename: path },
+      path,
+      format: format as ImageFormat,
+      objects: [],
+    },
+    depth + 1,
+  );
+}
+
+function dataFileOf(origin: ImageOrigin, info: ImageInfo): string | null {
+  const name = info['format-specific']?.data?.['data-file'];
+  return name === undefined ? null : namedFile(origin, name);
+}
+
+/** Files of a vmdk besides the named one; flat ones have no table that could tell whether they are whole. */
+function extentFiles(origin: ImageOrigin, info: ImageInfo): string[] {
+  const files: string[] = [];
+  for (const { filename, format, 'virtual-size': bytes } of info['format-specific']?.data?.extents ?? []) {
+    if (filename === origin.path || filename === origin.storage.url) continue;
+    const path = namedFile(origin, filename);
+    files.push(path);
+    if (format !== 'FLAT' || statSync(path).size >= bytes) continue;
+    throw new UnderstudyError('SOURCE_CORRUPT', `${origin.uri}: its extent ${filename} is shorter than ${bytes} bytes`);
+  }
+  return files;
+}
+
+/** The real path of a file that an image names, which must lie beside the image or below. @throws SOURCE_UNREADABLE */
+function namedFile(origin: ImageOrigin, name: string): string {
+  if (origin.path === null) throw unreadable(origin, `it names another file, ${name}`);
+  const folder = dirname(origin.path);
+  const file = name.startsWith('file:') ? name.slice('file:'.length) : name;
+  const path = realPathOf(origin, isAbsolute(file) ? file : resolve(folder, file));
+  if (path.startsWith(join(folder, sep)) && statSync(path).isFile()) return path;
+  const hint = 'move it there, or make one image of both with qemu-img convert';
+  throw unreadable(origin, `it names ${name}, which is no file in the folder of the image; ${hint}`);
+}
+
+function realPathOf(origin: ImageOrigin, path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (cause) {
+    throw unreadable(origin, `it needs ${path}, which cannot be read: ${errnoOf(cause)}`, cause);
+  }
+}
+
+function unreadable(origin: ImageOrigin, why: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('SOURCE_UNREADABLE', `${origin.uri}: ${why}`, { cause });
+}

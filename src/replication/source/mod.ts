@@ -1,0 +1,5 @@
+export { currentFingerprint } from './fingerprint.ts';
+export type { SourceFormat } from './format.ts';
+export { type IdentifiedSource, identifySource, type SourceOptions } from './identify.ts';
+export { type OpenOptions, openPrepared } from './open.ts';
+export { type PreparedSource, prepareSource, type SourceDescriptor } from './prepare.ts';
