@@ -10,8 +10,10 @@ import { formatReport, mergeIntoDocument } from './report.ts';
 import { describeMachine, projectFolder } from './rig/machine.ts';
 import { oursObstacle } from './rig/ours.ts';
 import { Workbench } from './rig/workbench.ts';
+import { slowTarget } from './slow-target.ts';
+import { staggered } from './staggered.ts';
 
-const questions: readonly Question[] = [allAtOnce];
+const questions: readonly Question[] = [allAtOnce, staggered, slowTarget];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
 

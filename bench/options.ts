@@ -6,6 +6,8 @@ export interface BenchOptions {
   readonly names: readonly string[];
   /** Bytes of the image, or null for the size that each question has by itself. */
   readonly sizeBytes: number | null;
+  /** Bytes a second of the capped source (staggered) or target (slow-target), or null. */
+  readonly rateBytes: number | null;
   /** Pairs of runs, or null for the number that each question has by itself. */
   readonly rounds: number | null;
   /** Numbers of targets or jobs, or null. */
@@ -30,6 +32,7 @@ export interface BenchOptions {
 export const usage = `npm run bench -- [QUESTION...] [options]
 
   --size BYTES       size of the image (2G)
+  --rate BYTES       bytes a second of the capped source (200M) or target (40M)
   --rounds N         pairs of runs
   --count N[,N]      numbers of targets or jobs
   --window W[,W]     staggered: windows of starts, in passes
@@ -59,6 +62,7 @@ function parse(args: readonly string[]) {
     allowPositionals: true,
     options: {
       size: { type: 'string' },
+      rate: { type: 'string' },
       rounds: { type: 'string' },
       count: { type: 'string' },
       window: { type: 'string' },
@@ -90,6 +94,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
   return {
     names: positionals,
     sizeBytes: values.size === undefined ? (trial ? 512 * limits.MIB : null) : parseBytes(values.size),
+    rateBytes: values.rate === undefined ? (trial ? 100 * limits.MIB : null) : parseBytes(values.rate),
     rounds: numbers(values.rounds)?.[0] ?? (trial ? 1 : null),
     counts: numbers(values.count) ?? (trial ? [4] : null),
     windows: numbers(values.window) ?? (trial ? [1] : null),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runTool } from '../../src/base/mod.ts';
 import { type ControlGroup, type GroupOptions, makeGroup } from './cgroup.ts';
 import { dropCaches } from './image.ts';
-import { attachLoop } from './loop.ts';
+import { attachLoop, makeBackingFile } from './loop.ts';
 import { type Command, run, runTogether } from './run.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -56,9 +56,7 @@ export function fileTargets(folder: string, count: number, sizeBytes: number): T
 export async function loopTargets(workbench: Workbench, count: number, sizeBytes: number): Promise<Targets> {
   const paths: string[] = [];
   for (const file of numbered(workbench.folder, count, 'device')) {
-    workbench.defer(() => rmSync(file, { force: true }));
-    const made = await runTool('fallocate', ['--length', String(sizeBytes), file]);
-    if (made.status !== 0) throw new Error(`fallocate: ${made.stderr.trim()}`);
+    await makeBackingFile(workbench, file, sizeBytes);
     paths.push((await attachLoop(workbench, file)).path);
   }
   return { paths, prepare: () => {}, discard: () => {} };

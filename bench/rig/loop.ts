@@ -1,6 +1,6 @@
 // Loop devices: block devices over files, whose speed the kernel can cap and whose transfers it counts, for whoever uses
 // them and however (through the page cache or around it).
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { runTool } from '../../src/base/mod.ts';
 import type { Workbench } from './workbench.ts';
@@ -11,6 +11,13 @@ export interface LoopDevice {
   /** Bytes that the device has read, and written, since it exists (kernel's iostats: sectors of 512 bytes). */
   bytesRead(): number;
   bytesWritten(): number;
+}
+
+/** A fully allocated file for a loop device, removed with the scope. */
+export async function makeBackingFile(workbench: Workbench, file: string, sizeBytes: number): Promise<void> {
+  workbench.defer(() => rmSync(file, { force: true }));
+  const made = await runTool('fallocate', ['--length', String(sizeBytes), file]);
+  if (made.status !== 0) throw new Error(`fallocate: ${made.stderr.trim()}`);
 }
 
 /** Attaches a file with --direct-io=on, so that nothing is cached a second time below the device. */
