@@ -1,0 +1,230 @@
+// The demo's source: a real Debian 12 server on a GPT disk that boots by itself, built without mounting anything and kept in
+// the user's cache under a name made of its recipe. `node dist/scripts/demo-image.js [--check]` prints its path; with
+// --check the image is also booted, until it asks for a login.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { formatDuration, limits, messageOf, requireTool, runTool, spawnBound } from '../src/base/mod.ts';
+
+const SUITE = 'bookworm';
+const DISK_MIB = 1024;
+/** The first two hold partition table and boot loader, the last one the second copy of the partition table. */
+const ROOT_MIB = DISK_MIB - 3;
+const SECTORS_PER_MIB = 2048;
+const ROOT_UUID = '7b1f3c1e-0c5d-4d0f-9a5e-3d6a2f8c1b03';
+const ROOT_PARTUUID = '7b1f3c1e-0c5d-4d0f-9a5e-3d6a2f8c1b02';
+/** Partition types of the GPT: BIOS boot, and Linux root (x86-64). */
+const TYPE_BIOS_BOOT = '21686148-6449-6E6F-744E-656564454649';
+const TYPE_LINUX_ROOT = '4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709';
+
+/** A web server with a database, as customers have them: about 830 MiB of files. */
+const PACKAGES = [
+  ...['linux-image-cloud-amd64', 'initramfs-tools', 'zstd', 'grub-pc-bin', 'grub-common', 'e2fsprogs'],
+  ...[
+    'systemd-sysv',
+    'udev',
+    'dbus',
+    'iproute2',
+    'openssh-server',
+    'locales',
+    'less',
+    'vim',
+    'curl',
+    'ca-certificates',
+  ],
+  ...['nginx-light', 'postgresql', 'python3', 'git'],
+];
+
+const PARTITIONS = [
+  'label: gpt',
+  'label-id: 7b1f3c1e-0c5d-4d0f-9a5e-3d6a2f8c1b01',
+  `start=${SECTORS_PER_MIB}, size=${SECTORS_PER_MIB}, type=${TYPE_BIOS_BOOT}`,
+  `start=${2 * SECTORS_PER_MIB}, size=${ROOT_MIB * SECTORS_PER_MIB}, type=${TYPE_LINUX_ROOT}, uuid=${ROOT_PARTUUID}`,
+  '',
+].join('\n');
+
+/** Emulation without hardware help takes 15 to 40 s to the login on a small machine; this only ends what hangs. */
+const BOOT_TIMEOUT_MS = 240_000;
+
+/** Where the hook finds the disk. */
+const HOOK_DESCRIPTOR = 9;
+/** As the hook names the machine; its console shows it before "login:". */
+const HOST_NAME = 'golden';
+
+export type Report = (line: string) => void;
+
+function hook(): string {
+  return readFileSync(fileURLToPath(new URL('../../scripts/demo-image-hook.sh', import.meta.url)), 'utf8');
+}
+
+/** $XDG_CACHE_HOME/understudy, or ~/.cache/understudy; made if it is not there. */
+export function cacheFolder(): string {
+  const base = process.env.XDG_CACHE_HOME;
+  const folder = join(base !== undefined && base !== '' ? base : join(homedir(), '.cache'), 'understudy');
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** Where the image of this recipe is, or will be: another recipe has another name. */
+export function demoImagePath(): string {
+  const recipe = JSON.stringify([SUITE, PACKAGES, PARTITIONS, DISK_MIB, ROOT_UUID, hook()]);
+  const digest = createHash('sha256').update(recipe).digest('hex').slice(0, 12);
+  return join(cacheFolder(), `debian-12-${digest}.img`);
+}
+
+/** The apt sources of this machine that offer the suite, so that mirrors that somebody chose are used. */
+function aptSources(): string[] {
+  const folder = '/etc/apt/sources.list.d';
+  const parts = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+  return ['/etc/apt/sources.list', ...parts.filter((path) => /\.(list|sources)$/.test(path)).sort()].filter((path) => {
+    if (!existsSync(path)) return false;
+    const lines = readFileSync(path, 'utf8').split('\n');
+    const active = lines.filter((line) => !line.startsWith('#')).join('\n');
+    return active.includes(SUITE) && /\bmain\b/.test(active);
+  });
+}
+
+/** The proxies that apt on this machine goes through. */
+async function aptProxies(): Promise<string[]> {
+  const tool = requireTool('apt-config', 'apt');
+  const { stdout } = await runTool(tool, ['dump', '--format', '%f "%v";%n', 'Acquire']);
+  return stdout.split('\n').filter((line) => /^Acquire::https?::Proxy /.test(line));
+}
+
+/** Runs mmdebstrap, handing on its own account of its progress. */
+async function unpackSystem(disk: string, folder: string, report: Report): Promise<void> {
+  const tool = requireTool('mmdebstrap', 'mmdebstrap');
+  const args = [
+    '--variant=minbase',
+    '--format=null',
+    `--include=${PACKAGES.join(',')}`,
+    ...(await aptProxies()).map((option) => `--aptopt=${option}`),
+    `--customize-hook=${hook()}`,
+    SUITE,
+    '/dev/null',
+    ...aptSources(),
+  ];
+  const env = { ...process.env, ROOT_UUID, ROOT_PARTUUID, ROOT_MIB: String(ROOT_MIB), LC_ALL: 'C' };
+  // The chroot of a mapped root must be where that root may go, which is the system's own temporary folder.
+  const asRoot = process.getuid?.() === 0;
+  const descriptor = openSync(disk, 'r+');
+  try {
+    const child = spawn(tool, args, {
+      stdio: ['ignore', 'ignore', 'pipe', ...Array<'ignore'>(HOOK_DESCRIPTOR - 3).fill('ignore'), descriptor],
+      env: asRoot ? { ...env, TMPDIR: folder } : env,
+    });
+    const closed = once(child, 'close');
+    const tail = await followSteps(child.stderr, report);
+    const [status] = await closed;
+    if (status !== 0) throw new Error(`mmdebstrap ended with status ${status}:\n${tail.join('\n')}`);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Reports mmdebstrap's steps as they begin; gives its last lines, for the case of an error. */
+async function followSteps(output: Readable | null, report: Report): Promise<string[]> {
+  const tail: string[] = [];
+  if (output === null) return tail;
+  for await (const line of createInterface({ input: output })) {
+    const step = /^I: ([a-z ]+)\.\.\.$/.exec(line)?.[1];
+    if (step !== undefined) report(step);
+    else if (line.includes('customize-hook')) report('making the disk image');
+    tail.push(line);
+    if (tail.length > 30) tail.shift();
+  }
+  return tail;
+}
+
+async function build(path: string, report: Report): Promise<void> {
+  const folder = mkdtempSync(join(cacheFolder(), 'building-'));
+  try {
+    const disk = join(folder, 'disk.img');
+    writeFileSync(disk, '');
+    // For the mapped root; the folder is closed to everybody else.
+    chmodSync(disk, 0o666);
+    truncateSync(disk, DISK_MIB * limits.MIB);
+    const sfdisk = await runTool(requireTool('sfdisk', 'fdisk'), ['--quiet', disk], { input: PARTITIONS });
+    if (sfdisk.status !== 0) throw new Error(`sfdisk: ${sfdisk.stderr}`);
+    await unpackSystem(disk, folder, report);
+    chmodSync(disk, 0o644);
+    renameSync(disk, path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The path of the image, after building it if it is not in the cache. */
+export async function demoImage(report: Report): Promise<string> {
+  const path = demoImagePath();
+  if (existsSync(path)) return path;
+  if (process.arch !== 'x64') throw new Error('the demo image is an x86-64 system and has to be built on one');
+  const started = performance.now();
+  report('building a Debian 12 system image, once; about a minute');
+  await build(path, (step) => report(`${formatDuration((performance.now() - started) / 1000)}  ${step}`));
+  return path;
+}
+
+/**
+ * Boots the image in an emulated machine, without changing it, until it asks for a login on the serial console.
+ * @throws Error with the end of the console's output when it does not.
+ */
+export async function bootImage(path: string): Promise<void> {
+  const machine = ['-accel', 'tcg,thread=multi', '-smp', '2', '-m', '512', '-nodefaults', '-no-reboot'];
+  const console = ['-display', 'none', '-serial', 'stdio'];
+  const drive = ['-drive', `file=${path.replaceAll(',', ',,')},format=raw,if=virtio,snapshot=on`];
+  const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
+  const child = spawnBound(qemu, [...machine, ...console, ...drive], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const closed = once(child, 'close');
+  const timer = setTimeout(() => child.kill('SIGKILL'), BOOT_TIMEOUT_MS);
+  let output = '';
+  let ready = false;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (data: Buffer) => {
+      output += data.toString('latin1');
+      ready ||= output.includes(`${HOST_NAME} login:`);
+      if (ready) child.kill('SIGKILL');
+    });
+  }
+  await closed;
+  clearTimeout(timer);
+  if (!ready) throw new Error(`the image does not boot to a login:\n${output.slice(-4000)}`);
+}
+
+async function main(options: readonly string[]): Promise<void> {
+  if (options.some((option) => option !== '--check')) throw new Error('usage: demo-image [--check]');
+  const report: Report = (line) => process.stderr.write(`${line}\n`);
+  const path = await demoImage(report);
+  if (options.includes('--check')) {
+    const started = performance.now();
+    await bootImage(path);
+    report(`boots to its login in ${formatDuration((performance.now() - started) / 1000)}`);
+  }
+  process.stdout.write(`${path}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).catch((error: unknown) => {
+    process.stderr.write(`demo-image: ${messageOf(error)}\n`);
+    process.exitCode = 1;
+  });
+}
