@@ -1,1 +1,1 @@
-export { type ConsumerTask, Control, type Extent, type TargetResult } from './options.ts';
+export { type ConsumerTask, Control, type Extent, emptyResult, type TargetResult } from './options.ts';

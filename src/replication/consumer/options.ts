@@ -47,6 +47,24 @@ export interface TargetResult {
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
+/** A result of a target that nothing was written to. */
+export function emptyResult(uri: string): TargetResult {
+  return {
+    uri,
+    ok: false,
+    startBlock: -1,
+    bytesCopied: 0,
+    bytesZeroed: 0,
+    bytesReused: 0,
+    seconds: 0,
+    verified: false,
+    digest: null,
+    unreadable: [],
+    resumable: false,
+    error: null,
+  };
+}
+
 /** Words of the small shared array between a copy's main thread and the worker of a target. */
 export const Control = {
   /** [main] 1: stop as soon as possible and keep the work. */

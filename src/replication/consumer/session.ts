@@ -2,13 +2,24 @@
 // writes and waits, flushes and records progress, verifies, finishes. What fails here fails for this target only.
 import { closeSync } from 'node:fs';
 import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
-import { allocatePages, digestOf, futexWait, type Mapping } from '../../linux/mod.ts';
-import { AccessKind, Activity, ConsumerState, type Ring, RingState, reopen } from '../ring/mod.ts';
+import { allocatePages, digestOf, futexWait, type Mapping, mapShared } from '../../linux/mod.ts';
+import {
+  AccessKind,
+  Activity,
+  ConsumerState,
+  HEADER_BYTES,
+  Header,
+  mapRing,
+  type Ring,
+  RingHeader,
+  RingState,
+  reopen,
+} from '../ring/mod.ts';
 import { currentFingerprint } from '../source/mod.ts';
 import { openTarget, removeRecord, type Target } from '../target/mod.ts';
-import { ConsumerCore } from './core.ts';
+import { ConsumerCore, failureOf } from './core.ts';
 import { Ledger } from './ledger.ts';
-import { type ConsumerTask, Control, type TargetResult } from './options.ts';
+import { type ConsumerTask, Control, emptyResult, type TargetResult } from './options.ts';
 import { planNeeds } from './plan.ts';
 import { type Progress, ProgressKeeper } from './progress-keeper.ts';
 import { type Seat, takeSeat } from './seat.ts';
@@ -20,8 +31,10 @@ const ZERO_PIECE_BYTES = 64 * limits.MIB;
 /** Runs one target to its end; never throws for operating errors: they are in the result. */
 export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Array): TargetResult {
   const startedMs = performance.now();
-  const session = new Session(task, ringFd, control);
   let error: TargetResult['error'] = null;
+  const unready = awaitReady(ringFd, control);
+  if (unready !== null) return { ...emptyResult(task.target.uri), error: unready };
+  const session = new Session(task, ringFd, control);
   try {
     session.run();
   } catch (cause) {
@@ -31,6 +44,25 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
     session.close();
   }
   return { ...session.result(), ok: error === null, error, seconds: (performance.now() - startedMs) / 1000 };
+}
+
+/** Waits until the producer has made the ring ready; its failure, or our own stop, comes back as an error. */
+function awaitReady(ringFd: number, control: Int32Array): TargetResult['error'] {
+  const page = mapShared(ringFd, HEADER_BYTES);
+  const header = new RingHeader(page.buffer);
+  try {
+    for (let state = header.get('state'); state !== RingState.ready; state = header.get('state')) {
+      if (Atomics.load(control, Control.abort) !== 0) return { code: 'INTERRUPTED', message: 'the copy was stopped' };
+      if (state !== RingState.starting) {
+        const failure = failureOf(header.getText('failure'));
+        return { code: failure.code, message: failure.message };
+      }
+      futexWait(header.words, Header.state, state, limits.WAIT_MS_MAX);
+    }
+    return null;
+  } finally {
+    page.unmap();
+  }
 }
 
 class Session {

@@ -1,0 +1,30 @@
+import { Command } from 'commander';
+import { formatBytes } from '../base/mod.ts';
+import { copies, type RunningCopy } from '../replication/mod.ts';
+
+export function copiesCommand(done: (exit: number) => void): Command {
+  return new Command('copies')
+    .description('Shows the copies that run on this machine, and who is where.')
+    .option('--json', 'an array on standard output; docs/cli.md has its shape')
+    .addHelpText('after', '\nExample:\n  understudy copies')
+    .action((options: { json?: boolean }) => {
+      const running = copies();
+      process.stdout.write(options.json === true ? `${JSON.stringify(running)}\n` : describe(running));
+      done(0);
+    });
+}
+
+function describe(running: readonly RunningCopy[]): string {
+  if (running.length === 0) return 'no copy is running\n';
+  return running.map(describeOne).join('\n');
+}
+
+function describeOne(copy: RunningCopy): string {
+  const at = copy.blocksTotal === 0 ? 0 : Math.floor((100 * copy.position) / copy.blocksTotal);
+  const head = `${copy.source}  at ${at} %, ${formatBytes(copy.bytesRead)} read, reader ${copy.producerPid}\n`;
+  const rows = copy.consumers.map((consumer) => {
+    const left = formatBytes(consumer.blocksLeft * copy.blockSize);
+    return `  ${consumer.target}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
+  });
+  return head + rows.join('');
+}

@@ -1,0 +1,3 @@
+export { copies, type RunningConsumer, type RunningCopy } from './copies.ts';
+export { copy } from './copy.ts';
+export type { CopyOptions, CopyProgress, CopyResult, TargetProgress } from './options.ts';

@@ -1,0 +1,147 @@
+// What a caller of copy() says, with every default in one place.
+import { limits, UnderstudyError } from '../../base/mod.ts';
+import type { TargetResult } from '../consumer/mod.ts';
+import type { ExtentRequest } from '../extent/mod.ts';
+import type { DirectMode } from '../producer/mod.ts';
+import type { TargetFacts } from '../target-safety/mod.ts';
+
+export interface CopyOptions {
+  /** A path, an NBD or http(s) URI, or "-" for standard input. */
+  readonly source: string;
+  /** Paths of files and block devices, and NBD URIs; at least one. */
+  readonly targets: readonly string[];
+  /** Format of the source. @default found in its content */
+  readonly format?: string;
+  /** Accept any certificate of an https source. @default false */
+  readonly insecure?: boolean;
+  /** Which bytes are copied. @default { kind: 'whole' } */
+  readonly extent?: ExtentRequest;
+  /** Where a late joiner begins: with the oldest block still in memory, or the one read last. @default 'oldest' */
+  readonly join?: 'oldest' | 'newest';
+  /** `detach`: go on without these targets when they alone hold up others. `pace`: never. @default 'detach' */
+  readonly onSlow?: 'detach' | 'pace';
+  /** Unreadable parts of the source end the copy, or become zeros that the result lists. @default 'fail' */
+  readonly onReadError?: 'fail' | 'zero';
+  /** Read everything back from the targets and compare. @default false */
+  readonly verify?: boolean;
+  /** Go on with interrupted copies to these targets. @default false */
+  readonly resume?: boolean;
+  /** Bytes a second to each target. @default no limit */
+  readonly limitRate?: number;
+  /** Bytes of a block, a multiple of 4096 from 64 KiB to 32 MiB; the first copy of a source decides. @default 4 MiB */
+  readonly blockBytes?: number;
+  /** Bytes of the ring, at least four blocks; the first copy of a source decides. @default 128 MiB, less if memory is short */
+  readonly bufferBytes?: number;
+  /** Past the page cache: `auto` reads an image that fits in free memory through it, and always writes past it. @default 'auto' */
+  readonly direct?: DirectMode;
+  /** Report the SHA-256 of the whole image. @default false */
+  readonly digest?: boolean;
+  /** "sha256:HEX" that the image must have. */
+  readonly expect?: string;
+  /** Overwrite what targets hold without asking. @default false */
+  readonly overwrite?: boolean;
+  /** Asked for each target that holds data, before anything is written; without it such targets are refused. */
+  readonly confirm?: (facts: TargetFacts) => Promise<boolean>;
+  /** Stops the copies to these targets; they can be resumed. */
+  readonly signal?: AbortSignal;
+  /** Called about five times a second while the copies run, and once at the end. */
+  readonly onProgress?: (progress: CopyProgress) => void;
+}
+
+export interface TargetProgress {
+  readonly uri: string;
+  readonly state: 'starting' | 'copying' | 'waiting' | 'verifying' | 'flushing' | 'zeroing' | 'done' | 'failed';
+  /** Block where it joined; -1 before. */
+  readonly startBlock: number;
+  /** Blocks that come through the ring for this target. */
+  readonly blocksWanted: number;
+  readonly blocksLeft: number;
+  readonly blocksVerified: number;
+  /** It was too slow for the others and is served apart. */
+  readonly detached: boolean;
+}
+
+export interface CopyProgress {
+  readonly blockBytes: number;
+  /** Blocks of the image; an upper bound while the length of a stream is not known. */
+  readonly blocksTotal: number;
+  readonly sizeKnown: boolean;
+  readonly bytesRead: number;
+  readonly targets: readonly TargetProgress[];
+}
+
+export interface CopyResult {
+  /** True only when every target is complete. */
+  readonly ok: boolean;
+  readonly source: { readonly uri: string; readonly bytes: number; readonly blockSize: number; readonly id: string };
+  /** Of the shared reading so far, which may go on for others. */
+  readonly producer: { readonly bytesRead: number; readonly sweeps: number };
+  readonly targets: readonly TargetResult[];
+}
+
+/** Options with defaults applied and checked. */
+export interface CopyConfig extends Omit<CopyOptions, 'expect'> {
+  readonly extent: ExtentRequest;
+  readonly join: 'oldest' | 'newest';
+  readonly onSlow: 'detach' | 'pace';
+  readonly onReadError: 'fail' | 'zero';
+  readonly verify: boolean;
+  readonly resume: boolean;
+  readonly digest: boolean;
+  readonly direct: DirectMode;
+  readonly overwrite: boolean;
+  /** Hexadecimal, lower case. */
+  readonly expect: string | null;
+}
+
+/** @throws USAGE */
+export function resolveOptions(options: CopyOptions): CopyConfig {
+  if (options.targets.length === 0) throw usage('at least one target is needed');
+  if (new Set(options.targets).size !== options.targets.length) throw usage('a target is named twice');
+  checkBlocks(options);
+  const { limitRate } = options;
+  if (limitRate !== undefined && !(limitRate > 0)) throw usage('a rate limit is a number of bytes above zero');
+  const extent = options.extent ?? { kind: 'whole' };
+  const expect = options.expect === undefined ? null : parseExpect(options.expect);
+  const digest = (options.digest ?? false) || expect !== null;
+  if (digest && extent.kind === 'used') {
+    throw usage('a digest of the whole image cannot be compared when only used blocks are copied (--extent used)');
+  }
+  return {
+    ...options,
+    extent,
+    expect,
+    digest,
+    join: options.join ?? 'oldest',
+    onSlow: options.onSlow ?? 'detach',
+    onReadError: options.onReadError ?? 'fail',
+    verify: options.verify ?? false,
+    resume: options.resume ?? false,
+    direct: options.direct ?? 'auto',
+    overwrite: options.overwrite ?? false,
+  };
+}
+
+function checkBlocks({ blockBytes, bufferBytes }: CopyOptions): void {
+  if (blockBytes !== undefined) {
+    const inRange = blockBytes >= limits.BLOCK_BYTES_MIN && blockBytes <= limits.BLOCK_BYTES_MAX;
+    if (!inRange || blockBytes % limits.PAGE_BYTES !== 0) {
+      throw usage(
+        `a block size is a multiple of 4096 from ${limits.BLOCK_BYTES_MIN} to ${limits.BLOCK_BYTES_MAX} bytes`,
+      );
+    }
+  }
+  const least = limits.SLOTS_MIN * (blockBytes ?? limits.BLOCK_BYTES_DEFAULT);
+  if (bufferBytes !== undefined && bufferBytes < least)
+    throw usage(`a buffer holds at least four blocks: ${least} bytes`);
+}
+
+function parseExpect(text: string): string {
+  const match = /^sha256:([0-9a-f]{64})$/i.exec(text);
+  if (match?.[1] === undefined) throw usage('an expected digest is written sha256: and 64 hexadecimal digits');
+  return match[1].toLowerCase();
+}
+
+function usage(message: string): UnderstudyError {
+  return new UnderstudyError('USAGE', message);
+}

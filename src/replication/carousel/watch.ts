@@ -1,0 +1,147 @@
+// The main thread's eyes on a ring: is the producer alive, how far is everybody. Looks by timer; touches no data.
+import { closeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { UnderstudyError } from '../../base/mod.ts';
+import { futexWakeAll, type Mapping } from '../../linux/mod.ts';
+import { Control } from '../consumer/mod.ts';
+import {
+  AccessKind,
+  activityNames,
+  ConsumerState,
+  ensureProducer,
+  Header,
+  LOOK_INTERVAL_MS,
+  mapRing,
+  producerAlive,
+  type Rendezvous,
+  type Ring,
+  RingState,
+} from '../ring/mod.ts';
+import type { Member } from './crew.ts';
+import type { CopyProgress, TargetProgress } from './options.ts';
+
+/** Producers started in a row without one block read by them: something is wrong that another try will not mend. */
+const STARTS_MAX = 5;
+/** Longest time that a finished process waits for the producer, which has nobody left, to put everything away. */
+const FAREWELL_MS_MAX = 500;
+
+export interface ProducerCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly stdin: number | 'ignore';
+}
+
+export class RingWatch {
+  readonly #rendezvous: Rendezvous;
+  readonly #command: ProducerCommand;
+  #mapped: { mapping: Mapping; ring: Ring } | null = null;
+  #starts = 0;
+  #headAtStart = -1;
+  #failure: UnderstudyError | null = null;
+
+  constructor(rendezvous: Rendezvous, command: ProducerCommand) {
+    this.#rendezvous = rendezvous;
+    this.#command = command;
+  }
+
+  /** The ring once it is ready, for looking at. */
+  get ring(): Ring | null {
+    if (this.#mapped === null && this.#rendezvous.header.get('state') === RingState.ready) {
+      this.#mapped = mapRing(this.#rendezvous.fd);
+    }
+    return this.#mapped?.ring ?? null;
+  }
+
+  /**
+   * Sees to it that somebody reads: at the start, and whenever a producer has died. Whoever gets the lock byte starts the
+   * next one; a stream that can be read once has no next one.
+   */
+  ensureProducer(): void {
+    const { header } = this.#rendezvous;
+    if (this.#failure !== null || header.get('state') >= RingState.failed || producerAlive(this.#rendezvous)) return;
+    const head = header.get('head');
+    if (head !== this.#headAtStart) this.#starts = 0;
+    this.#headAtStart = head;
+    const { program, args, stdin } = this.#command;
+    const oneShot = header.get('state') === RingState.ready && header.get('access') === AccessKind.once;
+    if (this.#starts >= STARTS_MAX || oneShot) {
+      const why = oneShot
+        ? 'the process that read the stream has died'
+        : 'the process that reads the source keeps dying';
+      this.#giveUp(new UnderstudyError('PRODUCER_FAILED', why));
+      return;
+    }
+    if (ensureProducer(this.#rendezvous, program, args, stdin)) this.#starts += 1;
+  }
+
+  /** Said in the ring itself, so that everybody who waits there hears it. */
+  #giveUp(error: UnderstudyError): void {
+    this.#failure = error;
+    const { header } = this.#rendezvous;
+    header.setText('failure', `${error.code} ${error.message}`);
+    header.set('state', RingState.failed);
+    futexWakeAll(header.words, Header.state);
+    futexWakeAll(header.words, Header.head);
+  }
+
+  /** Looks until all members have ended. */
+  async untilDone(members: readonly Member[], onProgress: () => void): Promise<void> {
+    let done = false;
+    const all = Promise.all(members.map((member) => member.result)).then(() => {
+      done = true;
+    });
+    let lookAt = 0;
+    while (!done) {
+      await Promise.race([all, delay(200, undefined, { ref: true })]);
+      if (performance.now() >= lookAt) {
+        this.ensureProducer();
+        lookAt = performance.now() + LOOK_INTERVAL_MS;
+      }
+      onProgress();
+    }
+  }
+
+  progress(members: readonly Member[]): CopyProgress {
+    const ring = this.ring;
+    return {
+      blockBytes: ring?.geometry.blockBytes ?? 0,
+      blocksTotal: ring?.get('blockCount') ?? 0,
+      sizeKnown: ring?.get('sizeKnown') === 1,
+      bytesRead: ring?.getDouble('bytesRead') ?? 0,
+      targets: members.map((member) => targetProgress(member, ring)),
+    };
+  }
+
+  /**
+   * Leaves the ring. If nobody else is in it, waits a moment for the producer to remove it, so that when we have ended
+   * nothing of ours is left.
+   */
+  async leave(): Promise<void> {
+    const { header } = this.#rendezvous;
+    const ring = this.ring;
+    closeSync(this.#rendezvous.fd);
+    const deserted = ring?.entries.every((entry) => entry.get('state') === ConsumerState.free) ?? false;
+    ring?.ringBell();
+    const deadline = performance.now() + FAREWELL_MS_MAX;
+    while (deserted && header.get('state') === RingState.ready && performance.now() < deadline) await delay(5);
+    this.#mapped?.mapping.unmap();
+    this.#rendezvous.mapping.unmap();
+  }
+}
+
+function targetProgress(member: Member, ring: Ring | null): TargetProgress {
+  const { control, settled, task } = member;
+  const index = Atomics.load(control, Control.entry) - 1;
+  const entry = index >= 0 ? ring?.entry(index) : undefined;
+  const activity = activityNames[Atomics.load(control, Control.activity)] ?? 'starting';
+  const live = settled === null && entry !== undefined;
+  return {
+    uri: task.target.uri,
+    state: settled === null ? activity : settled.ok ? 'done' : 'failed',
+    startBlock: settled?.startBlock ?? (live ? entry.get('startBlock') : -1),
+    blocksWanted: Atomics.load(control, Control.wanted),
+    blocksLeft: live ? entry.get('blocksLeft') : settled?.ok === true ? 0 : Atomics.load(control, Control.wanted),
+    blocksVerified: Atomics.load(control, Control.verified),
+    detached: live && entry.get('state') === ConsumerState.detached && entry.get('blocksLeft') > 0,
+  };
+}
