@@ -3,7 +3,8 @@ import koffi from 'koffi';
 import { UnderstudyError } from '../base/mod.ts';
 import { addressOf } from './mapping.ts';
 
-type Hash = (data: bigint, length: number) => { lo: bigint; hi: bigint };
+/** koffi gives 64-bit integers as numbers where they fit exactly, which one digest in some thousand does. */
+type Hash = (data: bigint, length: number) => { lo: bigint | number; hi: bigint | number };
 
 let hash: Hash | null = null;
 
@@ -25,5 +26,6 @@ function load(): Hash {
 /** Two 64-bit words of XXH3-128 of mapped memory; about 10 GB/s a core. Detects accidents, not forgery. */
 export function digestOf(view: Uint8Array): { lo: bigint; hi: bigint } {
   hash ??= load();
-  return hash(addressOf(view), view.byteLength);
+  const { lo, hi } = hash(addressOf(view), view.byteLength);
+  return { lo: BigInt(lo), hi: BigInt(hi) };
 }

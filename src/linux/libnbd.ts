@@ -133,6 +133,8 @@ function load(): Library {
 }
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+// Node.js has no name for it; an NBD server that is about to end answers requests with it.
+errnoNames.set(108, 'ESHUTDOWN');
 
 /** A failed call of libnbd: `code` is the system's name of the error ('' when libnbd gives none), the message libnbd's. */
 export class LibnbdError extends Error {

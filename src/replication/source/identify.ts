@@ -218,6 +218,6 @@ export function parseUrl(uri: string): URL {
 /** @throws FORMAT_UNKNOWN for a compressed image that only a server has */
 export function refuseCompressed(uri: string, format: SourceFormat | 'auto'): void {
   if (!isCompressed(format)) return;
-  const message = `${uri}: a ${format} image can be read from files and standard input only; download it first`;
+  const message = `${uri}: images in ${format} can be read from files and standard input only; download it first`;
   throw new UnderstudyError('FORMAT_UNKNOWN', message);
 }

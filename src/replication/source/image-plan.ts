@@ -40,6 +40,7 @@ interface ImageInfo {
   readonly 'format-specific'?: {
     readonly data?: {
       readonly 'data-file'?: string;
+      readonly 'create-type'?: string;
       readonly extents?: readonly {
         readonly filename: string;
         readonly format: string;
@@ -143,8 +144,11 @@ function dataFileOf(origin: ImageOrigin, info: ImageInfo): string | null {
 /** Files of a vmdk besides the named one; flat ones have no table that could tell whether they are whole. */
 function extentFiles(origin: ImageOrigin, info: ImageInfo): string[] {
   const files: string[] = [];
+  // Of these two types the one extent is the image itself, under a name that QEMU makes up where it is no file.
+  if (['monolithicSparse', 'streamOptimized'].includes(info['format-specific']?.data?.['create-type'] ?? ''))
+    return files;
   for (const { filename, format, 'virtual-size': bytes } of info['format-specific']?.data?.extents ?? []) {
-    if (filename === origin.path || filename === origin.storage.url) continue;
+    if (filename === origin.path) continue;
     const path = namedFile(origin, filename);
     files.push(path);
     if (format !== 'FLAT' || statSync(path).size >= bytes) continue;

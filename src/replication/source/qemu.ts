@@ -67,7 +67,7 @@ const COMPLAINTS: readonly [RegExp, UnderstudyError['code'], string][] = [
   [/Permission denied|error: 40[13]\b/i, 'SOURCE_UNREADABLE', ''],
   [/error: 4(04|10)\b|export .*not (found|present|available)|no export/i, 'SOURCE_NOT_FOUND', ''],
   [/No such file or directory/i, 'SOURCE_UNREADABLE', ''],
-  [/does not support 'range'/i, 'SOURCE_KIND', 'the server gives whole files only; download the image first'],
+  [/server does not support/i, 'SOURCE_KIND', 'the server gives whole files only; download the image first'],
   [/timed? ?out/i, 'SOURCE_TIMEOUT', ''],
   [/CURL|requested URL|resolve|connect|Connection|Network|Host is|No route/i, 'SOURCE_UNAVAILABLE', ''],
   [/Input\/output error/i, 'SOURCE_READ_FAILED', ''],
@@ -76,7 +76,9 @@ const COMPLAINTS: readonly [RegExp, UnderstudyError['code'], string][] = [
 /** What else a tool complains about is the image itself: SOURCE_CORRUPT. */
 export function qemuError(uri: string, stderr: string): UnderstudyError {
   const complaint = complaintOf(stderr);
-  const known = COMPLAINTS.find(([pattern]) => pattern.test(complaint));
+  // Not what is quoted: a file may be called anything.
+  const words = complaint.replaceAll(/'[^']*'|\[[^\]]*\]/g, '');
+  const known = COMPLAINTS.find(([pattern]) => pattern.test(words));
   const hint = known === undefined || known[2] === '' ? '' : ` (${known[2]})`;
   return new UnderstudyError(known?.[1] ?? 'SOURCE_CORRUPT', `${uri}: ${complaint}${hint}`);
 }
