@@ -111,7 +111,7 @@ async function aptProxies(): Promise<string[]> {
 }
 
 /** Runs mmdebstrap, handing on its own account of its progress. */
-async function unpackSystem(disk: string, folder: string, report: Report): Promise<void> {
+async function unpackSystem(disk: string, folder: string, report: Report, abort: AbortSignal): Promise<void> {
   const tool = requireTool('mmdebstrap', 'mmdebstrap');
   const args = [
     '--variant=minbase',
@@ -132,9 +132,12 @@ async function unpackSystem(disk: string, folder: string, report: Report): Promi
       stdio: ['ignore', 'ignore', 'pipe', ...Array<'ignore'>(HOOK_DESCRIPTOR - 3).fill('ignore'), descriptor],
       env: asRoot ? { ...env, TMPDIR: folder } : env,
     });
+    // It has a chroot to remove, so it is asked to end, not made to.
+    abort.addEventListener('abort', () => child.kill('SIGINT'), { once: true });
     const closed = once(child, 'close');
     const tail = await followSteps(child.stderr, report);
     const [status] = await closed;
+    abort.throwIfAborted();
     if (status !== 0) throw new Error(`mmdebstrap ended with status ${status}:\n${tail.join('\n')}`);
   } finally {
     closeSync(descriptor);
@@ -155,7 +158,7 @@ async function followSteps(output: Readable | null, report: Report): Promise<str
   return tail;
 }
 
-async function build(path: string, report: Report): Promise<void> {
+async function build(path: string, report: Report, abort: AbortSignal): Promise<void> {
   const folder = mkdtempSync(join(cacheFolder(), 'building-'));
   try {
     const disk = join(folder, 'disk.img');
@@ -165,7 +168,7 @@ async function build(path: string, report: Report): Promise<void> {
     truncateSync(disk, DISK_MIB * limits.MIB);
     const sfdisk = await runTool(requireTool('sfdisk', 'fdisk'), ['--quiet', disk], { input: PARTITIONS });
     if (sfdisk.status !== 0) throw new Error(`sfdisk: ${sfdisk.stderr}`);
-    await unpackSystem(disk, folder, report);
+    await unpackSystem(disk, folder, report, abort);
     chmodSync(disk, 0o644);
     renameSync(disk, path);
   } finally {
@@ -173,14 +176,16 @@ async function build(path: string, report: Report): Promise<void> {
   }
 }
 
-/** The path of the image, after building it if it is not in the cache. */
-export async function demoImage(report: Report): Promise<string> {
+/** The path of the image, after building it if it is not in the cache. Rejects with the reason of an abort. */
+export async function demoImage(report: Report, abort: AbortSignal): Promise<string> {
   const path = demoImagePath();
   if (existsSync(path)) return path;
   if (process.arch !== 'x64') throw new Error('the demo image is an x86-64 system and has to be built on one');
   const started = performance.now();
   report('building a Debian 12 system image, once; about a minute');
-  await build(path, (step) => report(`${formatDuration((performance.now() - started) / 1000)}  ${step}`));
+  const step: Report = (line) =>
+    report(`  ${formatDuration((performance.now() - started) / 1000).padStart(6)}  ${line}`);
+  await build(path, step, abort);
   return path;
 }
 
@@ -213,7 +218,11 @@ export async function bootImage(path: string): Promise<void> {
 async function main(options: readonly string[]): Promise<void> {
   if (options.some((option) => option !== '--check')) throw new Error('usage: demo-image [--check]');
   const report: Report = (line) => process.stderr.write(`${line}\n`);
-  const path = await demoImage(report);
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => abort.abort(new Error(`stopped by ${signal}`)));
+  }
+  const path = await demoImage(report, abort.signal);
   if (options.includes('--check')) {
     const started = performance.now();
     await bootImage(path);
