@@ -3,7 +3,15 @@ import { formatBytes, limits } from '../src/base/mod.ts';
 import { type Bench, chooseRivals, type Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { cgroupObstacle, type GroupOptions, smallMemoryBytes } from './rig/cgroup.ts';
-import { type Contender, fileTargets, loopTargets, type Measured, measure, type Targets } from './rig/contender.ts';
+import {
+  type Contender,
+  fileTargets,
+  loopTargets,
+  type Measured,
+  measure,
+  sameBytes,
+  type Targets,
+} from './rig/contender.ts';
 import { writeRandomImage } from './rig/image.ts';
 import { loopObstacle } from './rig/loop.ts';
 import { ours } from './rig/ours.ts';
@@ -76,7 +84,10 @@ async function measureSetting(
   const heading = headingOf(setting, memoryBytes);
   const rows: string[][] = [];
   const timed = (contender: Contender, check: boolean): Promise<Measured> =>
-    measure({ workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory, group, check });
+    measure({
+      ...{ workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory, group },
+      ...(check ? { check: sameBytes(source) } : {}),
+    });
   for (const rival of rivals) {
     let round = 0;
     bench.say(`${heading}: ${rival.name}`);

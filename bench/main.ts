@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from '../src/base/mod.ts';
 import { allAtOnce } from './all-at-once.ts';
+import { cost } from './cost.ts';
+import { digest } from './digest.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
 import type { Question } from './question.ts';
@@ -11,9 +13,11 @@ import { describeMachine, projectFolder } from './rig/machine.ts';
 import { oursObstacle } from './rig/ours.ts';
 import { Workbench } from './rig/workbench.ts';
 import { slowTarget } from './slow-target.ts';
+import { sparse } from './sparse.ts';
 import { staggered } from './staggered.ts';
+import { verify } from './verify.ts';
 
-const questions: readonly Question[] = [allAtOnce, staggered, slowTarget];
+const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
 

@@ -86,8 +86,8 @@ export interface RunOptions {
   readonly targets: Targets;
   readonly inMemory: boolean;
   readonly group?: GroupOptions;
-  /** Compares the last target with the source after the time is taken. */
-  readonly check?: boolean;
+  /** Looks at the last target after the time is taken, and throws when it is not what it should be. */
+  readonly check?: (target: string) => Promise<void>;
 }
 
 export async function measure(options: RunOptions): Promise<Measured> {
@@ -102,17 +102,19 @@ export async function measure(options: RunOptions): Promise<Measured> {
     const seconds = (performance.now() - startMs) / 1000;
     await group.emptied();
     const cpuSeconds = group.cpuSeconds();
-    if (options.check) await compare(contender, source, targets);
+    const last = targets.paths.at(-1) ?? '';
+    if (!existsSync(last)) throw new Error(`${contender.name} made no target`);
+    await options.check?.(last);
     return { seconds, cpuSeconds };
   });
 }
 
 /** A contender that is fast because it copies something else is no contender. */
-async function compare(contender: Contender, source: string, targets: Targets): Promise<void> {
-  const last = targets.paths.at(-1) ?? '';
-  if (!existsSync(last)) throw new Error(`${contender.name} made no target`);
-  const compared = await runTool('cmp', [source, last], { timeoutMs: 300_000 });
-  if (compared.status !== 0) throw new Error(`${contender.name}: ${compared.stdout}${compared.stderr}`);
+export function sameBytes(source: string): (target: string) => Promise<void> {
+  return async (target) => {
+    const compared = await runTool('cmp', [source, target], { timeoutMs: 600_000 });
+    if (compared.status !== 0) throw new Error(`not the same bytes: ${compared.stdout}${compared.stderr}`);
+  };
 }
 
 /** For programs that do not flush by themselves: `sync` of the targets is part of their time. */

@@ -15,13 +15,16 @@ interface ToolPeer {
   readonly name: string;
   readonly tools: readonly string[];
   readonly versionOf: Command;
+  /** @default true */
+  readonly needsTargets?: boolean;
   commands(job: Job): readonly Command[];
 }
 
-function toolPeer(peer: ToolPeer): Contender {
+/** A rival that is one installed program, or several. */
+export function toolPeer(peer: ToolPeer): Contender {
   return {
     name: peer.name,
-    needsTargets: true,
+    needsTargets: peer.needsTargets ?? true,
     obstacle: () => {
       const missing = peer.tools.filter((tool) => findTool(tool) === null);
       return missing.length === 0 ? null : `${missing.join(', ')} not installed`;

@@ -1,0 +1,94 @@
+// Question 6, first half: what it costs to read every target back, beside etcher-sdk's verification and dd with cmp.
+import { formatBytes, limits } from '../src/base/mod.ts';
+import { type Bench, chooseRivals, type Question } from './question.ts';
+import type { Report, Table } from './report.ts';
+import { cgroupObstacle, smallMemoryBytes } from './rig/cgroup.ts';
+import { type Contender, fileTargets, measure, runAll, sameBytes } from './rig/contender.ts';
+import { dropCaches, writeRandomImage } from './rig/image.ts';
+import { ours } from './rig/ours.ts';
+import { alternate, formatSpread, ratiosOf, spreadOf } from './rig/pair.ts';
+import { ddBuffered, etcher } from './rig/peers.ts';
+
+const TARGETS = 4;
+const SIZE_BYTES = 2 * limits.GIB;
+const ROUNDS = 3;
+
+/** What careful people do by hand: copy, flush, forget the cache, compare. */
+const ddThenCmp: Contender = {
+  ...ddBuffered,
+  name: 'dd x K, then cmp x K',
+  run: async (job) => {
+    await ddBuffered.run(job);
+    await dropCaches();
+    await runAll(
+      job,
+      job.targets.map((target) => ['cmp', job.source, target]),
+    );
+  },
+};
+
+export const verify: Question = { name: 'verify', run: runVerify };
+
+async function runVerify(bench: Bench): Promise<Report> {
+  const { options, workbench } = bench;
+  const sizeBytes = options.sizeBytes ?? SIZE_BYTES;
+  const { present: rivals, notes } = await chooseRivals(bench, [etcher('--verify'), ddThenCmp]);
+  const source = `${workbench.folder}/source.img`;
+  writeRandomImage(source, sizeBytes);
+  const tables: Table[] = [];
+  const obstacle = cgroupObstacle();
+  for (const regime of options.regimes) {
+    if (regime !== 'small' || obstacle === null)
+      tables.push(await measureRegime(bench, regime, source, sizeBytes, rivals));
+    else notes.push(`image larger than memory: not measured, ${obstacle}`);
+  }
+  return {
+    name: 'verify',
+    title: 'Verification',
+    method:
+      `${formatBytes(sizeBytes)} of random data to ${TARGETS} files on disk, each read back and compared. The ratio is our time with ` +
+      '--verify divided by the other.',
+    target: 'with K = 4 at most 0.6 times etcher-sdk with verification.',
+    tables,
+    notes,
+  };
+}
+
+async function measureRegime(
+  bench: Bench,
+  regime: string,
+  source: string,
+  sizeBytes: number,
+  rivals: readonly Contender[],
+): Promise<Table> {
+  const { workbench, options } = bench;
+  const memoryBytes = smallMemoryBytes(sizeBytes, 2);
+  const group = regime === 'small' ? { memoryBytes } : {};
+  const targets = fileTargets(workbench.folder, TARGETS, sizeBytes);
+  const timed = async (contender: Contender): Promise<number> => {
+    const common = { workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory: false, group };
+    return (await measure({ ...common, check: sameBytes(source) })).seconds;
+  };
+  const rows: string[][] = [];
+  for (const other of [...rivals, ours()]) {
+    bench.say(`verify: ${regime}, ${other.name}`);
+    const runs = await alternate(
+      options.rounds ?? ROUNDS,
+      () => timed(ours('--verify')),
+      () => timed(other),
+    );
+    const itself = (seconds: number): number => seconds;
+    rows.push([
+      rivals.includes(other) ? other.name : 'understudy without --verify',
+      formatSpread(spreadOf(runs.b)),
+      formatSpread(spreadOf(runs.a)),
+      formatSpread(ratiosOf(runs, itself, itself)),
+    ]);
+  }
+  return {
+    heading:
+      regime === 'small' ? `Image larger than memory (${formatBytes(memoryBytes)})` : 'Image fits in the page cache',
+    columns: ['beside', 'its time, s', 'understudy --verify, s', 'ratio'],
+    rows,
+  };
+}
