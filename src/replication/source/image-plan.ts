@@ -28,7 +28,7 @@ export interface ImagePlan {
 const OPEN_TIMEOUT_MS = 60_000;
 /** A check reads all metadata: 128 MiB for each TiB of a qcow2 with clusters of 64 KiB. */
 const CHECK_TIMEOUT_MS = 600_000;
-/** Longer chains of backing files are a circle, or nothing that can be read at speed. */
+/** Backing files of backing files; more cannot be read at speed, and each keeps descriptors open. */
 const CHAIN_MAX = 64;
 
 const BACKING_FORMATS: readonly string[] = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vdi'] satisfies ImageFormat[];
@@ -54,8 +54,12 @@ interface ImageInfo {
  * @throws SOURCE_CORRUPT (damaged, cut off, not of that format), SOURCE_UNREADABLE (it names a file that it may not, or
  *   that cannot be read), SOURCE_EMPTY, and what its server makes of it
  */
-export async function planImage(origin: ImageOrigin, depth = 0): Promise<ImagePlan> {
-  if (depth >= CHAIN_MAX) throw unreadable(origin, `its chain of backing files is longer than ${CHAIN_MAX}`);
+export function planImage(origin: ImageOrigin): Promise<ImagePlan> {
+  return planLayer(origin, []);
+}
+
+/** `above` are the files whose backing file, or whose backing file's backing file, this is. */
+async function planLayer(origin: ImageOrigin, above: readonly string[]): Promise<ImagePlan> {
   const { format, storage } = origin;
   const alone: BlockNode =
     format === 'qcow2' || format === 'vmdk'
@@ -67,7 +71,7 @@ export async function planImage(origin: ImageOrigin, depth = 0): Promise<ImagePl
   const dataFile = dataFileOf(origin, info);
   const own: BlockNode = dataFile === null ? alone : { ...alone, 'data-file': { driver: 'file', filename: dataFile } };
   await checkImage(origin, own);
-  const backing = await planBacking(origin, info, depth);
+  const backing = await planBacking(origin, info, above);
   const files = [origin.path, dataFile, ...extents].filter((path) => path !== null);
   return {
     graph: backing === null ? own : { ...own, backing: backing.graph },
@@ -114,7 +118,7 @@ async function checkVdi(origin: ImageOrigin, node: BlockNode): Promise<void> {
   }
 }
 
-async function planBacking(origin: ImageOrigin, info: ImageInfo, depth: number): Promise<ImagePlan | null> {
+async function planBacking(origin: ImageOrigin, info: ImageInfo, above: readonly string[]): Promise<ImagePlan | null> {
   const name = info['backing-filename'];
   if (name === undefined) return null;
   const format = info['backing-filename-format'];
@@ -124,16 +128,17 @@ async function planBacking(origin: ImageOrigin, info: ImageInfo, depth: number):
   }
   if (!BACKING_FORMATS.includes(format)) throw unreadable(origin, `its backing file ${name} is of format ${format}`);
   const path = namedFile(origin, name);
-  return planImage(
-    {
-      uri: `${origin.uri}, backing file ${name}`,
-      storage: { driver: 'file', filename: path },
-      path,
-      format: format as ImageFormat,
-      objects: [],
-    },
-    depth + 1,
-  );
+  const chain = [...above, origin.path ?? ''];
+  if (chain.includes(path)) throw unreadable(origin, `its chain of backing files is a circle: ${name}`);
+  if (chain.length > CHAIN_MAX) throw unreadable(origin, `its chain of backing files is longer than ${CHAIN_MAX}`);
+  const layer: ImageOrigin = {
+    uri: `${origin.uri}, backing file ${name}`,
+    storage: { driver: 'file', filename: path },
+    path,
+    format: format as ImageFormat,
+    objects: [],
+  };
+  return planLayer(layer, chain);
 }
 
 function dataFileOf(origin: ImageOrigin, info: ImageInfo): string | null {

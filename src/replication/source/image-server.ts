@@ -1,7 +1,7 @@
 // A qemu-nbd of our own for one image and one reader. It dies with this process, and ends when its reader leaves.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, openSync, watch } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, watch } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, limits, spawnBound, UnderstudyError } from '../../base/mod.ts';
@@ -74,7 +74,8 @@ function watchFor(folder: string, file: string): { seen: Promise<void>; stop(): 
   const watcher = watch(folder);
   const seen = new Promise<void>((resolve, reject) => {
     watcher.on('change', () => {
-      if (existsSync(file)) resolve();
+      // Not before its line is whole: until then qemu-nbd still looks at the file, and gives up when it has gone.
+      if (existsSync(file) && readFileSync(file, 'latin1').endsWith('\n')) resolve();
     });
     watcher.on('error', reject);
   });
