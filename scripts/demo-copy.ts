@@ -7,7 +7,7 @@ import { formatBytes, formatDuration, limits, messageOf, requireTool, runTool } 
 import { cacheFolder, demoImage } from './demo-image.ts';
 import { Screen, table } from './demo-screen.ts';
 import { ASKED_AT, Part, Show } from './demo-show.ts';
-import { dataBytesOf, runningCopy, SlowDisk } from './demo-stage.ts';
+import { dataBytesOf, SlowDisk, untilIdle } from './demo-stage.ts';
 
 /** The source is made so slow that one pass takes about this long. */
 const PASS_SECONDS = 22;
@@ -48,16 +48,20 @@ function resultTable(parts: readonly Part[]): string {
   return table([head, ...rows]);
 }
 
+function costOf(readBytes: number, dataBytes: number): string[] {
+  const passes = readBytes / dataBytes;
+  return [formatBytes(readBytes), passes.toFixed(2), formatDuration(passes * PASS_SECONDS)];
+}
+
 /** The last word: what nbdkit counted, beside what separate copies would have cost. */
 function sumUp(readBytes: number, dataBytes: number): void {
-  const speed = dataBytes / PASS_SECONDS;
-  const separate = dataBytes * ASKED_AT.length;
+  const rows = [
+    ['', 'read from the source', 'passes', 'time of the disk'],
+    ['these copies, counted by nbdkit', ...costOf(readBytes, dataBytes)],
+    ['five separate copies', ...costOf(dataBytes * ASKED_AT.length, dataBytes)],
+  ];
   screen.say('');
-  screen.say(
-    `  Read from the source, as counted by nbdkit:  ${formatBytes(readBytes)}, ${(readBytes / dataBytes).toFixed(2)} passes`,
-  );
-  screen.say(`  Five separate copies would have read:        ${formatBytes(separate)}, 5.00 passes`);
-  screen.say(`  and taken this disk, at ${formatBytes(speed)}/s:           ${formatDuration(separate / speed)}`);
+  screen.say(table(rows));
   if (readBytes > dataBytes * PASSES_MAX) {
     throw new Error(`the source was read more than ${PASSES_MAX.toFixed(2)} times`);
   }
@@ -73,7 +77,7 @@ async function perform(image: string, folders: { disks: string; stage: string },
     screen.say(`served by nbdkit at ${formatBytes(dataBytes / PASS_SECONDS)}/s: one pass takes about ${PASS_SECONDS}s`);
     screen.say('');
     await new Show(screen, disk.uri, parts, abort).play();
-    if ((await runningCopy(disk.uri)) !== null) throw new Error('all copies are done and the source is still open');
+    await untilIdle(disk.uri);
     screen.say('');
     screen.say('Comparing every copy with the source byte for byte ...');
     await compareAll(image, parts);
@@ -83,6 +87,7 @@ async function perform(image: string, folders: { disks: string; stage: string },
     sumUp(disk.bytesRead(), dataBytes);
   } finally {
     for (const part of parts) await part.process?.stop();
+    await untilIdle(disk.uri);
     await disk.stop();
   }
 }

@@ -191,27 +191,30 @@ export async function demoImage(report: Report, abort: AbortSignal): Promise<str
 
 /**
  * Boots the image in an emulated machine, without changing it, until it asks for a login on the serial console.
- * @throws Error with the end of the console's output when it does not.
+ * @throws Error with the end of the console's output when it does not, and the reason of an abort.
  */
-export async function bootImage(path: string): Promise<void> {
+export async function bootImage(path: string, abort: AbortSignal): Promise<void> {
   const machine = ['-accel', 'tcg,thread=multi', '-smp', '2', '-m', '512', '-nodefaults', '-no-reboot'];
   const console = ['-display', 'none', '-serial', 'stdio'];
   const drive = ['-drive', `file=${path.replaceAll(',', ',,')},format=raw,if=virtio,snapshot=on`];
   const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
   const child = spawnBound(qemu, [...machine, ...console, ...drive], { stdio: ['ignore', 'pipe', 'pipe'] });
   const closed = once(child, 'close');
-  const timer = setTimeout(() => child.kill('SIGKILL'), BOOT_TIMEOUT_MS);
+  const end = (): void => void child.kill('SIGKILL');
+  const timer = setTimeout(end, BOOT_TIMEOUT_MS);
+  abort.addEventListener('abort', end, { once: true });
   let output = '';
   let ready = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream?.on('data', (data: Buffer) => {
       output += data.toString('latin1');
       ready ||= output.includes(`${HOST_NAME} login:`);
-      if (ready) child.kill('SIGKILL');
+      if (ready) end();
     });
   }
   await closed;
   clearTimeout(timer);
+  abort.throwIfAborted();
   if (!ready) throw new Error(`the image does not boot to a login:\n${output.slice(-4000)}`);
 }
 
@@ -225,7 +228,7 @@ async function main(options: readonly string[]): Promise<void> {
   const path = await demoImage(report, abort.signal);
   if (options.includes('--check')) {
     const started = performance.now();
-    await bootImage(path);
+    await bootImage(path, abort.signal);
     report(`boots to its login in ${formatDuration((performance.now() - started) / 1000)}`);
   }
   process.stdout.write(`${path}\n`);

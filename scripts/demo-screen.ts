@@ -60,6 +60,7 @@ export class Screen {
       this.#redraw([`  ${formatDuration(seconds)}`, ...lines.map(lineOf)]);
       return;
     }
+    if (lines.every(({ startShare }) => startShare === null)) return;
     if (performance.now() - this.#plainAtMs < PLAIN_INTERVAL_MS) return;
     this.#plainAtMs = performance.now();
     this.#output.write(`${plainLineOf(seconds, lines)}\n`);

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf } from '../src/base/mod.ts';
+import { formatDuration, messageOf } from '../src/base/mod.ts';
 import type { RunningConsumer, RunningCopy } from '../src/replication/mod.ts';
 import type { CopyLine, Screen } from './demo-screen.ts';
 import { CopyProcess, runningCopy } from './demo-stage.ts';
@@ -45,7 +45,8 @@ export class Part {
     if (this.#wanted > 0) this.doneShare = 1 - consumer.blocksLeft / this.#wanted;
     const joined = this.startShare !== null && this.startShare > 0;
     const begin = joined ? `, joined at ${Math.floor((this.startShare ?? 0) * 100)} %` : '';
-    this.state = `${consumer.state}${this.resumedAt === null ? begin : ', resumed'}`;
+    const doing = consumer.state === 'waiting' ? 'waiting for the source' : consumer.state;
+    this.state = `${doing}${this.resumedAt === null ? begin : ', resumed'}`;
   }
 
   line(): CopyLine {
@@ -96,10 +97,14 @@ export class Show {
     if (victim && part.process !== null && part.killedAt === null && part.doneShare >= VICTIM_SHARE) {
       part.killedAt = now;
       part.state = 'killed with SIGKILL';
+      this.#screen.say(`  ${formatDuration(now).padStart(6)}  ${part.name} is killed with SIGKILL; the others go on`);
       part.process.kill();
     }
     if (part.killedAt !== null && part.resumedAt === null && now >= part.killedAt + VICTIM_REST_SECONDS) {
       part.resumedAt = now;
+      this.#screen.say(
+        `  ${formatDuration(now).padStart(6)}  ${part.name} is resumed: it needs only what it does not have`,
+      );
       this.#ask(part, ['--resume']);
     }
   }

@@ -138,3 +138,12 @@ export async function runningCopy(uri: string): Promise<RunningCopy | null> {
   const running = JSON.parse(stdout) as readonly RunningCopy[];
   return running.find(({ source }) => source === uri) ?? null;
 }
+
+/** Resolves when nothing of a source runs any more. */
+export async function untilIdle(uri: string): Promise<void> {
+  const deadline = performance.now() + STOP_TIMEOUT_MS;
+  while ((await runningCopy(uri)) !== null) {
+    if (performance.now() > deadline) throw new Error('all copies have ended and the source is still being read');
+    await delay(100);
+  }
+}

@@ -92,7 +92,7 @@ function leaksNow(before, { run, temporary }) {
  * `run` is the value of UNDERSTUDY_TEST_RUN that the tests ran with, `temporary` the folder that was their TMPDIR.
  */
 export async function leakedSince(before, facts) {
-  const deadline = performance.now() + GRACE_MS;
+  const deadline = performance.now() + (facts.graceMs ?? GRACE_MS);
   for (;;) {
     const leaks = leaksNow(before, facts);
     if (leaks.length === 0 || performance.now() > deadline) return leaks;
