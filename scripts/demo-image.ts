@@ -23,7 +23,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { formatDuration, limits, messageOf, requireTool, runTool, spawnBound } from '../src/base/mod.ts';
+import { formatDuration, limits, messageOf, present, requireTool, runTool, spawnBound } from '../src/base/mod.ts';
 
 const SUITE = 'bookworm';
 const DISK_MIB = 1024;
@@ -72,8 +72,11 @@ const HOST_NAME = 'golden';
 
 export type Report = (line: string) => void;
 
+/** The script lies beside this source; compiled, this file is two folders below the project. */
 function hook(): string {
-  return readFileSync(fileURLToPath(new URL('../../scripts/demo-image-hook.sh', import.meta.url)), 'utf8');
+  const places = ['./demo-image-hook.sh', '../../scripts/demo-image-hook.sh'];
+  const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
+  return readFileSync(present(paths.find(existsSync), 'the hook of the demo image'), 'utf8');
 }
 
 /** $XDG_CACHE_HOME/understudy, or ~/.cache/understudy; made if it is not there. */
