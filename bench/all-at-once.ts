@@ -86,6 +86,7 @@ async function measureSetting(
   const timed = (contender: Contender, check: boolean): Promise<Measured> =>
     measure({
       ...{ workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory, group },
+      warmPrograms: options.warmPrograms,
       ...(check ? { check: sameBytes(source) } : {}),
     });
   for (const rival of rivals) {

@@ -54,7 +54,8 @@ async function processorTable(bench: Bench, sizeBytes: number): Promise<Table> {
   for (const regime of options.regimes) {
     bench.say(`cost: processor, ${regime}`);
     const memoryBytes = smallMemoryBytes(sizeBytes, 2);
-    const common = { workbench, source, sourceBytes: sizeBytes, targets, inMemory: false };
+    const { warmPrograms } = options;
+    const common = { workbench, warmPrograms, source, sourceBytes: sizeBytes, targets, inMemory: false };
     const group = regime === 'small' ? { memoryBytes } : {};
     const runs = await alternate(
       options.rounds ?? ROUNDS,

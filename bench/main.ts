@@ -35,7 +35,8 @@ function chosen(options: BenchOptions): readonly Question[] {
 }
 
 async function measureAll(options: BenchOptions, workbench: Workbench): Promise<void> {
-  const machine = await describeMachine(workbench.folder);
+  const described = await describeMachine(workbench.folder);
+  const machine = options.warmPrograms ? `${described}, with the programs themselves in the page cache` : described;
   const sections = new Map<string, string>();
   for (const question of chosen(options)) {
     const report = await workbench.scope(() => question.run({ workbench, options, say }));

@@ -22,6 +22,8 @@ export interface BenchOptions {
   readonly peers: readonly string[] | null;
   /** Targets are loop devices instead of new files. */
   readonly block: boolean;
+  /** The programs' own files are in the page cache, the image is not. */
+  readonly warmPrograms: boolean;
   /** Folder on the disk to measure, or null for .cache/bench in the project. */
   readonly folder: string | null;
   readonly write: boolean;
@@ -40,6 +42,7 @@ export const usage = `npm run bench -- [QUESTION...] [options]
   --regime R[,R]     small (image larger than memory), large (image fits in the page cache)
   --peers WORD[,..]  only rivals whose name contains a word
   --block            targets are loop devices
+  --warm-programs    the programs themselves are in the page cache, only the image is not
   --dir FOLDER       folder on the disk to measure
   --trial            512 MiB, one round, four targets: to see that it works, not to learn anything
   --write            put the results into docs/benchmarks.md
@@ -71,6 +74,7 @@ function parse(args: readonly string[]) {
       peers: { type: 'string' },
       dir: { type: 'string' },
       block: { type: 'boolean', default: false },
+      'warm-programs': { type: 'boolean', default: false },
       trial: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       'install-peers': { type: 'boolean', default: false },
@@ -102,6 +106,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     regimes: list(values.regime) ?? ['small', 'large'],
     peers: list(values.peers),
     block: values.block,
+    warmPrograms: values['warm-programs'],
     folder: values.dir ?? null,
     write: values.write,
     installPeers: values['install-peers'],

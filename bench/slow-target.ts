@@ -3,10 +3,10 @@ import { formatBytes, limits, present } from '../src/base/mod.ts';
 import { type Bench, chooseRivals, type Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { cgroupObstacle, type DeviceCap, makeGroup, smallMemoryBytes } from './rig/cgroup.ts';
-import { type Contender, measure, type Targets } from './rig/contender.ts';
-import { dropCaches, writeRandomImage } from './rig/image.ts';
+import { type Contender, measure, prepareCaches, type Targets } from './rig/contender.ts';
+import { writeRandomImage } from './rig/image.ts';
 import { attachLoop, type LoopDevice, makeBackingFile } from './rig/loop.ts';
-import { oursCommand, oursTargets } from './rig/ours.ts';
+import { ours, oursCommand, oursTargets } from './rig/ours.ts';
 import { formatSpread, spreadOf } from './rig/pair.ts';
 import { dcfldd, etcher, mbuffer } from './rig/peers.ts';
 import { type Command, runTogether } from './rig/run.ts';
@@ -74,7 +74,7 @@ async function makeDevices(bench: Bench, sizeBytes: number): Promise<LoopDevice[
 /** One command for each device, all at once; each timed from outside. */
 function separately(command: (source: string, target: string) => Command): Asking {
   return (bench, setting, devices, capped) =>
-    inGroup(bench, setting, capped, async (group) => {
+    inGroup(bench, setting, devices, capped, async (group) => {
       const commands = devices.map((device) => command(setting.source, device.path));
       const all = await runTogether(bench.workbench, group, commands);
       return all.map((one) => one.seconds);
@@ -82,7 +82,7 @@ function separately(command: (source: string, target: string) => Command): Askin
 }
 
 const oneProcess: Asking = (bench, setting, devices, capped) =>
-  inGroup(bench, setting, capped, async (group) => {
+  inGroup(bench, setting, devices, capped, async (group) => {
     const paths = devices.map((device) => device.path);
     const [finished] = await runTogether(bench.workbench, group, [oursCommand(setting.source, paths)]);
     return oursTargets(present(finished, 'the copy')).map((target) => target.seconds);
@@ -91,15 +91,22 @@ const oneProcess: Asking = (bench, setting, devices, capped) =>
 function inGroup(
   bench: Bench,
   setting: Setting,
+  devices: readonly LoopDevice[],
   capped: boolean,
   body: (group: ReturnType<typeof makeGroup>) => Promise<Times>,
 ): Promise<Times> {
   return bench.workbench.scope(async () => {
-    const { memoryBytes, cap } = setting;
+    const { memoryBytes, cap, sizeBytes } = setting;
     const group = makeGroup(bench.workbench, { memoryBytes, caps: capped ? [cap] : [] });
-    await dropCaches();
+    await prepareCaches(bench.workbench, ours(), bench.options.warmPrograms);
+    const writtenBefore = devices.map((device) => device.bytesWritten());
     const times = await body(group);
     await group.emptied();
+    // Who is fast because the bytes went elsewhere is not fast.
+    for (const [index, device] of devices.entries()) {
+      const written = device.bytesWritten() - (writtenBefore[index] ?? 0);
+      if (written < sizeBytes) throw new Error(`${device.path} was given ${written} of ${sizeBytes} bytes`);
+    }
     return times;
   });
 }
@@ -160,7 +167,16 @@ async function measureRivals(bench: Bench, setting: Setting, rivals: readonly Co
   const { source, sizeBytes, devices, memoryBytes, cap } = setting;
   const targets: Targets = { paths: devices.map((device) => device.path), prepare: () => {}, discard: () => {} };
   const timed = async (contender: Contender, caps: readonly DeviceCap[]): Promise<number> => {
-    const options = { workbench: bench.workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory: false };
+    const { warmPrograms } = bench.options;
+    const options = {
+      workbench: bench.workbench,
+      warmPrograms,
+      contender,
+      source,
+      sourceBytes: sizeBytes,
+      targets,
+      inMemory: false,
+    };
     return (await measure({ ...options, group: { memoryBytes, caps } })).seconds;
   };
   const rows: string[][] = [];

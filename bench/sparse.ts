@@ -72,7 +72,8 @@ async function measureImage(
   await makeBlockMap(bench, source);
   const targets = fileTargets(workbench.folder, 1, sizeBytes);
   const timed = async (contender: Contender, check: ((target: string) => Promise<void>) | null): Promise<number> => {
-    const common = { workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory: false };
+    const { warmPrograms } = options;
+    const common = { workbench, warmPrograms, contender, source, sourceBytes: sizeBytes, targets, inMemory: false };
     return (await measure({ ...common, ...(check === null ? {} : { check }) })).seconds;
   };
   const same = sameBytes(source);

@@ -6,11 +6,12 @@ import type { Bench, Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { type Ideal, idealCarousel, spreadStarts } from './rig/carousel.ts';
 import { cgroupObstacle, makeGroup, smallMemoryBytes } from './rig/cgroup.ts';
-import { fileTargets } from './rig/contender.ts';
-import { dropCaches, writeRandomImage } from './rig/image.ts';
+import { fileTargets, prepareCaches } from './rig/contender.ts';
+import { writeRandomImage } from './rig/image.ts';
 import { attachLoop, type LoopDevice } from './rig/loop.ts';
-import { oursCommand } from './rig/ours.ts';
+import { ours, oursCommand } from './rig/ours.ts';
 import { alternate, formatSpread, ratiosOf, type Spread, spreadOf } from './rig/pair.ts';
+import { ddBuffered } from './rig/peers.ts';
 import { type Command, CommandError, type Finished, start } from './rig/run.ts';
 
 const COUNTS = [1, 2, 4, 8, 16];
@@ -140,7 +141,7 @@ function runOnce(bench: Bench, setting: Setting, job: JobCommand): Promise<Measu
     const targets = fileTargets(workbench.folder, count, sizeBytes);
     workbench.defer(() => targets.discard());
     targets.prepare(job === ddJob);
-    await dropCaches();
+    await prepareCaches(workbench, job === ddJob ? ddBuffered : ours(), bench.options.warmPrograms);
     const bytesBefore = source.bytesRead();
     const beginMs = performance.now();
     const passMs = (sizeBytes / rateBytes) * 1000;

@@ -66,7 +66,17 @@ async function measureRegime(
   const group = regime === 'small' ? { memoryBytes } : {};
   const targets = fileTargets(workbench.folder, TARGETS, sizeBytes);
   const timed = async (contender: Contender): Promise<number> => {
-    const common = { workbench, contender, source, sourceBytes: sizeBytes, targets, inMemory: false, group };
+    const { warmPrograms } = options;
+    const common = {
+      workbench,
+      warmPrograms,
+      contender,
+      source,
+      sourceBytes: sizeBytes,
+      targets,
+      inMemory: false,
+      group,
+    };
     return (await measure({ ...common, check: sameBytes(source) })).seconds;
   };
   const rows: string[][] = [];

@@ -1,10 +1,10 @@
 // One copy of one image to some targets by one program: fresh targets, cold caches, one control group, wall time until
 // everything is durable.
-import { closeSync, existsSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { runTool } from '../../src/base/mod.ts';
+import { limits, runTool } from '../../src/base/mod.ts';
 import { type ControlGroup, type GroupOptions, makeGroup } from './cgroup.ts';
-import { dropCaches } from './image.ts';
+import { dropCaches, writeRandomImage } from './image.ts';
 import { attachLoop, makeBackingFile } from './loop.ts';
 import { type Command, run, runTogether } from './run.ts';
 import type { Workbench } from './workbench.ts';
@@ -85,9 +85,40 @@ export interface RunOptions {
   readonly sourceBytes: number;
   readonly targets: Targets;
   readonly inMemory: boolean;
+  readonly warmPrograms: boolean;
   readonly group?: GroupOptions;
   /** Looks at the last target after the time is taken, and throws when it is not what it should be. */
   readonly check?: (target: string) => Promise<void>;
+}
+
+const WARM_UP_BYTES = 4 * limits.MIB;
+
+/**
+ * Forgets everything that is cached. With warm programs, the contender then copies something tiny outside the measured
+ * group, so that its own files are in memory and the image is not: what a machine in use looks like.
+ */
+export async function prepareCaches(workbench: Workbench, contender: Contender, warmPrograms: boolean): Promise<void> {
+  await dropCaches();
+  if (!warmPrograms) return;
+  await workbench.scope(async () => {
+    const folder = join(workbench.folder, workbench.uniqueName('warm-up'));
+    mkdirSync(folder);
+    workbench.defer(() => rmSync(folder, { recursive: true }));
+    const source = join(folder, 'source.img');
+    writeRandomImage(source, WARM_UP_BYTES);
+    const targets = fileTargets(folder, 1, WARM_UP_BYTES);
+    targets.prepare(contender.needsTargets);
+    const group = makeGroup(workbench);
+    await contender.run({
+      workbench,
+      group,
+      source,
+      sourceBytes: WARM_UP_BYTES,
+      targets: targets.paths,
+      inMemory: false,
+    });
+    await group.emptied();
+  });
 }
 
 export async function measure(options: RunOptions): Promise<Measured> {
@@ -96,7 +127,7 @@ export async function measure(options: RunOptions): Promise<Measured> {
     const group = makeGroup(workbench, options.group);
     workbench.defer(() => targets.discard());
     targets.prepare(contender.needsTargets);
-    await dropCaches();
+    await prepareCaches(workbench, contender, options.warmPrograms);
     const startMs = performance.now();
     await contender.run({ workbench, group, source, sourceBytes, targets: targets.paths, inMemory });
     const seconds = (performance.now() - startMs) / 1000;

@@ -9,7 +9,8 @@ export type Command = readonly [string, ...string[]];
 
 export interface Finished {
   readonly command: Command;
-  readonly status: number | null;
+  /** Exit status, or the name of the signal that ended it (SIGKILL: often too little memory in the group). */
+  readonly status: number | NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
   /** performance.now() before the start and at the exit. */
@@ -21,7 +22,7 @@ export interface Finished {
 export class CommandError extends Error {
   constructor(finished: Finished) {
     const words = finished.stderr.trim().split('\n').slice(-3).join(' / ');
-    super(`${finished.command.slice(0, 2).join(' ')} ended with status ${finished.status}: ${words}`);
+    super(`${finished.command.slice(0, 3).join(' ')} ended with status ${finished.status}: ${words}`);
     this.name = 'CommandError';
   }
 }
@@ -52,11 +53,12 @@ export function start(workbench: Workbench, group: ControlGroup, command: Comman
   workbench.track(child);
   const finished = new Promise<Finished>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (status) => {
+    child.once('exit', (code, signal) => {
       const endMs = performance.now();
       const [stdout, stderr] = files.map((file) => readFileSync(file, 'utf8'));
       for (const file of files) rmSync(file, { force: true });
       const seconds = (endMs - startMs) / 1000;
+      const status = code ?? signal;
       resolve({ command, status, stdout: stdout ?? '', stderr: stderr ?? '', startMs, endMs, seconds });
     });
   });
