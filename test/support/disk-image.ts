@@ -141,3 +141,12 @@ export function attachLoop(path: string, ...options: readonly string[]): string 
 export function sizeOf(path: string): number {
   return statSync(path).size;
 }
+
+/** A file of bytes that are no format of anybody. */
+export function makeRandom(path: string, sizeBytes: number): string {
+  const random = seededRandom(sizeBytes);
+  const bytes = Buffer.alloc(sizeBytes);
+  for (let at = 0; at < sizeBytes; at++) bytes[at] = random.below(256);
+  writeFileSync(path, bytes);
+  return path;
+}

@@ -1,0 +1,1 @@
+export { checkTarget, type TargetFacts, type TargetQuestion } from './check-target.ts';
