@@ -30,7 +30,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
   if (ready.length === 0) return nothingCopied(source, checked);
   const extent = await findExtent(source, config);
-  config.signal?.throwIfAborted();
+  if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
   const rendezvous = await meet(ringPath(folder, source.identity), ready.length);
   const producerOptions: ProducerOptions = {
     source,
@@ -41,7 +41,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   };
   const watch = new RingWatch(rendezvous, {
     program: producerProgram,
-    args: [JSON.stringify(producerOptions)],
+    options: JSON.stringify(producerOptions),
     stdin: source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore',
   });
   try {

@@ -12,6 +12,7 @@ import {
   Header,
   LOOK_INTERVAL_MS,
   mapRing,
+  type ProducerCommand,
   producerAlive,
   type Rendezvous,
   type Ring,
@@ -24,12 +25,6 @@ import type { CopyProgress, TargetProgress } from './options.ts';
 const STARTS_MAX = 5;
 /** Longest time that a finished process waits for the producer, which has nobody left, to put everything away. */
 const FAREWELL_MS_MAX = 500;
-
-export interface ProducerCommand {
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly stdin: number | 'ignore';
-}
 
 export class RingWatch {
   readonly #rendezvous: Rendezvous;
@@ -62,7 +57,6 @@ export class RingWatch {
     const head = header.get('head');
     if (head !== this.#headAtStart) this.#starts = 0;
     this.#headAtStart = head;
-    const { program, args, stdin } = this.#command;
     const oneShot = header.get('state') === RingState.ready && header.get('access') === AccessKind.once;
     if (this.#starts >= STARTS_MAX || oneShot) {
       const why = oneShot
@@ -71,7 +65,7 @@ export class RingWatch {
       this.#giveUp(new UnderstudyError('PRODUCER_FAILED', why));
       return;
     }
-    if (ensureProducer(this.#rendezvous, program, args, stdin)) this.#starts += 1;
+    if (ensureProducer(this.#rendezvous, this.#command)) this.#starts += 1;
   }
 
   /** Said in the ring itself, so that everybody who waits there hears it. */

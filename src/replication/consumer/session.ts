@@ -43,7 +43,9 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   } finally {
     session.close();
   }
-  return { ...session.result(), ok: error === null, error, seconds: (performance.now() - startedMs) / 1000 };
+  const result = session.result();
+  const resumable = error !== null && result.resumable;
+  return { ...result, ok: error === null, error, resumable, seconds: (performance.now() - startedMs) / 1000 };
 }
 
 /** Waits until the producer has made the ring ready; its failure, or our own stop, comes back as an error. */
@@ -230,7 +232,9 @@ class Session {
     ledger.zeros.deleteFrom(blockCount);
     this.#makeZeros(ledger, target);
     this.#activity('flushing');
-    this.#required(this.#keeper).keep(true);
+    // A record is worth its price only when something long is still to come; without that the final name is next.
+    if (verifier !== null || this.#task.digest) this.#required(this.#keeper).keep(true);
+    else target.device.flush();
     if (verifier !== null) {
       this.#activity('verifying');
       verifier.verifyRest(blockCount);

@@ -72,8 +72,15 @@ export class ProducerCore {
     this.#zeros = new Uint8Array(ring.geometry.blockBytes);
     this.#depth = Math.min(limits.READS_IN_FLIGHT, device.info.depth, ring.geometry.slotCount - 1);
     this.#claimed = ring.get('head');
-    this.#position = ring.get('position');
+    this.#position = this.#positionAfterHead();
     this.#rebuild();
+  }
+
+  /** Where the sweep goes on: what a dead producer had begun to read and not published would else wait for the next sweep. */
+  #positionAfterHead(): number {
+    const last = (this.#ring.get('head') - 1) | 0;
+    const entry = this.#ring.slotEntry(last);
+    return this.#ring.get('sweeps') > 0 && entry.sequence === last ? entry.block + 1 : 0;
   }
 
   /** After another producer's death: what it published and nobody may lose is still on offer. */
@@ -310,15 +317,20 @@ export class ProducerCore {
       if (completion.error.code !== LOCAL_FAILURE) throw completion.error;
     }
     const whole = this.#ring.slotData(reading.sequence, reading.wantedBytes);
+    let flags = 0;
     for (let from = 0; from < whole.byteLength; from += limits.READ_SALVAGE_BYTES) {
       const piece = whole.subarray(from, Math.min(from + limits.READ_SALVAGE_BYTES, whole.byteLength));
       const completion = this.#readNow(at + from, piece);
-      if (completion.error === null) continue;
+      if (completion.error === null) {
+        if (completion.bytes < piece.byteLength) return { bytes: from + completion.bytes, flags };
+        continue;
+      }
       if (completion.error.code !== LOCAL_FAILURE) throw completion.error;
       piece.fill(0);
+      flags = SlotFlag.bad;
       this.#ring.addBadRange({ offsetBytes: at + from, lengthBytes: piece.byteLength });
     }
-    return { bytes: reading.wantedBytes, flags: SlotFlag.bad };
+    return { bytes: reading.wantedBytes, flags };
   }
 
   #readNow(offsetBytes: number, buffer: Uint8Array): Completion {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../base/mod.ts';
 import { closeOnExec, mapShared } from '../../linux/mod.ts';
-import { HEADER_BYTES, RingHeader } from '../ring/mod.ts';
+import { HEADER_BYTES, PRODUCER_OPTIONS, RingHeader } from '../ring/mod.ts';
 import { prepareSource } from '../source/mod.ts';
 import { fail } from './engine.ts';
 import { type ProducerOptions, RING_FD } from './options.ts';
@@ -13,7 +13,9 @@ async function main(): Promise<void> {
   process.title = 'understudy-producer';
   // Inherited across one exec on purpose; a helper that kept it would keep the lock alive after our death.
   closeOnExec(RING_FD);
-  const options = JSON.parse(process.argv[2] ?? '') as ProducerOptions;
+  const options = JSON.parse(process.env[PRODUCER_OPTIONS] ?? '') as ProducerOptions;
+  // Not for the eyes of helpers that we start.
+  delete process.env[PRODUCER_OPTIONS];
   const header = new RingHeader(mapShared(RING_FD, HEADER_BYTES).buffer);
   header.add('producerEpoch', 1);
   header.set('producerPid', process.pid);

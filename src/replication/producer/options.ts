@@ -1,4 +1,4 @@
-// What the first copy of a source tells the producer that it starts; travels as one JSON argument.
+// What the first copy of a source tells the producer that it starts; travels as JSON in the environment.
 import type { IdentifiedSource } from '../source/mod.ts';
 
 export type DirectMode = 'auto' | 'on' | 'off';

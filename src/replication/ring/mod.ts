@@ -7,6 +7,8 @@ export {
   leave,
   meet,
   openExisting,
+  PRODUCER_OPTIONS,
+  type ProducerCommand,
   producerAlive,
   type Rendezvous,
   removeFile,

@@ -154,26 +154,34 @@ function initialiseHeader(header: RingHeader, quorum: number): void {
   header.setDouble('startedAtMs', Date.now());
 }
 
+export interface ProducerCommand {
+  /** Script of the producer. */
+  readonly program: string;
+  /** JSON; a URL in it may hold a password, so it travels in the environment, which only the user can read. */
+  readonly options: string;
+  /** What the producer gets as standard input. */
+  readonly stdin: number | 'ignore';
+}
+
+/** Environment variable that carries ProducerCommand.options. */
+export const PRODUCER_OPTIONS = 'UNDERSTUDY_PRODUCER_OPTIONS';
+
 /**
  * Starts a producer when there is none: takes its lock byte on an open file of its own and lets a detached child inherit
  * that open file, so the lock passes to the child with no moment in between. Two processes that both find no producer
  * cannot both get the byte. Returns whether one was started.
  */
-export function ensureProducer(
-  rendezvous: Rendezvous,
-  program: string,
-  args: readonly string[],
-  stdin: number | 'ignore',
-): boolean {
+export function ensureProducer(rendezvous: Rendezvous, command: ProducerCommand): boolean {
   if (isLockedByOther(rendezvous.fd, LockByte.producer)) return false;
   const fd = reopen(rendezvous.fd);
   try {
     if (!tryLock(fd, LockByte.producer)) return false;
     const log = process.env.UNDERSTUDY_PRODUCER_LOG;
     const logFd = log === undefined ? null : openSync(log, 'a', 0o600);
-    const child = spawn(process.execPath, [program, ...args], {
+    const child = spawn(process.execPath, [command.program], {
+      env: { ...process.env, [PRODUCER_OPTIONS]: command.options },
       detached: true,
-      stdio: [stdin, 'ignore', logFd ?? 'ignore', fd],
+      stdio: [command.stdin, 'ignore', logFd ?? 'ignore', fd],
       cwd: '/',
     });
     // A failure to start shows as a free lock at the next look; the event must merely not go unheard.

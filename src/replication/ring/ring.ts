@@ -195,12 +195,12 @@ export class Ring extends RingHeader {
   slotEntry(sequence: number): SlotEntry {
     const at = this.#slotIndex(sequence) * (SLOT_ENTRY_BYTES / 4);
     const words = this.#slotWords;
-    return {
-      sequence: Atomics.load(words, at + Slot.sequence),
-      block: Atomics.load(words, at + Slot.block),
-      flags: Atomics.load(words, at + Slot.flags),
-      lengthBytes: Atomics.load(words, at + Slot.length),
-    };
+    const block = Atomics.load(words, at + Slot.block);
+    const flags = Atomics.load(words, at + Slot.flags);
+    const lengthBytes = Atomics.load(words, at + Slot.length);
+    // The writer stores the sequence first, so it is loaded last: if it still is the old one, so was all the rest. A
+    // detached consumer may look while the producer writes, and would else take one block's length for another's.
+    return { sequence: Atomics.load(words, at + Slot.sequence), block, flags, lengthBytes };
   }
 
   setSlotEntry(entry: SlotEntry): void {
@@ -212,16 +212,16 @@ export class Ring extends RingHeader {
     Atomics.store(words, at + Slot.length, entry.lengthBytes);
   }
 
-  /** The digest of a block's first reading, or null before it. */
+  /** The digest of a block's first reading, or null before it. (One in 2^64 digests looks absent, and is taken again.) */
   digest(block: number): Digest | null {
     const lo = Atomics.load(this.#digests, block * 2);
-    const hi = Atomics.load(this.#digests, block * 2 + 1);
-    return lo === 0n && hi === 0n ? null : { lo, hi };
+    return lo === 0n ? null : { lo, hi: Atomics.load(this.#digests, block * 2 + 1) };
   }
 
+  /** The low word, which says that there is a digest, comes last: a producer may die in between. */
   setDigest(block: number, digest: Digest): void {
-    Atomics.store(this.#digests, block * 2, digest.lo);
     Atomics.store(this.#digests, block * 2 + 1, digest.hi);
+    Atomics.store(this.#digests, block * 2, digest.lo);
   }
 
   badRanges(): readonly BadRange[] {
