@@ -121,10 +121,12 @@ export class Stage {
 
   /** Waits until the one running copy is as wanted. */
   async sees(what: string, wanted: (copy: RunningCopy) => boolean): Promise<RunningCopy> {
-    return eventually(what, async () => {
-      const [copy] = await this.copies();
-      return copy !== undefined && wanted(copy) ? copy : null;
-    });
+    let last: RunningCopy | undefined;
+    const look = async (): Promise<RunningCopy | null> => {
+      [last] = await this.copies();
+      return last !== undefined && wanted(last) ? last : null;
+    };
+    return eventually(() => `${what}; last seen: ${JSON.stringify(last)}`, look);
   }
 
   async nbdkit(options: NbdkitOptions): Promise<NbdServer> {

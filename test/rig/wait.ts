@@ -7,7 +7,7 @@ const LOOK_MS = 10;
 
 /** Looks until the answer is neither false, null nor undefined, and returns it. */
 export async function eventually<T>(
-  what: string,
+  what: string | (() => string),
   look: () => T | Promise<T>,
   patienceMs = PATIENCE_MS,
 ): Promise<NonNullable<Exclude<T, false>>> {
@@ -15,7 +15,9 @@ export async function eventually<T>(
   for (;;) {
     const answer = await look();
     if (answer !== false && answer !== null && answer !== undefined) return answer as NonNullable<Exclude<T, false>>;
-    if (performance.now() > deadline) throw new Error(`waited ${patienceMs} ms in vain: ${what}`);
+    if (performance.now() > deadline) {
+      throw new Error(`waited ${patienceMs} ms in vain: ${typeof what === 'string' ? what : what()}`);
+    }
     await delay(LOOK_MS);
   }
 }
