@@ -38,6 +38,13 @@ export class GatedSource {
     renameSync(`${gate}.new`, gate);
   }
 
+  /** Serves something else from now on. */
+  replace(content: Buffer): void {
+    const disk = join(this.#server.folder, 'disk');
+    writeFileSync(`${disk}.new`, content);
+    renameSync(`${disk}.new`, disk);
+  }
+
   /** Requests so far, as nbdkit logs them. */
   get reads(): readonly { readonly offsetBytes: number; readonly lengthBytes: number }[] {
     return readsOf(join(this.#server.folder, 'log'));

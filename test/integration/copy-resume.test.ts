@@ -1,0 +1,186 @@
+// Interrupted copies: what is durable is kept, only the rest is copied, and nothing of another source is gone on with.
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { randomBytesOf } from '../rig/content.ts';
+import { GatedSource } from '../rig/gated-source.ts';
+import { onStage, type Stage } from '../rig/stage.ts';
+import { eventually } from '../rig/wait.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const BLOCK = 64 * KIB;
+const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
+
+/** An interrupted copy of the image to a target: some blocks are there, some are not. */
+async function interrupted(stage: Stage, source: string, target: string): Promise<void> {
+  const copy = stage.copyJson(...SHAPE, '--yes', '--limit', '2M', source, target);
+  await stage.sees('twenty blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) <= 44);
+  copy.signal('SIGINT');
+  expect((await copy.ended).status).toBe(130);
+  const [result] = (await copy.result()).targets;
+  expect(result).toMatchObject({ ok: false, resumable: true, error: { code: 'INTERRUPTED' } });
+}
+
+function records(stage: Stage): string[] {
+  return readdirSync(stage.state, { recursive: true })
+    .map((name) => join(stage.state, String(name)))
+    .filter((name) => name.endsWith('.resume'));
+}
+
+async function refused(stage: Stage, code: string, ...args: readonly string[]): Promise<void> {
+  const copy = stage.copyJson('--resume', ...args);
+  expect((await copy.result()).targets[0]?.error?.code).toBe(code);
+  expect((await copy.ended).status).toBe(6);
+}
+
+test('resume - after SIGINT only the missing blocks are read and written', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB - 99);
+    await interrupted(stage, image.path, stage.target('a'));
+    expect(stage.targets).toEqual(['a.partial', 'a.partial.resume']);
+    const copy = stage.copyJson('--resume', ...SHAPE, '--verify', image.path, stage.target('a'));
+    const target = await copy.good();
+    expect(target.bytesReused).toBeGreaterThanOrEqual(20 * BLOCK);
+    expect(target.bytesReused + target.bytesCopied).toBe(image.content.length);
+    expect((await copy.result()).producer.bytesRead).toBe(target.bytesCopied);
+    expect(target.verified).toBe(true);
+    expect(stage.difference('a', image.content)).toBe(null);
+    expect(stage.targets).toEqual(['a']);
+  }));
+
+test('resume - after SIGKILL what was flushed and recorded is kept', () =>
+  onStage(async (stage) => {
+    const content = randomBytesOf(31, 64 * BLOCK);
+    const source = await GatedSource.start(stage, content, 40 * BLOCK);
+    const copy = stage.copyJson(...SHAPE, source.uri, stage.target('a'));
+    await stage.sees('forty blocks', ({ consumers }) => consumers[0]?.blocksLeft === 24);
+    await eventually('a record', () => existsSync(`${stage.target('a')}.partial.resume`));
+    await copy.kill('SIGKILL');
+    source.open();
+    const before = source.reads.length;
+    await eventually('the producer has gone', () => stage.producers.length === 0);
+    const target = await stage.copyJson('--resume', ...SHAPE, source.uri, stage.target('a')).good();
+    // What a server holds may have changed under its name: up to sixteen of the old blocks are read once more to see.
+    expect(target.bytesReused).toBeGreaterThanOrEqual(24 * BLOCK);
+    expect(target.bytesReused + target.bytesCopied).toBe(content.length);
+    expect(source.reads.length - before).toBeLessThanOrEqual(24 + 16 + 4);
+    expect(stage.difference('a', content)).toBe(null);
+    expect(stage.targets).toEqual(['a']);
+  }));
+
+test('resume - block device and NBD server: the record lies in the state folder and goes when all is done', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    writeFileSync(stage.path('disk'), Buffer.alloc(4 * MIB));
+    const device = stage.loop(stage.path('disk'));
+    const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk: Buffer.alloc(4 * MIB) } });
+    for (const target of [device, server.uri]) {
+      await interrupted(stage, image.path, target);
+      expect(records(stage)).toHaveLength(1);
+      const resumed = await stage.copyJson('--resume', ...SHAPE, '--verify', image.path, target).good();
+      expect(resumed.bytesReused).toBeGreaterThanOrEqual(20 * BLOCK);
+      expect(resumed.bytesReused + resumed.bytesCopied).toBe(4 * MIB);
+      expect(records(stage)).toEqual([]);
+    }
+    expect(stage.difference(device, image.content)).toBe(null);
+    expect(readFileSync(join(server.folder, 'disk')).equals(image.content)).toBe(true);
+  }));
+
+test('resume - refused without a record, with a status of its own', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', MIB);
+    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.target('a'));
+    writeFileSync(stage.path('disk'), Buffer.alloc(MIB));
+    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.loop(stage.path('disk')));
+    writeFileSync(`${stage.target('b')}.partial`, 'a provisional file of unknown origin');
+    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.target('b'));
+    expect(readFileSync(`${stage.target('b')}.partial`, 'utf8')).toContain('unknown origin');
+  }));
+
+test('resume - refused when the source was written, replaced or cut since', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    await interrupted(stage, image.path, stage.target('a'));
+    const record = readFileSync(`${stage.target('a')}.partial.resume`);
+    const other = stage.image('other.img', 4 * MIB, 2);
+    await refused(stage, 'RESUME_SOURCE_DIFFERS', ...SHAPE, other.path, stage.target('a'));
+    const { atime, mtime } = statSync(image.path);
+    utimesSync(image.path, atime, new Date(mtime.getTime() + 5000));
+    await refused(stage, 'RESUME_SOURCE_DIFFERS', ...SHAPE, image.path, stage.target('a'));
+    truncateSync(image.path, 3 * MIB);
+    utimesSync(image.path, atime, mtime);
+    await refused(stage, 'RESUME_SOURCE_DIFFERS', ...SHAPE, image.path, stage.target('a'));
+    expect(readFileSync(`${stage.target('a')}.partial.resume`).equals(record)).toBe(true);
+    expect(stage.targets).toEqual(['a.partial', 'a.partial.resume']);
+  }));
+
+test('resume - the content of a server that changed under its name is noticed', () =>
+  onStage(async (stage) => {
+    const content = randomBytesOf(31, 64 * BLOCK);
+    const source = await GatedSource.start(stage, content, 30 * BLOCK);
+    const copy = stage.copyJson(...SHAPE, source.uri, stage.target('a'));
+    await stage.sees('thirty blocks', ({ consumers }) => consumers[0]?.blocksLeft === 34);
+    copy.signal('SIGINT');
+    await copy.ended;
+    source.open();
+    await eventually('the producer has gone', () => stage.producers.length === 0);
+    source.replace(randomBytesOf(32, 64 * BLOCK));
+    await refused(stage, 'RESUME_SOURCE_DIFFERS', ...SHAPE, source.uri, stage.target('a'));
+    expect(stage.targets).not.toContain('a');
+  }));
+
+test('resume - a damaged record is refused, whatever the damage', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    await interrupted(stage, image.path, stage.target('a'));
+    const path = `${stage.target('a')}.partial.resume`;
+    const record = readFileSync(path);
+    const flipped = Buffer.from(record);
+    flipped.writeUInt8(flipped.readUInt8(record.length - 100) ^ 1, record.length - 100);
+    const damages = [
+      flipped,
+      record.subarray(0, record.length / 2),
+      Buffer.alloc(0),
+      randomBytesOf(1, 5000),
+      Buffer.from('{}\n'),
+    ];
+    for (const damage of damages) {
+      writeFileSync(path, damage);
+      await refused(stage, 'RESUME_RECORD_INVALID', ...SHAPE, image.path, stage.target('a'));
+    }
+    writeFileSync(path, record);
+    appendFileSync(path, 'more');
+    await refused(stage, 'RESUME_RECORD_INVALID', ...SHAPE, image.path, stage.target('a'));
+    writeFileSync(path, record);
+    await stage.copyJson('--resume', ...SHAPE, image.path, stage.target('a')).good();
+    expect(stage.difference('a', image.content)).toBe(null);
+  }));
+
+test('resume - a copy without --resume begins anew and drops the old record', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    await interrupted(stage, image.path, stage.target('a'));
+    const target = await stage.copyJson(...SHAPE, image.path, stage.target('a')).good();
+    expect(target.bytesReused).toBe(0);
+    expect(stage.difference('a', image.content)).toBe(null);
+    expect(stage.targets).toEqual(['a']);
+  }));
+
+test('resume - a digest is of the whole image, also of what was there already', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    await interrupted(stage, image.path, stage.target('a'));
+    const sum = stage.tool('sha256sum', 'coreutils', [image.path]).slice(0, 64);
+    const copy = stage.copyJson('--resume', ...SHAPE, '--expect', `sha256:${sum}`, image.path, stage.target('a'));
+    expect((await copy.good()).digest).toBe(`sha256:${sum}`);
+  }));

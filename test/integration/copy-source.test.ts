@@ -1,0 +1,129 @@
+// Sources that are not plain files, through the whole program.
+import { createReadStream, openSync, statSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { patchwork, writeSparse } from '../rig/content.ts';
+import { onStage, type Stage } from '../rig/stage.ts';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+function converted(stage: Stage, raw: string, format: string): string {
+  const path = stage.path(`golden.${format}`);
+  stage.tool('qemu-img', 'qemu-utils', ['convert', '-f', 'raw', '-O', format, raw, path]);
+  return path;
+}
+
+test.each(['qcow2', 'vmdk', 'vhdx', 'vdi'])('source - an image in %s is copied as what it stands for', (format) =>
+  onStage(async (stage) => {
+    const content = stage.allow(patchwork(3, MIB, '##.....#........#'));
+    writeSparse(stage.path('golden.img'), content, MIB);
+    const image = converted(stage, stage.path('golden.img'), format);
+    const target = await stage.copyJson('--block-size', '1M', '--verify', image, stage.target('a.img')).good();
+    expect(stage.difference('a.img', content)).toBe(null);
+    expect(target.bytesCopied).toBe(4 * MIB);
+    expect(target.bytesZeroed).toBe(13 * MIB);
+  }),
+);
+
+test('source - --format raw copies the file itself, not what it stands for', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 2 * MIB);
+    const path = converted(stage, image.path, 'qcow2');
+    await stage.copyJson('--format', 'raw', path, stage.target('a.qcow2')).good();
+    stage.tool('cmp', 'diffutils', [path, stage.target('a.qcow2')]);
+    stage.allow(await readAll(path));
+  }));
+
+async function readAll(path: string): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of createReadStream(path)) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces);
+}
+
+test.each([
+  ['gzip', 'gzip', ['-k', '-1']],
+  ['xz', 'xz-utils', ['-k', '-0']],
+  ['zstd', 'zstd', ['-k', '-q']],
+  ['bzip2', 'bzip2', ['-k', '-1']],
+])('source - an image compressed with %s serves a late joiner by a second sweep', (name, debianPackage, options) =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 6 * MIB + 333);
+    stage.tool(name === 'xz' ? 'xz' : name, debianPackage, [...options, image.path]);
+    const suffix = { gzip: 'gz', xz: 'xz', zstd: 'zst', bzip2: 'bz2' }[name];
+    const shape = ['--block-size', '64K', '--buffer', '512K'];
+    const first = stage.copyJson(...shape, '--limit', '3M', `${image.path}.${suffix}`, stage.target('a'));
+    await stage.sees('half of it', ({ consumers }) => (consumers[0]?.blocksLeft ?? 99) < 60);
+    const second = stage.copyJson('--verify', `${image.path}.${suffix}`, stage.target('b'));
+    const [a, b] = [await first.good(), await second.good()];
+    expect(a.startBlock).toBe(0);
+    expect(b.startBlock).toBeGreaterThan(0);
+    expect((await second.result()).producer.sweeps).toBe(2);
+    expect([stage.difference('a', image.content), stage.difference('b', image.content)]).toEqual([null, null]);
+  }),
+);
+
+test('source - standard input that is a pipe goes to several targets', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 5 * MIB + 77);
+    const copy = stage.copy(['--json', '--quiet', '--verify', '-', stage.target('a'), stage.target('b')], {
+      stdin: 'pipe',
+    });
+    createReadStream(image.path).pipe(copy.child.stdin as NodeJS.WritableStream);
+    const result = await copy.result();
+    expect(result.ok).toBe(true);
+    expect(result.source.bytes).toBe(image.content.length);
+    expect(result.producer).toEqual({ bytesRead: image.content.length, sweeps: 1 });
+    expect([stage.difference('a', image.content), stage.difference('b', image.content)]).toEqual([null, null]);
+  }));
+
+test('source - a compressed image on standard input', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 3 * MIB);
+    stage.tool('xz', 'xz-utils', ['-k', '-0', image.path]);
+    const copy = stage.copy(['--json', '--quiet', '--format', 'xz', '-', stage.target('a')], { stdin: 'pipe' });
+    createReadStream(`${image.path}.xz`).pipe(copy.child.stdin as NodeJS.WritableStream);
+    await copy.good();
+    expect(stage.difference('a', image.content)).toBe(null);
+  }));
+
+test('source - a file as standard input is as good as one named', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 3 * MIB);
+    const stdin = openSync(image.path, 'r');
+    await stage.copy(['--json', '--quiet', '-', stage.target('a')], { stdin }).good();
+    expect(stage.difference('a', image.content)).toBe(null);
+  }));
+
+test('source - a stream ends when the process that reads it is killed, and says so', () =>
+  onStage(async (stage) => {
+    const copy = stage.copy(['--json', '--quiet', '--block-size', '64K', '-', stage.target('a')], { stdin: 'pipe' });
+    copy.child.stdin?.on('error', () => copy.child.stdin?.destroy());
+    copy.child.stdin?.write(Buffer.alloc(256 * KIB, 7));
+    const { producerPid } = await stage.sees('a block', ({ bytesRead }) => bytesRead > 0);
+    process.kill(producerPid, 'SIGKILL');
+    const result = await copy.result();
+    expect(result.targets[0]?.error?.code).toBe('PRODUCER_FAILED');
+    expect((await copy.ended).status).toBe(7);
+    expect(stage.targets).not.toContain('a');
+  }));
+
+test('source - a block device is a source', () =>
+  onStage(async (stage) => {
+    const image = stage.image('disk', 6 * MIB + 512);
+    const device = stage.loop(image.path, '--read-only');
+    const target = await stage.copyJson('--verify', device, stage.target('a')).good();
+    expect(stage.difference('a', image.content)).toBe(null);
+    expect(target.bytesCopied).toBe(6 * MIB + 512);
+  }));
+
+test('source - SIGKILL of the producer of a qcow2 image: a new one takes over with a server of its own', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    const path = converted(stage, image.path, 'qcow2');
+    const copy = stage.copyJson('--limit', '1M', '--block-size', '64K', path, stage.target('a'));
+    const { producerPid } = await stage.sees('a few blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 60);
+    process.kill(producerPid, 'SIGKILL');
+    await copy.good();
+    expect(stage.difference('a', image.content)).toBe(null);
+    expect(statSync(path).size).toBeGreaterThan(0);
+  }));
