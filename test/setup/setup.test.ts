@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SmallProject } from './project.ts';
 
@@ -87,6 +89,20 @@ describe('set-up: npm packages', () => {
     project.remove('node_modules/.package-lock.json');
     project.setup('build');
     expect(project.calls()).toEqual(['npm ci']);
+  });
+
+  it('setup - the lock file has an entry for every optional package, without which npm ci refuses it', () => {
+    interface Entry {
+      readonly optionalDependencies?: Readonly<Record<string, string>>;
+    }
+    const text = readFileSync(fileURLToPath(new URL('../../package-lock.json', import.meta.url)), 'utf8');
+    const { packages } = JSON.parse(text) as { packages: Record<string, Entry> };
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) => !(`node_modules/${name}` in packages) && !(`${path}/node_modules/${name}` in packages),
+      ),
+    );
+    expect(missing).toEqual([]);
   });
 
   it('setup - a failing npm fails the set-up', () => {
