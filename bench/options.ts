@@ -95,6 +95,8 @@ function parsed(args: readonly string[]): ReturnType<typeof parse> {
 export function parseOptions(args: readonly string[]): BenchOptions {
   const { values, positionals } = parsed(args);
   const trial = values.trial;
+  if (trial && values.write)
+    throw new UnderstudyError('USAGE', 'a trial says nothing about speed, so it is not written');
   return {
     names: positionals,
     sizeBytes: values.size === undefined ? (trial ? 512 * limits.MIB : null) : parseBytes(values.size),

@@ -1,6 +1,6 @@
 // Memory of each process of a run besides the ring: resident pages without those of shared memory, as /proc/PID/status
 // says (VmRSS less RssShmem), looked at every few milliseconds.
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { errnoOf } from '../../src/base/mod.ts';
 import type { ControlGroup } from './cgroup.ts';
@@ -44,13 +44,13 @@ export function watchMemory(group: ControlGroup): { stop(): readonly ProcessPeak
 
 function lookAt(pid: number): ProcessPeak | 'other' | 'ended' {
   try {
+    if (!basename(readlinkSync(`/proc/${pid}/exe`)).startsWith('node')) return 'other';
     const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean);
-    if (!basename(words[0] ?? '').startsWith('node')) return 'other';
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     const bytes = (field: string): number =>
       Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) * 1024;
     return {
-      role: roleOf(words.slice(1)),
+      role: roleOf(words),
       residentBytes: bytes('VmRSS') - bytes('RssShmem'),
       anonymousBytes: bytes('RssAnon'),
     };
@@ -61,9 +61,10 @@ function lookAt(pid: number): ProcessPeak | 'other' | 'ended' {
   }
 }
 
-/** "understudy.js copy": the program and its command, without paths and options. */
+/** The title that a process gave itself, else its program and command: without paths and options. */
 function roleOf(words: readonly string[]): string {
-  const plain = words.filter((word) => !word.startsWith('-'));
-  const command = plain[1] !== undefined && /^[a-z-]+$/.test(plain[1]) ? ` ${plain[1]}` : '';
-  return `${basename(plain[0] ?? '?')}${command}`;
+  const [first = '?', ...rest] = words.filter((word) => !word.startsWith('-'));
+  if (!basename(first).startsWith('node')) return basename(first.split(' ')[0] ?? first);
+  const command = rest[1] !== undefined && /^[a-z-]+$/.test(rest[1]) ? ` ${rest[1]}` : '';
+  return `${basename(rest[0] ?? '?')}${command}`;
 }
