@@ -11,6 +11,8 @@ export class SlowAccounts {
   readonly #clock: Clock;
   readonly #heldMs = new Map<number, number>();
   readonly #detachments = new Map<number, number>();
+  /** Whom the time since the last look is charged to: they kept the ring full then, while somebody starved. */
+  #charged: readonly ConsumerEntry[] = [];
   #lastMs: number;
 
   constructor(ring: Ring, clock: Clock) {
@@ -19,20 +21,15 @@ export class SlowAccounts {
     this.#lastMs = clock.nowMs();
   }
 
-  /** The ring is full because of `holders`: charges them, detaches those who have overdrawn, and tells whether it did. */
+  /** The ring is full because of `holders`: detaches those who have overdrawn, and tells whether it did. */
   hold(holders: readonly ConsumerEntry[]): boolean {
-    const elapsedMs = this.#elapsed();
+    this.#settle();
+    // Where one of them may not be detached the ring stays full whatever happens to the others.
+    const detachable = holders.every((entry) => entry.get('pace') === 0);
+    this.#charged = detachable && this.#someoneStarves(holders) ? holders : [];
     let detached = false;
-    if (!this.#someoneStarves(holders)) {
-      this.#shrinkAll(elapsedMs);
-      return false;
-    }
-    for (const entry of holders) {
-      if (entry.get('pace') === 1) continue;
-      this.#forgiveReturned(entry);
-      const heldMs = (this.#heldMs.get(entry.index) ?? 0) + elapsedMs;
-      this.#heldMs.set(entry.index, heldMs);
-      if (heldMs < limits.SLOW_BUDGET_MS) continue;
+    for (const entry of this.#charged) {
+      if ((this.#heldMs.get(entry.index) ?? 0) < limits.SLOW_BUDGET_MS) continue;
       // Only attached -> detached: its consumer may be leaving at this very moment.
       if (entry.moveState(ConsumerState.attached, ConsumerState.detached)) {
         entry.set('detachments', entry.get('detachments') + 1);
@@ -45,9 +42,20 @@ export class SlowAccounts {
     return detached;
   }
 
-  /** Nobody is held up. */
+  /** Nobody is held up from now on. */
   recover(): void {
-    this.#shrinkAll(this.#elapsed());
+    this.#settle();
+    this.#charged = [];
+  }
+
+  /** Books the time since the last look; what ends a wait, be it the holder's own move, does not change whose it was. */
+  #settle(): void {
+    const elapsedMs = this.#elapsed();
+    if (this.#charged.length === 0) this.#shrinkAll(elapsedMs);
+    for (const entry of this.#charged) {
+      this.#forgiveReturned(entry);
+      this.#heldMs.set(entry.index, (this.#heldMs.get(entry.index) ?? 0) + elapsedMs);
+    }
   }
 
   #elapsed(): number {
