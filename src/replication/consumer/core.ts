@@ -3,7 +3,7 @@
 //
 //   attached: takes blocks in sequence straight from their slots; the producer overwrites none that we have not passed.
 //   detached: copies a slot into memory of its own, makes sure that it was whole, and writes that; holds up nobody.
-import { assert, type Clock, isErrorCode, present, UnderstudyError } from '../../base/mod.ts';
+import { assert, type Clock, isErrorCode, limits, present, UnderstudyError } from '../../base/mod.ts';
 import type { Completion, Device } from '../device/contract.ts';
 import {
   type ConsumerEntry,
@@ -85,7 +85,8 @@ export class ConsumerCore {
   #blocksLeft: number;
   #started = false;
   #sizeLearned = false;
-  #starvedAt: number | null = null;
+  /** [detached] Since when, and at which `head`, there was nothing to take. */
+  #starved: { readonly head: number; readonly sinceMs: number } | null = null;
   #allowedAtMs = 0;
 
   constructor(
@@ -127,7 +128,7 @@ export class ConsumerCore {
       this.#entry.set('cursor', cursor);
     }
     this.#next = cursor;
-    this.#starvedAt = null;
+    this.#starved = null;
     this.#ring.add('needRevision', 1);
     this.#ring.ringBell();
   }
@@ -303,16 +304,18 @@ export class ConsumerCore {
     const took = this.#takeCopy(head);
     if (typeof took === 'number') return this.#writing > 0 ? { wait: 'writes' } : { wait: 'time', milliseconds: took };
     if (took === 'taken') {
-      this.#starvedAt = null;
+      this.#starved = null;
       return { wait: 'none' };
     }
     if (this.#writing > 0) return { wait: 'writes' };
-    // Twice in a row without anything new: as fast as the others again, so waiting in line costs them nothing.
-    if (this.#starvedAt !== null && this.#starvedAt !== head) {
+    // Nothing for us in what came since, or nothing came for long (whoever holds the ring full may have stopped for good):
+    // as fast as the others again, so waiting in line costs them nothing, and shows who holds up whom.
+    const nowMs = this.#clock.nowMs();
+    this.#starved ??= { head, sinceMs: nowMs };
+    if (this.#starved.head !== head || nowMs - this.#starved.sinceMs >= limits.SLOW_BUDGET_MS) {
       this.attach();
       return { wait: 'none' };
     }
-    this.#starvedAt = head;
     return { wait: 'head', seen: head };
   }
 
