@@ -1,0 +1,324 @@
+// A consumer in the simulated world: what src/replication/consumer/session.ts does around the real core, one step a turn.
+// It also checks what only an onlooker can: that nothing is written that is not wanted, and that a block which counts as
+// copied is on the target, whole.
+import { createHash } from 'node:crypto';
+import type { ErrorCode } from '../../src/base/mod.ts';
+import { limits, present, UnderstudyError } from '../../src/base/mod.ts';
+import { ConsumerCore, type ConsumerStep } from '../../src/replication/consumer/core.ts';
+import { Ledger } from '../../src/replication/consumer/ledger.ts';
+import type { Device, Transfer } from '../../src/replication/device/contract.ts';
+import { type ConsumerEntry, ConsumerState, NeedSet, type Ring } from '../../src/replication/ring/mod.ts';
+import { digestOf } from './producer-actor.ts';
+import { BLOCK_BYTES, type ConsumerPlan } from './scenario.ts';
+import { SimulatedDevice } from './simulated-device.ts';
+import { Actor, type RingMaker, Violation, type World } from './world.ts';
+
+export interface Breakage {
+  readonly ring: RingMaker;
+  readonly device: (device: Device) => Device;
+}
+
+/** Says when the cursor may still be moved up although the row is attached. */
+class WatchedCore extends ConsumerCore {
+  attaching = false;
+
+  override attach(): void {
+    this.attaching = true;
+    super.attach();
+    this.attaching = false;
+  }
+}
+
+/** What a target holds where nobody writes. */
+const UNTOUCHED = 0xa5;
+
+export class ConsumerActor extends Actor {
+  readonly name: string;
+  readonly plan: ConsumerPlan;
+  result: 'done' | 'aborted' | 'dead' | ErrorCode | null = null;
+  phase: 'away' | 'running' | 'lingering' | 'left' = 'away';
+  endedAtMs = 0;
+  detachments = 0;
+  /** Standing still until nobody else is left. */
+  stopped = false;
+  readonly endBytes: number;
+  readonly target: Uint8Array;
+  readonly needs: NeedSet;
+  readonly #world: World;
+  readonly #breakage: Breakage;
+  readonly #device: SimulatedDevice;
+  readonly #counted = new Set<number>();
+  #hasStopped = false;
+  #ring: Ring | null = null;
+  #entry: ConsumerEntry | null = null;
+  #core: WatchedCore | null = null;
+  #ledger: Ledger | null = null;
+  #wait: ConsumerStep['wait'] = 'none';
+
+  constructor(world: World, index: number, plan: ConsumerPlan, breakage: Breakage) {
+    super();
+    const { content, random, scenario, geometry, clock } = world;
+    this.name = `consumer ${index}`;
+    this.plan = plan;
+    this.#world = world;
+    this.#breakage = breakage;
+    const size = content.byteLength;
+    this.endBytes = plan.endShare === null ? size : 1 + Math.floor(plan.endShare * (size - 1));
+    this.target = new Uint8Array(this.endBytes + BLOCK_BYTES).fill(plan.targetReadsZero ? 0 : UNTOUCHED);
+    this.needs = new NeedSet(new Int32Array(Math.ceil(geometry.blockCapacity / 64) * 2), geometry.blockCapacity);
+    const wanted = plan.endShare === null ? geometry.blockCapacity : Math.ceil(this.endBytes / BLOCK_BYTES);
+    for (let block = 0; block < wanted; block++) if (random.next() < plan.needShare) this.needs.add(block);
+    const badBlock = plan.badBlock;
+    this.#device = new SimulatedDevice({
+      name: this.name,
+      bytes: this.target,
+      access: 'random',
+      sizeKnown: true,
+      depth: 4,
+      serviceMs: plan.writeMs,
+      clock,
+      random,
+      faults:
+        badBlock === null
+          ? []
+          : [{ code: 'TARGET_WRITE_FAILED', offsetBytes: badBlock * BLOCK_BYTES, lengthBytes: BLOCK_BYTES, times: 1 }],
+      watch: (transfer) => world.unobserved(() => this.#watch(transfer)),
+    });
+    this.readyAtMs = plan.joinAtRead === 0 ? 0 : Number.POSITIVE_INFINITY;
+    if (plan.fate.kind === 'dies') this.diesAtAccess = plan.fate.atAccess;
+    if (scenario.consumers.length > limits.CONSUMERS_MAX) throw new RangeError('more consumers than rows');
+  }
+
+  override describe(): string {
+    return `row ${this.#entry?.index}, ${this.phase}, result ${this.result}, waits for ${this.#wait}, ${this.accesses} accesses`;
+  }
+
+  readStarted(count: number): void {
+    if (count >= this.plan.joinAtRead) this.comeNow();
+  }
+
+  comeNow(): void {
+    if (this.phase === 'away') this.readyAtMs = Math.min(this.readyAtMs, this.#world.clock.nowMs());
+  }
+
+  /** Nobody else is left: a stopped one goes on. */
+  resume(): void {
+    this.stopped = false;
+    this.readyAtMs = this.#world.clock.nowMs();
+  }
+
+  /** The sequence from which on no slot may be overwritten, or null when it holds none. */
+  heldCursor(): number | null {
+    if (this.phase !== 'running' || this.#core === null || this.#core.attaching || this.#entry === null) return null;
+    return this.#entry.attached ? this.#entry.get('cursor') : null;
+  }
+
+  override run(): void {
+    try {
+      if (this.phase === 'away') this.#join();
+      else if (this.phase === 'running') this.#goOn();
+      else this.#leave('done');
+    } catch (error) {
+      if (!(error instanceof UnderstudyError)) throw error;
+      this.#leave(error.code);
+    }
+  }
+
+  override died(): void {
+    this.#device.abandon();
+    if (this.#entry !== null) this.#world.locks.delete(this.#entry.index);
+    this.#end('dead');
+  }
+
+  /** As takeSeat and the beginning of the session. */
+  #join(): void {
+    const { world, plan } = { world: this.#world, plan: this.plan };
+    const ring = world.makeRing(this.#breakage.ring);
+    this.#ring = ring;
+    if (ring.get('state') === 2) {
+      this.#end('PRODUCER_FAILED');
+      return;
+    }
+    const entry = ring.entries.find((one) => one.get('state') === ConsumerState.free && !world.locks.has(one.index));
+    this.#entry = present(entry, 'a free row');
+    world.locks.add(this.#entry.index);
+    const needSet = ring.needSet(this.#entry.index);
+    for (const [index, word] of this.needs.words.entries()) Atomics.store(needSet.words, index, word);
+    this.#entry.set('pace', plan.pace ? 1 : 0);
+    this.#entry.set('detachments', 0);
+    this.#entry.set('startBlock', -1);
+    const end = plan.endShare === null ? null : this.endBytes;
+    const known = ring.get('sizeKnown') === 1 ? ring.getDouble('sourceBytes') : null;
+    const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, plan.needShare === 1);
+    this.#ledger = ledger;
+    const options = { ...plan, endBytes: end ?? Number.POSITIVE_INFINITY };
+    this.#core = new WatchedCore(ring, this.#entry.index, this.#breakage.device(this.#device), options, {
+      clock: world.clock,
+      observer: {
+        blockWritten: (block, data, bad, intact) => {
+          const counts = ledger.blockWritten(block, data, bad, intact);
+          if (counts) world.unobserved(() => this.#checkCounted(block, bad));
+          return counts;
+        },
+      },
+      allocate: (bytes) => new Uint8Array(bytes),
+      writesInFlight: plan.writesInFlight,
+    });
+    this.phase = 'running';
+    this.readyAtMs = world.clock.nowMs();
+    this.#core.attach();
+  }
+
+  #goOn(): void {
+    const { fate } = this.plan;
+    if (fate.kind === 'aborts' && this.accesses >= fate.atAccess) {
+      this.#leave('aborted');
+      return;
+    }
+    if (fate.kind === 'stops' && !this.#hasStopped && this.accesses >= fate.atAccess) {
+      this.#hasStopped = true;
+      this.stopped = fate.forMs === null;
+      this.readyAtMs = fate.forMs === null ? Number.POSITIVE_INFINITY : this.#world.clock.nowMs() + fate.forMs;
+      // Whoever wakes a stopped process finds it stopped.
+      this.sleepsOn = null;
+      return;
+    }
+    const core = present(this.#core, 'a running core');
+    const ring = present(this.#ring, 'a ring');
+    if (this.#wait === 'head') ring.add('headWaiters', -1);
+    if (this.#wait === 'writes') core.reap(limits.WAIT_MS_MAX);
+    this.sleepsOn = null;
+    this.#wait = 'none';
+    this.#follow(core.step(), ring);
+  }
+
+  #follow(step: ConsumerStep, ring: Ring): void {
+    const nowMs = this.#world.clock.nowMs();
+    this.#wait = step.wait;
+    this.readyAtMs = nowMs;
+    switch (step.wait) {
+      case 'none':
+        return;
+      case 'writes':
+        this.readyAtMs = Math.max(nowMs, this.#device.nextDueMs);
+        return;
+      case 'head':
+        ring.add('headWaiters', 1);
+        this.#world.sleep(this, 'head', step.seen, limits.WAIT_MS_MAX);
+        return;
+      case 'time':
+        this.readyAtMs = nowMs + step.milliseconds;
+        return;
+      case 'done':
+        this.#finish(ring);
+        return;
+    }
+  }
+
+  /** As the end of the session: out of the line, but on the list for a while. */
+  #finish(ring: Ring): void {
+    this.#note();
+    present(this.#entry, 'a row').set('state', ConsumerState.detached);
+    ring.ringBell();
+    if (ring.get('sourceChanged') === 1) {
+      this.#leave('SOURCE_CHANGED');
+      return;
+    }
+    this.#world.unobserved(() => this.#checkFinished(ring));
+    this.phase = 'lingering';
+    this.readyAtMs = this.#world.clock.nowMs() + this.#world.random.below(100);
+    this.endedAtMs = this.#world.clock.nowMs();
+  }
+
+  #leave(result: NonNullable<ConsumerActor['result']>): void {
+    const entry = present(this.#entry, 'a row');
+    this.#note();
+    entry.set('state', ConsumerState.free);
+    this.#world.locks.delete(entry.index);
+    present(this.#ring, 'a ring').ringBell();
+    this.#device.abandon();
+    this.#end(result);
+  }
+
+  #note(): void {
+    if (this.#entry !== null) this.detachments = this.#world.unobserved(() => this.#entry?.get('detachments') ?? 0);
+  }
+
+  #end(result: NonNullable<ConsumerActor['result']>): void {
+    this.result = result;
+    this.phase = 'left';
+    this.ended = true;
+  }
+
+  #watch(transfer: Transfer): void {
+    const block = transfer.offsetBytes / BLOCK_BYTES;
+    const entry = present(this.#entry, 'a row');
+    const writing = this.#device.inFlight.some((one) => one.offsetBytes === transfer.offsetBytes);
+    if (writing) throw new Violation(`${this.name} writes block ${block} twice at a time`);
+    if (!this.#world.ring.needSet(entry.index).has(block)) {
+      throw new Violation(`${this.name} writes block ${block}, which it does not need`);
+    }
+    if (transfer.offsetBytes + transfer.buffer.byteLength > this.endBytes) {
+      throw new Violation(`${this.name} writes beyond the end of its image`);
+    }
+  }
+
+  /** What a block must be on the target: the source's bytes, with zeros where they could not be read. */
+  #wanted(block: number, bad: boolean): Uint8Array {
+    const from = block * BLOCK_BYTES;
+    const wanted = this.#world.content.slice(from, Math.min(from + BLOCK_BYTES, this.endBytes));
+    if (!bad) return wanted;
+    for (const { offsetBytes, lengthBytes } of this.#world.ring.badRanges()) {
+      const first = Math.max(0, offsetBytes - from);
+      const last = Math.max(0, offsetBytes + lengthBytes - from);
+      if (first < wanted.byteLength) wanted.fill(0, first, last);
+    }
+    return wanted;
+  }
+
+  readonly #badBlocks = new Set<number>();
+
+  #checkCounted(block: number, bad: boolean): void {
+    if (this.#counted.has(block)) throw new Violation(`${this.name} counted block ${block} twice`);
+    this.#counted.add(block);
+    if (bad) this.#badBlocks.add(block);
+    this.#checkBlock(block);
+  }
+
+  #checkBlock(block: number): void {
+    const wanted = this.#wanted(block, this.#badBlocks.has(block));
+    const from = block * BLOCK_BYTES;
+    if (Buffer.compare(this.target.subarray(from, from + wanted.byteLength), wanted) === 0) return;
+    throw new Violation(`${this.name} counts block ${block} as copied, and its target holds other bytes`);
+  }
+
+  #checkFinished(ring: Ring): void {
+    const blockCount = Math.ceil(this.endBytes / BLOCK_BYTES);
+    const untouched = this.plan.targetReadsZero ? 0 : UNTOUCHED;
+    for (let block = 0; block < blockCount; block++) {
+      if (this.needs.has(block)) {
+        if (!this.#counted.has(block)) throw new Violation(`${this.name} is done without block ${block}`);
+        this.#checkBlock(block);
+        continue;
+      }
+      const part = this.target.subarray(block * BLOCK_BYTES, Math.min((block + 1) * BLOCK_BYTES, this.endBytes));
+      if (part.some((byte) => byte !== untouched)) throw new Violation(`${this.name} wrote block ${block} unasked`);
+    }
+    if (this.target.subarray(this.endBytes).some((byte) => byte !== untouched)) {
+      throw new Violation(`${this.name} wrote beyond its end`);
+    }
+    if (this.plan.needShare === 1) this.#checkWholeDigest(ring, blockCount);
+  }
+
+  #checkWholeDigest(ring: Ring, blockCount: number): void {
+    const image = this.target.subarray(0, this.endBytes);
+    const ledger = present(this.#ledger, 'a ledger');
+    const digest = ledger.wholeDigest(blockCount, (block) => {
+      const from = block * BLOCK_BYTES;
+      return image.subarray(from, from + Math.min(ledger.lengthOf(block), ring.geometry.blockBytes));
+    });
+    if (digest !== createHash('sha256').update(image).digest('hex')) {
+      throw new Violation(`${this.name} has taken another digest than that of its target`);
+    }
+  }
+}
