@@ -13,15 +13,22 @@ function converted(stage: Stage, raw: string, format: string): string {
   return path;
 }
 
-test.each(['qcow2', 'vmdk', 'vhdx', 'vdi'])('source - an image in %s is copied as what it stands for', (format) =>
+// QEMU tells of the holes of an image in all these formats but vhdx.
+test.each([
+  ['qcow2', 4 * MIB],
+  ['vmdk', 4 * MIB],
+  ['vhdx', 17 * MIB],
+  ['vdi', 4 * MIB],
+])('source - an image in %s is copied as what it stands for', (format, bytesCopied) =>
   onStage(async (stage) => {
     const content = stage.allow(patchwork(3, MIB, '##.....#........#'));
     writeSparse(stage.path('golden.img'), content, MIB);
     const image = converted(stage, stage.path('golden.img'), format);
     const target = await stage.copyJson('--block-size', '1M', '--verify', image, stage.target('a.img')).good();
     expect(stage.difference('a.img', content)).toBe(null);
-    expect(target.bytesCopied).toBe(4 * MIB);
-    expect(target.bytesZeroed).toBe(13 * MIB);
+    expect(target.bytesCopied).toBe(bytesCopied);
+    expect(target.bytesCopied + target.bytesZeroed).toBe(17 * MIB);
+    expect(statSync(stage.target('a.img')).blocks * 512).toBeLessThan(6 * MIB);
   }),
 );
 
@@ -52,7 +59,7 @@ test.each([
     const suffix = { gzip: 'gz', xz: 'xz', zstd: 'zst', bzip2: 'bz2' }[name];
     const shape = ['--block-size', '64K', '--buffer', '512K'];
     const first = stage.copyJson(...shape, '--limit', '3M', `${image.path}.${suffix}`, stage.target('a'));
-    await stage.sees('half of it', ({ consumers }) => (consumers[0]?.blocksLeft ?? 99) < 60);
+    await stage.sees('a third of it', ({ bytesRead }) => bytesRead > 2 * MIB);
     const second = stage.copyJson('--verify', `${image.path}.${suffix}`, stage.target('b'));
     const [a, b] = [await first.good(), await second.good()];
     expect(a.startBlock).toBe(0);

@@ -17,6 +17,7 @@ import {
   type Rendezvous,
   type Ring,
   RingState,
+  removeFile,
 } from '../ring/mod.ts';
 import type { Member } from './crew.ts';
 import type { CopyProgress, TargetProgress } from './options.ts';
@@ -76,6 +77,8 @@ export class RingWatch {
     header.set('state', RingState.failed);
     futexWakeAll(header.words, Header.state);
     futexWakeAll(header.words, Header.head);
+    // No producer is left to do it; whoever asks for this source next makes a new ring.
+    removeFile(this.#rendezvous.path, this.#rendezvous.fd);
   }
 
   /** Looks until all members have ended. */
