@@ -68,13 +68,29 @@ export function snapshot() {
   };
 }
 
-/** Living processes that inherited the mark of this run, whatever their name, parent or session. */
+function processIds() {
+  return entriesOf('/proc').filter((name) => /^[0-9]+$/.test(name));
+}
+
+/** Whether a process inherited the mark of this run, whatever its name, parent or session. */
+function isMarked(pid, run) {
+  return contentOf(`/proc/${pid}/environ`).includes(`UNDERSTUDY_TEST_RUN=${run}\0`);
+}
+
 function markedProcesses(run) {
-  const mark = `UNDERSTUDY_TEST_RUN=${run}\0`;
-  return entriesOf('/proc')
-    .filter((name) => /^[0-9]+$/.test(name))
-    .filter((pid) => contentOf(`/proc/${pid}/environ`).includes(mark))
+  return processIds()
+    .filter((pid) => isMarked(pid, run))
     .map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
+}
+
+/** Whether a process that is not of this run uses a file: then somebody at this machine copies while the tests run. */
+function isUsedByOthers(path, run) {
+  return processIds().some((pid) => contentOf(`/proc/${pid}/maps`).includes(path) && !isMarked(pid, run));
+}
+
+function isOfOthers(leak, run) {
+  const [, path] = /^shared memory (.*)$/.exec(leak) ?? [];
+  return path !== undefined && isUsedByOthers(path, run);
 }
 
 function leaksNow(before, { run, temporary }) {
@@ -84,7 +100,11 @@ function leaksNow(before, { run, temporary }) {
     return names.filter((name) => !known.has(name)).map((name) => `${kind} ${name}`);
   });
   const processes = markedProcesses(run).map((line) => `process ${line}`);
-  return [...grown, ...processes, ...entriesOf(temporary).map((name) => `temporary file ${join(temporary, name)}`)];
+  return [
+    ...grown.filter((leak) => !isOfOthers(leak, run)),
+    ...processes,
+    ...entriesOf(temporary).map((name) => `temporary file ${join(temporary, name)}`),
+  ];
 }
 
 /**
