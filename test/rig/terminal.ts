@@ -1,0 +1,57 @@
+// A terminal for a program that looks whether it has one: a private tmux server with one window.
+import { spawnSync } from 'node:child_process';
+import { requireTool } from '../../src/base/mod.ts';
+import { CLI, type Stage } from './stage.ts';
+import { eventually } from './wait.ts';
+
+export class Terminal {
+  readonly #stage: Stage;
+  readonly #socket: string;
+
+  private constructor(stage: Stage) {
+    this.#stage = stage;
+    this.#socket = stage.path('tmux');
+  }
+
+  /** Runs `understudy ARGS` in a window of 120 columns; when it has ended, the window says with which status. */
+  static run(stage: Stage, args: readonly string[]): Terminal {
+    const terminal = new Terminal(stage);
+    const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    const command = `${words}; echo "status $?"; exec cat`;
+    terminal.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', '120', '-y', '20', command);
+    stage.defer(() => terminal.close());
+    return terminal;
+  }
+
+  #tmux(...args: readonly string[]): string {
+    const done = spawnSync(requireTool('tmux', 'tmux'), ['-S', this.#socket, ...args], {
+      encoding: 'utf8',
+      env: { ...this.#stage.env, TERM: 'screen', LC_ALL: 'C.UTF-8' },
+    });
+    if (done.status !== 0) throw new Error(`tmux ${args[0]}: ${done.stderr}`);
+    return done.stdout;
+  }
+
+  get screen(): string {
+    return this.#tmux('capture-pane', '-p', '-J');
+  }
+
+  async shows(text: RegExp): Promise<string> {
+    let last = '';
+    const look = (): string | null => {
+      last = this.screen;
+      return text.test(last) ? last : null;
+    };
+    return eventually(() => `${text} on the screen; it shows:\n${last}`, look);
+  }
+
+  type(text: string, key = 'Enter'): void {
+    if (text !== '') this.#tmux('send-keys', '-l', text);
+    this.#tmux('send-keys', key);
+  }
+
+  /** Ends the window and its server. Idempotent. */
+  close(): void {
+    spawnSync(requireTool('tmux', 'tmux'), ['-S', this.#socket, 'kill-server'], { env: this.#stage.env });
+  }
+}
