@@ -149,7 +149,9 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
         `${source.uri} is a stream; only all of it or --bytes can be copied`,
       );
     }
-    const place = descriptor.kind === 'file' ? descriptor.path : descriptor.uri;
+    // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
+    const place =
+      descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
     return await withLocalView(place, (view) => resolveExtent(request, view));
   } finally {
     await prepared.close();
