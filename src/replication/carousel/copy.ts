@@ -5,7 +5,7 @@ import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
-import { leave, meet, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
+import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
 import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
 import type { TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
@@ -25,33 +25,35 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
-  const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, config)));
-  refuseTwins(checked);
-  const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
-  if (ready.length === 0) return nothingCopied(source, checked);
-  const extent = await findExtent(source, config);
-  if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
-  const rendezvous = await meet(ringPath(folder, source.identity), ready.length);
-  const producerOptions: ProducerOptions = {
+  const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
+  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
+  try {
+    // The producer comes up while targets are looked at; it reads nothing before they have arrived.
+    watch.ensureProducer();
+    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, config)));
+    refuseTwins(checked);
+    const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
+    if (ready.length === 0) return nothingCopied(source, checked);
+    watch.countArrivals(checked.length - ready.length);
+    const extent = await findExtent(source, config);
+    if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
+    const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
+    return await finish(source, checked, members, watch, config);
+  } finally {
+    await watch.leave();
+  }
+}
+
+function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {
+  const options: ProducerOptions = {
     source,
-    ringPath: rendezvous.path,
+    ringPath: path,
     blockBytes: config.blockBytes ?? null,
     bufferBytes: config.bufferBytes ?? null,
     direct: config.direct,
   };
-  const watch = new RingWatch(rendezvous, {
-    program: producerProgram,
-    options: JSON.stringify(producerOptions),
-    stdin: source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore',
-  });
-  try {
-    watch.ensureProducer();
-  } catch (error) {
-    leave(rendezvous);
-    throw error;
-  }
-  const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
-  return finish(source, checked, members, watch, config);
+  const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
+  return { program: producerProgram, options: JSON.stringify(options), stdin };
 }
 
 async function finish(
@@ -87,7 +89,6 @@ async function finish(
     };
   } finally {
     config.signal?.removeEventListener('abort', abort);
-    await watch.leave();
   }
 }
 

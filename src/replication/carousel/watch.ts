@@ -1,5 +1,4 @@
 // The main thread's eyes on a ring: is the producer alive, how far is everybody. Looks by timer; touches no data.
-import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { UnderstudyError } from '../../base/mod.ts';
 import { futexWakeAll, type Mapping } from '../../linux/mod.ts';
@@ -11,6 +10,7 @@ import {
   ensureProducer,
   Header,
   LOOK_INTERVAL_MS,
+  loseInterest,
   mapRing,
   type ProducerCommand,
   producerAlive,
@@ -69,6 +69,14 @@ export class RingWatch {
     if (ensureProducer(this.#rendezvous, this.#command)) this.#starts += 1;
   }
 
+  /** Targets that were refused will not come; the first reading need not wait for them. */
+  countArrivals(count: number): void {
+    const { header } = this.#rendezvous;
+    header.add('arrivals', count);
+    header.add('bell', 1);
+    futexWakeAll(header.words, Header.bell);
+  }
+
   /** Said in the ring itself, so that everybody who waits there hears it. */
   #giveUp(error: UnderstudyError): void {
     this.#failure = error;
@@ -116,7 +124,7 @@ export class RingWatch {
   async leave(): Promise<void> {
     const { header } = this.#rendezvous;
     const ring = this.ring;
-    closeSync(this.#rendezvous.fd);
+    loseInterest(this.#rendezvous);
     const deserted = ring?.entries.every((entry) => entry.get('state') === ConsumerState.free) ?? false;
     ring?.ringBell();
     const deadline = performance.now() + FAREWELL_MS_MAX;

@@ -4,7 +4,7 @@ export { NeedSet, nextInUnion } from './need-set.ts';
 export {
   ensureProducer,
   LOOK_INTERVAL_MS,
-  leave,
+  loseInterest,
   meet,
   openExisting,
   PRODUCER_OPTIONS,

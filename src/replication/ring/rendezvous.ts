@@ -198,9 +198,12 @@ export function producerAlive(rendezvous: Rendezvous): boolean {
   return isLockedByOther(rendezvous.fd, LockByte.producer);
 }
 
-/** Leaves the ring: gives up interest and the header's mapping. Idempotent through its caller. */
-export function leave(rendezvous: Rendezvous): void {
-  rendezvous.mapping.unmap();
+/**
+ * Gives up interest: from now on the producer may remove the ring. Said explicitly, because a mapping keeps its open file,
+ * and with it the lock, alive beyond the close of the descriptor.
+ */
+export function loseInterest(rendezvous: Rendezvous): void {
+  unlock(rendezvous.fd, LockByte.interest);
   closeSync(rendezvous.fd);
 }
 
