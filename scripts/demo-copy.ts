@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes, formatDuration, limits, messageOf, requireTool, runTool } from '../src/base/mod.ts';
-import { cacheFolder, demoImage } from './demo-image.ts';
+import { inWorkFolder } from './demo-folder.ts';
+import { demoImage } from './demo-image.ts';
 import { Screen, table } from './demo-screen.ts';
 import { ASKED_AT, Part, Show } from './demo-show.ts';
 import { dataBytesOf, SlowDisk, untilIdle } from './demo-stage.ts';
@@ -97,14 +98,14 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => abort.abort(new Error(`stopped by ${signal}; everything is cleaned up`)));
   }
+  // A terminal that is gone, or a reader that has seen enough, must not keep us from cleaning up.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', (error) => abort.abort(error));
   const image = await demoImage((line) => screen.say(line), abort.signal);
   // The socket's path has to be short, the disks have to be where there is room.
   const stage = mkdtempSync(join(tmpdir(), 'understudy-demo-'));
-  const disks = mkdtempSync(join(cacheFolder(), 'demo-'));
   try {
-    await perform(image, { disks, stage }, abort.signal);
+    await inWorkFolder((disks) => perform(image, { disks, stage }, abort.signal));
   } finally {
-    rmSync(disks, { recursive: true, force: true });
     rmSync(stage, { recursive: true, force: true });
   }
 }

@@ -8,22 +8,19 @@ import {
   chmodSync,
   closeSync,
   existsSync,
-  mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
-  rmSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { formatDuration, limits, messageOf, present, requireTool, runTool, spawnBound } from '../src/base/mod.ts';
+import { cacheFolder, inWorkFolder } from './demo-folder.ts';
 
 const SUITE = 'bookworm';
 const DISK_MIB = 1024;
@@ -77,14 +74,6 @@ function hook(): string {
   const places = ['./demo-image-hook.sh', '../../scripts/demo-image-hook.sh'];
   const paths = places.map((place) => fileURLToPath(new URL(place, import.meta.url)));
   return readFileSync(present(paths.find(existsSync), 'the hook of the demo image'), 'utf8');
-}
-
-/** $XDG_CACHE_HOME/understudy, or ~/.cache/understudy; made if it is not there. */
-export function cacheFolder(): string {
-  const base = process.env.XDG_CACHE_HOME;
-  const folder = join(base !== undefined && base !== '' ? base : join(homedir(), '.cache'), 'understudy');
-  mkdirSync(folder, { recursive: true });
-  return folder;
 }
 
 /** Where the image of this recipe is, or will be: another recipe has another name. */
@@ -161,22 +150,17 @@ async function followSteps(output: Readable | null, report: Report): Promise<str
   return tail;
 }
 
-async function build(path: string, report: Report, abort: AbortSignal): Promise<void> {
-  const folder = mkdtempSync(join(cacheFolder(), 'building-'));
-  try {
-    const disk = join(folder, 'disk.img');
-    writeFileSync(disk, '');
-    // For the mapped root; the folder is closed to everybody else.
-    chmodSync(disk, 0o666);
-    truncateSync(disk, DISK_MIB * limits.MIB);
-    const sfdisk = await runTool(requireTool('sfdisk', 'fdisk'), ['--quiet', disk], { input: PARTITIONS });
-    if (sfdisk.status !== 0) throw new Error(`sfdisk: ${sfdisk.stderr}`);
-    await unpackSystem(disk, folder, report, abort);
-    chmodSync(disk, 0o644);
-    renameSync(disk, path);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+async function build(folder: string, report: Report, abort: AbortSignal): Promise<void> {
+  const disk = join(folder, 'disk.img');
+  writeFileSync(disk, '');
+  // For the mapped root; the folder is closed to everybody else.
+  chmodSync(disk, 0o666);
+  truncateSync(disk, DISK_MIB * limits.MIB);
+  const sfdisk = await runTool(requireTool('sfdisk', 'fdisk'), ['--quiet', disk], { input: PARTITIONS });
+  if (sfdisk.status !== 0) throw new Error(`sfdisk: ${sfdisk.stderr}`);
+  await unpackSystem(disk, folder, report, abort);
+  chmodSync(disk, 0o644);
+  renameSync(disk, demoImagePath());
 }
 
 /** The path of the image, after building it if it is not in the cache. Rejects with the reason of an abort. */
@@ -188,7 +172,7 @@ export async function demoImage(report: Report, abort: AbortSignal): Promise<str
   report('building a Debian 12 system image, once; about a minute');
   const step: Report = (line) =>
     report(`  ${formatDuration((performance.now() - started) / 1000).padStart(6)}  ${line}`);
-  await build(path, step, abort);
+  await inWorkFolder((folder) => build(folder, step, abort));
   return path;
 }
 

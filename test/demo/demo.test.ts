@@ -5,7 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { bootImage, cacheFolder, demoImage } from '../../scripts/demo-image.ts';
+import { cacheFolder } from '../../scripts/demo-folder.ts';
+import { bootImage, demoImage } from '../../scripts/demo-image.ts';
 
 const DEMO = fileURLToPath(new URL('../../dist/scripts/demo-copy.js', import.meta.url));
 /** Building the image takes a minute, on a busy machine three. */
@@ -37,7 +38,7 @@ function leftovers(image: string): string[] {
   const servers = readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name))
     .filter((pid) => commandOf(pid).includes(image));
-  return [...folders.filter((name) => /^(understudy-)?demo-|^building-/.test(name)), ...servers];
+  return [...folders.filter((name) => /^understudy-demo-|^work-/.test(name)), ...servers];
 }
 
 function commandOf(pid: string): string {
