@@ -73,6 +73,8 @@ export class ProducerCore {
     this.#depth = Math.min(limits.READS_IN_FLIGHT, device.info.depth, ring.geometry.slotCount - 1);
     this.#claimed = ring.get('head');
     this.#position = this.#positionAfterHead();
+    // A predecessor may have died half-way through learning the size; `sizeKnown` is stored last, and says which half.
+    if (ring.get('sizeKnown') === 0) ring.set('blockCount', ring.geometry.blockCapacity);
     this.#rebuild();
   }
 
@@ -283,7 +285,10 @@ export class ProducerCore {
 
   /** False when the reading told where a stream ends and holds nothing itself. */
   #checkLength(reading: Reading, bytes: number): boolean {
-    if (bytes === reading.wantedBytes) return true;
+    if (bytes === reading.wantedBytes) {
+      this.#refuseEndless(reading.block);
+      return true;
+    }
     if (this.#ring.get('sizeKnown') === 1) {
       throw new UnderstudyError(
         'SOURCE_CHANGED',
@@ -296,6 +301,16 @@ export class ProducerCore {
     this.#claimed = reading.sequence;
     this.#onOffer.delete(reading.block);
     return false;
+  }
+
+  /** The tables are full and the end has not come: going on would pass a part for the whole. */
+  #refuseEndless(block: number): void {
+    const { blockCapacity, blockBytes } = this.#ring.geometry;
+    if (this.#ring.get('sizeKnown') === 1 || block < blockCapacity - 1) return;
+    throw new UnderstudyError(
+      'SOURCE_TOO_LARGE',
+      `the source has more than ${blockCapacity - 1} blocks of ${blockBytes} bytes; use a larger --block-size`,
+    );
   }
 
   #learnSize(sourceBytes: number): void {
