@@ -39,6 +39,8 @@ export class ConsumerActor extends Actor {
   phase: 'away' | 'running' | 'lingering' | 'left' = 'away';
   endedAtMs = 0;
   detachments = 0;
+  /** Times that the producer had gone back to the front when it joined. */
+  joinedAfterWraps = 0;
   /** Standing still until nobody else is left. */
   stopped = false;
   readonly endBytes: number;
@@ -67,7 +69,11 @@ export class ConsumerActor extends Actor {
     this.target = new Uint8Array(this.endBytes + BLOCK_BYTES).fill(plan.targetReadsZero ? 0 : UNTOUCHED);
     this.needs = new NeedSet(new Int32Array(Math.ceil(geometry.blockCapacity / 64) * 2), geometry.blockCapacity);
     const wanted = plan.endShare === null ? geometry.blockCapacity : Math.ceil(this.endBytes / BLOCK_BYTES);
-    for (let block = 0; block < wanted; block++) if (random.next() < plan.needShare) this.needs.add(block);
+    // Until its length is known a stream is wanted to its end: only reading past the last block tells where that is.
+    const holesBelow = scenario.sizeKnown ? wanted : scenario.blockCount - 1;
+    for (let block = 0; block < wanted; block++) {
+      if (block >= holesBelow || random.next() < plan.needShare) this.needs.add(block);
+    }
     const badBlock = plan.badBlock;
     this.#device = new SimulatedDevice({
       name: this.name,
@@ -95,6 +101,11 @@ export class ConsumerActor extends Actor {
 
   readStarted(count: number): void {
     if (count >= this.plan.joinAtRead) this.comeNow();
+  }
+
+  /** It waits for its moment to join. */
+  get isToCome(): boolean {
+    return this.phase === 'away' && this.readyAtMs === Number.POSITIVE_INFINITY;
   }
 
   comeNow(): void {
@@ -167,6 +178,7 @@ export class ConsumerActor extends Actor {
     this.phase = 'running';
     this.readyAtMs = world.clock.nowMs();
     this.#core.attach();
+    this.joinedAfterWraps = world.wraps;
   }
 
   #goOn(): void {

@@ -24,8 +24,6 @@ export class ProducerActor extends Actor {
   readonly reads: number[];
   /** All reads started, without retries. */
   readsStarted = 0;
-  /** Times that it went back to the front. */
-  wraps = 0;
   /** Reads of the block that changes, started after it had changed. */
   readsAfterChange = 0;
   readonly #world: World;
@@ -187,7 +185,7 @@ export class ProducerActor extends Actor {
     this.readsStarted += 1;
     if (block < this.reads.length) this.reads[block] = (this.reads[block] ?? 0) + 1;
     if (block <= this.#lastBlock) {
-      this.wraps += 1;
+      this.#world.wraps += 1;
       if (this.#world.scenario.access === 'once')
         throw new Violation(`block ${block} of a stream was asked for too late`);
     }

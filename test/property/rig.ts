@@ -40,12 +40,10 @@ export function simulate(scenario: Scenario, broken: Broken = {}): Outcome {
       producer.readyAtMs = world.clock.nowMs();
       return true;
     }
-    const present = consumers.filter((consumer) => !consumer.ended && consumer.phase !== 'away');
-    const away = consumers.find(
-      (consumer) => consumer.phase === 'away' && consumer.readyAtMs === Number.POSITIVE_INFINITY,
-    );
-    // The producer will not read for those who are not there yet.
-    if (present.length === 0 && away !== undefined) {
+    const present = consumers.filter((consumer) => !consumer.ended && !consumer.isToCome);
+    const away = consumers.find((consumer) => consumer.isToCome);
+    // The producer will not read for those who are not there yet, nor further than those who stand still let it.
+    if (away !== undefined && present.every((consumer) => consumer.stopped)) {
       away.comeNow();
       return true;
     }

@@ -47,6 +47,8 @@ export interface Scenario {
   readonly startSequence: number;
   readonly access: DeviceAccess;
   readonly sizeKnown: boolean;
+  /** Where the size is not known: blocks that the tables of the ring have room for beyond the image's. */
+  readonly spareBlocks: number;
   readonly readMs: number;
   /** Chance of each block to be zeros. */
   readonly zeroShare: number;
@@ -83,6 +85,7 @@ export const plainScenario: Scenario = {
   startSequence: 0,
   access: 'random',
   sizeKnown: true,
+  spareBlocks: 8,
   readMs: 1,
   zeroShare: 0,
   consumers: [plainConsumer],
@@ -148,6 +151,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.constantFrom(4, 4, 8, 16).ch
     startSequence: startSequences,
     access: fc.constant('random' as const),
     sizeKnown: fc.constant(true),
+    spareBlocks: fc.constant(8),
     readMs: milliseconds,
     zeroShare: fc.constantFrom(0, 0.3),
     consumers: fc.array(consumers, { minLength: 1, maxLength: 5, size: 'max' }),

@@ -60,6 +60,8 @@ export class World {
   /** Rows of the consumer table whose lock byte is held. */
   readonly locks = new Set<number>();
   readonly actors: Actor[] = [];
+  /** Times that a producer went back to the front of the source. */
+  wraps = 0;
   /** For checks: not the view of any actor. */
   readonly ring: Ring;
   readonly #buffer: ArrayBuffer;
@@ -75,7 +77,7 @@ export class World {
     this.random = seededRandom(scenario.seed);
     this.content = contentOf(scenario, this.random);
     this.source = this.content.slice();
-    const blockCapacity = scenario.sizeKnown ? scenario.blockCount : scenario.blockCount + 8;
+    const blockCapacity = scenario.blockCount + (scenario.sizeKnown ? 0 : scenario.spareBlocks);
     this.geometry = { blockBytes: BLOCK_BYTES, blockCapacity, slotCount: scenario.slotCount };
     this.#buffer = new ArrayBuffer(offsetsOf(this.geometry).totalBytes);
     this.#signal = {

@@ -1,0 +1,69 @@
+// Goal: no instruction is a bad one to die at. Method: small runs, each repeated with a death before its first access to
+// shared memory, before its second, and so on to the end.
+import { describe, expect, test } from 'vitest';
+import { PROPERTY_MS_MAX } from './check.ts';
+import { checkResults } from './results.ts';
+import { simulate } from './rig.ts';
+import { BLOCK_BYTES, type ConsumerPlan, plainConsumer, plainScenario, type Scenario } from './scenario.ts';
+
+const late: ConsumerPlan = { ...plainConsumer, joinAtRead: 5 };
+const small: Scenario = { ...plainScenario, blockCount: 6, zeroShare: 0.2, consumers: [plainConsumer, late] };
+
+/** In the long run between two waits every 17th access stands for its neighbours. */
+const STRIDES: Readonly<Record<string, number>> = { 'a slow target': 17 };
+
+const scenarios: Readonly<Record<string, Scenario>> = {
+  'a disk': small,
+  'a disk and a ring as large': { ...small, blockCount: 4, startSequence: -2 },
+  'a stream of unknown length': { ...small, access: 'rewind', sizeKnown: false, lastBytes: 100 },
+  'a stream whose length is whole blocks': { ...small, access: 'rewind', sizeKnown: false, lastBytes: BLOCK_BYTES },
+  'a slow target': {
+    ...small,
+    blockCount: 10,
+    readMs: 0,
+    consumers: [plainConsumer, { ...plainConsumer, writeMs: 260 }],
+  },
+};
+
+describe('the producer may die at any access to shared memory', () => {
+  test.each(Object.keys(scenarios))(
+    'of %s',
+    (name) => {
+      const scenario = scenarios[name] ?? small;
+      let died = true;
+      for (let access = 1; died; access += STRIDES[name] ?? 1) {
+        const dying = { ...scenario, producerDeaths: [access] };
+        const outcome = simulate(dying);
+        try {
+          checkResults(dying, outcome);
+        } catch (error) {
+          throw new Error(`death at access ${access}`, { cause: error });
+        }
+        died = outcome.producer.deaths > 0;
+      }
+    },
+    PROPERTY_MS_MAX,
+  );
+});
+
+describe('a consumer may die at any access to shared memory', () => {
+  test.each(Object.keys(scenarios))(
+    'of %s',
+    (name) => {
+      const scenario = scenarios[name] ?? small;
+      for (const victim of scenario.consumers.keys()) {
+        let died = true;
+        for (let access = 1; died; access += 1) {
+          const consumers = scenario.consumers.map((plan, index): ConsumerPlan => {
+            return index === victim ? { ...plan, fate: { kind: 'dies', atAccess: access } } : plan;
+          });
+          const outcome = simulate({ ...scenario, consumers });
+          const results = outcome.consumers.map(({ result }) => result);
+          died = results[victim] === 'dead';
+          expect(results).toEqual(consumers.map((_, index) => (died && index === victim ? 'dead' : 'done')));
+        }
+      }
+    },
+    PROPERTY_MS_MAX,
+  );
+});
