@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { check, PROPERTY_MS_MAX } from './check.ts';
 import { checkResults } from './results.ts';
 import { simulate } from './rig.ts';
-import { BLOCK_BYTES, type ConsumerPlan, consumers, type Scenario, scenarios } from './scenario.ts';
+import { BLOCK_BYTES, type ConsumerPlan, consumers, crowds, type Scenario, scenarios } from './scenario.ts';
 
 function run(scenario: Scenario) {
   const outcome = simulate(scenario);
@@ -25,7 +25,17 @@ describe('the ring', () => {
   test(
     'whatever happens, every copy ends as it must',
     () => {
-      check(scenarios, 900, (scenario) => {
+      check(scenarios, 600, (scenario) => {
+        run(scenario);
+      });
+    },
+    PROPERTY_MS_MAX,
+  );
+
+  test(
+    'whatever happens in a crowd, every copy ends as it must',
+    () => {
+      check(crowds, 600, (scenario) => {
         run(scenario);
       });
     },

@@ -121,7 +121,8 @@ export class ConsumerActor extends Actor {
   /** The sequence from which on no slot may be overwritten, or null when it holds none. */
   heldCursor(): number | null {
     if (this.phase !== 'running' || this.#core === null || this.#core.attaching || this.#entry === null) return null;
-    return this.#entry.attached ? this.#entry.get('cursor') : null;
+    const entry = this.#world.ring.entry(this.#entry.index);
+    return entry.attached ? entry.get('cursor') : null;
   }
 
   override run(): void {

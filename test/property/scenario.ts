@@ -167,6 +167,26 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.constantFrom(4, 4, 8, 16).ch
       }),
     ),
     change: fc.constant(null),
-    preemptEvery: fc.constantFrom(0, 20, 100, 500),
+    preemptEvery: fc.constantFrom(0, 10, 40, 200),
   }),
 );
+
+/** Small rings, fast devices, many joiners and an interruption every few accesses: where races are. */
+export const crowds: fc.Arbitrary<Scenario> = fc
+  .record({
+    scenario: scenarios,
+    plans: fc.array(consumers, { minLength: 3, maxLength: 6, size: 'max' }),
+    blockCount: fc.integer({ min: 3, max: 40 }),
+    preemptEvery: fc.integer({ min: 4, max: 20 }),
+    milliseconds: fc.array(fc.constantFrom(0, 0, 0, 1, 60), { minLength: 6, maxLength: 6 }),
+  })
+  .map(({ scenario, plans, milliseconds, ...rest }) => ({
+    ...scenario,
+    ...rest,
+    slotCount: 4,
+    readMs: 0,
+    faults: [],
+    consumers: plans.map(
+      (plan, index): ConsumerPlan => ({ ...plan, limitRate: null, writeMs: milliseconds[index] ?? 0 }),
+    ),
+  }));
