@@ -1,9 +1,8 @@
 // Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy small
 // modules in each costs more than all the rest of a start. The folders keep the relative places that the sources name
 // (`../consumer/worker.js` and so on). Run by set-up after the compiler.
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { rolldown } from 'rolldown';
 
 const ENTRIES = {
   'cli/understudy': 'bin/understudy.js',
@@ -17,7 +16,11 @@ const ENTRIES = {
 export async function bundle(root) {
   const output = join(root, 'dist/run');
   rmSync(output, { recursive: true, force: true });
-  for (const [name, input] of Object.entries(ENTRIES)) {
+  // What did not compile is the compiler's to report.
+  const compiled = Object.entries(ENTRIES).filter(([, input]) => existsSync(join(root, 'dist', input)));
+  if (compiled.length === 0) return;
+  const { rolldown } = await import('rolldown');
+  for (const [name, input] of compiled) {
     const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external: ['koffi'] });
     await build.write({ file: join(output, `${name}.js`), format: 'esm', codeSplitting: false });
     await build.close();

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { requireTool, runTool, spawnBound } from '../src/base/mod.ts';
 import type { CopyResult, RunningCopy } from '../src/replication/mod.ts';
 
-const CLI = fileURLToPath(new URL('../bin/understudy.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../run/cli/understudy.js', import.meta.url));
 const START_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 10_000;
 

@@ -26,7 +26,7 @@ function say(line) {
 
 /** Runs a program with the terminal's streams; a failure ends the set-up. */
 function run(what, command, args, env = {}) {
-  say(what);
+  if (what !== null) say(what);
   const result = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, ...env } });
   if (result.error) throw new SetupError(`${command}: ${result.error.message}`);
   if (result.status !== 0) throw new SetupError(`${command} ${args[0]} ended with status ${result.status}`);
@@ -113,13 +113,16 @@ function* filesBelow(folder) {
   }
 }
 
+/** What the build depends on besides the sources. */
+const BUILD_INPUTS = ['tsconfig.json', 'package-lock.json', 'scripts/bundle.mjs'];
+
 /** What the build depends on, as one digest: a deleted file changes it, which the newest time stamp would not show. */
 function sourcesDigest() {
   const hash = createHash('sha256');
   const { include } = readJson(join(root, 'tsconfig.json'));
   const folders = include.map((pattern) => join(root, pattern.split('/')[0])).filter((folder) => existsSync(folder));
   const sources = folders.flatMap((folder) => [...filesBelow(folder)]).filter((path) => path.endsWith('.ts'));
-  for (const path of [...sources, join(root, 'tsconfig.json'), join(root, 'package-lock.json')].sort()) {
+  for (const path of [...sources, ...BUILD_INPUTS.map((path) => join(root, path))].sort()) {
     const { mtimeMs, size } = statSync(path);
     hash.update(`${relative(root, path)} ${mtimeMs} ${size}\n`);
   }
@@ -128,7 +131,9 @@ function sourcesDigest() {
 
 /** Removes what earlier builds made of sources that are gone. */
 function removeOrphans() {
+  const bundles = join(root, 'dist/run/');
   for (const path of filesBelow(join(root, 'dist'))) {
+    if (path.startsWith(bundles)) continue;
     const match = /^(.*?)(\.d\.ts|\.js)$/.exec(path);
     if (match && !existsSync(join(root, `${relative(join(root, 'dist'), match[1])}.ts`))) rmSync(path);
   }
@@ -145,6 +150,7 @@ function build(purpose) {
   if (result.error) throw new SetupError(`tsc: ${result.error.message}`);
   mkdirSync(join(root, 'dist'), { recursive: true });
   removeOrphans();
+  run(null, process.execPath, [join(root, 'scripts/bundle.mjs'), root]);
   if (result.status === 0) return writeFileSync(stamp, digest);
   rmSync(stamp, { force: true });
   if (purpose === 'test') return;

@@ -5,10 +5,10 @@ import type { Contender, Job } from './contender.ts';
 import { projectFolder } from './machine.ts';
 import { type Command, type Finished, run } from './run.ts';
 
-const program = join(projectFolder(), 'dist/bin/understudy.js');
+const program = join(projectFolder(), 'dist/run/cli/understudy.js');
 
 export function oursObstacle(): string | null {
-  return existsSync(program) ? null : 'dist/bin/understudy.js is not built';
+  return existsSync(program) ? null : 'dist/run/cli/understudy.js is not built';
 }
 
 export function oursCommand(source: string, targets: readonly string[], ...options: string[]): Command {
