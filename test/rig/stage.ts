@@ -5,9 +5,11 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -39,6 +41,7 @@ export class Stage {
   readonly #mark: string;
   readonly #processes: CopyProcess[] = [];
   readonly #undo: (() => void | Promise<void>)[] = [];
+  readonly #open = new Set<number>();
   /** Contents that may lie under a final name. */
   readonly #wholes: Buffer[] = [];
 
@@ -144,6 +147,17 @@ export class Stage {
     return device;
   }
 
+  /** Opens a file for reading and writing, for locks; closed at the end if not before. */
+  openFile(path: string): number {
+    const fd = openSync(path, 'r+');
+    this.#open.add(fd);
+    return fd;
+  }
+
+  closeFile(fd: number): void {
+    if (this.#open.delete(fd)) closeSync(fd);
+  }
+
   /** Runs a program that has to succeed; its standard output. */
   tool(name: string, debianPackage: string, args: readonly string[]): string {
     const env = { ...process.env, LC_ALL: 'C' };
@@ -200,6 +214,7 @@ export class Stage {
   async close(): Promise<void> {
     for (const process of this.#processes) await process.kill();
     for (const { pid } of this.processes) process.kill(pid, 'SIGKILL');
+    for (const fd of this.#open) this.closeFile(fd);
     for (const undo of this.#undo.reverse()) await undo();
     rmSync(this.runtime, { recursive: true, force: true });
     rmSync(this.folder, { recursive: true, force: true });
