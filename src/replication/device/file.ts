@@ -203,7 +203,12 @@ class FileDevice implements Device {
   #failed(transfer: Transfer, errno: number): Completion {
     const name = errnoNames.get(errno) ?? `errno ${errno}`;
     const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
-    return { tag: transfer.tag, bytes: 0, error: fileError(this.#role, action, name) };
+    // The end of a device, met by an image whose length nobody knew beforehand; only file systems are ever full.
+    const error =
+      name === 'ENOSPC' && this.#role === 'target' && !this.#regular
+        ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
+        : fileError(this.#role, action, name);
+    return { tag: transfer.tag, bytes: 0, error };
   }
 
   zero(offsetBytes: number, lengthBytes: number): void {

@@ -43,7 +43,7 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
     });
     const before = device.fingerprint();
     let lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
-    awaitQuorum(ring);
+    awaitQuorum(ring, askFd);
     while (!wait(core, core.step(), ring, askFd, options.ringPath)) {
       if (performance.now() < lookAtMs) continue;
       lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
@@ -77,12 +77,16 @@ function wait(core: ProducerCore, step: ProducerStep, ring: Ring, fd: number, pa
   }
 }
 
-/** The first invocation may bring several targets: reading starts when all have arrived, so that none comes late. */
-function awaitQuorum(ring: Ring): void {
+/**
+ * The first invocation may bring several targets: reading starts when all have arrived, so that none comes late. When that
+ * invocation has ended instead (all its targets were refused, or it was killed), there is nothing to wait for.
+ */
+function awaitQuorum(ring: Ring, askFd: number): void {
   const deadline = performance.now() + QUORUM_MS_MAX;
   for (;;) {
     const seen = ring.get('bell');
     if (ring.get('arrivals') >= ring.get('quorum') || performance.now() > deadline) return;
+    if (!isLockedByOther(askFd, LockByte.interest)) return;
     ring.waitBell(seen, limits.WAIT_MS_MAX);
   }
 }
