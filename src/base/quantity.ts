@@ -8,12 +8,16 @@ const UNITS = ['', 'K', 'M', 'G', 'T', 'P'];
  * @throws USAGE when the text is no size, or the size is not an exact positive integer of bytes.
  */
 export function parseBytes(text: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)\s*([KMGTP]?)(i?B)?$/i.exec(text.trim());
+  const match = /^([0-9]+)(?:\.([0-9]+))?\s*(?:([KMGTP])(i?B)?|B)?$/i.exec(text.trim());
   if (!match) throw new UnderstudyError('USAGE', `"${text}" is not a size; write for example 4M, 512KiB or 1000000`);
-  const power = UNITS.indexOf((match[2] ?? '').toUpperCase());
-  const base = match[3]?.toUpperCase() === 'B' && power > 0 ? 1000 : 1024;
-  const bytes = Number(match[1]) * base ** power;
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) {
+  const power = BigInt(UNITS.indexOf((match[3] ?? '').toUpperCase()));
+  const base = match[4]?.toUpperCase() === 'B' ? 1000n : 1024n;
+  // In decimal, not in floating point: 4.1 * 1000 is not 4100 there.
+  const fraction = match[2] ?? '';
+  const scaled = BigInt(`${match[1]}${fraction}`) * base ** power;
+  const divisor = 10n ** BigInt(fraction.length);
+  const bytes = Number(scaled / divisor);
+  if (scaled % divisor !== 0n || !Number.isSafeInteger(bytes) || bytes <= 0) {
     throw new UnderstudyError('USAGE', `"${text}" is not a whole number of bytes above zero`);
   }
   return bytes;
@@ -23,17 +27,17 @@ export function parseBytes(text: string): number {
 export function formatBytes(bytes: number): string {
   let value = bytes;
   let unit = 0;
-  while (value >= 1024 && unit < UNITS.length - 1) {
+  while (Math.round(value) >= 1024 && unit < UNITS.length - 1) {
     value /= 1024;
     unit += 1;
   }
-  const digits = unit === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
   return `${value.toFixed(digits)} ${unit === 0 ? 'B' : `${UNITS[unit]}iB`}`;
 }
 
 /** "4.2s", "3m05s", "2h10m"; for people. */
 export function formatDuration(seconds: number): string {
-  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)}s`;
   const whole = Math.round(seconds);
   if (whole < 3600) return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, '0')}s`;
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, '0')}m`;

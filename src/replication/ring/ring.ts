@@ -231,15 +231,19 @@ export class Ring extends RingHeader {
     }));
   }
 
-  /** Adds a range; neighbours are merged, and so is whatever the table has no room for. */
+  /** Adds a range once, however often it is read; neighbours are merged, and so is whatever the table has no room for. */
   addBadRange(range: BadRange): void {
+    const end = range.offsetBytes + range.lengthBytes;
+    const known = (one: BadRange): boolean =>
+      one.offsetBytes <= range.offsetBytes && one.offsetBytes + one.lengthBytes >= end;
+    if (this.badRanges().some(known)) return;
     const count = this.get('badRangeCount');
     const lastAt = (count - 1) * 2;
     const lastEnd = count > 0 ? (this.#badRanges[lastAt] ?? 0) + (this.#badRanges[lastAt + 1] ?? 0) : -1;
     if (lastEnd === range.offsetBytes || count === limits.BAD_RANGES_MAX) {
       const start = Math.min(this.#badRanges[lastAt] ?? 0, range.offsetBytes);
       this.#badRanges[lastAt] = start;
-      this.#badRanges[lastAt + 1] = Math.max(lastEnd, range.offsetBytes + range.lengthBytes) - start;
+      this.#badRanges[lastAt + 1] = Math.max(lastEnd, end) - start;
       return;
     }
     this.#badRanges[count * 2] = range.offsetBytes;
