@@ -225,9 +225,10 @@ class Session {
   /** Zeros, flush, verification, digest, the check that the source stood still, and the final name. */
   #complete(ledger: Ledger, target: Target, verifier: Verifier | null): void {
     const ring = this.#ring;
-    assert(ring.get('sizeKnown') === 1, 'a complete copy knows its size');
-    const sourceBytes = ring.getDouble('sourceBytes');
+    // The part of a stream that was asked for may be complete before the stream has come to its end.
+    const sourceBytes = ring.get('sizeKnown') === 1 ? ring.getDouble('sourceBytes') : Number.POSITIVE_INFINITY;
     const imageBytes = Math.min(this.#task.extent.endBytes ?? sourceBytes, sourceBytes);
+    assert(Number.isFinite(imageBytes), 'a complete copy knows its size');
     const blockCount = Math.ceil(imageBytes / ring.geometry.blockBytes);
     ledger.zeros.deleteFrom(blockCount);
     this.#makeZeros(ledger, target);
