@@ -60,10 +60,16 @@ function reuse(record: ResumeRecord, ring: Ring, ledger: Ledger, needs: NeedSet)
   const total = ledger.done.count();
   const every = Math.max(1, Math.floor(total / SAMPLES_MAX));
   const sampling = record.fingerprint === '';
+  // Only reading its end tells how long a stream is; the reading after it would give a length of whole blocks.
+  const end = ring.get('sizeKnown') === 1 ? -1 : Math.ceil(record.sourceBytes / record.blockBytes) - 1;
   let position = 0;
   for (let block = ledger.done.next(0); block !== -1; block = ledger.done.next(block + 1)) {
     compareWithRing(block, ring, ledger);
     position += 1;
+    if (block === end && needs.has(block)) {
+      samples.add(block);
+      continue;
+    }
     if (sampling && samples.size < SAMPLES_MAX && position % every === 0 && needs.has(block)) {
       samples.add(block);
       continue;
