@@ -132,7 +132,7 @@ function checkBlocks({ blockBytes, bufferBytes }: CopyOptions): void {
     }
   }
   const least = limits.SLOTS_MIN * (blockBytes ?? limits.BLOCK_BYTES_DEFAULT);
-  if (bufferBytes !== undefined && bufferBytes < least)
+  if (bufferBytes !== undefined && !(bufferBytes >= least))
     throw usage(`a buffer holds at least four blocks: ${least} bytes`);
 }
 
