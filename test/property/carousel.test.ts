@@ -25,7 +25,7 @@ describe('the ring', () => {
   test(
     'whatever happens, every copy ends as it must',
     () => {
-      check(scenarios, 600, (scenario) => {
+      check(scenarios, 400, (scenario) => {
         run(scenario);
       });
     },
@@ -35,7 +35,7 @@ describe('the ring', () => {
   test(
     'whatever happens in a crowd, every copy ends as it must',
     () => {
-      check(crowds, 600, (scenario) => {
+      check(crowds, 500, (scenario) => {
         run(scenario);
       });
     },
@@ -71,7 +71,10 @@ describe('the ring', () => {
           const first = consumers.some(({ plan, needs }) => plan.joinAtRead === 0 && needs.has(block)) ? 1 : 0;
           expect(reads).toBeLessThanOrEqual(first + joiners);
         }
-        expect(world.wraps).toBeLessThanOrEqual(1 + Math.max(...consumers.map((one) => one.joinedAfterWraps)));
+        // Who comes while the producer is deciding which block is next may come too late for the sweep that this begins.
+        const undecided = scenario.preemptEvery === 0 ? 0 : 1;
+        const joined = Math.max(...consumers.map((one) => one.joinedAfterWraps));
+        expect(world.wraps).toBeLessThanOrEqual(joined + 1 + undecided);
         if (world.wraps > 0) joinedInTheMiddle += 1;
       });
       expect(joinedInTheMiddle).toBeGreaterThan(20);
@@ -88,12 +91,12 @@ describe('the ring', () => {
       );
       const deaths = fc.array(fc.nat({ max: 2500 }), { minLength: 2, maxLength: 12, size: 'max' });
       let died = 0;
-      check(fc.tuple(scenarios, plans, deaths), 400, ([scenario, plans, producerDeaths]) => {
+      check(fc.tuple(scenarios, plans, deaths), 300, ([scenario, plans, producerDeaths]) => {
         const { producer, consumers } = run({ ...scenario, faults: [], producerDeaths, consumers: plans });
         expect(consumers.map(({ result }) => result)).toEqual(consumers.map(() => 'done'));
         died += producer.deaths;
       });
-      expect(died).toBeGreaterThan(400);
+      expect(died).toBeGreaterThan(300);
     },
     PROPERTY_MS_MAX,
   );

@@ -4,13 +4,13 @@ const names = ['load', 'store', 'add', 'and', 'or', 'compareExchange'] as const;
 
 type Access = (array: unknown, index: unknown, first: unknown, second: unknown) => unknown;
 
-/** Runs `body`, which must not await anything, with `before` called ahead of every access to shared memory. */
-export function withEveryAccess<T>(before: () => void, body: () => T): T {
+/** Runs `body`, which must not await anything, with `before` called ahead of every access to a shared word. */
+export function withEveryAccess<T>(before: (isStore: boolean) => void, body: () => T): T {
   const originals = names.map((name) => Reflect.get(Atomics, name) as Access);
   for (const [at, name] of names.entries()) {
     const original = originals[at] as Access;
     Reflect.set(Atomics, name, (array: unknown, index: unknown, first: unknown, second: unknown) => {
-      before();
+      before(name !== 'load');
       return original(array, index, first, second);
     });
   }

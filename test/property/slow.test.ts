@@ -30,7 +30,7 @@ describe('slow targets', () => {
       const plans = fc
         .tuple(fc.array(living, { minLength: 1, maxLength: 3 }), fc.array(stopping, { minLength: 1, maxLength: 2 }))
         .map(([living, stopping]) => [...stopping, ...living]);
-      check(fc.tuple(scenarios, plans), 700, ([scenario, plans]) => {
+      check(fc.tuple(scenarios, plans), 300, ([scenario, plans]) => {
         run({ ...scenario, consumers: plans });
       });
     },
@@ -47,7 +47,7 @@ describe('slow targets', () => {
         fastMs: fc.integer({ min: 1, max: 10 }),
         slotCount: fc.constantFrom(4, 16),
       });
-      check(speeds, 12, ({ seed, fast, slowMs, fastMs, slotCount }) => {
+      check(speeds, 8, ({ seed, fast, slowMs, fastMs, slotCount }) => {
         const paceMs = Math.min(fastMs, slowMs / 5);
         const consumer = (writeMs: number): ConsumerPlan => ({ ...plainConsumer, writeMs });
         const scenario = {
@@ -79,7 +79,7 @@ describe('slow targets', () => {
         readMs: fc.constantFrom(0, 1, 30, 300),
         slotCount: fc.constantFrom(4, 8),
       });
-      check(equals, 100, ({ count, writeMs, ...rest }) => {
+      check(equals, 60, ({ count, writeMs, ...rest }) => {
         const plans = Array.from({ length: count }, () => ({ ...plainConsumer, writeMs }));
         const { consumers } = run({ ...plainScenario, ...rest, blockCount: 40, consumers: plans });
         expect(consumers.map((consumer) => consumer.detachments)).toEqual(consumers.map(() => 0));

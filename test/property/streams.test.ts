@@ -20,7 +20,7 @@ describe('streams', () => {
         consumers.map((plan): ConsumerPlan => ({ ...plan, joinAtRead: 0 })),
         { minLength: 1, maxLength: 4 },
       );
-      check(fc.tuple(streams, together), 400, ([base, plans]) => {
+      check(fc.tuple(streams, together), 250, ([base, plans]) => {
         const scenario: Scenario = { ...base, access: 'once', producerDeaths: [], consumers: plans };
         const outcome = simulate(scenario);
         checkResults(scenario, outcome);
@@ -35,7 +35,7 @@ describe('streams', () => {
   test(
     'that can be rewound serve late joiners, and outlive their producers',
     () => {
-      check(streams, 500, (base) => {
+      check(streams, 300, (base) => {
         const scenario: Scenario = { ...base, access: 'rewind' };
         checkResults(scenario, simulate(scenario));
       });

@@ -28,6 +28,8 @@ export abstract class Actor {
   sleepsOn: number | null = null;
   /** Accesses to shared words so far. */
   accesses = 0;
+  /** Which of them were to change the word. */
+  readonly stores: number[] = [];
   diesAtAccess = Number.POSITIVE_INFINITY;
   ended = false;
 
@@ -112,7 +114,7 @@ export class World {
   run(isOver: () => boolean, nudge: () => boolean): void {
     this.#drawPreemption();
     withEveryAccess(
-      () => this.#onAccess(),
+      (isStore) => this.#onAccess(isStore),
       () => {
         while (!isOver()) {
           if (nudge()) continue;
@@ -174,10 +176,11 @@ export class World {
     }
   }
 
-  #onAccess(): void {
+  #onAccess(isStore: boolean): void {
     const actor = this.#stack.at(-1);
     if (!this.#observed || actor === undefined) return;
     actor.accesses += 1;
+    if (isStore) actor.stores.push(actor.accesses);
     if (actor.accesses >= actor.diesAtAccess) throw new Death();
     this.#untilPreemption -= 1;
     if (this.#untilPreemption > 0) return;
