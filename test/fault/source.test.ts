@@ -243,18 +243,19 @@ test('source that can be read only once has no second sweep for a joiner', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     stage.tool('mkfifo', 'coreutils', [stage.path('pipe')]);
-    // Opened for both, so that neither open waits for the other; both copies get the same pipe as standard input.
-    const fd = openSync(stage.path('pipe'), 'r+');
+    // Opened both ways at first, so that neither of the two opens that follow waits for the other.
+    const both = openSync(stage.path('pipe'), 'r+');
+    const fd = openSync(stage.path('pipe'), 'r');
     const writer = createWriteStream(stage.path('pipe'));
+    await once(writer, 'open');
+    closeSync(both);
     writer.end(image.content);
     const first = stage.copy(['--json', '--quiet', ...SHAPE, '--limit', '3M', '-', stage.target('a')], { stdin: fd });
     await stage.sees('the ring has gone round', ({ bytesRead }) => bytesRead > MIB);
     const late = stage.copy(['--json', '--quiet', '-', stage.target('b')], { stdin: fd });
     await expectFailure(late, 'SOURCE_NOT_REWINDABLE', /first \d+ blocks have gone by/);
-    // Without a writer the pipe ends.
-    await once(writer, 'close');
-    closeSync(fd);
     await first.good();
+    closeSync(fd);
     expect(stage.difference('a', image.content)).toBe(null);
     expect(stage.targets).not.toContain('b');
   }));

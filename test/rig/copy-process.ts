@@ -1,11 +1,14 @@
 // One run of the command line as a process of its own: its id, its output, its end.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { CopyResult, TargetResult } from '../../src/replication/mod.ts';
 import { eventually } from './wait.ts';
 
-export const CLI = resolve('dist/bin/understudy.js');
+/** What ships, as package.json names it. */
+const { bin } = JSON.parse(readFileSync('package.json', 'utf8')) as { bin: { understudy: string } };
+export const CLI = resolve(bin.understudy);
 
 export interface RunOptions {
   /** What standard input is: closed, a pipe to write into, or the content of a file descriptor. @default 'ignore' */
