@@ -56,8 +56,8 @@ byte producersKilled;
 bit copyKilled;
 byte ended;
 
-/* Ghost: somebody was killed since a copy last left, so that a file may stay until the next copy of this source. */
-bit excused;
+/* Ghost: files of which somebody was killed since a copy last left them, and which may stay until the next copy comes. */
+byte excused;
 
 byte copyDeaths = COPY_DEATHS;
 byte producerDeaths = PRODUCER_DEATHS;
@@ -200,9 +200,9 @@ meet:
 leave:
 #ifdef CANARY_BELL_BEFORE_INTEREST
     ringBell();
-    atomic { lock[at].interest = lock[at].interest & ~(1 << me); excused = 0 };
+    atomic { lock[at].interest = lock[at].interest & ~(1 << me); excused = excused & ~(1 << at) };
 #else
-    atomic { lock[at].interest = lock[at].interest & ~(1 << me); excused = 0 };
+    atomic { lock[at].interest = lock[at].interest & ~(1 << me); excused = excused & ~(1 << at) };
     ringBell();
 #endif
 #ifndef CANARY_LAST_ONE_LEAVES_THE_FILE
@@ -252,7 +252,8 @@ end_unborn:
 #ifdef CANARY_PRODUCER_OF_A_FAILED_RING
        atomic { assert(!isOver); header[at].state = RingState_ready }
 #else
-       goto exit
+       /* started by somebody who had not seen the end; who looked at us and left the file to us relies on us */
+       goto remove
 #endif
     fi;
 
@@ -296,10 +297,11 @@ fail:
     atomic { failures--; header[at].state = RingState_failed };
 #ifdef CANARY_REMOVE_WITHOUT_RENDEZVOUS
     removeFile();
-#else
+    goto exit;
+#endif
+remove:
     atomic { lock[at].rendezvous == 0 -> lock[at].rendezvous = producerId(me) };
     removeFile();
-#endif
 
 exit:
     atomic {
@@ -323,7 +325,7 @@ init {
 #if COPY_DEATHS
   :: d_step {
        copyDeaths > 0 && ended == 0 ->
-       copyDeaths--; copyKilled = 1; excused = 1;
+       copyDeaths--; copyKilled = 1; excused = 255;
        do
        :: f < FILES ->
           if :: lock[f].rendezvous == copyId(0) -> lock[f].rendezvous = 0 :: else fi;
@@ -338,9 +340,10 @@ init {
   :: atomic {
        producerDeaths > 0 && (serves[0] != 0 || serves[1] != 0 || serves[2] != 0) ->
        if :: serves[0] != 0 -> c = 0 :: serves[1] != 0 -> c = 1 :: serves[2] != 0 -> c = 2 fi;
-       producerDeaths--; excused = 1;
+       producerDeaths--;
        producersKilled = producersKilled | (1 << c);
        f = serves[c] - 1;
+       excused = excused | (1 << f);
        serves[c] = 0;
        asleepOnBell = asleepOnBell & ~(1 << c);
        if :: lock[f].rendezvous == producerId(c) -> lock[f].rendezvous = 0 :: else fi;
@@ -350,5 +353,5 @@ init {
 #endif
   :: ended == COPIES && serves[0] == 0 && serves[1] == 0 && serves[2] == 0 -> break
   od;
-  assert(path == 0 || excused)
+  assert(path == 0 || has(excused, (path - 1)))
 }

@@ -18,7 +18,7 @@ const PRODUCER_DIES = ['PRODUCER_DEATHS=1'];
 const proofs: readonly [string, string, readonly string[]][] = [
   ['two copies, image larger than the ring: one read of each block', ring, ['READINGS_MAX=1']],
   ['image smaller than the ring: one read of each block', ring, ['BLOCKS=2', 'SLOTS=4', 'READINGS_MAX=1']],
-  ['three copies', ring, ['COPIES=3', 'BLOCKS=2', 'READINGS_MAX=1', 'TIMEOUTS=1']],
+  ['three copies', ring, ['COPIES=3', 'BLOCKS=2', 'SLOTS=1', 'READINGS_MAX=1', 'TIMEOUTS=1']],
   ['late joiner: at most one more read of each block', ring, ['QUORUM=1', 'READINGS_MAX=2']],
   ['late joiner that follows a moving tail loses nothing', ring, ['QUORUM=1', 'BLOCKS=2', 'ATTACH_LOOPS']],
   ['row of the table passes from one copy to another', ring, ['ENTRIES=1', 'RECLAIM=1', 'QUORUM=1']],
@@ -62,7 +62,7 @@ const defects: readonly [string, string, readonly string[], RegExp][] = [
   ['need-bit read before the cursor', ring, ['CANARY_NEED_BEFORE_CURSOR', 'READINGS_MAX=1'], SECOND_READ],
   ['state not looked at after the write', ring, ['CANARY_STATE_NOT_LOOKED_AT', 'DETACHMENTS=1'], BAD_BYTES],
   ['bytes looked at after the state', ring, ['CANARY_OBSERVED_AFTER_LOOK', 'DETACHMENTS=1'], BAD_BYTES],
-  ['slot entry used unconfirmed', ring, ['CANARY_SLOT_ENTRY_NOT_CONFIRMED', 'DETACHMENTS=1'], BAD_BYTES],
+  ['sequence of a slot entry read first', ring, ['CANARY_SEQUENCE_READ_FIRST', 'DETACHMENTS=1'], BAD_BYTES],
   ['tail not looked at after copying', ring, ['CANARY_TAIL_NOT_LOOKED_AT', 'DETACHMENTS=1', 'QUORUM=1'], BAD_BYTES],
   ['sleep on head without its value', ring, ['CANARY_SLEEP_WITHOUT_LOOK'], SLEEPS_ON],
   ['sleep on the bell without its value', ring, ['CANARY_WAKE_WITHOUT_RECHECK'], SLEEPS_ON],
