@@ -29,7 +29,7 @@ export class ProducerActor extends Actor {
   readonly #world: World;
   readonly #makeRing: RingMaker;
   readonly #consumers: readonly ConsumerActor[];
-  /** Sequence of the latest reading of each block by the living producer. */
+  /** Sequence of the latest reading of each block that was published or still may be. */
   readonly #latest = new Map<number, number>();
   #lastBlock = -1;
   #changed = false;
@@ -78,7 +78,9 @@ export class ProducerActor extends Actor {
     this.#device = null;
     this.#core = null;
     this.#wait = 'none';
-    this.#latest.clear();
+    // What it published its successor knows; what it was reading is lost.
+    const head = this.#world.ring.get('head');
+    for (const [block, sequence] of this.#latest) if (sequenceDelta(sequence, head) >= 0) this.#latest.delete(block);
     this.diesAtAccess = this.accesses + (scenario.producerDeaths[this.deaths] ?? Number.POSITIVE_INFINITY);
     this.readyAtMs = clock.nowMs() + random.below(600);
   }
