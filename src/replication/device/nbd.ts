@@ -197,6 +197,8 @@ class NbdDevice implements Device {
       if (this.#over !== null) throw this.#over;
       return;
     }
+    // What is in flight gets no more patience than ever: a server that hangs in a write is found out before the flush.
+    while (this.#inFlight.size + this.#queue.length > 0) this.#advance(limits.WAIT_MS_MAX);
     this.#silence.limitMs = this.#config.ioTimeoutMs * FLUSH_PATIENCE;
     try {
       const failed = this.#wait('flush', (handle) => handle.flush());
@@ -366,10 +368,9 @@ class NbdDevice implements Device {
   #judgeSilence(moved: boolean): void {
     const silent = this.#silence.look(systemClock.nowMs(), moved);
     if (!silent || this.#inFlight.size === 0) return;
-    const code = deviceCode(this.#config.role, 'TIMEOUT');
     const text = `${this.info.uri}: the server was silent for ${this.#silence.limitMs} ms with requests open`;
     this.#link.drop();
-    this.#failAll(new UnderstudyError(code, text));
+    this.#failAll(new UnderstudyError(deviceCode(this.#config.role, 'TIMEOUT'), text));
   }
 
   #lose(why: string): void {
