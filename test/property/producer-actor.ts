@@ -5,7 +5,6 @@ import { limits, messageOf, UnderstudyError } from '../../src/base/mod.ts';
 import type { Transfer } from '../../src/replication/device/contract.ts';
 import { ProducerCore, type ProducerStep } from '../../src/replication/producer/core.ts';
 import { type Digest, type Ring, RingState, sequenceDelta } from '../../src/replication/ring/mod.ts';
-import type { ConsumerActor } from './consumer-actor.ts';
 import { BLOCK_BYTES } from './scenario.ts';
 import { SimulatedDevice } from './simulated-device.ts';
 import { Actor, type RingMaker, Violation, type World } from './world.ts';
@@ -13,6 +12,15 @@ import { Actor, type RingMaker, Violation, type World } from './world.ts';
 export function digestOf(bytes: Uint8Array): Digest {
   const hash = createHash('md5').update(bytes).digest();
   return { lo: hash.readBigUInt64LE(0), hi: hash.readBigUInt64LE(8) };
+}
+
+/** What the producer's onlooker asks of a consumer. */
+interface Reader {
+  readonly name: string;
+  /** The sequence from which on no slot may be overwritten, or null when it holds none. */
+  heldCursor(): number | null;
+  /** So many reads were started. */
+  readStarted(count: number): void;
 }
 
 export class ProducerActor extends Actor {
@@ -28,7 +36,7 @@ export class ProducerActor extends Actor {
   readsAfterChange = 0;
   readonly #world: World;
   readonly #makeRing: RingMaker;
-  readonly #consumers: readonly ConsumerActor[];
+  readonly #consumers: readonly Reader[];
   /** Sequence of the latest reading of each block that was published or still may be. */
   readonly #latest = new Map<number, number>();
   #lastBlock = -1;
@@ -39,7 +47,7 @@ export class ProducerActor extends Actor {
   #core: ProducerCore | null = null;
   #wait: ProducerStep['wait'] = 'none';
 
-  constructor(world: World, consumers: readonly ConsumerActor[], makeRing: RingMaker) {
+  constructor(world: World, consumers: readonly Reader[], makeRing: RingMaker) {
     super();
     this.#world = world;
     this.#consumers = consumers;
