@@ -118,7 +118,9 @@ export class ProducerActor extends Actor {
     this.#lastBlock = -1;
     return new ProducerCore(ring, device, {
       clock: this.#world.clock,
-      isDead: (index) => !this.#world.locks.has(index),
+      ifDead: (index, free) => {
+        if (!this.#world.locks.has(index)) free();
+      },
       digest: digestOf,
       sleep: (milliseconds) => this.#world.clock.advanceTo(this.#world.clock.nowMs() + milliseconds),
     });

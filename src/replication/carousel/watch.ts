@@ -17,7 +17,8 @@ import {
   type Rendezvous,
   type Ring,
   RingState,
-  removeFile,
+  removeIfDeserted,
+  removeRing,
 } from '../ring/mod.ts';
 import type { Member } from './crew.ts';
 import type { CopyProgress, TargetProgress } from './options.ts';
@@ -86,7 +87,7 @@ export class RingWatch {
     futexWakeAll(header.words, Header.state);
     futexWakeAll(header.words, Header.head);
     // No producer is left to do it; whoever asks for this source next makes a new ring.
-    removeFile(this.#rendezvous.path, this.#rendezvous.fd);
+    removeRing(this.#rendezvous.path, this.#rendezvous.fd);
   }
 
   /** Looks until all members have ended. */
@@ -129,6 +130,9 @@ export class RingWatch {
     ring?.ringBell();
     const deadline = performance.now() + FAREWELL_MS_MAX;
     while (deserted && header.get('state') === RingState.ready && performance.now() < deadline) await delay(5);
+    await removeIfDeserted(this.#rendezvous.path);
+    // The producer may just have been kept from closing by our look.
+    ring?.ringBell();
     this.#mapped?.mapping.unmap();
     this.#rendezvous.mapping.unmap();
   }

@@ -123,7 +123,10 @@ export class ConsumerCore {
     if (this.#options.join === 'newest' && !this.#started && head !== 0) cursor = (head - 1) | 0;
     this.#entry.set('cursor', cursor);
     this.#entry.set('state', ConsumerState.attached);
-    for (let tail = this.#ring.get('tail'); sequenceDelta(tail, cursor) > 0; tail = this.#ring.get('tail')) {
+    // Once is enough: from here on the producer waits for the cursor that it sees. To follow its claims any further would
+    // be to chase it, while it reads for us what we then pass by.
+    const tail = this.#ring.get('tail');
+    if (sequenceDelta(tail, cursor) > 0) {
       cursor = tail;
       this.#entry.set('cursor', cursor);
     }
@@ -277,12 +280,18 @@ export class ConsumerCore {
       if (!this.#entry.attached) continue;
       if (item.kind !== 'pass') {
         const data = this.#ring.slotData(item.sequence, item.lengthBytes);
-        this.#copied(item.block, data, item.flags, () => this.#entry.attached);
+        this.#copied(item.block, data, item.flags, () => this.#isStillAttached());
       }
       this.#entry.set('cursor', (item.sequence + 1) | 0);
       released = true;
     }
     if (released) this.#ring.ringBell();
+  }
+
+  /** After bytes of a slot were looked at: whether they were still ours to look at. */
+  #isStillAttached(): boolean {
+    this.#entry.fence();
+    return this.#entry.attached;
   }
 
   #copied(block: number, data: Uint8Array, flags: number, intact: () => boolean): void {
@@ -335,6 +344,7 @@ export class ConsumerCore {
       const bufferIndex = this.#freeBuffer();
       const data = present(this.#privateBuffers[bufferIndex], 'a private buffer').subarray(0, lengthBytes);
       data.set(this.#ring.slotData(sequence, lengthBytes));
+      this.#entry.fence();
       // The producer claims a slot (tail) before it touches it: unclaimed after the copy means untouched during it.
       if (sequenceDelta(this.#ring.get('tail'), sequence) > 0) return 'nothing';
       this.#refuseBad(slot.block, slot.flags);

@@ -61,6 +61,8 @@ function makeSeat(ring: Ring, fd: number, entry: ConsumerEntry): Seat {
       entry.set('state', ConsumerState.free);
       unlock(fd, LockByte.consumer + entry.index);
       ring.ringBell();
+      // A detached consumer may be waiting for the last attached one to go.
+      ring.wakeConsumers();
     },
   };
 }

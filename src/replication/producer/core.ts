@@ -31,8 +31,8 @@ export type ProducerStep =
 /** What the core needs of the world around it. */
 export interface ProducerWorld {
   readonly clock: Clock;
-  /** Whether the process behind an entry is gone (its lock byte is free). */
-  isDead(index: number): boolean;
+  /** Calls `free` if the process behind an entry is gone, while nobody else can take the entry (its lock byte is held). */
+  ifDead(index: number, free: () => void): void;
   digest(bytes: Uint8Array): Digest;
   /** Blocks the thread between retries of a failing read. */
   sleep(milliseconds: number): void;
@@ -134,9 +134,8 @@ export class ProducerCore {
     if (now - this.#livenessAtMs < limits.LIVENESS_INTERVAL_MS) return;
     this.#livenessAtMs = now;
     for (const entry of this.#ring.entries) {
-      if (entry.get('state') !== ConsumerState.free && this.#world.isDead(entry.index)) {
-        entry.set('state', ConsumerState.free);
-      }
+      if (entry.get('state') === ConsumerState.free) continue;
+      this.#world.ifDead(entry.index, () => entry.set('state', ConsumerState.free));
     }
   }
 

@@ -2,7 +2,7 @@
 // of the core into reads and waits until nobody wants anything any more.
 import { closeSync } from 'node:fs';
 import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
-import { digestOf, futexWait, futexWakeAll, isLockedByOther, type Mapping } from '../../linux/mod.ts';
+import { digestOf, futexWait, futexWakeAll, isLockedByOther, type Mapping, tryLock, unlock } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import {
   Header,
@@ -11,7 +11,7 @@ import {
   type Ring,
   type RingHeader,
   RingState,
-  removeFile,
+  removeRing,
   reopen,
   tryClose,
 } from '../ring/mod.ts';
@@ -31,13 +31,18 @@ interface Opened {
 
 /** Reads until nobody is left. @throws what ends the reading for everybody; the ring then still says `ready` */
 export function produce(options: ProducerOptions, descriptor: SourceDescriptor, header: RingHeader): void {
+  if (header.get('state') > RingState.ready) {
+    // Between the look of whoever started us and now the ring has ended. It is never revived: others read their error there.
+    removeRing(options.ringPath, RING_FD);
+    return;
+  }
   const { device, ring, mapping } = open(options, descriptor, header);
   // The lock on the producer's byte belongs to the inherited open file; questions about others are asked from another.
   const askFd = reopen(RING_FD);
   try {
     const core = new ProducerCore(ring, device, {
       clock: systemClock,
-      isDead: (index) => !isLockedByOther(askFd, LockByte.consumer + index),
+      ifDead: (index, free) => ifDead(askFd, index, free),
       digest: digestOf,
       sleep: (milliseconds) => sleepOn(ring, milliseconds),
     });
@@ -57,6 +62,13 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
     closeSync(askFd);
     mapping.unmap();
   }
+}
+
+/** Frees a row under the lock of its byte: meanwhile its owner is certainly dead, and no joiner takes it. */
+function ifDead(fd: number, index: number, free: () => void): void {
+  if (!tryLock(fd, LockByte.consumer + index)) return;
+  free();
+  unlock(fd, LockByte.consumer + index);
 }
 
 /** Waits as the step says; true when the ring is closed and the producer is to end. */
@@ -157,5 +169,5 @@ export function fail(header: RingHeader, path: string, error: unknown): void {
   header.set('state', RingState.failed);
   futexWakeAll(header.words, Header.state);
   futexWakeAll(header.words, Header.head);
-  removeFile(path, RING_FD);
+  removeRing(path, RING_FD);
 }

@@ -75,7 +75,12 @@ export class SlowAccounts {
   #someoneStarves(holders: readonly ConsumerEntry[]): boolean {
     const head = this.#ring.get('head');
     return this.#ring.entries.some(
-      (entry) => entry.attached && !holders.includes(entry) && entry.get('cursor') === head,
+      (entry) =>
+        entry.attached &&
+        !holders.includes(entry) &&
+        entry.get('cursor') === head &&
+        // One that has everything is about to leave, and waits for nothing.
+        this.#ring.needSet(entry.index).next(0) !== -1,
     );
   }
 

@@ -76,9 +76,13 @@ async function takeRendezvous(fd: number): Promise<void> {
   }
 }
 
-/** Whether any process is behind the file: producer, consumer, or somebody on the way in. Hold `rendezvous`. */
+/**
+ * Whether any process is behind the file: producer, consumer, or somebody on the way in. Hold `rendezvous`. Interest is
+ * asked about first: nobody can take it meanwhile, and only who has it starts producers. The other way round a producer
+ * could be started, and its starter leave, between the two questions.
+ */
 function isInhabited(fd: number): boolean {
-  return isLockedByOther(fd, LockByte.producer) || isLockedByOther(fd, LockByte.interest);
+  return isLockedByOther(fd, LockByte.interest) || isLockedByOther(fd, LockByte.producer);
 }
 
 type Content = 'empty' | 'ours' | 'foreign';
@@ -222,8 +226,39 @@ export function tryClose(path: string, fd: number, header: RingHeader): boolean 
   return true;
 }
 
-/** Unlinks the path if it still names the open file. Hold `rendezvous` where a joiner could be. */
-export function removeFile(path: string, fd: number): void {
+/**
+ * Unlinks a ring that is of no use any more, waiting for the rendezvous lock: without it a joiner could have replaced the
+ * file between our look and our unlinking, and its new ring would go instead. Blocks the thread for as long as others hold
+ * the lock, which is for a few system calls; gives up with the file in place when that never ends.
+ */
+export function removeRing(path: string, fd: number): void {
+  const deadline = performance.now() + RENDEZVOUS_MS_MAX;
+  const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
+  while (!tryLock(fd, LockByte.rendezvous)) {
+    if (performance.now() > deadline) return;
+    Atomics.wait(nobodyWakes, 0, 0, 5);
+  }
+  removeFile(path, fd);
+  unlock(fd, LockByte.rendezvous);
+}
+
+/**
+ * The last look of whoever leaves: after a producer's death nobody else would remove the file. Waits for the rendezvous
+ * lock, because two that leave together and merely try it would each take the other for a reason to let the file be.
+ */
+export async function removeIfDeserted(path: string): Promise<void> {
+  const fd = openExisting(path);
+  if (fd === null) return;
+  try {
+    await takeRendezvous(fd);
+    if (!isInhabited(fd)) removeFile(path, fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Unlinks the path if it still names the open file. Hold `rendezvous`. */
+function removeFile(path: string, fd: number): void {
   try {
     if (lstatSync(path).ino === fstatSync(fd).ino) unlinkSync(path);
   } catch (cause) {

@@ -121,6 +121,14 @@ export class ConsumerEntry {
     return this.get('state') === ConsumerState.attached;
   }
 
+  /**
+   * Keeps plain reads of slot bytes before it from being done after atomic loads behind it. An atomic load alone holds back
+   * only what follows it (arm64); a read-modify-write, here of a word of the consumer's own that it leaves as it is, both.
+   */
+  fence(): void {
+    Atomics.add(this.#words, Entry.pid, 0);
+  }
+
   get name(): string {
     const length = Math.min(this.get('nameLength'), ENTRY_NAME_BYTES);
     return Buffer.from(this.#name.slice(0, length)).toString('utf8');
