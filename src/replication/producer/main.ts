@@ -1,12 +1,13 @@
 // The producer process: detached from whoever started it, alone with the source, gone when nobody wants it.
-// Its main thread keeps the helpers of the source (decompressor, qemu-nbd); its worker thread reads.
+// Its main thread keeps the helpers of the source (decompressor, qemu-nbd) and a worker thread reads; where there are no
+// helpers to keep, the main thread reads by itself, which spares the start of a thread.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../base/mod.ts';
 import { closeOnExec, mapShared } from '../../linux/mod.ts';
 import { HEADER_BYTES, PRODUCER_OPTIONS, RingHeader } from '../ring/mod.ts';
-import { prepareSource } from '../source/mod.ts';
-import { fail } from './engine.ts';
+import { prepareSource, type SourceDescriptor } from '../source/mod.ts';
+import { fail, produce } from './engine.ts';
 import { type ProducerOptions, RING_FD } from './options.ts';
 
 async function main(): Promise<void> {
@@ -22,13 +23,10 @@ async function main(): Promise<void> {
   try {
     const prepared = await prepareSource(options.source);
     try {
-      const worker = new Worker(fileURLToPath(new URL('./worker.js', import.meta.url)), {
-        workerData: { options, descriptor: prepared.descriptor },
-      });
-      await new Promise<void>((resolve, reject) => {
-        worker.on('error', reject);
-        worker.on('exit', () => resolve());
-      });
+      const { descriptor } = prepared;
+      const alone = descriptor.kind === 'file' || (descriptor.kind === 'nbd' && descriptor.served === null);
+      if (alone) produce(options, descriptor, header);
+      else await produceInWorker(options, descriptor);
     } finally {
       await prepared.close();
     }
@@ -37,6 +35,16 @@ async function main(): Promise<void> {
     fail(header, options.ringPath, error);
     process.exitCode = 1;
   }
+}
+
+function produceInWorker(options: ProducerOptions, descriptor: SourceDescriptor): Promise<void> {
+  const worker = new Worker(fileURLToPath(new URL('./worker.js', import.meta.url)), {
+    workerData: { options, descriptor },
+  });
+  return new Promise<void>((resolve, reject) => {
+    worker.on('error', reject);
+    worker.on('exit', () => resolve());
+  });
 }
 
 await main();
