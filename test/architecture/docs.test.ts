@@ -33,6 +33,11 @@ describe('documents of the project', () => {
     expect(claimsOf(read('docs/claims.md')).map(({ row }) => row)).toEqual(ROWS);
   });
 
+  it('docs - every row of claims.md names a proof', () => {
+    const unproved = claimsOf(read('docs/claims.md')).filter(({ proofs }) => proofs.length === 0);
+    expect(unproved).toEqual([]);
+  });
+
   it('docs - every test that claims.md names exists', () => {
     const tests = projectSources().filter(({ path }) => path.endsWith('.test.ts'));
     expect(missingProofs(claimsOf(read('docs/claims.md')), tests)).toEqual([]);
