@@ -67,13 +67,13 @@ test('resume - after SIGKILL what was flushed and recorded is kept', () =>
     await eventually('a record', () => existsSync(`${stage.target('a')}.partial.resume`));
     await copy.kill('SIGKILL');
     source.open();
-    const before = source.reads.length;
     await eventually('the producer has gone', () => stage.producers.length === 0);
+    const before = source.reads.length;
     const target = await stage.copyJson('--resume', ...SHAPE, source.uri, stage.target('a')).good();
     // What a server holds may have changed under its name: up to sixteen of the old blocks are read once more to see.
     expect(target.bytesReused).toBeGreaterThanOrEqual(24 * BLOCK);
     expect(target.bytesReused + target.bytesCopied).toBe(content.length);
-    expect(source.reads.length - before).toBeLessThanOrEqual(24 + 16 + 4);
+    expect(source.reads.length - before).toBeLessThanOrEqual(24 + 16);
     expect(stage.difference('a', content)).toBe(null);
     expect(stage.targets).toEqual(['a']);
   }));
