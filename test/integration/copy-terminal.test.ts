@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
+import { GatedSource } from '../rig/gated-source.ts';
 import { onStage } from '../rig/stage.ts';
 import { Terminal } from '../rig/terminal.ts';
 
@@ -44,6 +45,22 @@ test('terminal - a bar with rate, time left and state for each target', () =>
     const end = await terminal.shows(/status 0/);
     expect(end).not.toContain('[#');
     expect(end).toMatch(/a: 8\.00 MiB copied in .*\n.*b: 8\.00 MiB copied in /);
+    terminal.close();
+  }));
+
+test('terminal - a joiner says where it joined, and that it waits for the source', () =>
+  onStage(async (stage) => {
+    const block = 64 * 1024;
+    const content = randomBytesOf(5, 40 * block);
+    const source = await GatedSource.start(stage, content, 20 * block);
+    const first = stage.copyJson('--block-size', '64K', '--buffer', '512K', source.uri, stage.target('a'));
+    await stage.sees('half of it', ({ consumers }) => consumers[0]?.blocksLeft === 20);
+    const terminal = Terminal.run(stage, ['copy', '--join', 'newest', source.uri, stage.target('b')]);
+    await terminal.shows(/b {2}\[#\.+\] +2 % {2}waiting for the source, joined at 47 %/);
+    source.open();
+    await terminal.shows(/status 0/);
+    await first.good();
+    expect([stage.difference('a', content), stage.difference('b', content)]).toEqual([null, null]);
     terminal.close();
   }));
 
