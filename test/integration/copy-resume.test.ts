@@ -184,3 +184,24 @@ test('resume - a digest is of the whole image, also of what was there already', 
     const copy = stage.copyJson('--resume', ...SHAPE, '--expect', `sha256:${sum}`, image.path, stage.target('a'));
     expect((await copy.good()).digest).toBe(`sha256:${sum}`);
   }));
+
+// Found by a round of kills: before the stream's end was met again, its old last block was verified as a whole one.
+test('resume - of a stream whose last block is there, with --verify', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 96 * BLOCK - 1000);
+    stage.tool('gzip', 'gzip', ['-k', '-1', image.path]);
+    const source = `${image.path}.gz`;
+    const first = stage.copyJson(...SHAPE, '--limit', '4M', source, stage.target('a'));
+    await stage.sees('most of it', ({ bytesRead }) => bytesRead > 60 * BLOCK);
+    const late = stage.copyJson('--join', 'newest', '--limit', '2M', source, stage.target('b'));
+    await stage.sees('the end has gone by', ({ consumers }) =>
+      consumers.some(({ target, startBlock, blocksLeft }) => target === stage.target('b') && blocksLeft < startBlock),
+    );
+    late.signal('SIGINT');
+    expect((await late.ended).status).toBe(130);
+    await first.good();
+    const resumed = await stage.copyJson('--resume', '--verify', ...SHAPE, source, stage.target('b')).good();
+    expect(resumed.bytesReused).toBeGreaterThan(0);
+    expect(stage.difference('b', image.content)).toBe(null);
+    expect(stage.targets).toEqual(['a', 'b']);
+  }));

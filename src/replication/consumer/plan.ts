@@ -67,6 +67,8 @@ function reuse(record: ResumeRecord, ring: Ring, ledger: Ledger, needs: NeedSet)
     compareWithRing(block, ring, ledger);
     position += 1;
     if (block === end && needs.has(block)) {
+      // Nor may it be verified before: until that end is met again, its length is that of a whole block.
+      ledger.done.delete(block);
       samples.add(block);
       continue;
     }
