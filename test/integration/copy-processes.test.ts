@@ -12,8 +12,11 @@ const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 /** Two copies that have all that lies below the gate, and wait with their producer for the rest. */
 async function atTheGate(stage: Stage) {
   const content = randomBytesOf(7, 24 * BLOCK);
-  const source = await GatedSource.start(stage, content, 12 * BLOCK);
+  const source = await GatedSource.start(stage, content, 0);
   const copies = ['a', 'b'].map((name) => stage.copyJson(...SHAPE, source.uri, stage.target(name)));
+  // Who came after a block had been read would wait for its second reading, beyond the gate.
+  await stage.sees('both', ({ consumers }) => consumers.length === 2);
+  source.open(12 * BLOCK);
   const running = await stage.sees(
     'both at the gate',
     ({ consumers }) => consumers.length === 2 && consumers.every(({ blocksLeft }) => blocksLeft === 12),

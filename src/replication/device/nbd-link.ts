@@ -156,8 +156,10 @@ function connectCode(role: DeviceRole, error: LibnbdError, starting: boolean): U
   // libnbd reads the URI before it does anything else; EINVAL later comes from a server that talks nonsense.
   if (starting && error.code === 'EINVAL') return 'USAGE';
   if (starting && error.code === 'EACCES') return deviceCode(role, 'PERMISSION');
-  // Later than the connect, ENOENT is the server's answer that it has no export of this name.
-  if (!starting && error.code === 'ENOENT') return deviceCode(role, 'NOT_FOUND');
+  // Later than the connect, ENOENT is the server's answer that it has no export of this name. A server that answers at once
+  // may be that far before the call that connects returns; then only libnbd's text tells it from a socket that is missing.
+  const answered = !starting || error.message.includes(' handshake: ');
+  if (answered && error.code === 'ENOENT') return deviceCode(role, 'NOT_FOUND');
   if (error.code === 'ETIMEDOUT') return deviceCode(role, 'TIMEOUT');
   return deviceCode(role, 'UNAVAILABLE');
 }
