@@ -226,7 +226,7 @@ describe('NBD device - silent servers', () => {
     async (kind) => {
       const server = await fileServer(patternBytes(8 * MIB));
       const device = open(server.uri, 'target', { ioTimeoutMs: kind === 'flush' ? 50 : 500 });
-      server.signal('SIGSTOP');
+      await server.freeze();
       if (kind === 'write') expect(codesOf(reapAll(device, submitAll(device, 'write')))).toEqual(['TARGET_TIMEOUT']);
       else {
         const action = kind === 'flush' ? () => device.flush() : () => device.zero(0, MIB);

@@ -1,9 +1,10 @@
 // Real NBD servers for tests. Each has a folder of its own, is ended by its process id, and leaves nothing behind.
 import { type ChildProcess, execFileSync, fork, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { present, requireTool } from '../../src/base/mod.ts';
 import { openNbdDevice } from '../../src/replication/device/nbd.ts';
 import type { DeviceStorage } from '../conformance/device.ts';
@@ -86,6 +87,15 @@ export class NbdServer {
   /** SIGSTOP or SIGCONT. */
   signal(signal: NodeJS.Signals): void {
     present(this.#child, 'a running server').kill(signal);
+  }
+
+  /** Stops every thread of the server; SIGSTOP reaches those that run on another processor only a moment later. */
+  async freeze(): Promise<void> {
+    this.signal('SIGSTOP');
+    const tasks = `/proc/${present(this.#child, 'a running server').pid}/task`;
+    const states = () =>
+      readdirSync(tasks).map((task) => /\) (\w)/.exec(readFileSync(`${tasks}/${task}/stat`, 'utf8'))?.[1]);
+    while (!states().every((state) => state === 'T')) await setImmediate();
   }
 
   async stop(): Promise<void> {
