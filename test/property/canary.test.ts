@@ -133,39 +133,35 @@ class ForgetsToClear extends Ring {
 
 interface Variant {
   readonly broken: Broken;
-  /** What the world says of it. */
-  readonly finding: RegExp;
 }
 
-const otherBytes = /and its target holds other bytes/;
+/**
+ * What a broken ring leads to. One defect has several of these as consequences, and which one is met first depends on the
+ * scenario; anything else (an exception of the rig, say) is not a finding.
+ */
+const FINDING =
+  /which is overwritten|and its target holds other bytes|holds its sequence|counted block \d+ twice|no end in time/;
 const variants: Readonly<Record<string, Variant>> = {
   'a producer that claims one slot too many': {
     broken: { producerRing: ringWithRows(oneSlotTooMany) },
-    finding: /which is overwritten/,
   },
   'a producer that stores its claim too late': {
     broken: { producerRing: (...args) => new LateClaim(...args) },
-    finding: otherBytes,
   },
   'a producer that publishes too early': {
     broken: { producerRing: (...args) => new EarlyHead(...args) },
-    finding: /./,
   },
   'a consumer that does not notice its detachment': {
     broken: { consumerRing: ringWithRows(neverDetached) },
-    finding: /holds its sequence|and its target holds other bytes/,
   },
   'a consumer that looks at the claim only once': {
     broken: { consumerRing: (...args) => new LooksOnce(...args) },
-    finding: /holds its sequence|and its target holds other bytes/,
   },
   'a consumer that does not clear its bits': {
     broken: { consumerRing: (...args) => new ForgetsToClear(...args) },
-    finding: /counted block \d+ twice/,
   },
   'a consumer that clears its bits before the write is complete': {
     broken: { targetDevice: (device) => new HastyDevice(device) },
-    finding: otherBytes,
   },
 };
 
@@ -173,13 +169,13 @@ describe('the simulated world finds', () => {
   test.each(Object.keys(variants))(
     '%s',
     (name) => {
-      const { broken, finding } = present(variants[name], 'a variant');
+      const { broken } = present(variants[name], 'a variant');
       const result = fc.check(
         fc.property(crowds, (scenario) => checkResults(scenario, simulate(scenario, broken))),
         { numRuns: 2000, endOnFailure: true, unbiased: true },
       );
       expect(result.failed).toBe(true);
-      expect(String(result.errorInstance)).toMatch(finding);
+      expect(String(result.errorInstance)).toMatch(FINDING);
     },
     PROPERTY_MS_MAX,
   );
