@@ -15,7 +15,10 @@ function of(exit: number, http: number, retry: Retry, meaning: string): ErrorCla
   return { exit, http, retry, meaning };
 }
 
-/** Exit statuses: 2 usage, 3 source, 4 target, 5 integrity, 6 resume, 7 resources of this machine, 130 interrupted. */
+/**
+ * Exit statuses: 2 usage, 3 source, 4 target, 5 integrity, 6 resume, 7 resources of this machine, 8 refused because of the state
+ * of things, 9 a part of the installation failed, 10 the controller cannot be asked, 130 interrupted.
+ */
 export const errorRegistry = {
   USAGE: of(2, 400, 'after-change', 'The command line or the options contradict themselves or are out of range.'),
   SOURCE_NOT_FOUND: of(3, 404, 'after-change', 'The source does not exist.'),
@@ -70,6 +73,62 @@ export const errorRegistry = {
     'The running copy of this source already has as many targets as it can serve.',
   ),
   PRODUCER_FAILED: of(7, 500, 'backoff', 'The process that reads the source could not be started, or kept dying.'),
+  CONFIG_INVALID: of(
+    2,
+    422,
+    'after-change',
+    'The configuration has errors; each is listed with file, line and column.',
+  ),
+  CONFIG_UNREADABLE: of(2, 404, 'after-change', 'The configuration, or a file that it names, cannot be read.'),
+  HOST_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no host of this name.'),
+  SERVICE_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no service of this name.'),
+  VOLUME_UNKNOWN: of(2, 404, 'after-change', 'The storage node has no volume of this name.'),
+  ENGAGEMENT_UNKNOWN: of(2, 404, 'after-change', 'There is no such engagement.'),
+  STORE_INVALID: of(1, 400, 'never', 'A key or a value is outside of what the store takes.'),
+  STORE_CONFLICT: of(8, 409, 'backoff', 'The record has been changed meanwhile.'),
+  STORE_FAILED: of(9, 500, 'backoff', 'The store could not read or write.'),
+  LEASE_LOST: of(8, 409, 'backoff', 'Somebody else has the lease, or it has expired.'),
+  EPOCH_STALE: of(8, 409, 'never', 'The caller has been replaced by another controller.'),
+  VOLUME_ATTACHED: of(8, 409, 'after-change', 'The volume is attached to a host, so nothing else may write it.'),
+  VOLUME_BUSY: of(8, 409, 'backoff', 'Another operation is writing the volume.'),
+  VOLUME_STATE: of(8, 409, 'after-change', 'The content of the volume does not allow what was asked.'),
+  STORAGE_SPACE: of(9, 507, 'after-change', 'The storage node has no room for a backup or for changed blocks.'),
+  STORAGE_FAILED: of(9, 502, 'backoff', 'The storage node or its daemon refused, failed or went away.'),
+  IMAGE_UNSUPPORTED: of(3, 422, 'after-change', 'The image holds no file system whose identity can be changed.'),
+  IMAGE_DAMAGED: of(5, 422, 'never', 'The file system in the image is damaged beyond its journal.'),
+  IDENTITY_FAILED: of(9, 500, 'backoff', 'Changing the identity in the image failed part-way; it may not be booted.'),
+  IDENTITY_UNKNOWN: of(8, 409, 'after-change', 'The image holds something of which nobody said what it means twice.'),
+  IDENTITY_UNVERIFIED: of(
+    5,
+    500,
+    'never',
+    'The image still shows something of the old identity, or not all of the new.',
+  ),
+  POWER_FAILED: of(9, 502, 'backoff', 'The relay refused or failed.'),
+  POWER_TIMEOUT: of(
+    9,
+    504,
+    'backoff',
+    'The relay did not answer in time, or the host did not reach the state asked for.',
+  ),
+  POWER_UNKNOWN: of(8, 503, 'after-change', 'Nobody can tell whether the host is on; the plan stops.'),
+  DIRECTOR_FAILED: of(9, 502, 'backoff', 'The director refused or failed.'),
+  DIRECTOR_TIMEOUT: of(
+    9,
+    504,
+    'backoff',
+    'The director did not answer, or did not reach the state asked for, in time.',
+  ),
+  NETWORK_FAILED: of(9, 502, 'backoff', 'The network cannot be looked at from this machine.'),
+  ADDRESS_IN_USE: of(8, 409, 'after-change', 'Another computer answers at the address that the understudy is to have.'),
+  PROVE_FAILED: of(9, 504, 'after-change', 'The understudy did not come up as who it should be.'),
+  ENGAGEMENT_REFUSED: of(8, 409, 'after-change', 'The state of service, lead or spare does not allow it.'),
+  API_UNAUTHORIZED: of(10, 401, 'after-change', 'The token is missing or not known.'),
+  API_FORBIDDEN: of(10, 403, 'after-change', 'The token is known, but its role may not do this.'),
+  API_INVALID: of(2, 400, 'after-change', 'The request is not what the interface takes.'),
+  API_NOT_FOUND: of(10, 404, 'after-change', 'The interface has no such path.'),
+  API_UNAVAILABLE: of(10, 503, 'backoff', 'The controller cannot be reached.'),
+  CONTROLLER_RUNNING: of(8, 409, 'backoff', 'Another controller has the lease of this installation.'),
   TOOL_MISSING: of(7, 501, 'after-change', 'A program or library that is needed is not installed.'),
   INTERRUPTED: of(130, 499, 'after-change', 'The copy was stopped by a signal or by its caller; it can be resumed.'),
 } as const satisfies Record<string, ErrorClass>;

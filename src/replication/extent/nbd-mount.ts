@@ -4,9 +4,10 @@
 // - close(): fusermount3 -u, upon which nbdfuse says goodbye to the server and exits;
 // - the server hangs or dies: nbdfuse is killed, which makes the kernel fail what is being read, so that no tool stays
 //   stuck in an uninterruptible read;
-// - this process dies: the kernel kills nbdfuse (spawnBound), and the fusermount3 that "auto_unmount" leaves waiting for
-//   that unmounts.
-import type { ChildProcess } from 'node:child_process';
+// - this process dies: the kernel kills nbdfuse (spawnBound), and a guard, a shell that waits for the end of a pipe that
+//   only we hold, unmounts. nbdfuse's own "auto_unmount" asks once and gives up when that one try is refused, and it never
+//   tries when nbdfuse dies while its fusermount3 is still mounting.
+import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
@@ -16,6 +17,14 @@ import { createPipe } from '../../linux/mod.ts';
 const STDERR_CHARS_MAX = 4096;
 /** nbdfuse needs a round trip to the server to end; a dead server must not hold us longer. */
 const EXIT_WAIT_MS = 2000;
+
+/** Tries for 10 s: the mount that has to go may not even be there yet when the first try is made. */
+const GUARD_SCRIPT = `read _
+tries=0
+until fusermount3 -u -z "$1" || [ $tries -ge 100 ]; do
+  tries=$((tries + 1))
+  sleep 0.1
+done`;
 
 export interface NbdMount {
   readonly filePath: string;
@@ -31,6 +40,7 @@ class Mount implements NbdMount {
   readonly #uri: string;
   readonly #mountPoint: string;
   readonly #child: ChildProcess;
+  readonly #guard: ChildProcess;
   #deadline: NodeJS.Timeout | undefined;
   #closing = false;
   #stderr = '';
@@ -40,6 +50,7 @@ class Mount implements NbdMount {
     this.#mountPoint = mountPoint;
     this.filePath = `${mountPoint}/nbd`;
     this.#child = child;
+    this.#guard = startGuard(mountPoint);
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       if (this.#stderr.length < STDERR_CHARS_MAX) this.#stderr += text;
     });
@@ -71,6 +82,7 @@ class Mount implements NbdMount {
     const killer = setTimeout(() => this.#child.kill('SIGKILL'), EXIT_WAIT_MS);
     await this.exited;
     clearTimeout(killer);
+    this.#guard.kill('SIGKILL');
     // fusermount3 also fails when nothing is mounted any more, so only the mount table tells.
     const table = await readFile('/proc/self/mountinfo', 'utf8');
     if (table.includes(` ${this.#mountPoint} `)) {
@@ -88,6 +100,18 @@ class Mount implements NbdMount {
   }
 }
 
+/** Unmounts when this process dies. A session of its own keeps it out of the way of Ctrl-C. */
+function startGuard(mountPoint: string): ChildProcess {
+  const args = ['-c', GUARD_SCRIPT, 'understudy-unmount-guard', mountPoint];
+  const guard = spawn('/bin/sh', args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
+  // Its absence costs only what it guards against.
+  guard.on('error', () => {});
+  guard.stdin?.on('error', () => {});
+  guard.unref();
+  (guard.stdin as Socket | null)?.unref();
+  return guard;
+}
+
 /**
  * Mounts an NBD export as the file `nbd` in an empty folder, read-only.
  * @throws SOURCE_UNAVAILABLE, SOURCE_TIMEOUT, TOOL_MISSING
@@ -97,7 +121,7 @@ export async function mountNbd(uri: string, mountPoint: string, timeoutMs: numbe
   requireTool('fusermount3', 'fuse3');
   // nbdfuse writes its process id when the mount is ready. A pipe in place of a file tells that moment without polling.
   const ready = createPipe();
-  const args = ['-r', '-o', 'auto_unmount', '-P', '/proc/self/fd/3', mountPoint, uri];
+  const args = ['-r', '-P', '/proc/self/fd/3', mountPoint, uri];
   let child: ChildProcess;
   try {
     child = spawnBound(nbdfuse, args, { stdio: ['ignore', 'ignore', 'pipe', ready.writeFd] });

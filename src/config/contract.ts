@@ -1,0 +1,149 @@
+// What understudy.yaml says, after defaults: the one description of an installation that all parts share. Secrets are never
+// in it; a file that holds one is named. The schema beside this file is checked against these types.
+import type { JsonRecord } from './json.ts';
+
+/** A computer that can lead or be an understudy. */
+export interface HostConfig {
+  readonly name: string;
+  /** Its boot volume, by name. */
+  readonly volume: string;
+  /** RFC 1123 label; the host's own name for itself. @default name */
+  readonly hostName: string;
+  readonly domain: string | null;
+  readonly interfaces: readonly HostInterfaceConfig[];
+  /** The address at which the service, its SSH server and its agent are reached: the first of the first interface. */
+  readonly address: string;
+  /** Link of the controller's machine on which ARP probes for that address are sent; null: none, and "prove" says so. */
+  readonly link: string | null;
+  readonly power: PowerConfig;
+  /** File with the token of its agent; null: no agent. */
+  readonly agentTokenFile: string | null;
+  /** Its volume's content may be lost: no backup is made before it is overwritten. @default false */
+  readonly expendable: boolean;
+}
+
+export interface HostInterfaceConfig {
+  readonly name: string;
+  /** Lower case, colons. */
+  readonly mac: string;
+  /** CIDR. */
+  readonly addresses: readonly string[];
+  readonly gateway: string | null;
+}
+
+/** Which driver switches the host, and what that driver wants to know of it; checked by the driver's own schema. */
+export interface PowerConfig {
+  readonly driver: string;
+  readonly settings: JsonRecord;
+}
+
+export interface VolumeConfig {
+  readonly name: string;
+  /** Absolute path of a raw file or a block device on the storage node. */
+  readonly path: string;
+}
+
+export interface StorageConfig {
+  /** Where backups and overlays go. @default STATE/storage */
+  readonly folder: string;
+  /** How hosts reach exports: a Unix socket in the state folder, or TCP at this address. @default unix */
+  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  /** Bytes a second that backups, copies and restores together may take from each source; null: no limit. */
+  readonly backgroundRate: number | null;
+  /** Bytes of changed blocks kept for one snapshot; beyond it the snapshot fails, never the lead. @default 4 GiB */
+  readonly overlayBytesMax: number;
+}
+
+export type Mode = 'advise' | 'approve' | 'automatic';
+
+export interface ServiceConfig {
+  readonly name: string;
+  readonly lead: string;
+  /** Spares in the order of preference. */
+  readonly pool: readonly string[];
+  readonly mode: Mode;
+  /** Hosts of the service, the lead included, in any state, failed ones too. 1 and up. @default 1 + pool */
+  readonly hostsMax: number;
+  /** What understudies get. @default 'reads' */
+  readonly traffic: 'all' | 'reads';
+  readonly director: DirectorConfig;
+  /** Port of the service on every host. */
+  readonly port: number;
+  /** How users use it; asked at each host's own address. */
+  readonly check: CheckConfig;
+  readonly objective: ObjectiveConfig;
+  readonly scaleIn: ScaleInConfig;
+  readonly timeoutsMs: TimeoutsConfig;
+  /** Rules of the identity engine whose unknown findings are accepted. */
+  readonly acceptUnknown: readonly string[];
+}
+
+export interface DirectorConfig {
+  readonly driver: string;
+  readonly settings: JsonRecord;
+}
+
+export interface CheckConfig {
+  readonly kind: 'http' | 'tcp';
+  readonly path: string;
+  readonly contains: string | null;
+  readonly timeoutMs: number;
+}
+
+/**
+ * One service-level objective. A sample breaches when its value is above `below`. The verdict is degraded when, in both windows,
+ * at least `share` of the samples breach.
+ */
+export interface ObjectiveConfig {
+  /** A signal of the agent: "probe.milliseconds", "cpu.pressure", "memory.pressure", "io.pressure", "load.perCpu". */
+  readonly signal: string;
+  readonly below: number;
+  /** @default 10 */
+  readonly fastSeconds: number;
+  /** @default 60 */
+  readonly slowSeconds: number;
+  /** Above 0, up to 1. @default 0.5 */
+  readonly share: number;
+}
+
+export interface ScaleInConfig {
+  /** The verdict of every host that takes traffic must have been healthy for so long, without a gap. @default 300 */
+  readonly windowSeconds: number;
+  /**
+   * Load that one host less may have, as a share of what was carried when the objective broke (requests a second in the
+   * director). Above 0, below 1. @default 0.7
+   */
+  readonly headroom: number;
+  /** After any change of the number of hosts, nothing is taken away for so long. @default 300 */
+  readonly cooldownSeconds: number;
+}
+
+export interface TimeoutsConfig {
+  readonly off: number;
+  readonly boot: number;
+  readonly drain: number;
+  /** Of one driver call. */
+  readonly call: number;
+  readonly copy: number;
+}
+
+export interface ApiConfig {
+  /** @default 127.0.0.1 */
+  readonly host: string;
+  /** 0: any free one, written to STATE/api.json. @default 7780 */
+  readonly port: number;
+  /** File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600. */
+  readonly tokensFile: string;
+}
+
+export interface Configuration {
+  /** Absolute path of understudy.yaml. */
+  readonly path: string;
+  /** Absolute path of the folder for all durable state. */
+  readonly state: string;
+  readonly api: ApiConfig;
+  readonly storage: StorageConfig;
+  readonly volumes: ReadonlyMap<string, VolumeConfig>;
+  readonly hosts: ReadonlyMap<string, HostConfig>;
+  readonly services: ReadonlyMap<string, ServiceConfig>;
+}

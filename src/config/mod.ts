@@ -1,0 +1,17 @@
+export type {
+  ApiConfig,
+  CheckConfig,
+  Configuration,
+  DirectorConfig,
+  HostConfig,
+  HostInterfaceConfig,
+  Mode,
+  ObjectiveConfig,
+  PowerConfig,
+  ScaleInConfig,
+  ServiceConfig,
+  StorageConfig,
+  TimeoutsConfig,
+  VolumeConfig,
+} from './contract.ts';
+export type { JsonRecord } from './json.ts';

@@ -1,0 +1,1 @@
+export type { Director, DirectorServer, Observation, ObservedServer, Traffic } from './contract.ts';

@@ -1,0 +1,93 @@
+// Identity: what a disk image says about who it is, the plan that changes it, and the proof that it has changed.
+// Seed rows P4, P5, P8, P11, P26.
+
+export interface InterfaceIdentity {
+  /** As the kernel names it in the guest: "eth0". */
+  readonly name: string;
+  readonly mac: string;
+  /** CIDR: "10.0.0.12/24". */
+  readonly addresses: readonly string[];
+  /** Absent: no default route through this interface. */
+  readonly gateway?: string;
+}
+
+/** Who a host is. Everything here exists once among hosts that are powered on (invariant 3). */
+export interface HostIdentity {
+  /** Without domain, RFC 1123 label. */
+  readonly hostName: string;
+  readonly domain?: string;
+  readonly interfaces: readonly InterfaceIdentity[];
+  /** What the host's agent is called and shows to the controller. Absent: an agent in the image is disabled. */
+  readonly agent?: { readonly host: string; readonly controller: string; readonly token: string };
+}
+
+export type Action = 'rewrite' | 'regenerate' | 'disable' | 'keep' | 'unknown';
+
+export interface Finding {
+  /** The rule's name: "machine-id". */
+  readonly rule: string;
+  /** Absolute path inside the image. */
+  readonly path: string;
+  /** What is there, on one line; "(secret)" for secrets, never their value. */
+  readonly value: string;
+  /** Why it must not exist twice. */
+  readonly why: string;
+  readonly action: Action;
+  readonly confidence: 'certain' | 'likely' | 'guess';
+}
+
+export interface Inspection {
+  readonly os: { readonly id: string; readonly version: string; readonly arch: string };
+  readonly findings: readonly Finding[];
+}
+
+export interface FileChange {
+  readonly path: string;
+  readonly rule: string;
+  /** null: the file does not exist before, or after. Secrets are shown as "(secret)" in the diff. */
+  readonly before: string | null;
+  readonly after: string | null;
+  readonly secret: boolean;
+  /** Octal permission bits; owner root. null: as it was. */
+  readonly mode: number | null;
+}
+
+export interface Plan {
+  /** SHA-256 over everything below: the same image and request give the same. */
+  readonly fingerprint: string;
+  readonly changes: readonly FileChange[];
+  readonly findings: readonly Finding[];
+  /** Findings whose action is 'unknown': they stop an automatic clone unless accepted. */
+  readonly unknown: readonly Finding[];
+  /** SSH host key fingerprints ("SHA256:...", sorted) and machine-id that the replica will have: what "prove" compares. */
+  readonly proof: { readonly sshHostKeys: readonly string[]; readonly machineId: string };
+}
+
+export interface IdentityRequest {
+  /** Whose image it is: what has to disappear. */
+  readonly lead: HostIdentity;
+  readonly understudy: HostIdentity;
+}
+
+export interface Verification {
+  readonly verified: boolean;
+  /** What of the new is missing and what of the old is left, one line each; empty when verified. */
+  readonly problems: readonly string[];
+}
+
+/**
+ * All methods take a raw image or block device that nobody has mounted or attached. Images are hostile input.
+ * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
+ */
+export interface IdentityEngine {
+  /** Reads only; a dirty journal is replayed in a private overlay. */
+  inspect(image: string, lead: HostIdentity | null, signal: AbortSignal): Promise<Inspection>;
+  /** Reads only. Deterministic, except for keys, which are made once for a plan. */
+  plan(image: string, request: IdentityRequest, signal: AbortSignal): Promise<Plan>;
+  /** Writes the image. Doing it again after a crash part-way ends in the same state. */
+  apply(image: string, plan: Plan, signal: AbortSignal): Promise<void>;
+  /** Inspects again: the new identity is found, and the old is found nowhere that the rules look. */
+  verify(image: string, request: IdentityRequest, plan: Plan, signal: AbortSignal): Promise<Verification>;
+  /** Unified diffs and actions, for people; secrets are not in it. */
+  show(plan: Plan): string;
+}

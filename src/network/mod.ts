@@ -1,0 +1,1 @@
+export type { Answer, NetworkProbe, ServiceCheck } from './contract.ts';

@@ -1,0 +1,1 @@
+export type { PowerDriver, PowerState } from './contract.ts';

@@ -1,0 +1,10 @@
+export type {
+  Backup,
+  CopyProgress,
+  PersonaliseRequest,
+  ReplicateRequest,
+  StorageNode,
+  StorageStatus,
+  VolumeContent,
+  VolumeStatus,
+} from './contract.ts';

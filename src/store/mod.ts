@@ -1,0 +1,1 @@
+export type { Change, Json, Lease, Store, StoredRecord } from './contract.ts';
