@@ -1,4 +1,4 @@
-// Makes a clean clone ready: `node scripts/setup.mjs build|run|demo|test|bench`. It runs before anything is installed, so
+// Makes a clean clone ready: `node scripts/setup.mjs build|run|demo|loop|test|bench`. It runs before anything is installed, so
 // it is plain JavaScript with Node.js built-ins only. With nothing missing it says nothing and takes a fraction of a second.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -14,8 +14,9 @@ const PURPOSES = {
   build: [],
   run: ['run'],
   demo: ['run', 'demo'],
-  test: ['run', 'demo', 'test'],
-  bench: ['run', 'demo', 'bench'],
+  loop: ['run', 'demo', 'serve'],
+  test: ['run', 'demo', 'serve', 'test'],
+  bench: ['run', 'demo', 'serve', 'bench'],
 };
 
 class SetupError extends Error {}
