@@ -1,0 +1,212 @@
+// What the controller offers to those who ask it: the HTTP interface, and through it the command line and the agents. The views
+// are stable JSON: fields may be added, never changed. Times are ISO 8601 in UTC, durations seconds. Seed rows P12, P14, P25.
+import type { JsonRecord, Mode } from '../config/mod.ts';
+import type { PowerState } from '../power/mod.ts';
+
+export type VerdictView = 'healthy' | 'degraded' | 'unknown';
+
+/** In the order in which an engagement goes through them. */
+export type Phase =
+  | 'choose'
+  | 'fence'
+  | 'preserve'
+  | 'replicate'
+  | 'personalise'
+  | 'boot'
+  | 'prove'
+  | 'admit'
+  | 'serving'
+  | 'drain'
+  | 'off'
+  | 'restore'
+  | 'release';
+
+/** One fact on which a verdict or a decision rests. */
+export interface EvidenceView {
+  /** null: about the service as a whole. */
+  readonly host: string | null;
+  /** One line for people: "probe.milliseconds above 400 in 9 of 10 samples of the last 10 s". */
+  readonly text: string;
+  /** The same in numbers, for programs. */
+  readonly values: Readonly<Record<string, number | string | null>>;
+}
+
+export type DecisionAction = 'scale-out' | 'scale-in' | 'undo' | 'none';
+
+export interface DecisionView {
+  readonly at: string;
+  readonly service: string;
+  readonly action: DecisionAction;
+  /**
+   * What became of it: 'started' an engagement or its end; 'proposed' waits for an approval; 'advised' is left to people;
+   * 'refused' was wanted and not possible (no free spare, maximum reached, power unknown), the reason says why; 'none' nothing
+   * was to be done.
+   */
+  readonly outcome: 'started' | 'proposed' | 'advised' | 'refused' | 'none';
+  readonly verdict: VerdictView;
+  /** One line. */
+  readonly reason: string;
+  readonly evidence: readonly EvidenceView[];
+  readonly engagement: string | null;
+  /** Later decisions, one after the other, that were the same for the same reason; `lastAt` is the time of the last. */
+  readonly repeated: number;
+  readonly lastAt: string;
+}
+
+/** Proposed in mode "approve"; gone as soon as what it rests on no longer holds. */
+export interface PlanView {
+  readonly id: string;
+  readonly action: 'scale-out' | 'scale-in';
+  readonly lead: string;
+  readonly understudy: string;
+  readonly reason: string;
+  readonly proposedAt: string;
+}
+
+export interface ServiceView {
+  readonly name: string;
+  readonly mode: Mode;
+  readonly lead: string;
+  readonly verdict: VerdictView;
+  readonly evidence: readonly EvidenceView[];
+  /** Those that count for `hostsMax`: the lead and every understudy in any state, failed ones too. */
+  readonly hosts: readonly string[];
+  readonly hostsMax: number;
+  /** Names of those that are not done, failed ones too. */
+  readonly engagements: readonly string[];
+  readonly pendingPlan: PlanView | null;
+  readonly lastDecision: DecisionView | null;
+}
+
+export interface HostView {
+  readonly name: string;
+  readonly power: PowerState;
+  /** 'understudy': an engagement that is not done has it. 'spare': in a pool and free. 'free': in no service at all. */
+  readonly role: 'lead' | 'understudy' | 'spare' | 'free';
+  /** That it leads or is engaged for; null for a spare that is free. */
+  readonly service: string | null;
+  readonly engagement: string | null;
+  /** null: it never reported, or has no agent. */
+  readonly agent: { readonly lastSeenAt: string; readonly verdict: VerdictView } | null;
+  /** 'unknown': the storage node could not be asked. */
+  readonly volume: {
+    readonly name: string;
+    readonly content: 'own' | 'unfinished' | 'replica' | 'unknown';
+    readonly attached: boolean;
+  };
+}
+
+export interface StageView {
+  readonly phase: Phase;
+  readonly seconds: number;
+}
+
+export interface EngagementView {
+  readonly name: string;
+  readonly service: string;
+  readonly lead: string;
+  readonly understudy: string;
+  /** 'operator': by `clone`; 'policy': by a decision, approved or not. */
+  readonly origin: 'operator' | 'policy';
+  /** Where it is; of one that failed where it failed, of one that is done 'release'. */
+  readonly phase: Phase;
+  /** When it entered this phase. */
+  readonly since: string;
+  /**
+   * 'running': something is being done, or will be tried again by itself. 'waiting': nothing is to be done (serving). 'failed': it
+   * needs somebody. 'done': the spare is free again.
+   */
+  readonly state: 'running' | 'waiting' | 'failed' | 'done';
+  /** Of a failure, or of the last try of a phase that is being tried again. */
+  readonly error: { readonly code: string; readonly message: string } | null;
+  /** Phases that are over, in order; repeated tries of a phase are one stage. */
+  readonly stages: readonly StageView[];
+  /** From the start of "choose" to the end of "admit"; null before, and when it was never admitted. */
+  readonly timeToCapacitySeconds: number | null;
+  /** Bytes of the phase that copies (preserve, replicate, restore); null in others. */
+  readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
+}
+
+export interface StatusView {
+  readonly controller: {
+    readonly name: string;
+    readonly epoch: number;
+    /** When it took over. */
+    readonly since: string;
+  };
+  /** In the order of understudy.yaml, as are the hosts. */
+  readonly services: readonly ServiceView[];
+  readonly hosts: readonly HostView[];
+  /** All that are not done, and the last few that are; oldest first. */
+  readonly engagements: readonly EngagementView[];
+}
+
+interface EventBase {
+  /** Of the whole installation, rising; what `events` takes to go on from here. */
+  readonly revision: number;
+  readonly at: string;
+  /** "service/wiki", "host/web1", "engagement/NAME" or "controller". */
+  readonly subject: string;
+  /** One line for people. */
+  readonly text: string;
+}
+
+/** `stage` and `capacity` feed the metrics, each once: when a phase is over, and when an understudy was admitted. */
+export type EventView =
+  | (EventBase & { readonly kind: 'decision'; readonly data: DecisionView })
+  | (EventBase & {
+      readonly kind: 'stage';
+      readonly data: {
+        readonly engagement: string;
+        readonly service: string;
+        readonly phase: Phase;
+        readonly seconds: number;
+      };
+    })
+  | (EventBase & {
+      readonly kind: 'capacity';
+      readonly data: { readonly engagement: string; readonly service: string; readonly seconds: number };
+    })
+  /** Anything else of which people or a display that looks on should hear. */
+  | (EventBase & {
+      readonly kind: 'verdict' | 'engagement' | 'plan' | 'power' | 'agent' | 'controller' | 'error';
+      readonly data: JsonRecord;
+    });
+
+/**
+ * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is wanted, and
+ * the reconcilers do it. Only `power` waits for the world.
+ * @throws SERVICE_UNKNOWN, HOST_UNKNOWN, ENGAGEMENT_UNKNOWN, ENGAGEMENT_REFUSED (with what stands in the way), EPOCH_STALE or
+ * LEASE_LOST when this controller has been replaced, STORE_FAILED
+ */
+export interface ControllerApi {
+  status(): Promise<StatusView>;
+  /**
+   * Begins an engagement of `to` for `lead`, whatever the mode, within the service's maximum. Asked again for the same pair while
+   * that engagement is not done, it answers with its name: a caller whose connection broke can ask again.
+   */
+  clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
+  /** Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the same. */
+  dismiss(
+    request: { readonly host: string } | { readonly engagement: string },
+  ): Promise<{ readonly engagement: string }>;
+  /** @throws ENGAGEMENT_REFUSED when there is no such plan, or no longer. */
+  approve(plan: string): Promise<{ readonly engagement: string }>;
+  /**
+   * Resolves when the state was read back. Refused for a host that is in an engagement, and 'off' for a lead that takes traffic.
+   * @throws POWER_FAILED, POWER_TIMEOUT, POWER_UNKNOWN as well
+   */
+  power(host: string, state: 'on' | 'off', signal: AbortSignal): Promise<{ readonly power: PowerState }>;
+  /** The newest first. @param limit 1 to 1000 */
+  explain(service: string, limit: number): Promise<readonly DecisionView[]>;
+  /** Any that is kept, also one that was done long ago. */
+  engagement(name: string): Promise<EngagementView>;
+  /**
+   * Every event after a revision, in order, then each new one, until the signal ends it. 0: all that are kept; null: only new
+   * ones. Events that are no longer kept are left out, so a reader that has to know the state asks `status` after it began
+   * to read.
+   */
+  events(after: number | null, signal: AbortSignal): AsyncIterable<EventView>;
+  /** What a host's agent tells, already checked, and what the agent is told. The shapes are the agent protocol's. */
+  report(host: string, report: JsonRecord): Promise<JsonRecord>;
+}

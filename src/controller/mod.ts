@@ -1,0 +1,15 @@
+export type {
+  ControllerApi,
+  DecisionAction,
+  DecisionView,
+  EngagementView,
+  EventView,
+  EvidenceView,
+  HostView,
+  Phase,
+  PlanView,
+  ServiceView,
+  StageView,
+  StatusView,
+  VerdictView,
+} from './contract.ts';
