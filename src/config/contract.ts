@@ -132,6 +132,8 @@ export interface ApiConfig {
   readonly host: string;
   /** 0: any free one, written to STATE/api.json. @default 7780 */
   readonly port: number;
+  /** Where agents reach it: what clones are told. An http or https URL without path. @default http://HOST:PORT */
+  readonly advertise: string;
   /** File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600. */
   readonly tokensFile: string;
 }
