@@ -26,6 +26,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {
     modules: [
+      'src/agent',
       'src/base',
       'src/config',
       'src/detection',
@@ -39,11 +40,11 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: [],
   },
   'src/api': {
-    modules: ['src/base', 'src/config', 'src/controller'],
+    modules: ['src/agent', 'src/base', 'src/config', 'src/controller'],
     packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
   },
   'src/cli': {
-    modules: ['src/base', 'src/replication', 'src/config', 'src/api', 'src/controller'],
+    modules: ['src/agent', 'src/base', 'src/replication', 'src/config', 'src/api', 'src/controller'],
     packages: ['commander'],
   },
   bin: {

@@ -1,0 +1,16 @@
+export {
+  type AgentEvidence,
+  type AgentObjective,
+  type AgentProbe,
+  type AgentVerdict,
+  CHANGES_MAX,
+  EVIDENCE_BYTES_MAX,
+  INSTRUCTION_BYTES_MAX,
+  type Instruction,
+  REPORT_BYTES_MAX,
+  type Report,
+  SIGNAL_NAME,
+  SIGNALS_MAX,
+  type SignalReading,
+  type VerdictChange,
+} from './protocol.ts';

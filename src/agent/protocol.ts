@@ -1,0 +1,115 @@
+// What agent and controller say to each other. The agent asks, the controller answers; there is no other channel.
+//
+//   POST {controller}/v1/agents/{host}/reports
+//   Authorization: Bearer TOKEN          the token of this host, with the role "agent"; RFC 6750
+//   Content-Type: application/json       a Report, at most REPORT_BYTES_MAX bytes
+//
+//   200  an Instruction, at most INSTRUCTION_BYTES_MAX bytes
+//   400  the report is not what this page says     401  the token is missing or unknown
+//   403  the token belongs to another host         404  no such host     413  too long
+//
+// The agent sends one report at a time and waits for its answer. It sends one every `reportSeconds`, and at once when its
+// verdict has changed. After a refusal or without an answer it tries again later (exponentially, with jitter, up to a minute;
+// 401 and 403 at once up to a minute), with a new report. A report whose answer was lost has perhaps been received, so:
+//
+//   - `sequence` rises with every report of a `boot`. One that is not above the last of that boot is old: the receiver answers
+//     200 and changes nothing.
+//   - Each change has a `number`. Changes up to the highest that was received of that boot have been seen already. The agent
+//     repeats a change until a report with it was answered with 200, in order, so numbers are missing only where
+//     `dropped` has risen.
+//   - Another `boot` of the same host is the agent started anew: its numbers begin again at 1. Receivers that want to tell a
+//     restart from a late report of the old boot compare what they received last: one agent never goes back to an old boot.
+//
+// Times are told twice: as the host's own clock has them, for people, and as an age at the moment of sending, by a clock that
+// never steps. A receiver that orders events counts the age back from when it received the report.
+
+export type AgentVerdict = 'healthy' | 'degraded' | 'unknown';
+
+type EvidenceValue = null | boolean | number | string | readonly EvidenceValue[] | AgentEvidence;
+
+/** What decided a verdict: what detection says, or `{ "reason": "..." }`. A JSON object, at most EVIDENCE_BYTES_MAX bytes. */
+export interface AgentEvidence {
+  readonly [name: string]: EvidenceValue;
+}
+
+/** The last value of a signal. */
+export interface SignalReading {
+  /** Finite; null: it could not be measured, and `error` says why. */
+  readonly value: number | null;
+  /** "ms", "%", or "1" for plain numbers. */
+  readonly unit: 'ms' | '%' | '1';
+  /** One line, at most 200 characters; only where value is null. */
+  readonly error?: string;
+}
+
+export interface VerdictChange {
+  /** 1 and up, without gaps within a boot. */
+  readonly number: number;
+  /** ISO 8601, by the host's clock. */
+  readonly at: string;
+  /** Milliseconds before the sending of the report, 0 and up. */
+  readonly ageMs: number;
+  /** The verdict that began then. */
+  readonly verdict: AgentVerdict;
+  readonly evidence: AgentEvidence;
+}
+
+export interface Report {
+  /** 32 hexadecimal digits, random for each start of an agent. */
+  readonly boot: string;
+  /** 1 and up, rising within a boot. */
+  readonly sequence: number;
+  /** ISO 8601, by the host's clock. */
+  readonly sentAt: string;
+  /** The same as in the path. */
+  readonly host: string;
+  /** Now. "unknown" also while the agent has no objective, and as the last word of an agent that is being stopped. */
+  readonly verdict: AgentVerdict;
+  /** ISO 8601, by the host's clock: when this verdict began. */
+  readonly since: string;
+  /** How long it has lasted, milliseconds. */
+  readonly ageMs: number;
+  readonly evidence: AgentEvidence;
+  /** By name, at most SIGNALS_MAX: "probe.milliseconds", "cpu.pressure", ... (docs/agent.md has them all). */
+  readonly signals: { readonly [name: string]: SignalReading };
+  /** The oldest first, at most CHANGES_MAX. */
+  readonly changes: readonly VerdictChange[];
+  /** Changes of this boot that were dropped because too many were waiting; never falls within a boot. */
+  readonly dropped: number;
+}
+
+/** The same as the configuration's `objective`. */
+export interface AgentObjective {
+  readonly signal: string;
+  readonly below: number;
+  readonly fastSeconds: number;
+  readonly slowSeconds: number;
+  readonly share: number;
+}
+
+/** How the agent uses the service as its users do, once a second. */
+export interface AgentProbe {
+  /** "http:" or "https:" with a path; "tcp://ADDRESS:PORT" for a connection alone. Without user name and fragment. */
+  readonly url: string;
+  /** The body must contain it; null: any 2xx or 3xx will do. Not for "tcp:". At most 1000 characters. */
+  readonly contains: string | null;
+  /** 100 to 60000. */
+  readonly timeoutMs: number;
+}
+
+/** What the controller wants; it holds until the next answer. Fields that are not known here are not looked at. */
+export interface Instruction {
+  /** null: the host belongs to no service now. */
+  readonly objective: AgentObjective | null;
+  readonly probe: AgentProbe | null;
+  /** 1 to 60: seconds between reports while nothing changes. */
+  readonly reportSeconds: number;
+}
+
+export const REPORT_BYTES_MAX = 256 * 1024;
+export const INSTRUCTION_BYTES_MAX = 64 * 1024;
+export const EVIDENCE_BYTES_MAX = 2048;
+export const SIGNALS_MAX = 64;
+export const CHANGES_MAX = 64;
+/** Names of signals. */
+export const SIGNAL_NAME = /^[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*$/;
