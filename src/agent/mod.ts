@@ -4,7 +4,7 @@ export {
   type AgentProbe,
   type AgentVerdict,
   CHANGES_MAX,
-  EVIDENCE_BYTES_MAX,
+  EVIDENCE_MAX,
   INSTRUCTION_BYTES_MAX,
   type Instruction,
   REPORT_BYTES_MAX,

@@ -25,11 +25,12 @@
 
 export type AgentVerdict = 'healthy' | 'degraded' | 'unknown';
 
-type EvidenceValue = null | boolean | number | string | readonly EvidenceValue[] | AgentEvidence;
-
-/** What decided a verdict: what detection says, or `{ "reason": "..." }`. A JSON object, at most EVIDENCE_BYTES_MAX bytes. */
+/** One fact on which a verdict rests: the controller's EvidenceView, without the host. */
 export interface AgentEvidence {
-  readonly [name: string]: EvidenceValue;
+  /** One line for people, at most 500 characters: "probe.milliseconds above 400 in 9 of 10 samples of the last 10 s". */
+  readonly text: string;
+  /** The same in numbers; at most 32 of them, numbers finite, texts at most 200 characters. */
+  readonly values: Readonly<Record<string, number | string | null>>;
 }
 
 /** The last value of a signal. */
@@ -51,7 +52,8 @@ export interface VerdictChange {
   readonly ageMs: number;
   /** The verdict that began then. */
   readonly verdict: AgentVerdict;
-  readonly evidence: AgentEvidence;
+  /** At most EVIDENCE_MAX. */
+  readonly evidence: readonly AgentEvidence[];
 }
 
 export interface Report {
@@ -69,7 +71,8 @@ export interface Report {
   readonly since: string;
   /** How long it has lasted, milliseconds. */
   readonly ageMs: number;
-  readonly evidence: AgentEvidence;
+  /** What decided it; at most EVIDENCE_MAX. */
+  readonly evidence: readonly AgentEvidence[];
   /** By name, at most SIGNALS_MAX: "probe.milliseconds", "cpu.pressure", ... (docs/agent.md has them all). */
   readonly signals: { readonly [name: string]: SignalReading };
   /** The oldest first, at most CHANGES_MAX. */
@@ -106,9 +109,10 @@ export interface Instruction {
   readonly reportSeconds: number;
 }
 
+/** Reports are far shorter; one at all the limits below would not fit, and the agent leaves out old changes before it sends more. */
 export const REPORT_BYTES_MAX = 256 * 1024;
 export const INSTRUCTION_BYTES_MAX = 64 * 1024;
-export const EVIDENCE_BYTES_MAX = 2048;
+export const EVIDENCE_MAX = 8;
 export const SIGNALS_MAX = 64;
 export const CHANGES_MAX = 64;
 /** Names of signals. */
