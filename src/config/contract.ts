@@ -1,5 +1,6 @@
 // What understudy.yaml says, after defaults: the one description of an installation that all parts share. Secrets are never
 // in it; a file that holds one is named. The schema beside this file is checked against these types.
+import type { ZodType } from 'zod';
 import type { JsonRecord } from './json.ts';
 
 /** A computer that can lead or be an understudy. */
@@ -148,4 +149,15 @@ export interface Configuration {
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
   readonly hosts: ReadonlyMap<string, HostConfig>;
   readonly services: ReadonlyMap<string, ServiceConfig>;
+}
+
+/**
+ * What `settings` of each driver may be, by the driver's name. Composition passes the drivers' schemas in, so the configuration
+ * knows no driver, and still names file, line and column of a wrong setting. A schema is a strict zod object. A string in it that
+ * is a path says so with `.meta({ format: 'path' })`; it comes out absolute, a relative one being taken from the folder of
+ * understudy.yaml. The settings of a configuration are what the schema gives: with defaults and transformations.
+ */
+export interface DriverSchemas {
+  readonly power: Readonly<Record<string, ZodType>>;
+  readonly director: Readonly<Record<string, ZodType>>;
 }

@@ -3,6 +3,7 @@ export type {
   CheckConfig,
   Configuration,
   DirectorConfig,
+  DriverSchemas,
   HostConfig,
   HostInterfaceConfig,
   Mode,

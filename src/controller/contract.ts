@@ -1,5 +1,6 @@
 // What the controller offers to those who ask it: the HTTP interface, and through it the command line and the agents. The views
 // are stable JSON: fields may be added, never changed. Times are ISO 8601 in UTC, durations seconds. Seed rows P12, P14, P25.
+import type { Instruction, Report } from '../agent/mod.ts';
 import type { JsonRecord, Mode } from '../config/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 
@@ -207,6 +208,6 @@ export interface ControllerApi {
    * to read.
    */
   events(after: number | null, signal: AbortSignal): AsyncIterable<EventView>;
-  /** What a host's agent tells, already checked, and what the agent is told. The shapes are the agent protocol's. */
-  report(host: string, report: JsonRecord): Promise<JsonRecord>;
+  /** What a host's agent tells, checked by the interface to be within the protocol's limits, and what the agent is told. */
+  report(host: string, report: Report): Promise<Instruction>;
 }
