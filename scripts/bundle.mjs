@@ -4,6 +4,9 @@
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** Packages with files of their own beside them. */
+const EXTERNAL = ['koffi', '@photostructure/sqlite'];
+
 const ENTRIES = {
   'cli/understudy': 'bin/understudy.js',
   'carousel/index': 'src/replication/mod.js',
@@ -21,7 +24,7 @@ export async function bundle(root) {
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
   for (const [name, input] of compiled) {
-    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external: ['koffi'] });
+    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external: EXTERNAL });
     await build.write({ file: join(made, `${name}.js`), format: 'esm', codeSplitting: false });
     await build.close();
   }

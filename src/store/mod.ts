@@ -1,1 +1,6 @@
 export type { Change, Json, Lease, Store, StoredRecord } from './contract.ts';
+export { storeEpochGate } from './epoch-gate.ts';
+export type { LeaseClock } from './lease-rules.ts';
+export { type MemoryStoreOptions, memoryStore, StoreMemory } from './memory.ts';
+export { openSqliteStore, type SqliteStoreOptions } from './sqlite.ts';
+export { update } from './update.ts';

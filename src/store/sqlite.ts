@@ -1,0 +1,126 @@
+// The store in one SQLite file (with SQLite's write-ahead log beside it), for one machine: any number of processes may open it.
+// What `put` resolved for survives the death of every process and of the machine: each transaction is synced before it counts.
+// Calls of SQLite are synchronous: each takes this thread for as long as the disk takes to sync, milliseconds mostly.
+import type { Backend, Look, Row, RowChange } from './backend.ts';
+import { Bell } from './bell.ts';
+import type { Store } from './contract.ts';
+import type { LeaseClock, LeaseDecision, LeaseRow } from './lease-rules.ts';
+import { machineClock } from './machine-clock.ts';
+import { DELETIONS_KEPT } from './record-rules.ts';
+import { SqliteFile, type Statement } from './sqlite-file.ts';
+import { BackedStore } from './store.ts';
+
+export interface SqliteStoreOptions {
+  /** The same for all processes on the file. @default the machine's monotonic clock */
+  readonly clock?: LeaseClock;
+  /** After so many further changes a deletion is forgotten; the same for all processes on the file. @default 100000 */
+  readonly deletionsKept?: number;
+}
+
+/** Four times within the second that the contract allows. */
+const LOOK_MS = 250;
+
+/** Greater than every character of a key: the end of the range of keys that start with a prefix. */
+const AFTER_ALL_KEYS = '\x7f';
+
+class SqliteBackend implements Backend {
+  readonly bell = new Bell();
+  readonly lookMs = LOOK_MS;
+  readonly deletionsKept: number;
+  readonly #file: SqliteFile;
+  readonly #get: Statement;
+  readonly #list: Statement;
+  readonly #revision: Statement;
+  readonly #count: Statement;
+  readonly #put: Statement;
+  readonly #forget: Statement;
+  readonly #look: Statement;
+  readonly #lease: Statement;
+  readonly #putLease: Statement;
+
+  constructor(file: SqliteFile, deletionsKept: number) {
+    this.#file = file;
+    this.deletionsKept = deletionsKept;
+    this.#get = file.prepare('SELECT key, text, revision FROM record WHERE key = ? AND text IS NOT NULL');
+    this.#list = file.prepare(
+      'SELECT key, text, revision FROM record WHERE key >= ? AND key < ? AND text IS NOT NULL ORDER BY key',
+    );
+    this.#revision = file.prepare('SELECT revision FROM record WHERE key = ? AND text IS NOT NULL');
+    this.#count = file.prepare('UPDATE counter SET revision = revision + 1 RETURNING revision');
+    this.#put = file.prepare('INSERT OR REPLACE INTO record (key, text, revision) VALUES (?, ?, ?)');
+    this.#forget = file.prepare('DELETE FROM record WHERE text IS NULL AND revision <= ?');
+    this.#look = file.prepare(`
+      SELECT counter.revision AS now, changed.key, changed.text, changed.revision FROM counter LEFT JOIN (
+        SELECT key, text, revision FROM record INDEXED BY record_by_revision
+        WHERE revision > ? AND key >= ? AND key < ? AND (text IS NOT NULL OR revision > ?)
+        ORDER BY revision LIMIT 1
+      ) AS changed`);
+    this.#lease = file.prepare('SELECT epoch, holder, era, expiresMs FROM lease WHERE name = ?');
+    this.#putLease = file.prepare(
+      'INSERT OR REPLACE INTO lease (name, epoch, holder, era, expiresMs) VALUES (?, ?, ?, ?, ?)',
+    );
+  }
+
+  get(key: string): Promise<Row | null> {
+    return this.#file.read(() => (this.#get.get(key) as Row | undefined) ?? null);
+  }
+
+  list(prefix: string): Promise<readonly Row[]> {
+    return this.#file.read(() => this.#list.all(prefix, prefix + AFTER_ALL_KEYS) as Row[]);
+  }
+
+  write(key: string, text: string | null, expected: number): Promise<{ revision: number } | { found: number }> {
+    return this.#file.write(() => {
+      const found = (this.#revision.get(key) as { revision: number } | undefined)?.revision ?? 0;
+      if (found !== expected) return { found };
+      const { revision } = this.#count.get() as { revision: number };
+      this.#put.run(key, text, revision);
+      if (text === null) this.#forget.run(revision - this.deletionsKept);
+      return { revision };
+    });
+  }
+
+  changeAfter(prefix: string, after: number, deletedAfter: number): Promise<Look> {
+    return this.#file.read(() => {
+      const row = this.#look.get(after, prefix, prefix + AFTER_ALL_KEYS, deletedAfter) as {
+        now: number;
+        key: string | null;
+        text: string | null;
+        revision: number | null;
+      };
+      const { now, key, text, revision } = row;
+      const change: RowChange | null = key === null || revision === null ? null : { key, text, revision };
+      return { now, change };
+    });
+  }
+
+  changeLease(name: string, decide: LeaseDecision): Promise<LeaseRow | null> {
+    return this.#file.write(() => {
+      const row = decide((this.#lease.get(name) as LeaseRow | undefined) ?? null);
+      if (row !== null) this.#putLease.run(name, row.epoch, row.holder, row.era, row.expiresMs);
+      return row;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#file.close();
+  }
+}
+
+/**
+ * Opens the store in a file, which is made (mode 0600) if it does not exist; its folder has to be there, on a local file system.
+ * Several processes may open one file, and one process may open it several times. A process that ends without closing it loses
+ * nothing.
+ * @param path of the file, absolute
+ * @throws STORE_FAILED, with the cause
+ */
+export async function openSqliteStore(path: string, options: SqliteStoreOptions = {}): Promise<Store> {
+  const file = await SqliteFile.open(path);
+  try {
+    const backend = await file.read(() => new SqliteBackend(file, options.deletionsKept ?? DELETIONS_KEPT));
+    return new BackedStore(backend, options.clock ?? machineClock());
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
