@@ -17,6 +17,8 @@ export interface ToolOptions {
   readonly outputBytesMax?: number;
   readonly input?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Ends the program; the call then rejects with INTERRUPTED. */
+  readonly signal?: AbortSignal;
 }
 
 /** Folders that hold administrators' tools but are often missing from a user's PATH on Debian. */
@@ -46,7 +48,7 @@ export function requireTool(name: string, debianPackage: string): string {
   return path;
 }
 
-/** Runs a program to its end. A non-zero exit status is an answer, not an exception. */
+/** Runs a program to its end. A non-zero exit status is an answer, not an exception. @throws INTERRUPTED */
 export function runTool(path: string, args: readonly string[], options: ToolOptions = {}): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
     const child = execFile(
@@ -57,11 +59,13 @@ export function runTool(path: string, args: readonly string[], options: ToolOpti
         killSignal: 'SIGKILL',
         maxBuffer: options.outputBytesMax ?? 16 * 1024 * 1024,
         env: { ...process.env, ...options.env, LC_ALL: 'C' },
+        signal: options.signal,
       },
       (error, stdout, stderr) => {
         if (error === null) return resolve({ status: 0, stdout, stderr });
         if (typeof error.code === 'number') return resolve({ status: error.code, stdout, stderr });
         if (error.code === undefined || error.code === null) return resolve({ status: null, stdout, stderr });
+        if (options.signal?.aborted) return reject(new UnderstudyError('INTERRUPTED', `${path} was stopped`));
         reject(error);
       },
     );

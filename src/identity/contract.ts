@@ -41,19 +41,29 @@ export interface Inspection {
   readonly findings: readonly Finding[];
 }
 
+/** One file or link of the image, before and after. Ordered by path in a plan; never two for one path. */
 export interface FileChange {
+  /** Absolute inside the image, and canonical: nothing in it is a symbolic link, except its end when `kind` is 'link'. */
   readonly path: string;
   readonly rule: string;
-  /** null: the file does not exist before, or after. Secrets are shown as "(secret)" in the diff. */
+  /** What is written or removed: a file, or a symbolic link, whose text is what it leads to. */
+  readonly kind: 'file' | 'link';
+  /** For people; null: nothing is there. "(secret)" for secrets, "(binary, N bytes)" for what is no text. */
   readonly before: string | null;
+  /** SHA-256 of what is there (bytes, or the link's text), hexadecimal; null: nothing. `apply` changes nothing else. */
+  readonly beforeDigest: string | null;
+  /** null: it will not exist. Secrets are in clear here, and "(secret)" in what `show` makes of it. */
   readonly after: string | null;
   readonly secret: boolean;
-  /** Octal permission bits; owner root. null: as it was. */
+  /** Made anew for each plan, as keys are: `after` does not count for the plan's fingerprint. */
+  readonly fresh: boolean;
+  /** Octal permission bits; owner root. null: as it was; 0644 and root for a new file. */
   readonly mode: number | null;
 }
 
+/** Holds new private keys and tokens in clear: keep it as one keeps those. It is JSON through and through. */
 export interface Plan {
-  /** SHA-256 over everything below: the same image and request give the same. */
+  /** SHA-256 over changes and findings, without what is fresh: the same image and request give the same. */
   readonly fingerprint: string;
   readonly changes: readonly FileChange[];
   readonly findings: readonly Finding[];
@@ -76,7 +86,8 @@ export interface Verification {
 }
 
 /**
- * All methods take a raw image or block device that nobody has mounted or attached. Images are hostile input.
+ * All methods take a raw image or block device that nobody has mounted or attached; one at a time for an image. Images are
+ * hostile input.
  * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
  */
 export interface IdentityEngine {
@@ -84,10 +95,13 @@ export interface IdentityEngine {
   inspect(image: string, lead: HostIdentity | null, signal: AbortSignal): Promise<Inspection>;
   /** Reads only. Deterministic, except for keys, which are made once for a plan. */
   plan(image: string, request: IdentityRequest, signal: AbortSignal): Promise<Plan>;
-  /** Writes the image. Doing it again after a crash part-way ends in the same state. */
+  /**
+   * Writes the image: all of the plan, durably, or nothing (a call after a crash finishes what had begun). Doing it again
+   * changes nothing more. IDENTITY_FAILED also when the image has changed since it was planned for.
+   */
   apply(image: string, plan: Plan, signal: AbortSignal): Promise<void>;
   /** Inspects again: the new identity is found, and the old is found nowhere that the rules look. */
   verify(image: string, request: IdentityRequest, plan: Plan, signal: AbortSignal): Promise<Verification>;
-  /** Unified diffs and actions, for people; secrets are not in it. */
+  /** Unified diffs and actions, for people; secrets are not in it, nor anything that a terminal would obey. */
   show(plan: Plan): string;
 }
