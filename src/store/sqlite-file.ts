@@ -17,8 +17,6 @@ export type Statement = ReturnType<Database['prepare']>;
 const APPLICATION_ID = 0x55535459;
 const VERSION = 1;
 const MODE = 0o600;
-/** A transaction of ours takes milliseconds; only a disk that does not answer makes anybody wait this long. */
-const BUSY_MS_MAX = 30_000;
 const BUSY_PAUSE_MS_MAX = 20;
 /** The log is cut back to this after a checkpoint, should it ever have grown beyond. */
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
@@ -63,15 +61,17 @@ function ensureFile(path: string): void {
 export class SqliteFile {
   readonly #path: string;
   readonly #database: Database;
+  readonly #waitMsMax: number;
   #closed = false;
 
-  private constructor(path: string, database: Database) {
+  private constructor(path: string, database: Database, waitMsMax: number) {
     this.#path = path;
     this.#database = database;
+    this.#waitMsMax = waitMsMax;
   }
 
-  /** @throws STORE_FAILED */
-  static async open(path: string): Promise<SqliteFile> {
+  /** @param waitMsMax how long other processes may keep us waiting. @throws STORE_FAILED */
+  static async open(path: string, waitMsMax: number): Promise<SqliteFile> {
     // Loaded only by who needs it: commands that have no store start without it.
     const { DatabaseSync } = await import('@photostructure/sqlite');
     let database: Database;
@@ -81,7 +81,7 @@ export class SqliteFile {
     } catch (error) {
       throw storeFailure(path, 'open', error);
     }
-    const file = new SqliteFile(path, database);
+    const file = new SqliteFile(path, database, waitMsMax);
     try {
       await file.#prepareFile();
     } catch (error) {
@@ -106,6 +106,10 @@ export class SqliteFile {
     return this.#patiently('write', () => this.#transact(work));
   }
 
+  /**
+   * Nothing has to be saved by it. The package gives no way to end prepared statements, and SQLite keeps a connection, and its
+   * files open, until the last of them has been collected as garbage or the process ends.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -136,7 +140,7 @@ export class SqliteFile {
    * it is not used, and we wait here.
    */
   async #patiently<T>(what: string, work: () => T): Promise<T> {
-    const deadline = performance.now() + BUSY_MS_MAX;
+    const deadline = performance.now() + this.#waitMsMax;
     for (;;) {
       if (this.#closed) throw new UnderstudyError('STORE_FAILED', 'the store has been closed');
       try {

@@ -15,7 +15,12 @@ export interface SqliteStoreOptions {
   readonly clock?: LeaseClock;
   /** After so many further changes a deletion is forgotten; the same for all processes on the file. @default 100000 */
   readonly deletionsKept?: number;
+  /** How long a call waits for others who write, before it fails with STORE_FAILED. @default 30000 */
+  readonly waitMsMax?: number;
 }
+
+/** A transaction of ours takes milliseconds; only a disk that does not answer makes anybody wait this long. */
+const WAIT_MS_MAX = 30_000;
 
 /** Four times within the second that the contract allows. */
 const LOOK_MS = 250;
@@ -115,7 +120,7 @@ class SqliteBackend implements Backend {
  * @throws STORE_FAILED, with the cause
  */
 export async function openSqliteStore(path: string, options: SqliteStoreOptions = {}): Promise<Store> {
-  const file = await SqliteFile.open(path);
+  const file = await SqliteFile.open(path, options.waitMsMax ?? WAIT_MS_MAX);
   try {
     const backend = await file.read(() => new SqliteBackend(file, options.deletionsKept ?? DELETIONS_KEPT));
     return new BackedStore(backend, options.clock ?? machineClock());
