@@ -16,3 +16,4 @@ export {
 export * as limits from './limits.ts';
 export { formatBytes, formatDuration, parseBytes } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
+export { type TimeLimit, withinTime } from './within-time.ts';

@@ -92,7 +92,6 @@ export class Lan {
       `link set port-${name} master ${this.link} up`,
     ]);
     await this.#batch(host.namespace, [
-      `link set ${host.link}`,
       `address add ${host.address}/${PREFIX_BITS} dev ${host.link}`,
       'link set lo up',
       `link set ${host.link} up`,
