@@ -8,6 +8,11 @@ export const GIB = 1024 * MIB;
 /** Page size of the machines supported (x86-64, arm64 with 4 KiB pages); also the strictest O_DIRECT alignment seen. */
 export const PAGE_BYTES = 4096;
 
+/** A huge page on the machines supported; the kernel moves data to and from one as one connected piece. */
+export const HUGE_PAGE_BYTES = 2 * MIB;
+/** Longest time at a start that goes into getting huge pages for the ring; the others follow while it is read. */
+export const HUGE_PAGES_MS_MAX = 30;
+
 /** Blocks are 4 MiB by default: large enough that one at a time keeps a disk's queue full, small enough to share a ring. */
 export const BLOCK_BYTES_DEFAULT = 4 * MIB;
 export const BLOCK_BYTES_MIN = 64 * KIB;

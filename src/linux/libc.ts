@@ -16,6 +16,11 @@ export const libc = {
     offset: number,
   ) => bigint,
   munmap: library.func('int munmap(void*, size_t)') as (address: bigint, length: number) => number,
+  madvise: library.func('int madvise(void*, size_t, int)') as (
+    address: bigint,
+    length: number,
+    advice: number,
+  ) => number,
   fcntlLock: library.func('int fcntl(int, int, void*)') as (fd: number, command: number, lock: Uint8Array) => number,
   fcntlInt: library.func('int fcntl(int, int, int)') as (fd: number, command: number, value: number) => number,
   pipe2: library.func('int pipe2(void*, int)') as (fds: Int32Array, flags: number) => number,

@@ -22,4 +22,12 @@ export { futexWait, futexWakeAll } from './futex.ts';
 export { SystemError } from './libc.ts';
 export { LibnbdError, type NbdCompletion, type NbdExport, type NbdExtentSink, NbdHandle } from './libnbd.ts';
 export { isLockedByOther, tryLock, tryLockShared, unlock } from './lock.ts';
-export { addressOf, allocatePages, hasAddress, type Mapping, mapShared } from './mapping.ts';
+export {
+  addressOf,
+  allocatePages,
+  type Collapse,
+  collapsePages,
+  hasAddress,
+  type Mapping,
+  mapShared,
+} from './mapping.ts';

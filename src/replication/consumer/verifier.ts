@@ -5,7 +5,8 @@ import type { Device } from '../device/contract.ts';
 import { type Digest, NeedSet } from '../ring/mod.ts';
 import type { Ledger } from './ledger.ts';
 
-const READS_IN_FLIGHT = 4;
+/** Two blocks of huge pages keep a disk busy, and each costs its memory once a target. */
+const READS_IN_FLIGHT = 2;
 
 export interface VerifierWorld {
   readonly device: Device;

@@ -8,6 +8,7 @@ import {
   Header,
   LockByte,
   mapRing,
+  offsetsOf,
   type Ring,
   type RingHeader,
   RingState,
@@ -17,6 +18,7 @@ import {
 } from '../ring/mod.ts';
 import { currentFingerprint, openPrepared, type SourceDescriptor } from '../source/mod.ts';
 import { ProducerCore, type ProducerStep } from './core.ts';
+import { HugePages } from './huge-pages.ts';
 import { chooseGeometry, describeSource, mapZeros, reserveRing } from './initialise.ts';
 import { type DirectMode, type ProducerOptions, RING_FD } from './options.ts';
 
@@ -46,10 +48,12 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
       digest: digestOf,
       sleep: (milliseconds) => sleepOn(ring, milliseconds),
     });
+    const { dataAt, totalBytes } = offsetsOf(ring.geometry);
+    const pages = new HugePages(mapping.buffer, dataAt, totalBytes - dataAt);
     const before = device.fingerprint();
     let lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
     awaitQuorum(ring, askFd);
-    while (!wait(core, core.step(), ring, askFd, options.ringPath)) {
+    while (!wait(core, core.step(), { ring, pages, askFd, ringPath: options.ringPath })) {
       if (performance.now() < lookAtMs) continue;
       lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
       if (device.fingerprint() !== before) {
@@ -71,19 +75,27 @@ function ifDead(fd: number, index: number, free: () => void): void {
   unlock(fd, LockByte.consumer + index);
 }
 
+interface Surroundings {
+  readonly ring: Ring;
+  readonly pages: HugePages;
+  /** An open file of the ring that holds no locks. */
+  readonly askFd: number;
+  readonly ringPath: string;
+}
+
 /** Waits as the step says; true when the ring is closed and the producer is to end. */
-function wait(core: ProducerCore, step: ProducerStep, ring: Ring, fd: number, path: string): boolean {
+function wait(core: ProducerCore, step: ProducerStep, { ring, pages, askFd, ringPath }: Surroundings): boolean {
   switch (step.wait) {
     case 'none':
       return false;
     case 'reads':
-      core.reap(limits.WAIT_MS_MAX);
+      if (!pages.convertOne()) core.reap(limits.WAIT_MS_MAX);
       return false;
     case 'bell':
-      ring.waitBell(step.seen, step.timeoutMs);
+      if (!pages.convertOne()) ring.waitBell(step.seen, step.timeoutMs);
       return false;
     case 'deserted':
-      if (tryClose(path, fd, ring)) return true;
+      if (tryClose(ringPath, askFd, ring)) return true;
       ring.waitBell(step.seen, limits.WAIT_MS_MAX / 5);
       return false;
   }

@@ -4,6 +4,7 @@ import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
 import { reserveSpace } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { AccessKind, type Geometry, HEADER_BYTES, offsetsOf, type Ring, type RingHeader } from '../ring/mod.ts';
+import { reserveHugePages } from './huge-pages.ts';
 
 interface Wishes {
   readonly blockBytes: number | null;
@@ -35,9 +36,11 @@ export function chooseGeometry(sizeBytes: number | null, wishes: Wishes): Geomet
 export function reserveRing(fd: number, wanted: Geometry, mayShrink: boolean): Geometry {
   for (let slotCount = wanted.slotCount; ; slotCount /= 2) {
     const geometry = { ...wanted, slotCount };
-    const { totalBytes } = offsetsOf(geometry);
+    const { tablesEnd, dataAt, totalBytes } = offsetsOf(geometry);
     try {
-      reserveSpace(fd, 0, totalBytes);
+      reserveSpace(fd, 0, tablesEnd);
+      reserveHugePages(fd, dataAt, totalBytes - dataAt);
+      reserveSpace(fd, dataAt, totalBytes - dataAt);
       return geometry;
     } catch (cause) {
       // What a failed try did reserve is given back before the next; the header page stays.

@@ -16,7 +16,7 @@
 //   +--------------------------+ needSetsAt
 //   | need-sets                |  CONSUMERS_MAX bitmaps, one bit a block
 //   +--------------------------+ dataAt
-//   | slots                    |  slotCount * blockBytes, page-aligned
+//   | slots                    |  slotCount * blockBytes, at a multiple of a huge page (of a page where they are smaller)
 //   +--------------------------+
 //
 // Ordering. All words below are read and written with Atomics, which are sequentially consistent. Plain bytes (slot data,
@@ -31,7 +31,7 @@ import { assert, limits } from '../../base/mod.ts';
 export const MAGIC = [0x5244_4e55, 0x5944_5453] as const;
 
 /** Raised with every change of this file that an older program would misread. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the lock. */
 export const Header = {
@@ -202,12 +202,18 @@ export interface Offsets {
   readonly needSetsAt: number;
   /** Bytes of one bitmap. */
   readonly bitmapBytes: number;
+  /** Between here and `dataAt` is a hole that costs no memory. */
+  readonly tablesEnd: number;
   readonly dataAt: number;
   readonly totalBytes: number;
 }
 
 function pages(bytes: number): number {
   return Math.ceil(bytes / limits.PAGE_BYTES) * limits.PAGE_BYTES;
+}
+
+function hugePages(bytes: number): number {
+  return Math.ceil(bytes / limits.HUGE_PAGE_BYTES) * limits.HUGE_PAGE_BYTES;
 }
 
 /** Where everything lies; a pure function of the geometry, so that every process computes the same. */
@@ -222,9 +228,14 @@ export function offsetsOf(geometry: Geometry): Offsets {
   const zeroMapAt = slotsAt + pages(slotCount * SLOT_ENTRY_BYTES);
   const digestsAt = zeroMapAt + pages(bitmapBytes);
   const needSetsAt = digestsAt + pages(blockCapacity * DIGEST_BYTES);
-  const dataAt = needSetsAt + pages(limits.CONSUMERS_MAX * bitmapBytes);
-  const totalBytes = dataAt + slotCount * blockBytes;
-  return { consumersAt, badRangesAt, slotsAt, zeroMapAt, digestsAt, needSetsAt, bitmapBytes, dataAt, totalBytes };
+  const tablesEnd = needSetsAt + pages(limits.CONSUMERS_MAX * bitmapBytes);
+  const dataBytes = slotCount * blockBytes;
+  const dataAt = dataBytes < limits.HUGE_PAGE_BYTES ? tablesEnd : hugePages(tablesEnd);
+  const totalBytes = dataAt + dataBytes;
+  return {
+    ...{ consumersAt, badRangesAt, slotsAt, zeroMapAt, digestsAt, needSetsAt, bitmapBytes },
+    ...{ tablesEnd, dataAt, totalBytes },
+  };
 }
 
 /** a - b of two wrapping sequences. */
