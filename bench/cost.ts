@@ -107,6 +107,7 @@ async function memoryTable(bench: Bench, smallBytes: number): Promise<Table> {
   }
   return {
     heading: `Memory of each process besides the ring, ${TARGETS} targets, sparse image`,
+    keyColumns: 2,
     columns: ['image', 'process', 'resident', 'of that anonymous'],
     rows,
   };

@@ -1,14 +1,15 @@
 // npm run bench: runs the questions asked for, prints their tables, and puts them into docs/benchmarks.md with --write.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from '../src/base/mod.ts';
 import { allAtOnce } from './all-at-once.ts';
 import { cost } from './cost.ts';
 import { digest } from './digest.ts';
+import { disk } from './disk.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
 import type { Question } from './question.ts';
-import { formatReport, mergeIntoDocument } from './report.ts';
+import { formatDocument, formatReport, mergeReport, type Report, type Run, type Section } from './report.ts';
 import { describeMachine, projectFolder } from './rig/machine.ts';
 import { oursObstacle } from './rig/ours.ts';
 import { Workbench } from './rig/workbench.ts';
@@ -17,7 +18,7 @@ import { sparse } from './sparse.ts';
 import { staggered } from './staggered.ts';
 import { verify } from './verify.ts';
 
-const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest];
+const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest, disk];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
 
@@ -37,21 +38,28 @@ function chosen(options: BenchOptions): readonly Question[] {
 async function measureAll(options: BenchOptions, workbench: Workbench): Promise<void> {
   const described = await describeMachine(workbench.folder);
   const machine = options.warmPrograms ? `${described}, with the programs themselves in the page cache` : described;
-  const sections = new Map<string, string>();
+  const run: Run = { command: commandOf(process.argv.slice(2)), machine };
   for (const question of chosen(options)) {
     const report = await workbench.scope(() => question.run({ workbench, options, say }));
-    const section = formatReport(report, machine);
-    sections.set(report.name, section);
-    process.stdout.write(`${section}\n\n`);
-    if (options.write) writeDocument(sections);
+    process.stdout.write(`${formatReport(report, run)}\n\n`);
+    if (options.write) writeDocument(report, run);
   }
 }
 
+/** What somebody types to measure the same again; the folder is a matter of the machine. */
+function commandOf(words: readonly string[]): string {
+  const kept = words.filter((word, index) => word !== '--write' && word !== '--dir' && words[index - 1] !== '--dir');
+  return ['npm run bench --', ...kept].join(' ');
+}
+
 /** After every question, so that an interrupted run keeps what it has. */
-function writeDocument(sections: ReadonlyMap<string, string>): void {
-  const path = join(projectFolder(), 'docs/benchmarks.md');
-  mkdirSync(join(projectFolder(), 'docs'), { recursive: true });
-  writeFileSync(path, mergeIntoDocument(existsSync(path) ? readFileSync(path, 'utf8') : '', sections));
+function writeDocument(report: Report, run: Run): void {
+  const folder = join(projectFolder(), 'docs');
+  const data = join(folder, 'benchmarks.json');
+  const before = existsSync(data) ? (JSON.parse(readFileSync(data, 'utf8')) as Section[]) : [];
+  const sections = mergeReport(before, report, run);
+  writeFileSync(data, `${JSON.stringify(sections, null, 1)}\n`);
+  writeFileSync(join(folder, 'benchmarks.md'), formatDocument(sections));
 }
 
 async function main(): Promise<number> {

@@ -40,7 +40,7 @@ export const usage = `npm run bench -- [QUESTION...] [options]
   --window W[,W]     staggered: windows of starts, in passes
   --place P[,P]      disk, tmpfs
   --regime R[,R]     small (image larger than memory), large (image fits in the page cache)
-  --peers WORD[,..]  only rivals whose name contains a word
+  --peers WORD[,..]  only rivals whose name contains a word; "none" for none of them
   --block            targets are loop devices
   --warm-programs    the programs themselves are in the page cache, only the image is not
   --dir FOLDER       folder on the disk to measure

@@ -26,8 +26,8 @@ export async function chooseRivals(
   const words = bench.options.peers;
   for (const rival of rivals) {
     const obstacle = rival.obstacle();
-    if (words !== null && !words.some((word) => rival.name.includes(word))) notes.push(`${rival.name}: not asked for`);
-    else if (obstacle !== null) notes.push(`${rival.name}: absent, ${obstacle}`);
+    if (words !== null && !words.some((word) => rival.name.includes(word))) continue;
+    if (obstacle !== null) notes.push(`${rival.name}: absent, ${obstacle}`);
     else {
       present.push(rival);
       notes.push(`${rival.name}: ${await rival.version()}`);

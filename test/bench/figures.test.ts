@@ -1,7 +1,7 @@
 // The arithmetic behind the figures, on cases that can be done in the head.
 import { expect, test } from 'vitest';
 import { parseOptions } from '../../bench/options.ts';
-import { mergeIntoDocument } from '../../bench/report.ts';
+import { formatDocument, mergeReport, type Report, type Section } from '../../bench/report.ts';
 import { idealCarousel, spreadStarts } from '../../bench/rig/carousel.ts';
 import { alternate, formatSpread, ratiosOf, spreadOf } from '../../bench/rig/pair.ts';
 
@@ -36,19 +36,55 @@ test('pairs - an even number has the mean of the middle two as its median', () =
   expect(formatSpread(spreadOf([1]))).toBe('1.00 (one)');
 });
 
-test('document - a section measured again replaces the old one and leaves the others', () => {
-  const first = mergeIntoDocument(
-    '',
-    new Map([
-      ['cost', 'old cost'],
-      ['verify', 'old verify'],
-    ]),
-  );
-  const second = mergeIntoDocument(first, new Map([['cost', 'new cost']]));
-  expect(second).toContain('new cost');
-  expect(second).not.toContain('old cost');
-  expect(second).toContain('old verify');
-  expect(second.indexOf('new cost')).toBeLessThan(second.indexOf('old verify'));
+const report: Report = {
+  name: 'cost',
+  title: 'Cost',
+  method: 'by hand',
+  target: 'none',
+  tables: [
+    {
+      heading: 'Times',
+      columns: ['K', 'seconds'],
+      rows: [
+        ['2', 'two'],
+        ['16', 'sixteen'],
+      ],
+    },
+  ],
+  notes: ['dd: 9.1', 'mbuffer: absent'],
+};
+const run = (command: string) => ({ command, machine: 'one' });
+
+test('document - a row measured again replaces the old one, with its run, and leaves the others', () => {
+  const first = mergeReport(mergeReport([], report, run('first')), { ...report, name: 'verify' }, run('first'));
+  const table = {
+    heading: 'Times',
+    columns: ['K', 'seconds'],
+    rows: [
+      ['16', 'new'],
+      ['4', 'four'],
+    ],
+  };
+  const second = mergeReport(first, { ...report, tables: [table], notes: ['dd: 9.2'] }, run('second'));
+  const cells = (section: Section | undefined) =>
+    section?.tables[0]?.rows.map((row) => [...row.cells, row.run.command]);
+  expect(second.map((section) => section.name)).toEqual(['cost', 'verify']);
+  expect(cells(second[0])).toEqual([
+    ['2', 'two', 'first'],
+    ['4', 'four', 'second'],
+    ['16', 'new', 'second'],
+  ]);
+  expect(second[0]?.notes).toEqual(['dd: 9.2', 'mbuffer: absent']);
+  const text = formatDocument(second);
+  expect(text).toContain('| 2 | two | 1 |\n| 4 | four | 2 |\n| 16 | new | 2 |');
+  expect(text).toContain('1. `first` on: one\n2. `second` on: one');
+});
+
+test('document - rows that were measured in another way are not kept', () => {
+  const first = mergeReport([], report, run('first'));
+  const tables = [{ heading: 'Times', columns: ['K', 'seconds'], rows: [['4', 'four']] }];
+  const second = mergeReport(first, { ...report, method: 'by machine', tables }, run('second'));
+  expect(second[0]?.tables[0]?.rows.map((row) => row.cells)).toEqual([['4', 'four']]);
 });
 
 test('options - lists and sizes are read, and nonsense is a usage error', () => {
