@@ -14,6 +14,6 @@ export {
   UnderstudyError,
 } from './errors.ts';
 export * as limits from './limits.ts';
-export { formatBytes, formatDuration, parseBytes } from './quantity.ts';
+export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { codeOf } from './errors.ts';
-import { formatBytes, formatDuration, parseBytes } from './quantity.ts';
+import { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 
 function codeOfParsing(text: string): string | null {
   try {
@@ -91,4 +91,21 @@ test.each([
   [7800, '2h10m'],
 ])('formatDuration - %d seconds are %s', (seconds, text) => {
   expect(formatDuration(seconds)).toBe(text);
+});
+
+describe('parseDuration', () => {
+  test.each([
+    ['500ms', 500],
+    ['0s', 0],
+    ['10s', 10_000],
+    ['1.1s', 1100],
+    ['1.5m', 90_000],
+    ['4h', 14_400_000],
+  ])('%s is %d milliseconds', (text, ms) => {
+    expect(parseDuration(text)).toBe(ms);
+  });
+
+  test.each(['', '10', 's', '-1s', '1.5ms', '1d', '1 s', '1e3s', '10S', '1.s'])('"%s" is refused', (text) => {
+    expect(() => parseDuration(text)).toThrow(/duration|milliseconds/);
+  });
 });

@@ -1,4 +1,4 @@
-// Sizes as people write them. Powers of 1024 for K, M, G, T with or without "iB"; powers of 1000 for KB, MB, GB, TB.
+// Sizes and durations as people write them. Powers of 1024 for K, M, G, T with or without "iB"; powers of 1000 for KB, MB, GB, TB.
 import { UnderstudyError } from './errors.ts';
 
 const UNITS = ['', 'K', 'M', 'G', 'T', 'P'];
@@ -21,6 +21,25 @@ export function parseBytes(text: string): number {
     throw new UnderstudyError('USAGE', `"${text}" is not a whole number of bytes above zero`);
   }
   return bytes;
+}
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/**
+ * Reads "500ms", "10s", "1.5m", "4h" into milliseconds.
+ * @throws USAGE when the text is no duration, or not a whole number of milliseconds.
+ */
+export function parseDuration(text: string): number {
+  const match = /^([0-9]{1,9})(?:\.([0-9]{1,3}))?(ms|s|m|h)$/.exec(text.trim());
+  if (!match) throw new UnderstudyError('USAGE', `"${text}" is not a duration; write for example 500ms, 10s, 5m or 4h`);
+  const unitMs = DURATION_UNITS_MS[match[3] ?? ''] ?? 0;
+  // In whole thousandths, not in floating point: 1.1 * 1000 is not 1100 there for every number.
+  const thousandths = Number(match[1]) * 1000 + Number((match[2] ?? '').padEnd(3, '0'));
+  const ms = (thousandths * unitMs) / 1000;
+  if (!Number.isSafeInteger(ms)) {
+    throw new UnderstudyError('USAGE', `"${text}" is not a whole number of milliseconds`);
+  }
+  return ms;
 }
 
 /** "1.5 GiB"; three significant digits, for people. */

@@ -16,3 +16,6 @@ export type {
   VolumeConfig,
 } from './contract.ts';
 export type { JsonRecord } from './json.ts';
+export { configurationJsonSchema, type JsonSchema } from './json-schema.ts';
+export { type Connection, loadConfiguration, loadConnection, type Reading, readConfiguration } from './load.ts';
+export { formatProblem, type Problem } from './problem.ts';

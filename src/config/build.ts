@@ -1,0 +1,97 @@
+// From what the file says to what the parts of the installation take.
+import { join } from 'node:path';
+import { present } from '../base/mod.ts';
+import type { Settings } from './check-drivers.ts';
+import type {
+  ApiConfig,
+  CheckConfig,
+  Configuration,
+  HostConfig,
+  ServiceConfig,
+  StorageConfig,
+  VolumeConfig,
+} from './contract.ts';
+import type { Raw } from './schema.ts';
+
+/** @param raw checked, with paths made absolute */
+export function buildConfiguration(path: string, raw: Raw, settings: Settings): Configuration {
+  const settingsOf = (place: string) => present(settings.get(place), `settings of ${place}`);
+  return {
+    path,
+    state: raw.state,
+    api: buildApi(raw.api),
+    storage: buildStorage(raw.storage, raw.state),
+    volumes: mapOf(raw.volumes, (name, volume): VolumeConfig => ({ name, path: volume.path })),
+    hosts: mapOf(raw.hosts, (name, host) => buildHost(name, host, settingsOf(`hosts.${name}.power`))),
+    services: mapOf(raw.services, (name, service) => {
+      return buildService(name, service, settingsOf(`services.${name}.director`));
+    }),
+  };
+}
+
+function mapOf<From, To>(entries: Readonly<Record<string, From>>, build: (name: string, from: From) => To) {
+  return new Map(Object.entries(entries).map(([name, entry]) => [name, build(name, entry)] as const));
+}
+
+export function buildApi({ host, port, advertise, tokensFile }: Raw['api']): ApiConfig {
+  const authority = host.includes(':') ? `[${host}]` : host;
+  return { host, port, advertise: advertise ?? `http://${authority}:${port}`, tokensFile };
+}
+
+function buildStorage(raw: Raw['storage'], state: string): StorageConfig {
+  return {
+    folder: raw.folder ?? join(state, 'storage'),
+    listen: raw.listen,
+    backgroundRate: raw.backgroundRate,
+    overlayBytesMax: raw.overlayMax,
+  };
+}
+
+function buildHost(name: string, raw: Raw['hosts'][string], settings: HostConfig['power']['settings']): HostConfig {
+  const first = present(raw.interfaces[0]?.addresses[0], 'first address');
+  return {
+    name,
+    volume: raw.volume,
+    hostName: raw.hostName ?? name,
+    domain: raw.domain,
+    interfaces: raw.interfaces,
+    address: present(first.split('/')[0], 'address before the length of its network'),
+    link: raw.link,
+    power: { driver: raw.power.driver, settings },
+    agentTokenFile: raw.agentTokenFile,
+    expendable: raw.expendable,
+  };
+}
+
+function buildService(
+  name: string,
+  raw: Raw['services'][string],
+  settings: ServiceConfig['director']['settings'],
+): ServiceConfig {
+  const { objective, scaleIn } = raw;
+  return {
+    name,
+    lead: raw.lead,
+    pool: raw.pool,
+    mode: raw.mode,
+    hostsMax: raw.hostsMax ?? 1 + raw.pool.length,
+    traffic: raw.traffic,
+    director: { driver: raw.director.driver, settings },
+    port: raw.port,
+    check: buildCheck(raw.check),
+    objective: {
+      signal: objective.signal,
+      below: objective.below,
+      fastSeconds: objective.fast,
+      slowSeconds: objective.slow,
+      share: objective.share,
+    },
+    scaleIn: { windowSeconds: scaleIn.window, headroom: scaleIn.headroom, cooldownSeconds: scaleIn.cooldown },
+    timeoutsMs: raw.timeouts,
+    acceptUnknown: raw.acceptUnknown,
+  };
+}
+
+function buildCheck({ kind, path, contains, timeout }: Raw['services'][string]['check']): CheckConfig {
+  return { kind, path: path ?? '/', contains, timeoutMs: timeout };
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
+import { configurationPage, publishedDrivers, schemaPage } from '../../scripts/configuration-pages.ts';
+import { configurationJsonSchema, loadConfiguration } from '../../src/config/mod.ts';
+import { ConfigFolder, drivers } from '../support/config-folder.ts';
+
+describe('what is published about understudy.yaml', () => {
+  it('config - the JSON Schema is what the program checks', () => {
+    expect(readFileSync('docs/understudy.schema.json', 'utf8')).toBe(schemaPage(publishedDrivers));
+  });
+
+  it('config - the page is what the program checks', () => {
+    expect(readFileSync('docs/configuration.md', 'utf8')).toBe(configurationPage(publishedDrivers));
+  });
+
+  it('config - settings of drivers are in both', () => {
+    const power = JSON.stringify(configurationJsonSchema(drivers));
+    expect(power).toContain('"enum":["plug"]');
+    expect(power).toContain('"outlet":{"type":"integer","minimum":1,"maximum":8}');
+    const page = configurationPage(drivers);
+    expect(page).toContain('## hosts.NAME.power.settings, driver plug\n');
+    expect(page).toContain('| `outlet` | whole number from 1 to 8 | required |');
+    expect(page).toContain('| `target` | text or group | required |');
+  });
+
+  it('config - the example is a configuration', async () => {
+    const config = new ConfigFolder();
+    try {
+      for (const name of ['api-tokens', 'web1', 'spare1', 'spare2']) config.secret(name, 'x');
+      const text = readFileSync('examples/understudy.yaml', 'utf8');
+      expect(text.split('\n')[0]).toBe('# yaml-language-server: $schema=../docs/understudy.schema.json');
+      const known = { power: { qemu: z.strictObject({}) }, director: { haproxy: z.strictObject({}) } };
+      const loaded = await loadConfiguration(config.write(text), known);
+      expect(loaded.services.get('wiki')).toMatchObject({
+        lead: 'web1',
+        pool: ['spare1', 'spare2'],
+        mode: 'automatic',
+      });
+      expect(loaded.hosts.size).toBe(3);
+    } finally {
+      config.remove();
+    }
+  });
+});
