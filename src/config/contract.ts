@@ -93,7 +93,8 @@ export interface CheckConfig {
 
 /**
  * One service-level objective. A sample breaches when its value is above `below`. The verdict is degraded when, in both windows,
- * at least `share` of the samples breach.
+ * at least `share` of the samples breach, until less than half of that share breaches in the slow one (src/detection). Each
+ * quarter of the fast window needs a sample at least, or the verdict is unknown.
  */
 export interface ObjectiveConfig {
   /** A signal of the agent: "probe.milliseconds", "cpu.pressure", "memory.pressure", "io.pressure", "load.perCpu". */
