@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { driverSchemas } from '../bin/drivers.ts';
 import { configurationJsonSchema, type DriverSchemas, type JsonSchema } from '../src/config/mod.ts';
 
 /** The whole of docs/understudy.schema.json. */
@@ -119,9 +120,7 @@ function code(value: unknown): string {
 }
 
 const [, script, folder] = process.argv;
-/** None are published yet. */
-export const publishedDrivers: DriverSchemas = { power: {}, director: {} };
 if (script === fileURLToPath(import.meta.url) && folder !== undefined) {
-  writeFileSync(join(folder, 'configuration.md'), configurationPage(publishedDrivers));
-  writeFileSync(join(folder, 'understudy.schema.json'), schemaPage(publishedDrivers));
+  writeFileSync(join(folder, 'configuration.md'), configurationPage(driverSchemas));
+  writeFileSync(join(folder, 'understudy.schema.json'), schemaPage(driverSchemas));
 }

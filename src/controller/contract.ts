@@ -129,6 +129,8 @@ export interface EngagementView {
 }
 
 export interface StatusView {
+  /** All events up to this one are in what the view shows: `events` from here on misses nothing. */
+  readonly revision: number;
   readonly controller: {
     readonly name: string;
     readonly epoch: number;
@@ -204,8 +206,8 @@ export interface ControllerApi {
   engagement(name: string): Promise<EngagementView>;
   /**
    * Every event after a revision, in order, then each new one, until the signal ends it. 0: all that are kept; null: only new
-   * ones. Events that are no longer kept are left out, so a reader that has to know the state asks `status` after it began
-   * to read.
+   * ones. Events that are no longer kept are left out. A reader that has to know the state asks `status` and reads on from its
+   * revision.
    */
   events(after: number | null, signal: AbortSignal): AsyncIterable<EventView>;
   /** What a host's agent tells, checked by the interface to be within the protocol's limits, and what the agent is told. */

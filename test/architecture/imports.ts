@@ -69,7 +69,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   },
   guests: { modules: ['src/base'], packages: [] },
   bench: { modules: ['src/base', 'src/linux', 'src/replication'], packages: [] },
-  scripts: { modules: ['src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },
+  scripts: { modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },
 };
 
 /** Unit tests lie beside what they test; they may also use these. */
