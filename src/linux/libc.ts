@@ -64,10 +64,13 @@ export const libc = {
 type PositionedIo = (fd: number, buffer: bigint, length: number, offset: number) => number;
 
 /** Numbers of the system calls that the C library has no function for. */
-export const SYSCALL = ((): Readonly<Record<'futex' | 'ioSetup' | 'ioDestroy' | 'ioSubmit' | 'ioGetevents', number>> =>
-  process.arch === 'arm64'
+export const SYSCALL = {
+  /** The same on all architectures, like all that came after Linux 5.0. */
+  ...{ pidfdSendSignal: 424, pidfdOpen: 434 },
+  ...(process.arch === 'arm64'
     ? { futex: 98, ioSetup: 0, ioDestroy: 1, ioSubmit: 2, ioGetevents: 4 }
-    : { futex: 202, ioSetup: 206, ioDestroy: 207, ioSubmit: 209, ioGetevents: 208 })();
+    : { futex: 202, ioSetup: 206, ioDestroy: 207, ioSubmit: 209, ioGetevents: 208 }),
+} as const;
 
 const namesByNumber = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 

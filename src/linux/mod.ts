@@ -31,3 +31,4 @@ export {
   type Mapping,
   mapShared,
 } from './mapping.ts';
+export { killProcess } from './process.ts';

@@ -19,7 +19,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/config': { modules: ['src/base'], packages: ['yaml', 'zod'] },
   'src/identity': { modules: ['src/base'], packages: ['zod'] },
   'src/storage': { modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'], packages: [] },
-  'src/power': { modules: ['src/base'], packages: ['zod'] },
+  'src/power': { modules: ['src/base', 'src/linux'], packages: ['zod'] },
   'src/director': { modules: ['src/base'], packages: ['zod'] },
   'src/network': { modules: ['src/base'], packages: [] },
   'src/detection': { modules: ['src/base'], packages: [] },

@@ -1,0 +1,304 @@
+// Virtual machines of ours as hosts. A machine is a QEMU process in a session of its own, which outlives us; all that we know
+// of it is asked of it, of the kernel, or of the file system each time.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Call, type EpochGate, requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import type { PowerDriver, PowerState } from '../contract.ts';
+import { withinTime } from '../within-time.ts';
+import { type Accelerator, findAccelerator } from './accelerator.ts';
+import { DISK, machineArguments } from './command.ts';
+import { isLocked, killMachine, machineProcesses, takeLock } from './presence.ts';
+import { Monitor, MonitorRefused, MonitorSilent } from './qmp.ts';
+import type { QemuSettings } from './settings.ts';
+
+export interface QemuPowerOptions {
+  readonly hosts: ReadonlyMap<string, QemuSettings>;
+  /** For locks, monitors and logs of QEMU. It must outlive every machine, so it is not a temporary folder. */
+  readonly folder: string;
+  readonly gate: EpochGate;
+  /** NBD URI of the host's boot volume at this moment, asked at each `on`; null for a host without one. */
+  readonly diskOf: (host: string) => Promise<string | null>;
+  /** Bound of one call. @default 30000 */
+  readonly timeoutMs?: number;
+}
+
+/** Requests of the guest to its boot volume since the machine was switched on. */
+export interface DiskStatistics {
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly readRequests: number;
+  readonly writeRequests: number;
+  readonly flushRequests: number;
+}
+
+const TIMEOUT_MS = 30_000;
+/** A monitor answers within milliseconds, unless its machine hangs. */
+const MONITOR_MS = 5000;
+/** A machine that was told to quit may wait for its storage first; it gets so long. */
+const QUIT_MS = 3000;
+const LOOK_MS = 20;
+/** sun_path of unix(7), with the final zero. */
+const SOCKET_PATH_BYTES_MAX = 108;
+/** Where the machine's process finds its lock; nothing reads it there, the process only has to have it. */
+const LOCK_DESCRIPTOR = 3;
+
+interface Place {
+  readonly settings: QemuSettings;
+  readonly uuid: string;
+  readonly lock: string;
+  readonly monitor: string;
+  readonly log: string;
+}
+
+/** A UUID (RFC 9562, version 8) that belongs to this folder's machine of this host, however the folder is spelled. */
+function uuidOf(folder: string, host: string): string {
+  const hex = createHash('sha256').update(`${folder}\0${host}`).digest('hex');
+  const parts = [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `a${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ];
+  return parts.join('-');
+}
+
+function placesOf({ folder, hosts }: QemuPowerOptions): Map<string, Place> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const real = realpathSync(folder);
+  return new Map(
+    [...hosts].map(([host, settings]) => {
+      const [lock, monitor, log] = ['lock', 'qmp', 'log'].map((end) => join(real, `${host}.${end}`)) as [
+        string,
+        string,
+        string,
+      ];
+      if (Buffer.byteLength(monitor) >= SOCKET_PATH_BYTES_MAX) {
+        throw new UnderstudyError(
+          'CONFIG_INVALID',
+          `${monitor} is too long for the path of a socket; use a shorter folder`,
+        );
+      }
+      return [host, { settings, uuid: uuidOf(real, host), lock, monitor, log }];
+    }),
+  );
+}
+
+export class QemuPower implements PowerDriver {
+  readonly name = 'qemu';
+  readonly #options: QemuPowerOptions;
+  readonly #timeoutMs: number;
+  readonly #places: ReadonlyMap<string, Place>;
+  /** The last conversation with each monitor: it takes one client at a time. */
+  readonly #talks = new Map<string, Promise<unknown>>();
+
+  /** @throws CONFIG_INVALID for a folder whose path is too long for sockets */
+  constructor(options: QemuPowerOptions) {
+    this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#places = placesOf(options);
+  }
+
+  state(host: string, call: Call): Promise<PowerState> {
+    return this.#asked(host, 'state', call, (place) => this.#look(place));
+  }
+
+  on(host: string, call: Call): Promise<void> {
+    return this.#asked(host, 'on', call, async (place, signal) => {
+      while ((await this.#look(place)) !== 'on') {
+        signal.throwIfAborted();
+        // Somebody else may be starting it, or it is ending.
+        const lock = takeLock(place.lock);
+        if (lock === null) await delay(LOOK_MS);
+        else await this.#start(host, place, lock, call, signal);
+      }
+    });
+  }
+
+  /** Resolves when the machine's process is gone. */
+  off(host: string, call: Call): Promise<void> {
+    return this.#asked(host, 'off', call, async (place, signal) => {
+      if ((await this.#look(place)) === 'off') return;
+      signal.throwIfAborted();
+      if (await this.#quit(place)) await this.#gone(place, signal, QUIT_MS);
+      while ((await this.#look(place)) !== 'off') {
+        signal.throwIfAborted();
+        killMachine(place.uuid);
+        await this.#gone(place, signal, QUIT_MS);
+      }
+    });
+  }
+
+  /** @throws as `state`; POWER_FAILED when the machine is not on or has no disk */
+  statistics(host: string, call: Call): Promise<DiskStatistics> {
+    return this.#asked(host, 'statistics', call, async (place) => {
+      const answer = await this.#talk(place, (monitor) => monitor.execute('query-blockstats')).catch(refused);
+      const device = Array.isArray(answer) ? answer.find((entry) => String(entry.qdev).includes(`/${DISK}/`)) : null;
+      const stats = device?.stats;
+      if (stats === undefined) throw new UnderstudyError('POWER_FAILED', `${host} does not run, or has no disk`);
+      return {
+        readBytes: Number(stats.rd_bytes),
+        writtenBytes: Number(stats.wr_bytes),
+        readRequests: Number(stats.rd_operations),
+        writeRequests: Number(stats.wr_operations),
+        flushRequests: Number(stats.flush_operations),
+      };
+    });
+  }
+
+  #asked<T>(
+    host: string,
+    what: string,
+    call: Call,
+    work: (place: Place, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return withinTime(`power ${what} of ${host}`, this.#timeoutMs, call, async (signal) => {
+      const place = this.#places.get(host);
+      if (place === undefined) throw new UnderstudyError('HOST_UNKNOWN', `no virtual machine is called ${host}`);
+      await this.#options.gate.admit(`power/${host}`, call.epoch);
+      return work(place, signal);
+    });
+  }
+
+  async #look(place: Place): Promise<PowerState> {
+    try {
+      const answer = await this.#talk(place, (monitor) => monitor.execute('query-status'));
+      if (answer !== null) return 'on';
+    } catch (error) {
+      if (error instanceof MonitorSilent || error instanceof MonitorRefused) return 'unknown';
+      throw error;
+    }
+    return isPresent(place) ? 'unknown' : 'off';
+  }
+
+  /** Whether the machine said that it quits. */
+  async #quit(place: Place): Promise<boolean> {
+    try {
+      return (await this.#talk(place, (monitor) => monitor.execute('quit'))) !== null;
+    } catch (error) {
+      // It may have ended before it answered, or hang: what follows looks, and does without it.
+      if (error instanceof MonitorSilent || error instanceof MonitorRefused) return false;
+      throw error;
+    }
+  }
+
+  /** Waits until nothing of the machine is left, or the time is over. */
+  async #gone(place: Place, signal: AbortSignal, patienceMs: number): Promise<void> {
+    const deadline = performance.now() + patienceMs;
+    while (isPresent(place) && performance.now() < deadline) {
+      signal.throwIfAborted();
+      await delay(LOOK_MS);
+    }
+  }
+
+  async #talk<T>(place: Place, work: (monitor: Monitor) => Promise<T>): Promise<T | null> {
+    const timeoutMs = Math.min(MONITOR_MS, this.#timeoutMs / 3);
+    const before = this.#talks.get(place.monitor);
+    const talk = (async () => {
+      await before?.catch(() => 'an answer for another caller');
+      return Monitor.talk(place.monitor, timeoutMs, work);
+    })();
+    this.#talks.set(place.monitor, talk);
+    try {
+      return await talk;
+    } finally {
+      if (this.#talks.get(place.monitor) === talk) this.#talks.delete(place.monitor);
+    }
+  }
+
+  /** Starts the machine, whose lock we hold as `lock`; from then on its process does. Resolves when its monitor answers. */
+  async #start(host: string, place: Place, lock: number, call: Call, signal: AbortSignal): Promise<void> {
+    let child: ChildProcess;
+    try {
+      const { file, args } = await this.#command(host, place);
+      // Last of all and under the lock: whoever is replaced after this holds the lock, and so the machine is not off to anybody.
+      await this.#options.gate.admit(`power/${host}`, call.epoch);
+      signal.throwIfAborted();
+      if (machineProcesses(place.uuid).length > 0) {
+        throw new UnderstudyError('POWER_FAILED', `${host} runs without its lock; was ${place.lock} removed?`);
+      }
+      child = launch(file, args, place.log, lock);
+    } finally {
+      closeSync(lock);
+    }
+    await this.#started(host, place, child, signal);
+  }
+
+  async #command(host: string, place: Place): Promise<{ readonly file: string; readonly args: readonly string[] }> {
+    const { settings, uuid, monitor } = place;
+    const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
+    const accelerator = await this.#accelerator(qemu, settings);
+    const disk = await this.#options.diskOf(host);
+    for (const { tap } of settings.interfaces) await requireLink(host, tap, settings.netns);
+    const args = machineArguments({ host, settings, uuid, monitor, accelerator, disk });
+    if (settings.netns === undefined) return { file: qemu, args };
+    return { file: requireTool('ip', 'iproute2'), args: ['netns', 'exec', settings.netns, qemu, ...args] };
+  }
+
+  async #accelerator(qemu: string, { accelerator }: QemuSettings): Promise<Accelerator> {
+    return accelerator === 'auto' ? findAccelerator(qemu, this.#options.folder) : accelerator;
+  }
+
+  async #started(host: string, place: Place, child: ChildProcess, signal: AbortSignal): Promise<void> {
+    // Read only while we wait for the monitor; a machine that ends later is nobody's failure.
+    const end: { reason?: () => string } = {};
+    child.on('error', (error) => {
+      end.reason = () => error.message;
+    });
+    child.on('exit', (status, by) => {
+      end.reason ??= () => `QEMU ended ${by === null ? `with status ${status}` : `by ${by}`}: ${tailOf(place.log)}`;
+    });
+    while ((await this.#look(place)) !== 'on') {
+      if (end.reason !== undefined) {
+        throw new UnderstudyError('POWER_FAILED', `${host} was not started: ${end.reason()}`);
+      }
+      if (signal.aborted) {
+        // A machine that comes up after its caller was told that it did not would surprise everybody.
+        const ended = once(child, 'exit');
+        if (child.kill('SIGKILL')) await ended;
+        throw signal.reason;
+      }
+      await delay(LOOK_MS);
+    }
+  }
+}
+
+/** QEMU that runs as root would make the device that it does not find, connected to nothing. */
+async function requireLink(host: string, link: string, netns: string | undefined): Promise<void> {
+  const where = netns === undefined ? [] : ['-netns', netns];
+  const done = await runTool(requireTool('ip', 'iproute2'), [...where, 'link', 'show', 'dev', link]);
+  if (done.status === 0) return;
+  throw new UnderstudyError('POWER_FAILED', `${host} was not started: ${done.stderr.trim()}`);
+}
+
+function isPresent({ lock, uuid }: Place): boolean {
+  return isLocked(lock) || machineProcesses(uuid).length > 0;
+}
+
+function refused(error: unknown): never {
+  if (!(error instanceof MonitorSilent || error instanceof MonitorRefused)) throw error;
+  throw new UnderstudyError('POWER_FAILED', error.message, { cause: error });
+}
+
+/** What a program says last is why it ended. */
+function tailOf(log: string): string {
+  return readFileSync(log, 'utf8').trim().split('\n').slice(-3).join('; ');
+}
+
+/** Starts QEMU in a session of its own, with the lock, and with nothing else that is ours. */
+function launch(file: string, args: readonly string[], log: string, lock: number): ChildProcess {
+  const output = openSync(log, 'w', 0o600);
+  try {
+    const stdio: (number | 'ignore')[] = ['ignore', output, output];
+    stdio[LOCK_DESCRIPTOR] = lock;
+    const child = spawn(file, args, { stdio, detached: true, cwd: '/' });
+    child.unref();
+    return child;
+  } finally {
+    closeSync(output);
+  }
+}
