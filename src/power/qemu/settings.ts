@@ -16,35 +16,35 @@ const path = z
 /** IFNAMSIZ of netdevice(7): 15 bytes and a final zero. */
 const linkName = z.string().regex(/^[^\s/]{1,15}$/, 'the name of a link: 1 to 15 characters');
 
+const card = z.strictObject({
+  tap: linkName.describe('A tap device that is there already, in the network namespace of the machine.'),
+  mac: mac.describe('Hardware address of the card, as the interface of the host has it.'),
+});
+
 export const qemuSettings = z
   .strictObject({
-    memoryMiB: z.int().min(1).max(1_048_576).default(512),
-    cpus: z.int().min(1).max(255).default(1),
-    /** Kernel outside of the disk. Absent: the machine's firmware boots from the disk. */
-    kernel: path.optional(),
-    initrd: path.optional(),
-    /** Kernel command line. */
-    append: z.string().max(2047).optional(),
-    /** Cards, in the order in which the guest counts them. */
+    memoryMiB: z.int().min(1).max(1_048_576).default(512).describe('Memory of the machine, in MiB.'),
+    cpus: z.int().min(1).max(255).default(1).describe('Processors of the machine.'),
+    kernel: path.optional().describe('Kernel outside of the disk. Absent: the firmware boots from the disk.'),
+    initrd: path.optional().describe('Initial file system for that kernel.'),
+    append: z.string().max(2047).optional().describe('Command line for that kernel.'),
     interfaces: z
-      .array(
-        z.strictObject({
-          /** A tap device that is there already, in the network namespace of the machine. */
-          tap: linkName,
-          mac,
-        }),
-      )
+      .array(card)
       .max(8)
-      .default([]),
-    /** Network namespace (ip-netns(8)) in which the machine runs; needs root. Absent: ours. */
+      .default([])
+      .describe('Network cards, in the order in which the guest counts them.'),
     netns: z
       .string()
       .regex(/^[A-Za-z0-9._-]{1,100}$/, 'the name of a network namespace')
-      .optional(),
-    /** File that gets what the guest says on its first serial line since it was switched on. */
-    serialLog: path.optional(),
-    /** 'auto': KVM if a small machine really runs with it, else emulation. */
-    accelerator: z.enum(['auto', 'kvm', 'tcg']).default('auto'),
+      .optional()
+      .describe('Network namespace in which the machine runs; needs root. Absent: that of the controller.'),
+    serialLog: path
+      .optional()
+      .describe('File that gets what the guest says on its first serial line, from the start of the machine on.'),
+    accelerator: z
+      .enum(['auto', 'kvm', 'tcg'])
+      .default('auto')
+      .describe('`auto`: KVM if a small machine really runs with it, else emulation (`tcg`).'),
   })
   .refine((machine) => machine.kernel !== undefined || (machine.initrd ?? machine.append) === undefined, {
     message: 'initrd and append mean something only with a kernel',
