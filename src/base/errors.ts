@@ -122,6 +122,7 @@ export const errorRegistry = {
   NETWORK_FAILED: of(9, 502, 'backoff', 'The network cannot be looked at from this machine.'),
   ADDRESS_IN_USE: of(8, 409, 'after-change', 'Another computer answers at the address that the understudy is to have.'),
   PROVE_FAILED: of(9, 504, 'after-change', 'The understudy did not come up as who it should be.'),
+  CALL_TIMEOUT: of(9, 504, 'backoff', 'A part of the installation did not answer within its time.'),
   ENGAGEMENT_REFUSED: of(8, 409, 'after-change', 'The state of service, lead or spare does not allow it.'),
   API_UNAUTHORIZED: of(10, 401, 'after-change', 'The token is missing or not known.'),
   API_FORBIDDEN: of(10, 403, 'after-change', 'The token is known, but its role may not do this.'),

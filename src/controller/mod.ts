@@ -13,3 +13,5 @@ export type {
   StatusView,
   VerdictView,
 } from './contract.ts';
+export { type Controller, startController } from './controller.ts';
+export type { ControllerParts } from './parts.ts';

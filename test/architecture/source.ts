@@ -7,7 +7,7 @@ import { type Node, parseSync, visitorKeys } from 'oxc-parser';
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Folders that hold sources of ours. */
-export const SOURCE_FOLDERS = ['src', 'bin', 'bench', 'scripts', 'test'] as const;
+export const SOURCE_FOLDERS = ['src', 'bin', 'guests', 'bench', 'scripts', 'test'] as const;
 
 export interface SourceFile {
   /** Relative to the root of the project, with forward slashes. */

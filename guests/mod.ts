@@ -1,0 +1,1 @@
+export { Lan, type LanHost, type LanOptions, onLan } from './lan.ts';

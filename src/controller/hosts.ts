@@ -1,0 +1,86 @@
+// The reconciler of hosts: volumes that hold their own host's data can be reached by that host, and the power of all is known.
+import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { HostConfig } from '../config/mod.ts';
+import type { PowerState } from '../power/mod.ts';
+import type { Journal } from './journal.ts';
+import { type Context, powerOf, within } from './parts.ts';
+import { type Engagement, keys } from './record.ts';
+import type { World } from './world.ts';
+
+const LOOK_MS = 10_000;
+/** Where no service says how long a call may take. */
+const CALL_MS = 30_000;
+const SWITCH_MS = 60_000;
+const SWITCH_POLL_MS = 500;
+
+export async function reconcileHosts(
+  context: Context,
+  world: World,
+  journal: Journal,
+): Promise<{ readonly inMs: number }> {
+  const { config, storage } = context.parts;
+  const engaged = await engagedHosts(context);
+  const { volumes } = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
+  for (const host of config.hosts.values()) {
+    const volume = volumes.find(({ name }) => name === host.volume);
+    const free = volume !== undefined && volume.attachment === null && volume.content.kind === 'own';
+    if (!free || engaged.has(host.name)) continue;
+    await within(context, `attaching ${host.volume}`, CALL_MS, (call) => storage.attach(host.volume, host.name, call));
+  }
+  await Promise.all([...config.hosts.values()].map((host) => lookAtPower(context, world, journal, host)));
+  return { inMs: LOOK_MS };
+}
+
+async function engagedHosts(context: Context): Promise<ReadonlySet<string>> {
+  const records = await context.parts.store.list<Engagement>(keys.engagements);
+  return new Set(records.filter(({ value }) => !value.ended).map(({ value }) => value.understudy));
+}
+
+async function lookAtPower(context: Context, world: World, journal: Journal, host: HostConfig): Promise<void> {
+  const before = world.power.get(host.name)?.state;
+  let state: PowerState;
+  try {
+    state = await within(context, `asking for the power of ${host.name}`, CALL_MS, (call) =>
+      powerOf(context.parts, host).state(host.name, call),
+    );
+  } catch (error) {
+    if (context.signal.aborted || codeOf(error) === 'EPOCH_STALE') throw error;
+    state = 'unknown';
+    if (before !== 'unknown') await powerEvent(journal, host, state, messageOf(error));
+  }
+  world.power.set(host.name, { state, atMs: context.parts.wall() });
+  if (before !== undefined && before !== state && state !== 'unknown') await powerEvent(journal, host, state, null);
+}
+
+async function powerEvent(journal: Journal, host: HostConfig, state: PowerState, why: string | null): Promise<void> {
+  const text = `${host.name} is ${state === 'unknown' ? `on or off, nobody knows: ${why ?? ''}` : state}`;
+  await journal.event({ kind: 'power', subject: `host/${host.name}`, text, data: { state, why } });
+}
+
+/**
+ * Switches a host that is in no engagement, and reads back.
+ * @throws POWER_TIMEOUT when it does not reach the state within a minute, VOLUME_STATE when it has nothing to boot from
+ */
+export async function switchHost(context: Context, host: HostConfig, wanted: 'on' | 'off'): Promise<PowerState> {
+  const { parts } = context;
+  const driver = powerOf(parts, host);
+  if (wanted === 'on') {
+    await within(context, `attaching ${host.volume}`, CALL_MS, (call) =>
+      parts.storage.attach(host.volume, host.name, call),
+    );
+  }
+  await within(context, `switching ${host.name} ${wanted}`, CALL_MS, (call) => driver[wanted](host.name, call));
+  const deadline = parts.wall() + SWITCH_MS;
+  for (;;) {
+    const state = await within(context, `asking for the power of ${host.name}`, CALL_MS, (call) =>
+      driver.state(host.name, call),
+    );
+    if (state === wanted) return state;
+    if (parts.wall() >= deadline) {
+      const code = state === 'unknown' ? 'POWER_UNKNOWN' : 'POWER_TIMEOUT';
+      throw new UnderstudyError(code, `${host.name} is ${state} a minute after it was switched ${wanted}`);
+    }
+    await parts.pause(SWITCH_POLL_MS, context.signal);
+    if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `switching ${host.name} was stopped`);
+  }
+}

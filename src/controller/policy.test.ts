@@ -1,0 +1,228 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ServiceConfig } from '../config/mod.ts';
+import { decide, type ServiceFacts, type ServingHost, verdictOf } from './policy.ts';
+import type { Engagement } from './record.ts';
+import type { RateSample } from './world.ts';
+
+const NOW = 1_000_000_000;
+
+const service: ServiceConfig = {
+  name: 'wiki',
+  lead: 'web1',
+  pool: ['spare1', 'spare2'],
+  mode: 'automatic',
+  hostsMax: 3,
+  traffic: 'reads',
+  director: { driver: 'fake', settings: {} },
+  port: 80,
+  check: { kind: 'http', path: '/', contains: null, timeoutMs: 1000 },
+  objective: { signal: 'probe.milliseconds', below: 300, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+  scaleIn: { windowSeconds: 100, headroom: 0.7, cooldownSeconds: 50 },
+  timeoutsMs: { off: 1000, boot: 1000, drain: 1000, call: 1000, copy: 1000 },
+  acceptUnknown: [],
+};
+
+function host(name: string, verdict: ServingHost['verdict'], forMs = 1_000_000): ServingHost {
+  return { name, verdict, verdictSinceMs: NOW - forMs, evidence: [] };
+}
+
+function engagement(understudy: string, edit: Partial<Engagement> = {}): Engagement {
+  const phase = edit.phase ?? 'serving';
+  return {
+    name: `wiki-${understudy}`,
+    sequence: 1,
+    epoch: 1,
+    service: 'wiki',
+    lead: 'web1',
+    understudy,
+    origin: 'automatic',
+    goal: 'serve',
+    reason: '',
+    phase,
+    ended: false,
+    createdAt: NOW - 900_000,
+    stages: [{ phase, startedAt: NOW - 800_000, endedAt: null }],
+    attempts: 0,
+    reboots: 0,
+    failure: null,
+    failed: false,
+    takenAt: null,
+    proof: null,
+    admittedAt: NOW - 800_000,
+    breach: { rate: 100, hosts: 1 },
+    ...edit,
+  };
+}
+
+function rates(perSecond: (index: number) => number | null, windowMs = 100_000): RateSample[] {
+  const count = windowMs / 2000;
+  return Array.from({ length: count }, (_, index) => ({
+    atMs: NOW - windowMs + index * 2000,
+    rate: perSecond(index),
+  }));
+}
+
+function facts(edit: Partial<ServiceFacts>): ServiceFacts {
+  return {
+    nowMs: NOW,
+    service,
+    serving: [host('web1', 'healthy')],
+    engagements: [],
+    freeSpares: ['spare1', 'spare2'],
+    rates: rates(() => 10),
+    lastChangeMs: null,
+    ...edit,
+  };
+}
+
+describe('scaling out', () => {
+  const degraded = [host('web1', 'degraded')];
+
+  it('policy - a broken objective engages the first free spare', () => {
+    expect(decide(facts({ serving: degraded }))).toMatchObject({
+      action: 'scale-out',
+      outcome: 'wanted',
+      subject: 'spare1',
+    });
+    expect(decide(facts({ serving: degraded, freeSpares: ['spare2'] })).subject).toBe('spare2');
+  });
+
+  it('policy - an understudy on its way is counted: no second one meanwhile', () => {
+    for (const phase of ['choose', 'replicate', 'prove', 'admit'] as const) {
+      const decision = decide(facts({ serving: degraded, engagements: [engagement('spare1', { phase })] }));
+      expect(decision).toMatchObject({ action: 'none', reason: 'spare1 is on its way' });
+    }
+  });
+
+  it('policy - what the slow window holds from before the last change breaks nothing', () => {
+    const serving = [...degraded, host('spare1', 'healthy')];
+    const engagements = [engagement('spare1')];
+    expect(decide(facts({ serving, engagements, lastChangeMs: NOW - 59_000 })).action).toBe('none');
+    expect(decide(facts({ serving, engagements, lastChangeMs: NOW - 60_000 })).action).toBe('scale-out');
+  });
+
+  it('policy - on a further decrease a third host is engaged, and no fourth beyond the maximum', () => {
+    const two = facts({
+      serving: [...degraded, host('spare1', 'degraded')],
+      engagements: [engagement('spare1')],
+      freeSpares: ['spare2'],
+    });
+    expect(decide(two)).toMatchObject({ action: 'scale-out', outcome: 'wanted', subject: 'spare2' });
+    const three = facts({
+      serving: degraded,
+      engagements: [engagement('spare1'), engagement('spare2')],
+      freeSpares: ['spare3'],
+    });
+    expect(decide(three)).toMatchObject({ action: 'scale-out', outcome: 'refused', subject: null });
+  });
+
+  it('policy - hosts that failed or are leaving count for the maximum', () => {
+    const engagements = [
+      engagement('spare1', { phase: 'restore', goal: 'release', failed: true }),
+      engagement('spare2', { phase: 'off', goal: 'release' }),
+    ];
+    expect(decide(facts({ serving: degraded, engagements, freeSpares: ['spare3'] }))).toMatchObject({
+      outcome: 'refused',
+    });
+  });
+
+  it('policy - nothing is engaged before the load was measured, nor where no request comes through the director', () => {
+    expect(decide(facts({ serving: degraded, rates: [] })).reason).toBe('the load is not measured yet');
+    expect(decide(facts({ serving: degraded, rates: rates(() => null) })).action).toBe('none');
+    expect(decide(facts({ serving: degraded, rates: rates(() => 0) })).reason).toContain('would not help');
+  });
+
+  it('policy - without a free spare it is refused, with the reason', () => {
+    const decision = decide(facts({ serving: degraded, freeSpares: [] }));
+    expect(decision).toMatchObject({ action: 'scale-out', outcome: 'refused' });
+    expect(decision.reason).toContain('no spare of the pool is free');
+  });
+});
+
+describe('scaling in', () => {
+  const serving = [host('web1', 'healthy'), host('spare1', 'healthy')];
+  const engagements = [engagement('spare1')];
+  const ready = { serving, engagements, freeSpares: [], lastChangeMs: NOW - 800_000 };
+
+  it('policy - with headroom for a whole window the newest understudy is released', () => {
+    const decision = decide(facts({ ...ready, rates: rates(() => 69) }));
+    expect(decision).toMatchObject({ action: 'scale-in', outcome: 'wanted', subject: 'wiki-spare1' });
+    expect(decision.evidence.at(-1)?.values).toMatchObject({ highestRate: 69, allowedRate: 70 });
+  });
+
+  it.each([
+    ['one moment of the window had more load', { rates: rates((index) => (index === 20 ? 71 : 10)) }],
+    ['the load of one moment is not known', { rates: rates((index) => (index === 20 ? null : 10)) }],
+    ['the load is known for the end of the window only', { rates: rates(() => 10, 60_000) }],
+    ['nothing is known of the load', { rates: [] }],
+    [
+      'a host became healthy within the window',
+      { serving: [host('web1', 'healthy', 99_000), host('spare1', 'healthy')] },
+    ],
+    ['a host says nothing', { serving: [host('web1', 'healthy'), host('spare1', 'unknown')] }],
+    ['the last change is too recent', { lastChangeMs: NOW - 49_000 }],
+    [
+      'what a host carries was not measured',
+      { engagements: [engagement('spare1', { breach: { rate: null, hosts: 1 } })] },
+    ],
+    ['the understudy was asked for by hand', { engagements: [engagement('spare1', { origin: 'manual' })] }],
+  ] as const)('policy - nothing is taken away when %s', (_, edit) => {
+    expect(decide(facts({ ...ready, ...edit })).action).toBe('none');
+  });
+});
+
+describe('any facts', () => {
+  const anyHost = fc.record({
+    name: fc.constantFrom('web1', 'spare1', 'spare2'),
+    verdict: fc.constantFrom('healthy' as const, 'degraded' as const, 'unknown' as const),
+    verdictSinceMs: fc.option(fc.integer({ min: 0, max: NOW })),
+    evidence: fc.constant([]),
+  });
+  const anyFacts = fc.record({
+    serving: fc.array(anyHost, { maxLength: 4 }),
+    engagements: fc.array(
+      fc.record({
+        understudy: fc.constantFrom('spare1', 'spare2', 'spare3'),
+        phase: fc.constantFrom(
+          'choose' as const,
+          'prove' as const,
+          'serving' as const,
+          'off' as const,
+          'restore' as const,
+        ),
+        goal: fc.constantFrom('serve' as const, 'release' as const),
+        failed: fc.boolean(),
+      }),
+      { maxLength: 5 },
+    ),
+    freeSpares: fc.subarray(['spare1', 'spare2', 'spare3']),
+    rates: fc.array(fc.option(fc.double({ min: 0, noNaN: true })), { maxLength: 60 }),
+    lastChangeMs: fc.option(fc.integer({ min: 0, max: NOW })),
+  });
+
+  it('policy - never more hosts than the maximum, and nothing taken away unless all are known to be healthy', () => {
+    fc.assert(
+      fc.property(anyFacts, (random) => {
+        const engagements = random.engagements.map(({ understudy, ...edit }) => engagement(understudy, edit));
+        const samples = random.rates.map((rate, index) => ({ atMs: NOW - 100_000 + index * 2000, rate }));
+        const input = facts({ ...random, engagements, rates: samples });
+        const decision = decide(input);
+        if (decision.outcome === 'wanted' && decision.action === 'scale-out') {
+          expect(1 + engagements.length).toBeLessThan(service.hostsMax);
+          expect(random.freeSpares).toContain(decision.subject);
+        }
+        if (decision.action === 'scale-in') {
+          expect(verdictOf(input.serving).verdict).toBe('healthy');
+          expect(random.serving.every(({ verdict }) => verdict === 'healthy')).toBe(true);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('policy - no host at all is unknown', () => {
+    expect(verdictOf([]).verdict).toBe('unknown');
+    expect(decide(facts({ serving: [], engagements: [engagement('spare1')] })).action).toBe('none');
+  });
+});

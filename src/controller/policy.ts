@@ -1,0 +1,174 @@
+// Policy as a pure function: what is known of a service goes in, what is to be done comes out, with the reason. Numbers that
+// change with every look are in the evidence, not in the reason, so that the same decision is recognized as the same.
+import type { ServiceConfig } from '../config/mod.ts';
+import type { DecisionAction, EvidenceView, VerdictView } from './contract.ts';
+import { type Engagement, isUp } from './record.ts';
+import type { RateSample } from './world.ts';
+
+export interface ServingHost {
+  readonly name: string;
+  readonly verdict: VerdictView;
+  /** Since when without a gap; null: not known. */
+  readonly verdictSinceMs: number | null;
+  readonly evidence: readonly EvidenceView[];
+}
+
+export interface ServiceFacts {
+  readonly nowMs: number;
+  readonly service: ServiceConfig;
+  /** The lead, and every understudy that takes traffic. */
+  readonly serving: readonly ServingHost[];
+  /** All that have not ended, failed ones too. */
+  readonly engagements: readonly Engagement[];
+  /** Spares of the pool that nobody uses, in the order of preference. */
+  readonly freeSpares: readonly string[];
+  /** Of the scale-in window and a little before it, oldest first. */
+  readonly rates: readonly RateSample[];
+  /** When the number of hosts that serve changed last; null: never. */
+  readonly lastChangeMs: number | null;
+}
+
+export interface Verdict {
+  readonly verdict: VerdictView;
+  readonly evidence: readonly EvidenceView[];
+}
+
+export interface Decision extends Verdict {
+  readonly action: DecisionAction;
+  /** 'wanted': it is to be done. 'refused': it would be, and cannot. */
+  readonly outcome: 'wanted' | 'refused' | 'none';
+  readonly reason: string;
+  /** The spare to be engaged, or the engagement to be released. */
+  readonly subject: string | null;
+}
+
+/** Rates are sampled every few seconds; a longer silence is a gap, and a window with a gap proves nothing. */
+export const RATE_GAP_MS_MAX = 15_000;
+
+/** Degraded when any host that serves is; healthy only when all are, and known to be. */
+export function verdictOf(serving: readonly ServingHost[]): Verdict {
+  const of = (verdict: VerdictView): readonly ServingHost[] => serving.filter((host) => host.verdict === verdict);
+  const deciding = [of('degraded'), of('unknown')].find((hosts) => hosts.length > 0) ?? serving;
+  return {
+    verdict: deciding[0]?.verdict ?? 'unknown',
+    evidence: deciding.flatMap((host) =>
+      host.evidence.length > 0
+        ? host.evidence
+        : [{ host: host.name, text: `nothing was heard from the agent of ${host.name}`, values: {} }],
+    ),
+  };
+}
+
+/** Seed rows P1, P13, P14. */
+export function decide(facts: ServiceFacts): Decision {
+  const { verdict, evidence } = verdictOf(facts.serving);
+  const none = (reason: string): Decision => ({
+    verdict,
+    evidence,
+    action: 'none',
+    outcome: 'none',
+    reason,
+    subject: null,
+  });
+  const coming = facts.engagements.find(({ phase, goal }) => goal === 'serve' && isUp(phase) && phase !== 'serving');
+  if (coming !== undefined) return none(`${coming.understudy} is on its way`);
+  switch (verdict) {
+    case 'unknown':
+      return none('it is not known how the service does, so nothing is changed');
+    case 'degraded':
+      return scaleOut(facts, { verdict, evidence }, none);
+    case 'healthy':
+      return scaleIn(facts, { verdict, evidence }, none);
+  }
+}
+
+function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) => Decision): Decision {
+  const { service, engagements, freeSpares, nowMs, lastChangeMs } = facts;
+  const wanted = { ...verdict, action: 'scale-out' } as const;
+  // What the slow window still holds from before the last change says nothing about the hosts that serve now.
+  const settleMs = service.objective.slowSeconds * 1000;
+  if (lastChangeMs !== null && nowMs - lastChangeMs < settleMs) {
+    return none('the last change has not had time to show in the slow window');
+  }
+  const hosts = 1 + engagements.length;
+  if (hosts >= service.hostsMax) {
+    const reason = `the objective is broken, but ${service.name} already has ${hosts} hosts, in any state, and may have ${service.hostsMax}`;
+    return { ...wanted, outcome: 'refused', reason, subject: null };
+  }
+  const [spare] = freeSpares;
+  if (spare === undefined) {
+    return {
+      ...wanted,
+      outcome: 'refused',
+      reason: 'the objective is broken, but no spare of the pool is free',
+      subject: null,
+    };
+  }
+  // What a host can carry is measured at the moment when it is too much; without that, nothing could ever be taken away again.
+  const carried = carriedRate(facts);
+  if (carried === null) return none('the load is not measured yet');
+  if (carried === 0) return none('no requests come through the director, so another host would not help');
+  const broken = facts.serving.filter((host) => host.verdict === 'degraded').map((host) => host.name);
+  const reason = `the objective is broken in both windows on ${broken.join(' and ')}; ${spare} is free`;
+  return { ...wanted, outcome: 'wanted', reason, subject: spare };
+}
+
+/**
+ * Requests a second that the hosts carried lately: the mean over the fast window, which a broken objective fills with the rate
+ * that is too much; null: not known.
+ */
+export function carriedRate({ rates, nowMs, service }: ServiceFacts): number | null {
+  const fromMs = nowMs - service.objective.fastSeconds * 1000;
+  const recent = rates.flatMap(({ atMs, rate }) => (rate === null || atMs < fromMs ? [] : [rate]));
+  return recent.length === 0 ? null : recent.reduce((sum, rate) => sum + rate, 0) / recent.length;
+}
+
+function scaleIn(facts: ServiceFacts, verdict: Verdict, none: (reason: string) => Decision): Decision {
+  const { service, nowMs, serving, lastChangeMs } = facts;
+  const onStage = facts.engagements.filter(({ phase, goal }) => goal === 'serve' && phase === 'serving');
+  if (onStage.length === 0) return none('the objective is met by the lead alone');
+  const newest = onStage
+    .filter(({ origin }) => origin === 'automatic')
+    .toSorted((a, b) => (b.admittedAt ?? 0) - (a.admittedAt ?? 0))[0];
+  if (newest === undefined) return none('all understudies were asked for by hand, and are dismissed by hand');
+  const windowMs = service.scaleIn.windowSeconds * 1000;
+  if (lastChangeMs !== null && nowMs - lastChangeMs < service.scaleIn.cooldownSeconds * 1000) {
+    return none('the last change is too recent to take anything away');
+  }
+  const young = serving.find(({ verdictSinceMs }) => verdictSinceMs === null || nowMs - verdictSinceMs < windowMs);
+  if (young !== undefined) return none(`${young.name} has not been healthy for the whole window yet`);
+  const proof = headroom(facts, newest, windowMs);
+  if (typeof proof === 'string') return none(proof);
+  const evidence = [...verdict.evidence, proof];
+  const reason = `for the whole window the load would have fitted on one host less; ${newest.understudy} is no longer needed`;
+  return { verdict: verdict.verdict, evidence, action: 'scale-in', outcome: 'wanted', reason, subject: newest.name };
+}
+
+/** The evidence that the rest can carry the load, or what is missing for it. */
+function headroom(facts: ServiceFacts, newest: Engagement, windowMs: number): EvidenceView | string {
+  const { service, serving, rates, nowMs } = facts;
+  const breach = newest.breach;
+  if (breach === null || breach.rate === null || breach.rate <= 0) {
+    return `what a host can carry was not measured when ${newest.understudy} was engaged; dismiss it by hand`;
+  }
+  if (!coversWindow(rates, nowMs - windowMs, nowMs)) return 'the load is not known for the whole window';
+  const highest = Math.max(...rates.map(({ rate }) => rate ?? 0));
+  const perHost = breach.rate / breach.hosts;
+  const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
+  if (highest > allowed) return 'the load of the window would not leave enough headroom on one host less';
+  return {
+    host: null,
+    text: `at most ${highest.toFixed(1)} requests a second, where ${serving.length - 1} hosts are trusted with ${allowed.toFixed(1)}`,
+    values: { highestRate: highest, allowedRate: allowed, perHostAtBreach: perHost, hostsAfter: serving.length - 1 },
+  };
+}
+
+/** No sample without a rate, none missing: neither at the edges of the window nor inside. */
+function coversWindow(rates: readonly RateSample[], fromMs: number, toMs: number): boolean {
+  let last = fromMs;
+  for (const { atMs, rate } of rates) {
+    if (rate === null || atMs - last > RATE_GAP_MS_MAX) return false;
+    last = Math.max(last, atMs);
+  }
+  return rates.length > 0 && toMs - last <= RATE_GAP_MS_MAX;
+}

@@ -1,0 +1,209 @@
+// The reconciler of services: looks, decides, and turns a decision into an engagement, a proposal, or advice.
+import { present, UnderstudyError } from '../base/mod.ts';
+import type { ServiceConfig } from '../config/mod.ts';
+import { update } from '../store/mod.ts';
+import type { DecisionView } from './contract.ts';
+import type { Journal } from './journal.ts';
+import { type Context, directorOf, within } from './parts.ts';
+import { carriedRate, type Decision, decide, RATE_GAP_MS_MAX, type ServiceFacts, type ServingHost } from './policy.ts';
+import { type Engagement, keys, type PendingPlan } from './record.ts';
+import type { World } from './world.ts';
+
+const LOOK_MS = 2000;
+/** Ended engagements that are kept as history. */
+const ENDED_MAX = 50;
+
+export async function reconcileService(
+  context: Context,
+  world: World,
+  journal: Journal,
+  service: ServiceConfig,
+): Promise<{ readonly inMs: number }> {
+  await look(context, world, service);
+  const facts = await factsOf(context, world, service);
+  const decision = decide(facts);
+  await act(context, journal, service, facts, decision);
+  return { inMs: LOOK_MS };
+}
+
+/** Requests of the whole service, as the director counts them; that it cannot be asked is a gap in what is known. */
+async function look(context: Context, world: World, service: ServiceConfig): Promise<void> {
+  const keepMs = service.scaleIn.windowSeconds * 1000 + 2 * RATE_GAP_MS_MAX;
+  let total: number | null = null;
+  try {
+    const { requestsTotal } = await within(context, 'asking the director', service.timeoutsMs.call, (call) =>
+      directorOf(context.parts, service).observe(service.name, call),
+    );
+    total = requestsTotal;
+  } catch (error) {
+    // A director that is away is reported where it is needed; here its absence is an observation like any other.
+    if (context.signal.aborted) throw error;
+  }
+  world.requestsSeen(service.name, total, context.parts.wall(), keepMs);
+}
+
+export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ServiceFacts> {
+  const nowMs = context.parts.wall();
+  const all = (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+  const ours = all.filter((engagement) => engagement.service === service.name);
+  const engagements = ours.filter(({ ended }) => !ended);
+  const onStage = engagements.filter(({ phase, goal }) => phase === 'serving' && goal === 'serve');
+  const serving = [service.lead, ...onStage.map(({ understudy }) => understudy)].map((name) =>
+    servingHost(world, name, nowMs),
+  );
+  const used = new Set(all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
+  const leads = new Set([...context.parts.config.services.values()].map(({ lead }) => lead));
+  const changes = ours.flatMap(({ admittedAt, stages }) => [
+    ...(admittedAt === null ? [] : [admittedAt]),
+    ...stages.filter(({ phase }) => phase === 'drain').map(({ startedAt }) => startedAt),
+  ]);
+  return {
+    nowMs,
+    service,
+    serving,
+    engagements,
+    freeSpares: service.pool.filter((spare) => !used.has(spare) && !leads.has(spare)),
+    rates: world.ratesSince(service.name, nowMs - service.scaleIn.windowSeconds * 1000),
+    lastChangeMs: changes.length === 0 ? null : Math.max(...changes),
+  };
+}
+
+function servingHost(world: World, name: string, nowMs: number): ServingHost {
+  return {
+    name,
+    verdict: world.verdictOf(name, nowMs),
+    verdictSinceMs: world.verdictSince(name, nowMs),
+    evidence: world.agents.get(name)?.evidence ?? [],
+  };
+}
+
+async function act(
+  context: Context,
+  journal: Journal,
+  service: ServiceConfig,
+  facts: ServiceFacts,
+  decision: Decision,
+): Promise<void> {
+  const plan = await keepPlan(context, service, decision);
+  let outcome: DecisionView['outcome'] = decision.outcome === 'wanted' ? 'started' : decision.outcome;
+  let engagement: string | null = decision.action === 'scale-in' ? decision.subject : null;
+  if (decision.outcome === 'wanted') {
+    if (service.mode === 'advise') outcome = 'advised';
+    else if (service.mode === 'approve') outcome = 'proposed';
+    else engagement = await carryOut(context, facts, decision);
+  }
+  const { action, verdict, reason, evidence } = decision;
+  const fresh = await journal.decide({ service: service.name, action, outcome, verdict, reason, evidence, engagement });
+  if (!fresh) return;
+  const view = journal.lastDecision(service.name);
+  if (view === null) return;
+  await journal.event({
+    kind: 'decision',
+    subject: `service/${service.name}`,
+    text: `${service.name}: ${action === 'none' ? 'nothing changed' : `${action} ${outcome}`}: ${reason}`,
+    data: view,
+  });
+  if (outcome === 'proposed' && plan !== null) {
+    const text = `${service.name}: ${plan.action} of ${plan.subject} waits for "understudy approve ${plan.id}"`;
+    await journal.event({ kind: 'plan', subject: `service/${service.name}`, text, data: { plan: plan.id } });
+  }
+}
+
+/** A proposal lives as long as what it rests on, and no longer. */
+async function keepPlan(context: Context, service: ServiceConfig, decision: Decision): Promise<PendingPlan | null> {
+  const { store, wall } = context.parts;
+  const record = await store.get<PendingPlan>(keys.plan(service.name));
+  const { action, subject } = decision;
+  const proposed = service.mode === 'approve' && decision.outcome === 'wanted' && subject !== null;
+  const wanted = proposed && (action === 'scale-out' || action === 'scale-in');
+  if (!wanted) {
+    if (record !== null) await store.delete(record.key, record.revision);
+    return null;
+  }
+  if (record !== null && record.value.action === action && record.value.subject === subject) return record.value;
+  const at = wall();
+  const id = `${service.name}-${at.toString(36)}`;
+  const plan: PendingPlan = { id, service: service.name, action, subject, reason: decision.reason, at };
+  await store.put(keys.plan(service.name), plan, record?.revision ?? 0);
+  return plan;
+}
+
+/** Makes the decision true in the store; the reconciler of engagements does the rest. */
+export async function carryOut(
+  context: Context,
+  facts: ServiceFacts,
+  decision: Pick<Decision, 'action' | 'subject' | 'reason'>,
+): Promise<string | null> {
+  const { action, subject, reason } = decision;
+  if (subject === null) return null;
+  if (action === 'scale-in') {
+    await askRelease(context, subject, reason);
+    return subject;
+  }
+  return createEngagement(context, {
+    service: facts.service,
+    understudy: subject,
+    origin: 'automatic',
+    reason,
+    breach: { rate: carriedRate(facts), hosts: facts.serving.length },
+  });
+}
+
+interface EngagementRequest {
+  readonly service: ServiceConfig;
+  readonly understudy: string;
+  readonly origin: Engagement['origin'];
+  readonly reason: string;
+  readonly breach: Engagement['breach'];
+}
+
+export async function createEngagement(context: Context, request: EngagementRequest): Promise<string> {
+  const { store, wall } = context.parts;
+  const counter = await update<number>(store, keys.sequence, (last) => (last ?? 0) + 1);
+  const sequence = present(counter, 'a counter is never deleted').value;
+  const { service, understudy, origin, reason, breach } = request;
+  const name = `${service.name}-${sequence}`;
+  const now = wall();
+  const engagement: Engagement = {
+    name,
+    sequence,
+    epoch: context.epoch,
+    service: service.name,
+    lead: service.lead,
+    understudy,
+    origin,
+    goal: 'serve',
+    reason,
+    phase: 'choose',
+    ended: false,
+    createdAt: now,
+    stages: [{ phase: 'choose', startedAt: now, endedAt: null }],
+    attempts: 0,
+    reboots: 0,
+    failure: null,
+    failed: false,
+    takenAt: null,
+    proof: null,
+    admittedAt: null,
+    breach,
+  };
+  await store.put(keys.engagement(name), engagement, 0);
+  await forget(context);
+  return name;
+}
+
+/** History is bounded: the oldest that have ended go. */
+async function forget(context: Context): Promise<void> {
+  const { store } = context.parts;
+  const ended = (await store.list<Engagement>(keys.engagements)).filter(({ value }) => value.ended);
+  const oldest = ended.toSorted((a, b) => a.value.sequence - b.value.sequence).slice(0, -ENDED_MAX);
+  for (const { key, revision } of oldest) await store.delete(key, revision);
+}
+
+/** From whatever phase; asked again it changes nothing. */
+export async function askRelease(context: Context, name: string, reason: string): Promise<void> {
+  await update<Engagement>(context.parts.store, keys.engagement(name), (now) => {
+    if (now === null) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `there is no engagement "${name}"`);
+    return now.ended || now.goal === 'release' ? now : { ...now, goal: 'release', reason };
+  });
+}

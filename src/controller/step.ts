@@ -1,0 +1,99 @@
+// What the steps of an engagement share: their input, their outcomes, and the small dealings with power and volumes.
+import { UnderstudyError } from '../base/mod.ts';
+import type { HostConfig, ServiceConfig } from '../config/mod.ts';
+import type { HostIdentity } from '../identity/mod.ts';
+import type { PowerState } from '../power/mod.ts';
+import type { VolumeStatus } from '../storage/mod.ts';
+import type { Phase } from './contract.ts';
+import { type Context, powerOf, within } from './parts.ts';
+import type { Engagement } from './record.ts';
+import type { World } from './world.ts';
+
+export interface StepInput {
+  readonly context: Context;
+  readonly world: World;
+  readonly engagement: Engagement;
+  readonly service: ServiceConfig;
+  readonly lead: HostConfig;
+  readonly understudy: HostConfig;
+}
+
+type Patch = Partial<Pick<Engagement, 'takenAt' | 'proof' | 'admittedAt'>>;
+
+/** Every step is idempotent: it may be repeated after a crash at any of its instructions. */
+export type StepOutcome =
+  /** The phase is over. */
+  | { readonly kind: 'done'; readonly patch?: Patch }
+  /** Nothing is wrong, it takes its time: look again. */
+  | { readonly kind: 'again'; readonly inMs: number; readonly note?: string }
+  /** The understudy went down while it was to be up: another try from there. */
+  | { readonly kind: 'back'; readonly to: Phase; readonly reason: string };
+
+export type Step = (input: StepInput) => Promise<StepOutcome>;
+
+/** Off is what was read back twice, so far apart. A BMC may still tell the state of a second ago. */
+const OFF_AGAIN_MS = 1000;
+const POLL_MS = 500;
+
+export async function powerState(input: StepInput, host: HostConfig): Promise<PowerState> {
+  const { context, service, world } = input;
+  const driver = powerOf(context.parts, host);
+  const state = await within(context, `asking for the power of ${host.name}`, service.timeoutsMs.call, (call) =>
+    driver.state(host.name, call),
+  );
+  world.power.set(host.name, { state, atMs: context.parts.wall() });
+  return state;
+}
+
+/**
+ * Cuts the power and sees that it is off.
+ * @throws POWER_TIMEOUT when it stays on, POWER_UNKNOWN when nobody can tell, and the driver's errors
+ */
+export async function switchOff(input: StepInput, host: HostConfig): Promise<void> {
+  const { context, service } = input;
+  const driver = powerOf(context.parts, host);
+  const deadline = context.parts.wall() + service.timeoutsMs.off;
+  await within(context, `switching ${host.name} off`, service.timeoutsMs.call, (call) => driver.off(host.name, call));
+  let last: PowerState = 'unknown';
+  for (let offs = 0; offs < 2; ) {
+    last = await powerState(input, host);
+    offs = last === 'off' ? offs + 1 : 0;
+    if (offs === 2) return;
+    if (context.parts.wall() >= deadline) break;
+    await context.parts.pause(last === 'off' ? OFF_AGAIN_MS : POLL_MS, context.signal);
+    if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `switching ${host.name} off was stopped`);
+  }
+  const seconds = Math.round(service.timeoutsMs.off / 1000);
+  if (last === 'unknown') throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${host.name} is off`);
+  throw new UnderstudyError('POWER_TIMEOUT', `${host.name} is not off ${seconds} s after its power was cut`);
+}
+
+export async function volumeOf(input: StepInput, host: HostConfig): Promise<VolumeStatus> {
+  const { context, service } = input;
+  const { volumes } = await within(context, 'asking the storage node', service.timeoutsMs.call, () =>
+    context.parts.storage.status(),
+  );
+  const volume = volumes.find(({ name }) => name === host.volume);
+  if (volume === undefined) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${host.volume}"`);
+  return volume;
+}
+
+/** Whether this engagement has begun to overwrite what the volume's own host put there. */
+export function isReplaced(volume: VolumeStatus): boolean {
+  return volume.content.kind !== 'own';
+}
+
+export async function identityOf(context: Context, host: HostConfig): Promise<HostIdentity> {
+  const token = await context.parts.agentToken(host);
+  return {
+    hostName: host.hostName,
+    ...(host.domain === null ? {} : { domain: host.domain }),
+    interfaces: host.interfaces.map(({ name, mac, addresses, gateway }) => ({
+      name,
+      mac,
+      addresses,
+      ...(gateway === null ? {} : { gateway }),
+    })),
+    ...(token === null ? {} : { agent: { host: host.name, controller: context.parts.config.api.advertise, token } }),
+  };
+}

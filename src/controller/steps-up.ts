@@ -1,0 +1,212 @@
+// The way up: from the choice of a spare to the understudy on stage. Every step reads what is, and does what is missing.
+import { UnderstudyError } from '../base/mod.ts';
+import { directorOf, powerOf, within } from './parts.ts';
+import { type Engagement, keys, phaseSince } from './record.ts';
+import { identityOf, isReplaced, powerState, type Step, type StepInput, switchOff, volumeOf } from './step.ts';
+
+/** How often an understudy that comes up is asked whether it answers. */
+const PROVE_POLL_MS = 1000;
+/** How often one that serves is looked after. */
+const SERVING_POLL_MS = 3000;
+
+/** The spare may be used, and the service may have one more host. Nothing has been touched yet. */
+export const choose: Step = async (input) => {
+  const { context, engagement, service, lead, understudy } = input;
+  const refuse = (why: string): never => {
+    throw new UnderstudyError('ENGAGEMENT_REFUSED', `${understudy.name} cannot be engaged for ${lead.name}: ${why}`);
+  };
+  const records = await context.parts.store.list<Engagement>(keys.engagements);
+  // Earlier ones have precedence, so that of two controllers, one of which does not know yet that it was replaced, no two
+  // engagements take one spare or pass the maximum.
+  const earlier = records.map(({ value }) => value).filter((other) => !other.ended && isEarlier(other, engagement));
+  const rival = earlier.find((other) => other.understudy === understudy.name);
+  if (rival !== undefined) refuse(`${rival.name} has it`);
+  const hosts = 2 + earlier.filter((other) => other.service === service.name).length;
+  if (hosts > service.hostsMax)
+    refuse(`${service.name} would have ${hosts} hosts, and at most ${service.hostsMax} are allowed`);
+  for (const other of context.parts.config.services.values()) {
+    if (other.lead === understudy.name) refuse(`it leads ${other.name}`);
+  }
+  const [from, to] = [await volumeOf(input, lead), await volumeOf(input, understudy)];
+  if (to.sizeBytes < from.sizeBytes) {
+    refuse(`its volume has ${to.sizeBytes} bytes, and that of ${lead.name} has ${from.sizeBytes}`);
+  }
+  if (isReplaced(to) && !understudy.expendable) refuse(`its volume does not hold its own data (${to.content.kind})`);
+  if ((await powerState(input, understudy)) === 'unknown') {
+    throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on; nothing was changed`);
+  }
+  return { kind: 'done' };
+};
+
+function isEarlier(other: Engagement, engagement: Engagement): boolean {
+  if (other.sequence !== engagement.sequence) return other.sequence < engagement.sequence;
+  return other.name < engagement.name;
+}
+
+/** The spare is off, and cannot write its volume even if it were not. Seed rows P7, P15. */
+export const fence: Step = async (input) => {
+  const { context, service, understudy } = input;
+  await switchOff(input, understudy);
+  await within(context, `detaching ${understudy.volume}`, service.timeoutsMs.call, (call) =>
+    context.parts.storage.detach(understudy.volume, call),
+  );
+  return { kind: 'done' };
+};
+
+/** What the spare holds can be had back. Seed row P17. */
+export const preserve: Step = async (input) => {
+  const { context, engagement, service, understudy } = input;
+  if (understudy.expendable) return { kind: 'done' };
+  await within(context, `backing ${understudy.volume} up`, service.timeoutsMs.copy, (call) =>
+    context.parts.storage.backup(understudy.volume, engagement.name, call, (progress) =>
+      input.world.progress.set(engagement.name, progress),
+    ),
+  );
+  return { kind: 'done' };
+};
+
+/** The spare's volume shows the lead's at one moment. Seed rows P2, P3. */
+export const replicate: Step = async (input) => {
+  const { context, engagement, service, lead, understudy } = input;
+  const onProgress = (progress: { bytesDone: number; bytesTotal: number }): void => {
+    input.world.progress.set(engagement.name, progress);
+  };
+  const { takenAt } = await within(context, `copying ${lead.volume}`, service.timeoutsMs.copy, (call) =>
+    context.parts.storage.replicate(
+      { engagement: engagement.name, from: lead.volume, to: understudy.volume, onProgress },
+      call,
+    ),
+  );
+  return { kind: 'done', patch: { takenAt } };
+};
+
+/** The replica is somebody of its own. Seed rows P4, P5. */
+export const personalise: Step = async (input) => {
+  const { context, engagement, service, lead, understudy } = input;
+  const request = {
+    engagement: engagement.name,
+    volume: understudy.volume,
+    lead: await identityOf(context, lead),
+    understudy: await identityOf(context, understudy),
+    host: understudy.name,
+    accept: service.acceptUnknown,
+  };
+  const { proof } = await within(context, `giving ${understudy.volume} its identity`, service.timeoutsMs.copy, (call) =>
+    context.parts.storage.personalise(request, call),
+  );
+  return { kind: 'done', patch: { proof } };
+};
+
+/** Only a verified replica is attached (the storage node refuses others), and only to an address that nobody has. Row P12. */
+export const boot: Step = async (input) => {
+  const { context, service, understudy } = input;
+  const { call: callMs } = service.timeoutsMs;
+  const state = await powerState(input, understudy);
+  if (state === 'unknown')
+    throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on`);
+  if (state === 'off') await refuseTakenAddress(input, []);
+  await within(context, `attaching ${understudy.volume}`, callMs, (call) =>
+    context.parts.storage.attach(understudy.volume, understudy.name, call),
+  );
+  const driver = powerOf(context.parts, understudy);
+  await within(context, `switching ${understudy.name} on`, callMs, (call) => driver.on(understudy.name, call));
+  return { kind: 'done' };
+};
+
+/** @throws ADDRESS_IN_USE when anybody but those expected answers for the understudy's address (RFC 5227) */
+async function refuseTakenAddress(input: StepInput, expected: readonly string[]): Promise<void> {
+  const { context, service, understudy } = input;
+  const { link, address } = understudy;
+  if (link === null) return;
+  const holders = await within(context, `looking for ${address}`, service.timeoutsMs.call, (call) =>
+    context.parts.network.holders(link, address, call),
+  );
+  const strangers = holders.filter((mac) => !expected.includes(mac));
+  if (strangers.length === 0) return;
+  throw new UnderstudyError('ADDRESS_IN_USE', `${address} of ${understudy.name} is held by ${strangers.join(', ')}`);
+}
+
+/** It answers at its own address, shows the keys that were made for it, and is alone with its address. */
+export const prove: Step = async (input) => {
+  const { context, engagement, service, understudy } = input;
+  const { parts } = context;
+  const { call: callMs, boot: bootMs } = service.timeoutsMs;
+  const waited = parts.wall() - phaseSince(engagement);
+  const late = (what: string): { kind: 'again'; inMs: number; note: string } => {
+    if (waited < bootMs) return { kind: 'again', inMs: PROVE_POLL_MS, note: what };
+    throw new UnderstudyError('PROVE_FAILED', `${understudy.name} after ${Math.round(waited / 1000)} s: ${what}`);
+  };
+  const state = await powerState(input, understudy);
+  if (state === 'off')
+    return { kind: 'back', to: 'boot', reason: `${understudy.name} went off while it was coming up` };
+  if (state === 'unknown') return late('nobody can tell whether it is on');
+  const { contains, ...check } = service.check;
+  const request = { ...check, port: service.port, ...(contains === null ? {} : { contains }) };
+  const answer = await within(context, `asking ${understudy.name}`, callMs + check.timeoutMs, (call) =>
+    parts.network.check(understudy.address, request, call),
+  );
+  if (!answer.ok) return late(answer.detail);
+  const wanted = engagement.proof?.sshHostKeys ?? [];
+  if (wanted.length > 0) {
+    const shown = await within(context, `asking ${understudy.name} for its host keys`, callMs, (call) =>
+      parts.network.sshHostKeys(understudy.address, 22, call),
+    );
+    if (shown.length === 0) return late('its SSH server does not answer yet');
+    const foreign = shown.filter((key) => !wanted.includes(key));
+    if (foreign.length > 0) {
+      throw new UnderstudyError(
+        'PROVE_FAILED',
+        `${understudy.address} shows the host key ${foreign[0]}, which is not ours`,
+      );
+    }
+  }
+  await refuseTakenAddress(
+    input,
+    understudy.interfaces.map(({ mac }) => mac),
+  );
+  return { kind: 'done' };
+};
+
+/** The director sends it its kind of traffic. Seed rows P5, P6. */
+export const admit: Step = async (input) => {
+  await admitServer(input);
+  return { kind: 'done', patch: { admittedAt: input.context.parts.wall() } };
+};
+
+async function admitServer(input: StepInput): Promise<void> {
+  const { context, service, understudy } = input;
+  const server = {
+    name: understudy.name,
+    address: understudy.address,
+    port: service.port,
+    traffic: service.traffic,
+  };
+  await within(context, `admitting ${understudy.name}`, service.timeoutsMs.call, (call) =>
+    directorOf(context.parts, service).admit(service.name, server, call),
+  );
+}
+
+/** Stays on stage: a director that was restarted is told again, and an understudy that went off is started again. */
+export const serving: Step = async (input) => {
+  const { context, service, understudy } = input;
+  const state = await powerState(input, understudy);
+  const director = directorOf(context.parts, service);
+  if (state === 'off') {
+    await within(context, `removing ${understudy.name}`, service.timeoutsMs.call, (call) =>
+      director.remove(service.name, understudy.name, call),
+    );
+    return { kind: 'back', to: 'boot', reason: `${understudy.name} went off while it served` };
+  }
+  const { servers } = await within(context, `asking ${director.name}`, service.timeoutsMs.call, (call) =>
+    director.observe(service.name, call),
+  );
+  const seen = servers.find(({ name }) => name === understudy.name);
+  const right =
+    seen !== undefined &&
+    seen.address === understudy.address &&
+    seen.port === service.port &&
+    seen.traffic === service.traffic;
+  // One that fails the director's own check is down there by right; only what was forgotten or turned off is put back.
+  if (!right || seen.state === 'drain' || seen.state === 'maint') await admitServer(input);
+  return { kind: 'again', inMs: SERVING_POLL_MS };
+};

@@ -1,0 +1,105 @@
+// Records and observations as the stable views that everybody outside sees.
+import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
+import type { StorageStatus } from '../storage/mod.ts';
+import type { DecisionView, EngagementView, HostView, PlanView, ServiceView } from './contract.ts';
+import { iso } from './journal.ts';
+import { type ServiceFacts, verdictOf } from './policy.ts';
+import { type Engagement, type PendingPlan, phaseSince, timeToCapacity } from './record.ts';
+import type { World } from './world.ts';
+
+/** Power that was looked at longer ago than this is not known any more. */
+const POWER_STALE_MS = 60_000;
+
+export function engagementView(engagement: Engagement, world: World): EngagementView {
+  const { failure } = engagement;
+  return {
+    name: engagement.name,
+    service: engagement.service,
+    lead: engagement.lead,
+    understudy: engagement.understudy,
+    origin: engagement.origin === 'manual' ? 'operator' : 'policy',
+    phase: engagement.ended && engagement.failed && failure !== null ? failure.phase : engagement.phase,
+    since: iso(phaseSince(engagement)),
+    state: stateOf(engagement),
+    error: failure === null ? null : { code: failure.code, message: failure.message },
+    stages: stagesOf(engagement),
+    timeToCapacitySeconds: timeToCapacity(engagement),
+    progress: world.progress.get(engagement.name) ?? null,
+  };
+}
+
+/** A failed one is 'failed' from the moment it turned round; its way down goes on by itself all the same. */
+function stateOf(engagement: Engagement): EngagementView['state'] {
+  if (engagement.failed) return 'failed';
+  if (engagement.ended) return 'done';
+  return engagement.phase === 'serving' && engagement.goal === 'serve' ? 'waiting' : 'running';
+}
+
+/** Phases that are over; several stays in one phase are one stage. */
+function stagesOf(engagement: Engagement): EngagementView['stages'] {
+  const seconds = new Map<Engagement['phase'], number>();
+  for (const { phase, startedAt, endedAt } of engagement.stages) {
+    if (endedAt !== null) seconds.set(phase, (seconds.get(phase) ?? 0) + (endedAt - startedAt) / 1000);
+  }
+  return [...seconds].map(([phase, total]) => ({ phase, seconds: total }));
+}
+
+export function planView(plan: PendingPlan, engagements: readonly Engagement[], service: ServiceConfig): PlanView {
+  const released = engagements.find(({ name }) => name === plan.subject);
+  return {
+    id: plan.id,
+    action: plan.action,
+    lead: service.lead,
+    understudy: plan.action === 'scale-out' ? plan.subject : (released?.understudy ?? plan.subject),
+    reason: plan.reason,
+    proposedAt: iso(plan.at),
+  };
+}
+
+export function serviceView(facts: ServiceFacts, plan: PendingPlan | null, last: DecisionView | null): ServiceView {
+  const { service, engagements } = facts;
+  return {
+    name: service.name,
+    mode: service.mode,
+    lead: service.lead,
+    ...verdictOf(facts.serving),
+    hosts: [service.lead, ...engagements.map(({ understudy }) => understudy)],
+    hostsMax: service.hostsMax,
+    engagements: engagements.map(({ name }) => name),
+    pendingPlan: plan === null ? null : planView(plan, engagements, service),
+    lastDecision: last,
+  };
+}
+
+export interface HostFacts {
+  readonly config: Configuration;
+  readonly world: World;
+  readonly nowMs: number;
+  readonly engagements: readonly Engagement[];
+  /** null: the storage node could not be asked. */
+  readonly storage: StorageStatus | null;
+}
+
+export function hostView(host: HostConfig, facts: HostFacts): HostView {
+  const { config, world, nowMs, storage } = facts;
+  const services = [...config.services.values()];
+  const led = services.find(({ lead }) => lead === host.name);
+  const engagement = facts.engagements.find(({ understudy, ended }) => understudy === host.name && !ended);
+  const pooled = services.some(({ pool }) => pool.includes(host.name));
+  const seen = world.agents.get(host.name);
+  const power = world.power.get(host.name);
+  const volume = storage?.volumes.find(({ name }) => name === host.volume);
+  return {
+    name: host.name,
+    power: power === undefined || nowMs - power.atMs > POWER_STALE_MS ? 'unknown' : power.state,
+    role: led !== undefined ? 'lead' : engagement !== undefined ? 'understudy' : pooled ? 'spare' : 'free',
+    service: led?.name ?? engagement?.service ?? null,
+    engagement: engagement?.name ?? null,
+    agent: seen === undefined ? null : { lastSeenAt: iso(seen.atMs), verdict: world.verdictOf(host.name, nowMs) },
+    volume: {
+      name: host.volume,
+      content: volume?.content.kind ?? 'unknown',
+      attached: volume !== undefined && volume.attachment !== null,
+    },
+  };
+}
