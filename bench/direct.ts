@@ -67,8 +67,9 @@ async function measureSetting(bench: Bench, setting: Setting, source: string, si
       inMemory: false,
     };
     const group = memoryBytes === undefined ? {} : { memoryBytes };
+    const ready = memoryBytes === undefined ? { readyMemoryBytes: (count + 1) * sizeBytes } : {};
     const timed = async (mode: string): Promise<number> =>
-      (await measure({ ...common, group, warmSource, contender: ours('--direct', mode) })).seconds;
+      (await measure({ ...common, ...ready, group, warmSource, contender: ours('--direct', mode) })).seconds;
     const runs = await alternate(
       options.rounds ?? ROUNDS,
       () => timed(setting.cached),
