@@ -117,7 +117,6 @@ async function measureRegime(
       targets,
       inMemory: false,
       group,
-      ...(regime === 'small' ? {} : { readyMemoryBytes: (TARGETS + 1) * sizeBytes }),
     };
     return (await measure({ ...common, check: sameBytes(source) })).seconds;
   };

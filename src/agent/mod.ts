@@ -1,5 +1,3 @@
-export { type AgentCommand, runAgentCommand } from './command.ts';
-export { agentMain } from './main.ts';
 export {
   type AgentEvidence,
   type AgentObjective,
@@ -16,6 +14,3 @@ export {
   type SignalReading,
   type VerdictChange,
 } from './protocol.ts';
-export type { Delivery } from './reporter.ts';
-export { type AgentOptions, runAgent } from './run.ts';
-export { type AgentSettings, readSettings, SETTINGS_FILE, type SettingsRequest } from './settings.ts';

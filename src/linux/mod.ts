@@ -1,6 +1,5 @@
 export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
-export { ArpSocket } from './arp-socket.ts';
-export { digestOf } from './digest.ts';
+export { Digester, digestOf } from './digest.ts';
 export {
   adviseDontNeed,
   adviseSequential,

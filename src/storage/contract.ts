@@ -37,6 +37,8 @@ export interface VolumeStatus {
   readonly content: VolumeContent;
   /** The one host that may write it, and where it finds it (NBD URI). */
   readonly attachment: { readonly host: string; readonly uri: string } | null;
+  /** Why it cannot be served or looked at now, for people; null when all is well. */
+  readonly problem: string | null;
   readonly backups: readonly Backup[];
 }
 

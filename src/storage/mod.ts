@@ -8,3 +8,5 @@ export type {
   VolumeContent,
   VolumeStatus,
 } from './contract.ts';
+export { createStorageNode, type StorageNodeOptions } from './create.ts';
+export type { LocalStorageNode } from './node.ts';

@@ -18,10 +18,13 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base'], packages: ['yaml', 'zod'] },
   'src/identity': { modules: ['src/base'], packages: ['zod'] },
-  'src/storage': { modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'], packages: [] },
+  'src/storage': {
+    modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'],
+    packages: ['zod'],
+  },
   'src/power': { modules: ['src/base', 'src/linux'], packages: ['zod'] },
   'src/director': { modules: ['src/base'], packages: ['zod'] },
-  'src/network': { modules: ['src/base', 'src/linux'], packages: [] },
+  'src/network': { modules: ['src/base'], packages: [] },
   'src/detection': { modules: ['src/base'], packages: [] },
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {

@@ -182,6 +182,7 @@ export class Plant {
         generation: 1,
         content: disk.content,
         attachment: disk.attachedTo === null ? null : { host: disk.attachedTo, uri: `nbd://sim/${name}` },
+        problem: null,
         backups: [...disk.backups.keys()].map((engagement) => this.#backup(engagement)),
       })),
     }),

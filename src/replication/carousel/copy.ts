@@ -169,6 +169,7 @@ function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, co
     onReadError: config.onReadError,
     verify: config.verify,
     resume: config.resume,
+    resumable: config.resumable,
     limitRate: config.limitRate ?? null,
     digest: config.digest,
     expect: config.expect,

@@ -26,6 +26,8 @@ export interface CopyOptions {
   readonly verify?: boolean;
   /** Go on with interrupted copies to these targets. @default false */
   readonly resume?: boolean;
+  /** Keep a record with which an interrupted copy can be resumed. A record is made durable every few seconds. @default true */
+  readonly resumable?: boolean;
   /** Bytes a second to each target. @default no limit */
   readonly limitRate?: number;
   /** Bytes of a block, a multiple of 4096 from 64 KiB to 32 MiB; the first copy of a source decides. @default 4 MiB */
@@ -87,6 +89,7 @@ export interface CopyConfig extends Omit<CopyOptions, 'expect'> {
   readonly onReadError: 'fail' | 'zero';
   readonly verify: boolean;
   readonly resume: boolean;
+  readonly resumable: boolean;
   readonly digest: boolean;
   readonly direct: DirectMode;
   readonly overwrite: boolean;
@@ -117,6 +120,7 @@ export function resolveOptions(options: CopyOptions): CopyConfig {
     onReadError: options.onReadError ?? 'fail',
     verify: options.verify ?? false,
     resume: options.resume ?? false,
+    resumable: options.resumable ?? true,
     direct: options.direct ?? 'auto',
     overwrite: options.overwrite ?? false,
   };

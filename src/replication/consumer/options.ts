@@ -19,6 +19,8 @@ export interface ConsumerTask {
   readonly onReadError: 'fail' | 'zero';
   readonly verify: boolean;
   readonly resume: boolean;
+  /** Whether records are kept with which an interrupted copy can be gone on with. */
+  readonly resumable: boolean;
   /** Bytes a second, or null. */
   readonly limitRate: number | null;
   /** SHA-256 of the whole image. */

@@ -25,6 +25,7 @@ const task: ConsumerTask = {
   onReadError: 'fail',
   verify: false,
   resume: true,
+  resumable: true,
   limitRate: null,
   digest: false,
   expect: null,

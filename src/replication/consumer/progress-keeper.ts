@@ -35,6 +35,10 @@ export class ProgressKeeper {
 
   /** Flushes and records when it is time, or when `now`. Writes may be in flight: they are not in the ledger yet. */
   keep(now: boolean): void {
+    if (!this.#task.resumable) {
+      if (now) this.#target.device.flush();
+      return;
+    }
     if (!now && this.#clock.nowMs() - this.#keptAtMs < limits.FLUSH_INTERVAL_MS) return;
     const { blockBytes, blockCapacity } = this.#ring.geometry;
     const known = this.#ring.get('sizeKnown') === 1;

@@ -292,7 +292,7 @@ class Session {
 
   /** Makes what is written durable and says so in the record, so that `resume` can go on from here. Never throws. */
   keepForResume(): void {
-    if (this.#keeper === null) return;
+    if (this.#keeper === null || !this.#task.resumable) return;
     try {
       this.#keeper.keep(true);
     } catch (error) {

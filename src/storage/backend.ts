@@ -1,0 +1,71 @@
+// What moves the bytes for a storage node. The node (node.ts) decides and remembers; a backend does what it is told and knows
+// nothing of content, engagements or epochs. Two of them: qemu-storage-daemon with the copy engine, and memory for simulation.
+import type { CopyProgress } from './contract.ts';
+
+export interface CopyJob {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: CopyProgress) => void;
+}
+
+/** One moment of a volume, whoever writes it meanwhile. */
+export interface Snapshot {
+  readonly takenAt: Date;
+  /** False when it cannot be read any more. */
+  readonly live: boolean;
+  /** Removes it. Idempotent. */
+  end(): Promise<void>;
+}
+
+export interface BackupFile {
+  /** Size of the volume. */
+  readonly bytes: number;
+  /** XXH3-128 of the whole volume. */
+  readonly digest: string;
+}
+
+/** A volume or backup is named as the configuration and the controller name it. All errors as in contract.ts. */
+export interface Backend {
+  /** Makes sure that nobody else runs this node. @throws STORAGE_FAILED when another process does */
+  open(): Promise<void>;
+  /** Serves the volumes that `attached` names now, and removes whatever else an earlier life was serving or making. */
+  start(attached: () => Promise<readonly string[]>): Promise<void>;
+  readonly daemon: { readonly running: boolean; readonly restarts: number };
+  /** @throws STORAGE_FAILED when the volume cannot be reached */
+  sizeOf(volume: string): Promise<number>;
+  /** Bytes free where backups and overlays go. */
+  freeBytes(): Promise<number>;
+  /** Where its host finds a volume, always the same. */
+  uriOf(volume: string): string;
+  /** Why an attached volume is not being served; null when it is. */
+  problemOf(volume: string): string | null;
+  /** Raw file or block device. */
+  pathOf(volume: string): string;
+
+  serve(volume: string): Promise<void>;
+  /** Returns when no request of the host is under way any more. */
+  unserve(volume: string): Promise<void>;
+
+  snapshot(volume: string): Promise<Snapshot>;
+  /** Overwrites a volume with a snapshot of this backend; zeros behind its end. Durable when it resolves. */
+  replicate(from: Snapshot, to: string, job: CopyJob): Promise<void>;
+  /**
+   * Makes a complete and durable file of a volume that nobody writes. One that is there is replaced.
+   * @throws STORAGE_SPACE before anything is written, with the bytes needed and free
+   */
+  backup(volume: string, engagement: string, job: CopyJob): Promise<BackupFile>;
+  /** Overwrites a volume with a backup. @returns the digest of what was then read back from the volume */
+  restore(volume: string, engagement: string, job: CopyJob): Promise<string>;
+  /** Deletes a backup, whole, half made or not there at all. */
+  discard(volume: string, engagement: string): Promise<void>;
+  /** Makes durable what others wrote to a volume by its path. */
+  flush(volume: string): Promise<void>;
+
+  /** Keeps a text for a volume, durably and where nobody else can read it; null: forgets it. */
+  keepSecret(volume: string, text: string | null): Promise<void>;
+  secretOf(volume: string): Promise<string | null>;
+
+  /** Ends our side. What hosts have goes on. */
+  close(): Promise<void>;
+  /** Ends what serves the hosts, too. */
+  shutdown(): Promise<void>;
+}

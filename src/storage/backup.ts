@@ -1,0 +1,94 @@
+// Backups of a spare's own volume: made before it is overwritten, put back when its engagement is over.
+import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { CopyJob } from './backend.ts';
+import { beginStep, type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
+import type { Backup } from './contract.ts';
+import type { VolumeRecord } from './records.ts';
+
+function backupOf({ backups }: VolumeRecord, engagement: string): Backup | null {
+  return backups.find((backup) => backup.engagement === engagement) ?? null;
+}
+
+/** @throws VOLUME_STATE when the volume does not hold its own content, STORAGE_SPACE */
+export function makeBackup(context: NodeContext, volume: string, engagement: string, job: CopyJob): Promise<Backup> {
+  const { records, backend } = context;
+  return withVolume(context, volume, `backup for ${engagement}`, async (record) => {
+    const there = backupOf(record, engagement);
+    if (there !== null) return there;
+    if (record.content.kind !== 'own') throw stateError(volume, record.content, 'that is not worth a backup');
+    await records.change(volume, () => ({ step: { kind: 'backup', engagement } }));
+    const takenAt = new Date().toISOString();
+    try {
+      const file = await backend.backup(volume, engagement, job);
+      const backup: Backup = { engagement, takenAt, ...file };
+      await records.change(volume, ({ backups }) => ({ backups: [...backups, backup], step: null }));
+      return backup;
+    } catch (error) {
+      await dropFailed(context, volume, engagement, error);
+      throw error;
+    }
+  });
+}
+
+/** Removes what a failed backup left; when even that fails, the next start does it, because the step stays recorded. */
+async function dropFailed(context: NodeContext, volume: string, engagement: string, error: unknown): Promise<void> {
+  try {
+    await clearStep(context, volume);
+  } catch (second) {
+    const message = `${messageOf(error)}; what is there of it could not be deleted: ${messageOf(second)}`;
+    throw new UnderstudyError(codeOf(error) ?? 'STORAGE_FAILED', `backup for ${engagement}: ${message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Ends a making or deleting of a backup that was under way, by deleting what is there of it. */
+export async function clearStep({ records, backend }: NodeContext, volume: string): Promise<void> {
+  const { step } = await records.volume(volume);
+  if (step === null) return;
+  await backend.discard(volume, step.engagement);
+  await records.change(volume, ({ backups }) => ({
+    step: null,
+    backups: backups.filter(({ engagement }) => engagement !== step.engagement),
+  }));
+}
+
+/** @throws VOLUME_STATE, DIGEST_MISMATCH when what was read back is not what was backed up */
+export function restoreBackup(context: NodeContext, volume: string, engagement: string, job: CopyJob): Promise<void> {
+  const { records, backend } = context;
+  return withVolume(context, volume, `restore for ${engagement}`, async (record) => {
+    const { content } = record;
+    if (content.kind === 'own') return;
+    if (content.engagement !== engagement) throw stateError(volume, content, `no restore for ${engagement}`);
+    const backup = backupOf(record, engagement);
+    if (backup === null) throw stateError(volume, content, `there is no backup for ${engagement}`);
+    const sizeBytes = await backend.sizeOf(volume);
+    if (sizeBytes !== backup.bytes) {
+      const message = `${volume} has ${sizeBytes} bytes, its backup for ${engagement} ${backup.bytes}`;
+      throw new UnderstudyError('VOLUME_STATE', message);
+    }
+    stopIfAborted(job.signal);
+    await beginStep(context, volume, engagement, 'restore');
+    const digest = await backend.restore(volume, engagement, job);
+    if (digest !== backup.digest) {
+      const message = `${volume}: what was restored for ${engagement} has the digest ${digest}, not ${backup.digest}`;
+      throw new UnderstudyError('DIGEST_MISMATCH', message);
+    }
+    await records.change(volume, () => ({ content: { kind: 'own' } }));
+  });
+}
+
+/** @throws VOLUME_STATE while the volume does not hold its own content, VOLUME_BUSY */
+export async function discardBackup(context: NodeContext, volume: string, engagement: string): Promise<void> {
+  const { records, claims } = context;
+  const release = claims.read(volume, `discarding the backup for ${engagement}`);
+  try {
+    const record = await records.volume(volume);
+    if (backupOf(record, engagement) === null) return;
+    if (record.content.kind !== 'own') throw stateError(volume, record.content, 'its backup is all that is left');
+    await records.change(volume, () => ({ step: { kind: 'discard', engagement } }));
+    await clearStep(context, volume);
+  } finally {
+    release();
+  }
+}

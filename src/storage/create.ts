@@ -1,0 +1,101 @@
+// A storage node on this machine: checks what it is given, and puts the parts together.
+import { statSync } from 'node:fs';
+import { type EpochGate, errnoOf, UnderstudyError } from '../base/mod.ts';
+import type { IdentityEngine } from '../identity/mod.ts';
+import type { Store } from '../store/mod.ts';
+import { OVERLAY_BYTES_MIN } from './daemon/mod.ts';
+import { type LocalStorageNode, NodeOfBackend } from './node.ts';
+import { QemuBackend } from './qemu-backend.ts';
+import { Records } from './records.ts';
+
+export interface StorageNodeOptions {
+  /** Lower-case letters, digits and "-"; one node for a name and a store. */
+  readonly name: string;
+  /** Absolute path: backups and overlays. Made if it is not there. */
+  readonly folder: string;
+  /**
+   * Absolute path, on a local file system: sockets, locks, plans that hold secrets. Made with mode 0700 if it is not there.
+   * At most about 90 characters, because sockets lie in it.
+   */
+  readonly stateFolder: string;
+  readonly volumes: readonly { readonly name: string; readonly path: string }[];
+  /** Where hosts find their volumes: `stateFolder`/nbd, or TCP. */
+  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly store: Store;
+  readonly gate: EpochGate;
+  readonly identity: IdentityEngine;
+  /** Bytes a second that copies may take from each source; null: no limit. */
+  readonly backgroundRate: number | null;
+  /** 1 MiB and up: what one snapshot may keep of blocks that its host overwrites. */
+  readonly overlayBytesMax: number;
+}
+
+/**
+ * Starts a storage node, or takes over from one that has ended: finds its daemon, or starts one; serves what is attached; removes
+ * what was left half-done.
+ * @throws CONFIG_INVALID, TOOL_MISSING, STORAGE_FAILED (also while another process runs the node), VOLUME_STATE, STORE_*
+ */
+export async function createStorageNode(options: StorageNodeOptions): Promise<LocalStorageNode> {
+  check(options);
+  const { name, store, gate, identity, volumes } = options;
+  const records = new Records(store, name);
+  let { starts, shutdowns } = await records.daemon();
+  const backend = new QemuBackend({
+    ...options,
+    volumes: new Map(volumes.map((volume) => [volume.name, volume.path])),
+    memory: {
+      restarts: () => Math.max(0, starts - shutdowns - 1),
+      async started() {
+        await records.changeDaemon((record) => {
+          starts = record.starts + 1;
+          return { starts, address: null };
+        });
+      },
+      async shutDown() {
+        await records.changeDaemon((record) => {
+          shutdowns = record.shutdowns + 1;
+          return { shutdowns, address: null };
+        });
+      },
+      async address() {
+        return (await records.daemon()).address;
+      },
+      async keepAddress(address) {
+        await records.changeDaemon(() => ({ address }));
+      },
+    },
+  });
+  const node = new NodeOfBackend(
+    { name, store, gate, identity, backend, volumes: volumes.map((one) => one.name) },
+    records,
+  );
+  await node.start();
+  return node;
+}
+
+function check({ volumes, overlayBytesMax }: StorageNodeOptions): void {
+  if (!(overlayBytesMax >= OVERLAY_BYTES_MIN)) {
+    throw new UnderstudyError('CONFIG_INVALID', `an overlay has at least ${OVERLAY_BYTES_MIN} bytes`);
+  }
+  const seen = new Map<string, string>();
+  for (const { name, path } of volumes) {
+    const storage = storageOf(path);
+    const other = seen.get(storage);
+    if (other !== undefined) {
+      throw new UnderstudyError('CONFIG_INVALID', `the volumes ${other} and ${name} are the same storage`);
+    }
+    seen.set(storage, name);
+  }
+}
+
+/** One text for every name of the same file or device. */
+function storageOf(path: string): string {
+  try {
+    const stats = statSync(path);
+    return stats.isBlockDevice() ? `block ${stats.rdev}` : `file ${stats.dev}:${stats.ino}`;
+  } catch (cause) {
+    // What cannot be reached is told by `status`; its name is all there is to compare.
+    if (errnoOf(cause) === null) throw cause;
+    return `name ${path}`;
+  }
+}

@@ -1,0 +1,262 @@
+// What the daemon does for volumes: serves them to hosts, shows one moment of them, takes what overwrites them. Changes of the graph
+// are made one at a time. When one fails half-way and cannot be taken back, the connection is closed: what follows is the same
+// as after a crash, and removes everything that nobody wants (`settle`).
+import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { baseOf, exportUri, nameOf, passingExportName } from '../names.ts';
+import { type QmpConnection, type ServerAddress, startServer, stopServer, writtenEnd } from '../qmp/mod.ts';
+import { Turns } from '../turns.ts';
+import { StorageDaemon } from './daemon.ts';
+import {
+  clearVolume,
+  closeVolume,
+  dropSnapshot,
+  endExport,
+  exportSnapshot,
+  exportVolume,
+  insertSnapshot,
+  Observed,
+  type OverlayFile,
+  openVolume,
+  type VolumePlace,
+} from './graph.ts';
+import { dropOverlayName, freeBytesOf, makeOverlay, removeOverlays } from './overlay.ts';
+import type { DaemonPaths } from './process.ts';
+
+/** How long a call waits for a daemon that is being started again. */
+const UP_TIMEOUT_MS = 30_000;
+/** Below this a file system is as good as full. */
+const FREE_BYTES_MIN = 4096 * 256;
+
+export interface ServedOptions {
+  readonly paths: DaemonPaths;
+  readonly address: ServerAddress;
+  /** Where overlays go. */
+  readonly folder: string;
+  readonly overlayBytesMax: number;
+  /** The volumes that hosts have, as it is recorded. */
+  readonly attached: () => Promise<readonly VolumePlace[]>;
+  /** What is remembered of the daemon. */
+  readonly memory: DaemonMemory;
+}
+
+export interface DaemonMemory {
+  /** A new daemon is about to be started; it has no NBD server yet. */
+  started(): Promise<void>;
+  /** Address of the NBD server of the daemon that runs; null when it has none yet. */
+  address(): Promise<string | null>;
+  keepAddress(address: string): Promise<void>;
+}
+
+/** A part of the graph for the time of one copy. */
+export interface Passing {
+  /** NBD URI. */
+  readonly uri: string;
+  /** Removes it. Idempotent; nothing to do when the daemon has died meanwhile. */
+  end(): Promise<void>;
+}
+
+export interface ServedSnapshot extends Passing {
+  /** Time of the one moment. */
+  readonly takenAt: Date;
+  /** False once it is known that it cannot be read any more. */
+  readonly live: boolean;
+  /** After reading it has failed: why, as far as that can be told. It is not live any more. */
+  diagnose(cause: unknown): Promise<UnderstudyError>;
+}
+
+export class ServedVolumes {
+  readonly #options: ServedOptions;
+  readonly #turns = new Turns();
+  readonly #problems = new Map<string, UnderstudyError>();
+  /** Which snapshot of a volume the graph has: an old one must not remove its successor. */
+  readonly #snapshots = new Map<string, ServedSnapshot>();
+  readonly daemon: StorageDaemon;
+
+  constructor(options: ServedOptions) {
+    this.#options = options;
+    this.daemon = new StorageDaemon({
+      paths: options.paths,
+      onStart: () => options.memory.started(),
+      settle: (qmp) => this.#turns.take(() => this.#settle(qmp)),
+    });
+  }
+
+  hostUri(volume: string): string {
+    return exportUri(this.#options.address, volume);
+  }
+
+  /** Why an attached volume is not served at this moment; null when it is. */
+  problemOf(volume: string): UnderstudyError | null {
+    return this.#problems.get(volume) ?? null;
+  }
+
+  /** Serves a volume to its host. */
+  async serve(place: VolumePlace): Promise<void> {
+    try {
+      await this.#change(baseOf(place.name), async (qmp) => {
+        await openVolume(qmp, place);
+        await exportVolume(qmp, place.name, 'host', place.name);
+      });
+      this.#problems.delete(place.name);
+    } catch (error) {
+      if (!(error instanceof UnderstudyError)) throw error;
+      this.#problems.set(place.name, error);
+      throw error;
+    }
+  }
+
+  /** Cuts the host off; returns when no request of it is under way any more. */
+  unserve({ name }: VolumePlace): Promise<void> {
+    return this.#change(baseOf(name), async (qmp) => {
+      await endExport(qmp, baseOf(name), 'host');
+      this.#problems.delete(name);
+    });
+  }
+
+  /** A way to overwrite a volume that no host has. */
+  fill(place: VolumePlace): Promise<Passing> {
+    const base = baseOf(place.name);
+    const name = passingExportName(place.name, 'fill');
+    return this.#change(base, async (qmp) => {
+      await openVolume(qmp, place);
+      await exportVolume(qmp, place.name, 'fill', name);
+      return this.#passing(qmp, name, () => endExport(qmp, base, 'fill'));
+    });
+  }
+
+  /** The volume as it is now, for reading, whoever writes it meanwhile. @throws STORAGE_SPACE, STORAGE_FAILED */
+  async snapshot(place: VolumePlace, volumeBytes: number): Promise<ServedSnapshot> {
+    const { folder, overlayBytesMax } = this.#options;
+    const base = baseOf(place.name);
+    const overlay = await makeOverlay({ folder, name: base, volumeBytes, boundBytesMax: overlayBytesMax });
+    try {
+      return await this.#change(base, (qmp) => this.#insert(qmp, place, overlay));
+    } finally {
+      dropOverlayName(overlay.path);
+    }
+  }
+
+  async #insert(qmp: QmpConnection, place: VolumePlace, overlay: OverlayFile): Promise<ServedSnapshot> {
+    const base = baseOf(place.name);
+    const name = passingExportName(place.name, 'snap');
+    await openVolume(qmp, place);
+    await dropSnapshot(qmp, base);
+    const takenAt = await insertSnapshot(qmp, base, overlay, () => dropOverlayName(overlay.path));
+    await exportSnapshot(qmp, base, name);
+    let broken = false;
+    const passing = this.#passing(qmp, name, async () => {
+      if (this.#snapshots.get(base) !== snapshot) return;
+      this.#snapshots.delete(base);
+      await dropSnapshot(qmp, base);
+      await closeVolume(qmp, base);
+    });
+    const snapshot: ServedSnapshot = {
+      ...passing,
+      takenAt,
+      get live() {
+        return qmp.isOpen && !broken;
+      },
+      diagnose: (cause) => {
+        broken = true;
+        return this.#diagnose(qmp, place, overlay, cause);
+      },
+    };
+    this.#snapshots.set(base, snapshot);
+    return snapshot;
+  }
+
+  #passing(qmp: QmpConnection, name: string, remove: () => Promise<void>): Passing {
+    let ended = false;
+    return {
+      uri: exportUri(this.#options.address, name),
+      end: async () => {
+        // With the connection everything that passes has gone.
+        if (ended || !qmp.isOpen) return;
+        ended = true;
+        await this.#turns.take(async () => {
+          try {
+            if (qmp.isOpen) await remove();
+          } catch (error) {
+            qmp.close();
+            throw error;
+          }
+        });
+      },
+    };
+  }
+
+  async #diagnose(
+    qmp: QmpConnection,
+    { name }: VolumePlace,
+    overlay: OverlayFile,
+    cause: unknown,
+  ): Promise<UnderstudyError> {
+    const failed = (why: string) => new UnderstudyError('STORAGE_FAILED', `${name}: ${why}`, { cause });
+    if (!qmp.isOpen) return failed('the storage daemon went away');
+    const tried = await writtenEnd(qmp, nameOf(baseOf(name), 'room'));
+    const { boundBytes } = overlay;
+    const full = tried !== null && tried > boundBytes;
+    const freeBytes = await freeBytesOf(this.#options.folder);
+    if (!full && freeBytes >= FREE_BYTES_MIN) {
+      return failed(`it cannot be read, or the overlay of its snapshot is too slow or fails: ${messageOf(cause)}`);
+    }
+    const why = full ? `${boundBytes} bytes are its bound` : `${freeBytes} bytes are free in ${this.#options.folder}`;
+    const message = `${name}: the host overwrote more than the overlay of its snapshot may hold (${why})`;
+    return new UnderstudyError('STORAGE_SPACE', message, { cause, details: { boundBytes, freeBytes } });
+  }
+
+  /** One change of one volume's part of the graph, taken back when it fails. */
+  async #change<T>(base: string, work: (qmp: QmpConnection) => Promise<T>): Promise<T> {
+    await this.daemon.untilUp(UP_TIMEOUT_MS);
+    return this.#turns.take(async () => {
+      const { qmp } = this.daemon;
+      try {
+        return await work(qmp);
+      } catch (error) {
+        await this.#takeBack(qmp, base);
+        throw error;
+      }
+    });
+  }
+
+  async #takeBack(qmp: QmpConnection, base: string): Promise<void> {
+    if (!qmp.isOpen) return;
+    try {
+      const attached = await this.#options.attached();
+      await clearVolume(
+        qmp,
+        base,
+        attached.some(({ name }) => baseOf(name) === base),
+      );
+    } catch (error) {
+      if (codeOf(error) === null) throw error;
+      qmp.close();
+    }
+  }
+
+  /** The graph that is recorded, and nothing else. A volume that cannot be served does not keep others from being served. */
+  async #settle(qmp: QmpConnection): Promise<void> {
+    const { attached, address, folder, memory } = this.#options;
+    const places = await attached();
+    const last = await memory.address();
+    const wantedAddress = exportUri(address, '');
+    if (last !== wantedAddress) await stopServer(qmp);
+    const wanted = new Set(places.map(({ name }) => baseOf(name)));
+    for (const base of (await Observed.of(qmp)).bases) await clearVolume(qmp, base, wanted.has(base));
+    removeOverlays(folder);
+    await startServer(qmp, address);
+    if (last !== wantedAddress) await memory.keepAddress(wantedAddress);
+    this.#snapshots.clear();
+    this.#problems.clear();
+    for (const place of places) {
+      try {
+        await openVolume(qmp, place);
+        await exportVolume(qmp, place.name, 'host', place.name);
+      } catch (error) {
+        if (codeOf(error) === null || !qmp.isOpen) throw error;
+        const message = `${place.name} cannot be served: ${messageOf(error)}`;
+        this.#problems.set(place.name, new UnderstudyError('STORAGE_FAILED', message, { cause: error }));
+      }
+    }
+  }
+}

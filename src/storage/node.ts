@@ -1,0 +1,282 @@
+// The storage node: decides, remembers, and lets a backend do the work. Every operation first asks the epoch gate, then who else
+// works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Call, type EpochGate, UnderstudyError, withinTime } from '../base/mod.ts';
+import type { IdentityEngine, Plan } from '../identity/mod.ts';
+import type { Store } from '../store/mod.ts';
+import type { Backend, CopyJob } from './backend.ts';
+import { clearStep, discardBackup, makeBackup, restoreBackup } from './backup.ts';
+import { Claims } from './claims.ts';
+import { asOperatingError, type NodeContext, stateError } from './context.ts';
+import type {
+  Backup,
+  CopyProgress,
+  PersonaliseRequest,
+  ReplicateRequest,
+  StorageNode,
+  StorageStatus,
+  VolumeContent,
+  VolumeStatus,
+} from './contract.ts';
+import { personalise } from './personalise.ts';
+import { Records, type VolumeRecord } from './records.ts';
+import { replicate } from './replicate.ts';
+import { SharedSnapshots } from './shared-snapshots.ts';
+import { Turns } from './turns.ts';
+
+/** Of a change that moves no content. The daemon's own answers are waited for up to a minute. */
+const CHANGE_TIMEOUT_MS = 180_000;
+/** Of everything that moves content. */
+const COPY_TIMEOUT_MS = 24 * 3_600_000;
+const PERSONALISE_TIMEOUT_MS = 1_800_000;
+/** How long a stopped call waits for its work to end. */
+const FAREWELL_MS_MAX = 10_000;
+
+export interface NodeOptions {
+  /** Of the node; part of keys in the store. */
+  readonly name: string;
+  /** In the order in which `status` tells them. */
+  readonly volumes: readonly string[];
+  readonly store: Store;
+  readonly gate: EpochGate;
+  readonly identity: IdentityEngine;
+  readonly backend: Backend;
+}
+
+/** A node of this process. */
+export interface LocalStorageNode extends StorageNode {
+  /** Stops what is under way, and ends our side; what hosts have goes on. Idempotent. */
+  close(): Promise<void>;
+  /** The same, and ends the daemon that serves the hosts, in good order. */
+  shutdown(): Promise<void>;
+}
+
+export class NodeOfBackend implements LocalStorageNode {
+  readonly #options: NodeOptions;
+  readonly #context: NodeContext;
+  readonly #ending = new AbortController();
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** Attaching and detaching one volume, one after the other. */
+  readonly #turns = new Map<string, Turns>();
+
+  constructor(options: NodeOptions, records = new Records(options.store, options.name)) {
+    this.#options = options;
+    const { backend, identity } = options;
+    const snapshots = new SharedSnapshots((volume) => backend.snapshot(volume));
+    this.#context = { backend, records, claims: new Claims(), snapshots, identity };
+  }
+
+  /** Makes the world what is recorded, and removes what an earlier life left. */
+  async start(): Promise<void> {
+    const { backend, records } = this.#context;
+    const { volumes } = this.#options;
+    await backend.open();
+    try {
+      for (const volume of volumes) await this.#introduce(volume);
+      await backend.start(async () => {
+        const all = await Promise.all(volumes.map(async (name) => ({ name, record: await records.volume(name) })));
+        return all.filter(({ record }) => record.attachedTo !== null).map(({ name }) => name);
+      });
+      for (const volume of volumes) await clearStep(this.#context, volume);
+    } catch (error) {
+      await backend.close();
+      throw asOperatingError(`start the storage node ${this.#options.name}`, error);
+    }
+  }
+
+  /** @throws VOLUME_STATE when another disk has taken the name of one that something is known of */
+  async #introduce(volume: string): Promise<void> {
+    const { backend, records } = this.#context;
+    const path = backend.pathOf(volume);
+    const sizeBytes = await this.#sizeOf(volume);
+    await records.settle(volume, (record) => {
+      if (record === null) return newRecord(path, sizeBytes ?? 0);
+      const bound = record.content.kind !== 'own' || record.attachedTo !== null || record.backups.length > 0;
+      if (record.path !== path && bound) {
+        const what = `it was ${record.path} and cannot become ${path} before it is detached and restored`;
+        throw stateError(volume, record.content, what);
+      }
+      return { ...record, path, sizeBytes: sizeBytes ?? record.sizeBytes };
+    });
+  }
+
+  async #sizeOf(volume: string): Promise<number | null> {
+    try {
+      return await this.#context.backend.sizeOf(volume);
+    } catch (error) {
+      // Told by `status`, and by whatever needs the volume.
+      if (!(error instanceof UnderstudyError)) throw error;
+      return null;
+    }
+  }
+
+  async status(): Promise<StorageStatus> {
+    const { backend } = this.#context;
+    const volumes = await Promise.all(this.#options.volumes.map((name) => this.#statusOf(name)));
+    return { name: this.#options.name, daemon: backend.daemon, volumes, freeBytes: await backend.freeBytes() };
+  }
+
+  async #statusOf(name: string): Promise<VolumeStatus> {
+    const { backend, records } = this.#context;
+    const { path, generation, content, attachedTo, backups, sizeBytes } = await records.volume(name);
+    const found = await this.#sizeOf(name);
+    const problem = backend.problemOf(name) ?? (found === null ? `${path} cannot be reached` : null);
+    const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name) };
+    return { name, path, sizeBytes: found ?? sizeBytes, generation, content, attachment, problem, backups };
+  }
+
+  async attach(volume: string, host: string, call: Call): Promise<{ readonly uri: string }> {
+    const { backend, records, claims } = this.#context;
+    return this.#operate(`attach ${volume} to ${host}`, volume, call, CHANGE_TIMEOUT_MS, (signal) =>
+      this.#turnsOf(volume).take(async () => {
+        const release = claims.read(volume, `attaching to ${host}`);
+        try {
+          signal.throwIfAborted();
+          await records.change(volume, (record) => {
+            mayAttach(volume, record, host);
+            return { attachedTo: host };
+          });
+          await backend.serve(volume);
+          return { uri: backend.uriOf(volume) };
+        } finally {
+          release();
+        }
+      }),
+    );
+  }
+
+  async detach(volume: string, call: Call): Promise<void> {
+    const { backend, records } = this.#context;
+    return this.#operate(`detach ${volume}`, volume, call, CHANGE_TIMEOUT_MS, (signal) =>
+      this.#turnsOf(volume).take(async () => {
+        if ((await records.volume(volume)).attachedTo === null) return;
+        signal.throwIfAborted();
+        // Recorded after it is done: whoever reads that nobody has the volume may write it.
+        await backend.unserve(volume);
+        await records.change(volume, () => ({ attachedTo: null }));
+      }),
+    );
+  }
+
+  backup(volume: string, engagement: string, call: Call, onProgress = ignoreProgress): Promise<Backup> {
+    return this.#operate(`back ${volume} up for ${engagement}`, volume, call, COPY_TIMEOUT_MS, (signal) =>
+      makeBackup(this.#context, volume, engagement, jobOf(signal, onProgress)),
+    );
+  }
+
+  replicate(request: ReplicateRequest, call: Call): Promise<{ readonly takenAt: string }> {
+    const { from, to, onProgress = ignoreProgress } = request;
+    return this.#operate(`replicate ${from} to ${to}`, to, call, COPY_TIMEOUT_MS, (signal) =>
+      replicate(this.#context, request, jobOf(signal, onProgress)),
+    );
+  }
+
+  personalise(request: PersonaliseRequest, call: Call): Promise<Plan> {
+    const { volume, host } = request;
+    return this.#operate(`personalise ${volume} for ${host}`, volume, call, PERSONALISE_TIMEOUT_MS, (signal) =>
+      personalise(this.#context, request, signal),
+    );
+  }
+
+  restore(volume: string, engagement: string, call: Call, onProgress = ignoreProgress): Promise<void> {
+    return this.#operate(`restore ${volume} for ${engagement}`, volume, call, COPY_TIMEOUT_MS, (signal) =>
+      restoreBackup(this.#context, volume, engagement, jobOf(signal, onProgress)),
+    );
+  }
+
+  discard(volume: string, engagement: string, call: Call): Promise<void> {
+    return this.#operate(`discard ${engagement} of ${volume}`, volume, call, CHANGE_TIMEOUT_MS, () =>
+      discardBackup(this.#context, volume, engagement),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#settle();
+    await this.#context.backend.close();
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#settle();
+    await this.#context.backend.shutdown();
+  }
+
+  async #settle(): Promise<void> {
+    this.#ending.abort();
+    await Promise.allSettled(this.#underWay);
+  }
+
+  #turnsOf(volume: string): Turns {
+    const turns = this.#turns.get(volume) ?? new Turns();
+    this.#turns.set(volume, turns);
+    return turns;
+  }
+
+  /** One call: known volume, epoch, time-out, interruption, and errors of the system in our words. */
+  async #operate<T>(
+    what: string,
+    volume: string,
+    call: Call,
+    timeoutMs: number,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const signal = AbortSignal.any([call.signal, this.#ending.signal]);
+    const limit = { timeoutMs, code: 'STORAGE_FAILED', what: () => what } as const;
+    let ended: Promise<void> = Promise.resolve();
+    try {
+      return await withinTime(limit, signal, (inner) => {
+        const operation = this.#admitted(what, volume, call, inner, work);
+        ended = operation.then(
+          () => {},
+          () => {},
+        );
+        this.#underWay.add(ended);
+        void ended.then(() => this.#underWay.delete(ended));
+        return operation;
+      });
+    } catch (error) {
+      // What was stopped puts its things away: the next call would find the volume busy.
+      await Promise.race([ended, delay(FAREWELL_MS_MAX, undefined, { ref: false })]);
+      throw error;
+    }
+  }
+
+  async #admitted<T>(
+    what: string,
+    volume: string,
+    { epoch }: Call,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    try {
+      if (!this.#options.volumes.includes(volume)) {
+        throw new UnderstudyError('VOLUME_UNKNOWN', `the storage node has no volume "${volume}"`);
+      }
+      await this.#options.gate.admit(`volume/${volume}`, epoch);
+      signal.throwIfAborted();
+      return await work(signal);
+    } catch (error) {
+      throw asOperatingError(what, error);
+    }
+  }
+}
+
+function newRecord(path: string, sizeBytes: number): VolumeRecord {
+  const content: VolumeContent = { kind: 'own' };
+  return { path, sizeBytes, generation: 0, content, attachedTo: null, backups: [], step: null };
+}
+
+/** @throws VOLUME_ATTACHED, VOLUME_STATE */
+function mayAttach(volume: string, { attachedTo, content }: VolumeRecord, host: string): void {
+  if (attachedTo !== null && attachedTo !== host) {
+    throw new UnderstudyError('VOLUME_ATTACHED', `${volume} is attached to ${attachedTo}`);
+  }
+  if (content.kind === 'own') return;
+  if (content.kind === 'unfinished') throw stateError(volume, content, 'nobody may boot that');
+  if (content.identityOf !== host) throw stateError(volume, content, `it has not been given the identity of ${host}`);
+}
+
+function jobOf(signal: AbortSignal, onProgress: (progress: CopyProgress) => void): CopyJob {
+  return { signal, onProgress };
+}
+
+const ignoreProgress: (progress: CopyProgress) => void = () => {};

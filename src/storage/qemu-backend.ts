@@ -1,0 +1,257 @@
+// The real backend: volumes served by qemu-storage-daemon, copies by the copy engine, backups as files.
+import { constants, mkdirSync } from 'node:fs';
+import { mkdir, open, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { assert, codeOf, errnoOf, limits, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { Backend, BackupFile, CopyJob, Snapshot } from './backend.ts';
+import { BackupSpace } from './backup-space.ts';
+import {
+  type DaemonMemory,
+  daemonPaths,
+  freeBytesOf,
+  type ServedSnapshot,
+  ServedVolumes,
+  type VolumePlace,
+} from './daemon/mod.ts';
+import { lockNode } from './node-lock.ts';
+import type { ServerAddress } from './qmp/mod.ts';
+import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file.ts';
+import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
+import { copyVolume } from './volume-copy.ts';
+
+/** Blocks that are zeros stay holes: small ones keep a sparse volume's backup sparse, and cost little on any disk. */
+const BLOCK_BYTES = limits.MIB;
+
+export interface QemuBackendOptions {
+  /** By name. */
+  readonly volumes: ReadonlyMap<string, string>;
+  /** Where backups and overlays go. */
+  readonly folder: string;
+  /** Sockets, locks and plans; on a local file system. */
+  readonly stateFolder: string;
+  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly backgroundRate: number | null;
+  readonly overlayBytesMax: number;
+  readonly memory: DaemonMemory & { restarts(): number; shutDown(): Promise<void> };
+}
+
+interface QemuSnapshot extends Snapshot {
+  readonly served: ServedSnapshot;
+  readonly bytes: number;
+}
+
+export class QemuBackend implements Backend {
+  readonly #options: QemuBackendOptions;
+  readonly #space = new BackupSpace();
+  #served: ServedVolumes | null = null;
+  #unlock: (() => void) | null = null;
+  #snapshots = new WeakMap<Snapshot, QemuSnapshot>();
+
+  constructor(options: QemuBackendOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    const { folder, stateFolder } = this.#options;
+    try {
+      mkdirSync(stateFolder, { recursive: true, mode: 0o700 });
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new UnderstudyError('STORAGE_FAILED', `a folder cannot be made: ${messageOf(cause)}`, { cause });
+    }
+    this.#unlock = await lockNode(join(stateFolder, 'node.lock'));
+  }
+
+  async start(attached: () => Promise<readonly string[]>): Promise<void> {
+    const { folder, stateFolder, listen, overlayBytesMax, memory } = this.#options;
+    const paths = daemonPaths(stateFolder);
+    const address: ServerAddress = listen.kind === 'tcp' ? listen : { kind: 'unix', path: paths.nbd };
+    this.#served = new ServedVolumes({
+      paths,
+      address,
+      folder,
+      overlayBytesMax,
+      memory,
+      attached: async () => (await attached()).map((name) => this.#place(name)),
+    });
+    await this.#served.daemon.start();
+  }
+
+  get #volumes(): ServedVolumes {
+    assert(this.#served !== null, 'start() comes first');
+    return this.#served;
+  }
+
+  get daemon() {
+    return { running: this.#volumes.daemon.isUp, restarts: this.#options.memory.restarts() };
+  }
+
+  pathOf(volume: string): string {
+    return this.#place(volume).path;
+  }
+
+  #place(name: string): VolumePlace {
+    const path = this.#options.volumes.get(name);
+    assert(path !== undefined, `the node knows the volume ${name}`);
+    return { name, path };
+  }
+
+  sizeOf(volume: string): Promise<number> {
+    return sizeOfVolume(this.pathOf(volume));
+  }
+
+  freeBytes(): Promise<number> {
+    return freeBytesOf(this.#options.folder);
+  }
+
+  uriOf(volume: string): string {
+    return this.#volumes.hostUri(volume);
+  }
+
+  problemOf(volume: string): string | null {
+    return this.#volumes.problemOf(volume)?.message ?? null;
+  }
+
+  serve(volume: string): Promise<void> {
+    return this.#volumes.serve(this.#place(volume));
+  }
+
+  unserve(volume: string): Promise<void> {
+    return this.#volumes.unserve(this.#place(volume));
+  }
+
+  async snapshot(volume: string): Promise<Snapshot> {
+    const bytes = await this.sizeOf(volume);
+    const served = await this.#volumes.snapshot(this.#place(volume), bytes);
+    const snapshot: QemuSnapshot = {
+      served,
+      bytes,
+      takenAt: served.takenAt,
+      get live() {
+        return served.live;
+      },
+      end: () => served.end(),
+    };
+    this.#snapshots.set(snapshot, snapshot);
+    return snapshot;
+  }
+
+  async replicate(from: Snapshot, to: string, job: CopyJob): Promise<void> {
+    const snapshot = this.#snapshots.get(from);
+    assert(snapshot !== undefined, 'the snapshot is of this backend');
+    const { served, bytes } = snapshot;
+    await this.#overwrite(to, served.uri, bytes, job, async (error) => {
+      // What the source did not give has a reason that only the daemon knows.
+      return codeOf(error)?.startsWith('SOURCE_') === true || !served.live ? served.diagnose(error) : error;
+    });
+    await zeroTail(this.pathOf(to), bytes, job.signal);
+  }
+
+  async restore(volume: string, engagement: string, job: CopyJob): Promise<string> {
+    const file = this.#backupPath(volume, engagement);
+    await this.#overwrite(volume, file, await sizeOfVolume(file), job, async (error) => error);
+    return digestOfVolume({ path: this.pathOf(volume), fromDisk: true, signal: job.signal });
+  }
+
+  async #overwrite(
+    volume: string,
+    source: string,
+    bytes: number,
+    job: CopyJob,
+    explain: (error: unknown) => Promise<unknown>,
+  ): Promise<void> {
+    const fill = await this.#volumes.fill(this.#place(volume));
+    try {
+      const rate = this.#options.backgroundRate;
+      await copyVolume({ source, target: fill.uri, bytes, blockBytes: BLOCK_BYTES, verify: false, rate }, job);
+    } catch (error) {
+      const explained = await explain(error);
+      if (codeOf(explained) !== 'TARGET_UNAVAILABLE') throw explained;
+      const message = `${volume}: the storage daemon went away while it was overwritten`;
+      throw new UnderstudyError('STORAGE_FAILED', message, { cause: explained });
+    } finally {
+      await fill.end();
+    }
+  }
+
+  async backup(volume: string, engagement: string, job: CopyJob): Promise<BackupFile> {
+    const path = this.pathOf(volume);
+    const target = this.#backupPath(volume, engagement);
+    await this.discard(volume, engagement);
+    const bytes = await sizeOfVolume(path);
+    const dataBytes = await bytesToCopy(path, BLOCK_BYTES);
+    const room = this.#space.take(`the backup of ${volume}`, dataBytes, await this.freeBytes());
+    const onProgress: CopyJob['onProgress'] = (progress) => {
+      room.used(progress.bytesDone - (bytes - dataBytes));
+      job.onProgress(progress);
+    };
+    try {
+      await this.#makeBackupFolder(engagement);
+      const rate = this.#options.backgroundRate;
+      const task = { source: path, target, bytes, blockBytes: BLOCK_BYTES, verify: true, rate };
+      await copyVolume(task, { signal: job.signal, onProgress });
+    } catch (error) {
+      if (codeOf(error) !== 'TARGET_FULL') throw error;
+      throw new UnderstudyError('STORAGE_SPACE', `the backup of ${volume}: ${messageOf(error)}`, { cause: error });
+    } finally {
+      room.release();
+    }
+    // Every block of the file was compared with what was read; so this is the file's digest, and the volume is still cached.
+    return { bytes, digest: await digestOfVolume({ path, fromDisk: false, signal: job.signal }) };
+  }
+
+  #backupPath(volume: string, engagement: string): string {
+    return join(this.#options.folder, engagement, `${volume}.raw`);
+  }
+
+  async #makeBackupFolder(engagement: string): Promise<void> {
+    await mkdir(join(this.#options.folder, engagement), { recursive: true, mode: 0o700 });
+    await syncFolder(this.#options.folder);
+  }
+
+  async discard(volume: string, engagement: string): Promise<void> {
+    const path = this.#backupPath(volume, engagement);
+    for (const name of [path, `${path}.partial`, `${path}.partial.resume`]) await rm(name, { force: true });
+    try {
+      await rmdir(join(this.#options.folder, engagement));
+    } catch (cause) {
+      // It holds backups of other volumes, or never was there.
+      if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errnoOf(cause) ?? '')) throw cause;
+    }
+    await syncFolder(this.#options.folder);
+  }
+
+  async flush(volume: string): Promise<void> {
+    const file = await open(this.pathOf(volume), constants.O_RDWR);
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async keepSecret(volume: string, text: string | null): Promise<void> {
+    const path = this.#secretPath(volume);
+    await (text === null ? removeSecret(path) : writeSecret(path, text));
+  }
+
+  secretOf(volume: string): Promise<string | null> {
+    return readSecret(this.#secretPath(volume));
+  }
+
+  #secretPath(volume: string): string {
+    return join(this.#options.stateFolder, 'plans', `${volume}.json`);
+  }
+
+  async close(): Promise<void> {
+    await this.#served?.daemon.close();
+    this.#unlock?.();
+    this.#unlock = null;
+  }
+
+  async shutdown(): Promise<void> {
+    await this.#volumes.daemon.shutdown();
+    await this.#options.memory.shutDown();
+    await this.close();
+  }
+}

@@ -1,0 +1,75 @@
+// What the node remembers of each volume, in the store: the wanted graph (who has it), what it holds, what is under way. One
+// record a volume, one writer: the node that holds the lock of the state folder.
+import { assert, UnderstudyError } from '../base/mod.ts';
+import { type Store, update } from '../store/mod.ts';
+import type { Backup, VolumeContent } from './contract.ts';
+
+export interface VolumeRecord {
+  readonly path: string;
+  /** As it was last seen. */
+  readonly sizeBytes: number;
+  readonly generation: number;
+  readonly content: VolumeContent;
+  /** Host that has it. */
+  readonly attachedTo: string | null;
+  readonly backups: readonly Backup[];
+  /** A file that is being made or deleted; after a crash whatever is there of it is deleted. Overwriting shows in `content`. */
+  readonly step: { readonly kind: 'backup' | 'discard'; readonly engagement: string } | null;
+}
+
+export interface DaemonRecord {
+  /** Daemons that were started for this node, and how many of them were ended in good order. */
+  readonly starts: number;
+  readonly shutdowns: number;
+  /** Of its NBD server; null when it has none yet. */
+  readonly address: string | null;
+}
+
+const NO_DAEMON: DaemonRecord = { starts: 0, shutdowns: 0, address: null };
+
+export class Records {
+  readonly #store: Store;
+  readonly #daemonKey: string;
+
+  constructor(store: Store, node: string) {
+    this.#store = store;
+    this.#daemonKey = `storage/daemon/${node}`;
+  }
+
+  /** @throws VOLUME_UNKNOWN */
+  async volume(name: string): Promise<VolumeRecord> {
+    const found = await this.#store.get<VolumeRecord>(volumeKey(name));
+    if (found === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
+    return found.value;
+  }
+
+  /** Makes the record of a volume that is new here, or changes the one there is. */
+  async settle(name: string, change: (record: VolumeRecord | null) => VolumeRecord): Promise<void> {
+    await update<VolumeRecord>(this.#store, volumeKey(name), change);
+  }
+
+  /** Durable when it resolves. */
+  async change(name: string, change: (record: VolumeRecord) => Partial<VolumeRecord>): Promise<VolumeRecord> {
+    const record = await update<VolumeRecord>(this.#store, volumeKey(name), (value) => {
+      if (value === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
+      return { ...value, ...change(value) };
+    });
+    assert(record !== null, 'records of volumes are never deleted');
+    return record.value;
+  }
+
+  async daemon(): Promise<DaemonRecord> {
+    return (await this.#store.get<DaemonRecord>(this.#daemonKey))?.value ?? NO_DAEMON;
+  }
+
+  async changeDaemon(change: (record: DaemonRecord) => Partial<DaemonRecord>): Promise<void> {
+    await update<DaemonRecord>(this.#store, this.#daemonKey, (value) => {
+      const record = value ?? NO_DAEMON;
+      return { ...record, ...change(record) };
+    });
+  }
+}
+
+function volumeKey(name: string): string {
+  return `storage/volume/${name}`;
+}

@@ -1,0 +1,91 @@
+// The least that can be called an identity engine, for tests of what goes on around one: a host's name and a key, in text, at a
+// fixed place of the image. It really reads and writes the image that it is given.
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import type { IdentityEngine, Plan } from '../../src/identity/mod.ts';
+
+export const MARK_OFFSET = 64 * 1024;
+const MARK_BYTES = 512;
+/** A replica with this word in its mark has something that nobody knows. */
+export const UNKNOWN_WORD = 'licence';
+
+export function markOf(hostName: string, more = ''): Buffer {
+  const mark = Buffer.alloc(MARK_BYTES);
+  mark.write(`I am ${hostName} ${more}`);
+  return mark;
+}
+
+export function readMark(image: string): string {
+  const fd = openSync(image, 'r');
+  const mark = Buffer.alloc(MARK_BYTES);
+  try {
+    readSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
+  } finally {
+    closeSync(fd);
+  }
+  return mark.toString('utf8').replaceAll('\0', '');
+}
+
+function writeMark(image: string, text: string): void {
+  const fd = openSync(image, 'r+');
+  const mark = Buffer.alloc(MARK_BYTES);
+  mark.write(text);
+  try {
+    writeSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function planFor(before: string, hostName: string): Plan {
+  const after = `I am ${hostName} key ${randomBytes(8).toString('hex')}`;
+  const finding = {
+    rule: 'mark',
+    path: '/mark',
+    value: before,
+    why: 'two hosts would be one',
+    action: 'rewrite',
+    confidence: 'certain',
+  } as const;
+  const unknown = before.includes(UNKNOWN_WORD)
+    ? [{ ...finding, rule: 'licence', path: '/licence', why: 'it may be for one machine', action: 'unknown' as const }]
+    : [];
+  const change = {
+    path: '/mark',
+    rule: 'mark',
+    kind: 'file',
+    before,
+    beforeDigest: createHash('sha256').update(before).digest('hex'),
+    after,
+    secret: true,
+    fresh: true,
+    mode: null,
+  } as const;
+  const fingerprint = createHash('sha256').update(`${before} ${hostName}`).digest('hex');
+  return {
+    fingerprint,
+    changes: [change],
+    findings: [finding, ...unknown],
+    unknown,
+    proof: { sshHostKeys: [], machineId: hostName },
+  };
+}
+
+export function markIdentity(): IdentityEngine {
+  return {
+    inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
+    plan: async (image, request) => planFor(readMark(image), request.understudy.hostName),
+    async apply(image, plan) {
+      for (const { after } of plan.changes) if (after !== null) writeMark(image, after);
+    },
+    async verify(image, _request, plan) {
+      const mark = readMark(image);
+      const wanted = plan.changes[0]?.after;
+      return mark === wanted
+        ? { verified: true, problems: [] }
+        : { verified: false, problems: [`it says "${mark}", not "${wanted}"`] };
+    },
+    show: (plan) => plan.changes.map(({ path }) => path).join('\n'),
+  };
+}
