@@ -28,6 +28,7 @@ const WRITES: readonly (readonly [string, string, Headers])[] = [
   ['GET', '/', { 'X-Method-Override': 'PATCH' }],
   ['GET', '/', { 'Content-Length': '0' }],
   ['GET', '/Admin/empty-the-bin', {}],
+  ['GET', '/%61dmin/empty-the-bin', {}],
 ];
 const READS: readonly (readonly [string, string, Headers])[] = [
   ['GET', '/', {}],

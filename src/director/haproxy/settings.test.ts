@@ -16,6 +16,11 @@ describe('settings of HAProxy', () => {
     });
   });
 
+  it('are what they were when they are read again', () => {
+    const settings = haproxySettings.parse({ ...least, readsBackend: 'wiki-reads', connectionsMax: 10 });
+    expect(haproxySettings.parse(settings)).toEqual(settings);
+  });
+
   it.each([
     [{ socket: '' }],
     [{ backend: undefined }],
