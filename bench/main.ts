@@ -5,6 +5,7 @@ import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from
 import { allAtOnce } from './all-at-once.ts';
 import { cost } from './cost.ts';
 import { digest } from './digest.ts';
+import { direct } from './direct.ts';
 import { disk } from './disk.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
@@ -18,7 +19,7 @@ import { sparse } from './sparse.ts';
 import { staggered } from './staggered.ts';
 import { verify } from './verify.ts';
 
-const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest, disk];
+const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest, direct, disk];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
 

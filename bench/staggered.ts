@@ -12,6 +12,7 @@ import { attachLoop, type LoopDevice } from './rig/loop.ts';
 import { ours, oursCommand } from './rig/ours.ts';
 import { alternate, formatSpread, ratiosOf, type Spread, spreadOf } from './rig/pair.ts';
 import { ddBuffered } from './rig/peers.ts';
+import { readyMemory } from './rig/ready-memory.ts';
 import { type Command, CommandError, type Finished, start } from './rig/run.ts';
 
 const COUNTS = [1, 2, 4, 8, 16];
@@ -58,7 +59,8 @@ async function runStaggered(bench: Bench): Promise<Report> {
       `${formatBytes(sizeBytes)} of random data on a loop device that delivers ${formatBytes(rateBytes)} a second, so that one pass ` +
       `takes T = ${(sizeBytes / rateBytes).toFixed(2)} s; K jobs of one target each, their starts spread evenly over W passes. ` +
       'Source bytes are those that the kernel counted for the loop device. The ideal is a carousel without losses, 1 + W/T passes ' +
-      '(less where it would stand still because nobody asks).',
+      '(less where it would stand still because nobody asks). Without a limit of memory, what the run will use is fetched from ' +
+      'the host beforehand.',
     target:
       'image larger than memory: passes and makespan at most 1.05 times the ideal, every job at most 1.1 T; image in the page ' +
       'cache: no slower than buffered dd.',
@@ -145,6 +147,7 @@ function runOnce(bench: Bench, setting: Setting, job: JobCommand): Promise<Measu
     workbench.defer(() => targets.discard());
     targets.prepare(job === ddJob);
     await prepareCaches(workbench, job === ddJob ? ddBuffered : ours(), bench.options.warmPrograms);
+    if (memoryBytes === undefined) readyMemory((count + 1) * sizeBytes);
     const bytesBefore = source.bytesRead();
     const beginMs = performance.now();
     const passMs = (sizeBytes / rateBytes) * 1000;

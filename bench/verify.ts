@@ -117,6 +117,7 @@ async function measureRegime(
       targets,
       inMemory: false,
       group,
+      ...(regime === 'small' ? {} : { readyMemoryBytes: (TARGETS + 1) * sizeBytes }),
     };
     return (await measure({ ...common, check: sameBytes(source) })).seconds;
   };

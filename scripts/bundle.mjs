@@ -1,8 +1,8 @@
 // Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy small
 // modules in each costs more than all the rest of a start. The folders keep the relative places that the sources name
 // (`../consumer/worker.js` and so on). Run by set-up after the compiler.
-import { existsSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 /** Packages with files of their own beside them. */
 const EXTERNAL = ['koffi', '@photostructure/sqlite'];
@@ -14,6 +14,9 @@ const ENTRIES = {
   'producer/worker': 'src/replication/producer/worker.js',
   'consumer/worker': 'src/replication/consumer/worker.js',
 };
+
+/** Goes to hosts as one file, for whatever Node.js they have from 18 on. */
+const AGENT = { name: 'agent/agent', input: 'bin/agent.js', target: 'node18' };
 
 /** Bundles the compiled files of a checkout from dist/ into dist/run/. */
 export async function bundle(root) {
@@ -28,9 +31,22 @@ export async function bundle(root) {
     await build.write({ file: join(made, `${name}.js`), format: 'esm', codeSplitting: false });
     await build.close();
   }
+  if (existsSync(join(root, 'dist', AGENT.input))) await bundleAgent(root, made, rolldown);
   // Put in place whole: a copy that runs starts threads and processes from these files.
   rmSync(output, { recursive: true, force: true });
   renameSync(made, output);
+}
+
+/** As CommonJS, because a file that is alone in a folder is read as that, whatever it is called. */
+async function bundleAgent(root, made, rolldown) {
+  const { name, input, target } = AGENT;
+  const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', transform: { target } });
+  const { output } = await build.write({ file: join(made, `${name}.js`), format: 'cjs', codeSplitting: false });
+  await build.close();
+  const outside = output.flatMap(({ imports = [] }) => imports).filter((from) => !from.startsWith('node:'));
+  if (output.length !== 1 || outside.length > 0) throw new Error(`the agent is not one file alone: ${outside}`);
+  // Here it lies in a package of ES modules.
+  writeFileSync(join(made, dirname(name), 'package.json'), '{ "type": "commonjs" }\n');
 }
 
 if (process.argv[2] !== undefined) await bundle(process.argv[2]);

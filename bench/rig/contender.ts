@@ -6,6 +6,7 @@ import { limits, runTool } from '../../src/base/mod.ts';
 import { type ControlGroup, type GroupOptions, makeGroup } from './cgroup.ts';
 import { dropCaches, writeRandomImage } from './image.ts';
 import { attachLoop, makeBackingFile } from './loop.ts';
+import { readyMemory } from './ready-memory.ts';
 import { type Command, run, runTogether } from './run.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -87,6 +88,10 @@ export interface RunOptions {
   readonly inMemory: boolean;
   readonly warmPrograms: boolean;
   readonly group?: GroupOptions;
+  /** Memory that the contender will use, made ready for it (rig/ready-memory.ts). */
+  readonly readyMemoryBytes?: number;
+  /** The source is in the page cache when the contender starts. */
+  readonly warmSource?: boolean;
   /** Looks at the last target after the time is taken, and throws when it is not what it should be. */
   readonly check?: (target: string) => Promise<void>;
 }
@@ -121,6 +126,11 @@ export async function prepareCaches(workbench: Workbench, contender: Contender, 
   });
 }
 
+async function readThrough(source: string): Promise<void> {
+  const read = await runTool('dd', [`if=${source}`, 'of=/dev/null', 'bs=4M', 'status=none'], { timeoutMs: 600_000 });
+  if (read.status !== 0) throw new Error(`dd: ${read.stderr.trim()}`);
+}
+
 export async function measure(options: RunOptions): Promise<Measured> {
   const { workbench, contender, source, sourceBytes, targets, inMemory } = options;
   return workbench.scope(async () => {
@@ -128,6 +138,8 @@ export async function measure(options: RunOptions): Promise<Measured> {
     workbench.defer(() => targets.discard());
     targets.prepare(contender.needsTargets);
     await prepareCaches(workbench, contender, options.warmPrograms);
+    if (options.warmSource === true) await readThrough(source);
+    if (options.readyMemoryBytes !== undefined) readyMemory(options.readyMemoryBytes);
     const startMs = performance.now();
     await contender.run({ workbench, group, source, sourceBytes, targets: targets.paths, inMemory });
     const seconds = (performance.now() - startMs) / 1000;

@@ -1,3 +1,5 @@
+export { type AgentCommand, runAgentCommand } from './command.ts';
+export { agentMain } from './main.ts';
 export {
   type AgentEvidence,
   type AgentObjective,
@@ -14,3 +16,6 @@ export {
   type SignalReading,
   type VerdictChange,
 } from './protocol.ts';
+export type { Delivery } from './reporter.ts';
+export { type AgentOptions, runAgent } from './run.ts';
+export { type AgentSettings, readSettings, SETTINGS_FILE, type SettingsRequest } from './settings.ts';

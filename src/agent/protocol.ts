@@ -8,9 +8,10 @@
 //   400  the report is not what this page says     401  the token is missing or unknown
 //   403  the token belongs to another host         404  no such host     413  too long
 //
-// The agent sends one report at a time and waits for its answer. It sends one every `reportSeconds`, and at once when its
-// verdict has changed. After a refusal or without an answer it tries again later (exponentially, with jitter, up to a minute;
-// 401 and 403 at once up to a minute), with a new report. A report whose answer was lost has perhaps been received, so:
+// The agent sends one report at a time and waits up to 10 s for its answer. It sends one every `reportSeconds`, and at once when
+// its verdict has changed. Without a 200 it tries again later, with a new report: exponentially and with jitter up to 15 s, after
+// 401, 403 and 404 only up to a minute. Changes that were answered with 400, 413 or 422 are not repeated; they count as dropped.
+// A report whose answer was lost has perhaps been received, so:
 //
 //   - `sequence` rises with every report of a `boot`. One that is not above the last of that boot is old: the receiver answers
 //     200 and changes nothing.
@@ -67,7 +68,7 @@ export interface Report {
   readonly host: string;
   /** Now. "unknown" also while the agent has no objective, and as the last word of an agent that is being stopped. */
   readonly verdict: AgentVerdict;
-  /** ISO 8601, by the host's clock: when this verdict began. */
+  /** ISO 8601: `sentAt` less `ageMs`, so it moves when the host's clock is set. */
   readonly since: string;
   /** How long it has lasted, milliseconds. */
   readonly ageMs: number;
@@ -81,11 +82,14 @@ export interface Report {
   readonly dropped: number;
 }
 
-/** The same as the configuration's `objective`. */
+/** The same as the configuration's `objective`, and as detection's. There is one sample a second. */
 export interface AgentObjective {
   readonly signal: string;
+  /** 0 and up. */
   readonly below: number;
+  /** 1 to 86400; below 4, the samples are too far apart for a verdict. */
   readonly fastSeconds: number;
+  /** `fastSeconds` to 86400. */
   readonly slowSeconds: number;
   readonly share: number;
 }
@@ -109,7 +113,7 @@ export interface Instruction {
   readonly reportSeconds: number;
 }
 
-/** Reports are far shorter; one at all the limits below would not fit, and the agent leaves out old changes before it sends more. */
+/** When more changes wait than fit, the agent sends the oldest of them, and the others right after. */
 export const REPORT_BYTES_MAX = 256 * 1024;
 export const INSTRUCTION_BYTES_MAX = 64 * 1024;
 export const EVIDENCE_MAX = 8;

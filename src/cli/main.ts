@@ -2,6 +2,7 @@
 // status comes from the error registry.
 import { Command, CommanderError } from 'commander';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf } from '../base/mod.ts';
+import { agentCommand } from './agent.ts';
 import { copiesCommand } from './copies.ts';
 import { copyCommand } from './copy.ts';
 
@@ -18,6 +19,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   };
   program.addCommand(inherit(copyCommand(run)));
   program.addCommand(inherit(copiesCommand(run)));
+  program.addCommand(inherit(agentCommand(run)));
   try {
     await program.parseAsync([...argv]);
     return status;

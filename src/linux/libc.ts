@@ -50,6 +50,28 @@ export const libc = {
     request: number,
     argument: Uint8Array | BigUint64Array | Int32Array,
   ) => number,
+  socket: library.func('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number,
+  bind: library.func('int bind(int, void*, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
+  getsockname: library.func('int getsockname(int, void*, void*)') as (
+    fd: number,
+    address: Uint8Array,
+    length: Uint32Array,
+  ) => number,
+  sendto: library.func('int64_t sendto(int, void*, size_t, int, void*, uint32_t)') as (
+    fd: number,
+    bytes: Uint8Array,
+    length: number,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ) => number,
+  recv: library.func('int64_t recv(int, void*, size_t, int)') as (
+    fd: number,
+    bytes: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  ifNametoindex: library.func('uint32_t if_nametoindex(const char*)') as (name: string) => number,
   syscall: library.func('int64_t syscall(long, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)') as (
     number: number,
     a: number | bigint,

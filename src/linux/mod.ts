@@ -1,4 +1,5 @@
 export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
+export { ArpSocket } from './arp-socket.ts';
 export { Digester, digestOf } from './digest.ts';
 export {
   adviseDontNeed,

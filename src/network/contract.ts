@@ -21,13 +21,19 @@ export interface Answer {
   readonly milliseconds: number;
 }
 
-/** @throws NETWORK_FAILED when it cannot look (no such link, no right), INTERRUPTED. What it sees is an answer, not an error. */
+/**
+ * Looks from where the process is: its network namespace, its links. Addresses are IP addresses, never names.
+ * @throws NETWORK_FAILED when it cannot look (no such link, no right, out of sockets), TOOL_MISSING, INTERRUPTED. What it sees is
+ * an answer, not an error.
+ */
 export interface NetworkProbe {
   /**
    * Hardware addresses (lower case, colons) of all who answer an ARP probe for an IPv4 address on a link (RFC 5227, sender
-   * address 0.0.0.0), looked for for about two seconds. Nobody: []. Two or more: a duplicate address.
+   * address 0.0.0.0), looked for for about two seconds; sorted. Nobody: []. Two or more: a duplicate address. This machine
+   * counts too, if it has the address.
    */
   holders(link: string, address: string, call: Call): Promise<readonly string[]>;
+  /** At most one MiB of a body is read. A redirection is an answer and not followed. */
   check(address: string, check: ServiceCheck, call: Call): Promise<Answer>;
   /** Fingerprints ("SHA256:...") of the SSH host keys shown at address:port, sorted; [] when nobody answers. */
   sshHostKeys(address: string, port: number, call: Call): Promise<readonly string[]>;

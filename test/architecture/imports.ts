@@ -24,7 +24,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   },
   'src/power': { modules: ['src/base', 'src/linux'], packages: ['zod'] },
   'src/director': { modules: ['src/base'], packages: ['zod'] },
-  'src/network': { modules: ['src/base'], packages: [] },
+  'src/network': { modules: ['src/base', 'src/linux'], packages: [] },
   'src/detection': { modules: ['src/base'], packages: [] },
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {

@@ -2,7 +2,10 @@
 import { createReadStream, openSync, statSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { patchwork, writeSparse } from '../rig/content.ts';
+import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
+import { serveFolder } from '../support/image-web.ts';
+import { SourceBench } from '../support/source-bench.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -31,6 +34,38 @@ test.each([
     expect(statSync(stage.target('a.img')).blocks * 512).toBeLessThan(6 * MIB);
   }),
 );
+
+test('source - an https server is read once for two targets, and only with --insecure when nobody vouches for it', () =>
+  onStage(async (stage) => {
+    const bench = new SourceBench();
+    stage.defer(() => bench.clear());
+    const image = stage.image('golden.img', 3 * MIB + 512);
+    bench.write('golden.img', image.content);
+    const { url } = await serveFolder(bench, 'https');
+    const targets = [stage.target('a.img'), stage.target('b.img')];
+    await expectFailure(stage.copyJson(`${url}/golden.img`, ...targets), 'SOURCE_UNREADABLE', /certificate/i);
+    const copy = stage.copyJson('--insecure', '--block-size', '1M', '--verify', `${url}/golden.img`, ...targets);
+    const result = await copy.result();
+    expect(result).toMatchObject({ ok: true, producer: { bytesRead: image.content.length, sweeps: 1 } });
+    for (const name of ['a.img', 'b.img']) expect(stage.difference(name, image.content)).toBe(null);
+  }));
+
+test('source - an NBD server over TLS is a source and a target', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 2 * MIB + 512);
+    const tls = {
+      tcp: true,
+      options: ['--tls=require', '--tls-psk=FOLDER/keys'],
+      uri: (plain: string, folder: string) =>
+        plain.replace('nbd://', 'nbds://alice@').concat(`?tls-psk-file=${folder}/keys`),
+    };
+    const keys = `alice:${'0123456789abcdef'.repeat(4)}\n`;
+    const from = await stage.nbdkit({ ...tls, plugin: ['file', 'FOLDER/disk'], files: { disk: image.content, keys } });
+    const to = await stage.nbdkit({ ...tls, plugin: ['memory', '3M'], files: { keys } });
+    await stage.copyJson('--yes', '--verify', from.uri, to.uri).good();
+    await stage.copyJson('--bytes', String(image.content.length), to.uri, stage.target('a.img')).good();
+    expect(stage.difference('a.img', image.content)).toBe(null);
+  }));
 
 test('source - --format raw copies the file itself, not what it stands for', () =>
   onStage(async (stage) => {

@@ -39,6 +39,7 @@ describe('image - bare file systems', () => {
     ['btrfs', 'mkfs.btrfs', ['-q']],
     ['vfat', 'mkfs.vfat', []],
     ['vfat', 'mkfs.vfat', ['-F', '32']],
+    ['ntfs', 'mkfs.ntfs', ['-q', '-F', '-Q']],
     ['swap', 'mkswap', ['-q']],
   ];
   test.each(makers)('%s by %s %j', async (type, tool, args) => {

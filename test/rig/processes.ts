@@ -20,7 +20,7 @@ export function markedProcesses(mark: string): readonly MarkedProcess[] {
   return readdirSync('/proc')
     .filter((name) => /^[0-9]+$/.test(name))
     .filter((pid) => contentOf(`/proc/${pid}/environ`).includes(`${mark}\0`))
-    .map((pid) => ({ pid: Number(pid), command: contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim() }))
+    .map((pid) => ({ pid: Number(pid), command: commandOf(Number(pid)) }))
     .filter(({ command }) => command !== '');
 }
 
@@ -31,4 +31,9 @@ export function isProducer({ command }: MarkedProcess): boolean {
 /** State letter of a process ('R', 'S', 'T' stopped, 'Z'), or '' when it is gone. */
 export function stateOf(pid: number): string {
   return /^\d+ \(.*\) (\w)/s.exec(contentOf(`/proc/${pid}/stat`))?.[1] ?? '';
+}
+
+/** Command line of a process, or '' when it is gone. */
+export function commandOf(pid: number): string {
+  return contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim();
 }

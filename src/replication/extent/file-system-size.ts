@@ -13,6 +13,9 @@ interface SizeReader {
   read(superblock: DataView): number | null;
 }
 
+/** What NTFS may have; anything else is damage, and then nothing is known. */
+const NTFS_SECTOR_BYTES: readonly number[] = [512, 1024, 2048, 4096];
+
 const LITTLE = true;
 const BIG = false;
 
@@ -34,6 +37,17 @@ const readers: Readonly<Record<string, SizeReader>> = {
     atBytes: 0,
     lengthBytes: 64,
     read: (block) => block.getUint16(11, LITTLE) * (block.getUint16(19, LITTLE) || block.getUint32(32, LITTLE)),
+  },
+  // NTFS: bytes per sector, total sectors; the sector behind them is the copy of the boot sector (fs/ntfs3/ntfs.h, NTFS_BOOT).
+  ntfs: {
+    atBytes: 0,
+    lengthBytes: 512,
+    read: (block) => {
+      const sectorBytes = block.getUint16(11, LITTLE);
+      return NTFS_SECTOR_BYTES.includes(sectorBytes)
+        ? sectorBytes * (Number(block.getBigUint64(0x28, LITTLE)) + 1)
+        : null;
+    },
   },
   // swap_header (include/linux/swap.h): version, last_page; only with the page size that the magic number's place shows.
   swap: {

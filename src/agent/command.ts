@@ -1,0 +1,59 @@
+// What both command lines do, the bundle's and `understudy agent`: settings, signals, output.
+import type { Report } from './protocol.ts';
+import type { Delivery } from './reporter.ts';
+import { runAgent } from './run.ts';
+import { readSettings, type SettingsRequest } from './settings.ts';
+
+export interface AgentCommand extends SettingsRequest {
+  /** @default "/proc" */
+  readonly proc?: string | undefined;
+  readonly once?: boolean | undefined;
+  readonly json?: boolean | undefined;
+}
+
+/**
+ * Runs until SIGTERM, SIGINT or SIGHUP.
+ * @throws USAGE, CONFIG_UNREADABLE, CONFIG_INVALID, and what runAgent throws
+ */
+export async function runAgentCommand(command: AgentCommand): Promise<void> {
+  const settings = readSettings(command);
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+  for (const signal of signals) process.once(signal, end);
+  // Whoever read the reports has gone, which ends this process as a signal does.
+  process.stdout.once('error', end);
+  try {
+    let last: Report | null = null;
+    await runAgent({
+      settings,
+      signal: ending.signal,
+      once: command.once === true,
+      procFolder: command.proc ?? '/proc',
+      say: (line) => void process.stderr.write(`understudy agent: ${line}\n`),
+      onReport: (report, delivery) => {
+        last = report;
+        if (command.json === true) process.stdout.write(`${JSON.stringify(shown(report, delivery))}\n`);
+      },
+    });
+    if (command.once === true && command.json !== true && last !== null) process.stdout.write(describe(last));
+  } finally {
+    for (const signal of signals) process.removeListener(signal, end);
+    process.stdout.removeListener('error', end);
+  }
+}
+
+/** The shape of --json; docs/agent.md has it. */
+function shown(report: Report, delivery: Delivery): object {
+  const { host, sentAt, verdict, since, evidence, signals } = report;
+  const error = delivery.kind === 'delivered' ? null : delivery.reason;
+  return { host, at: sentAt, verdict, since, evidence, signals, delivered: error === null, error };
+}
+
+function describe({ host, verdict, evidence, signals }: Report): string {
+  const rows = Object.entries(signals).map(([name, { value, unit, error }]) => {
+    const shownValue = value === null ? `- (${error ?? 'no value'})` : `${value}${unit === '1' ? '' : ` ${unit}`}`;
+    return `  ${name.padEnd(24)} ${shownValue}\n`;
+  });
+  return [`${host}: ${verdict}\n`, ...evidence.map(({ text }) => `  ${text}\n`), ...rows].join('');
+}

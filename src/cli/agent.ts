@@ -1,0 +1,23 @@
+import { Command } from 'commander';
+import { type AgentCommand, runAgentCommand } from '../agent/mod.ts';
+
+export function agentCommand(done: (exit: number) => void): Command {
+  return new Command('agent')
+    .description('Watches this host and its service, judges them by the objective, and tells the controller.')
+    .option('--controller <url>', 'for example http://controller.example:7780')
+    .option('--host <name>', "this host, as the controller's configuration names it")
+    .option('--token-file <file>', "the token of this host's agent")
+    .option('--ca-file <file>', "PEM certificates to check the controller's with")
+    .option('--config <file>', 'JSON with host, controller, token or tokenFile, caFile (/etc/understudy/agent.json)')
+    .option('--proc <folder>', "where the host's proc file system is (/proc)")
+    .option('--once', 'one measurement, one report of it, then the end')
+    .option('--json', 'each report as a line of JSON on standard output; docs/agent.md has its shape')
+    .addHelpText(
+      'after',
+      '\nExample:\n  understudy agent --controller http://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
+    )
+    .action(async (options: AgentCommand) => {
+      await runAgentCommand(options);
+      done(0);
+    });
+}
