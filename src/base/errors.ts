@@ -128,6 +128,7 @@ export const errorRegistry = {
   API_FORBIDDEN: of(10, 403, 'after-change', 'The token is known, but its role may not do this.'),
   API_INVALID: of(2, 400, 'after-change', 'The request is not what the interface takes.'),
   API_TOO_LARGE: of(2, 413, 'after-change', 'The request is longer than the interface takes.'),
+  API_ADDRESS: of(8, 409, 'after-change', 'The interface cannot listen at the address of the configuration.'),
   API_BUSY: of(10, 429, 'backoff', 'The interface serves as many readers of events as it can.'),
   API_TIMEOUT: of(
     10,

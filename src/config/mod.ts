@@ -1,3 +1,4 @@
+export { secretProblem } from './check-secrets.ts';
 export type {
   ApiConfig,
   CheckConfig,

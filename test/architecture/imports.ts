@@ -43,7 +43,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: [],
   },
   'src/api': {
-    modules: ['src/agent', 'src/base', 'src/config', 'src/controller'],
+    modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/power'],
     packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
   },
   'src/cli': {

@@ -1,0 +1,162 @@
+// What the interface answers, as zod schemas: they check what goes out, and the OpenAPI description is made of them. Each is held
+// to the controller's own type by the compiler.
+import * as z from 'zod';
+import { errorRegistry } from '../base/mod.ts';
+import type {
+  DecisionView,
+  EngagementView,
+  EventView,
+  EvidenceView,
+  HostView,
+  PlanView,
+  ServiceView,
+  StatusView,
+} from '../controller/mod.ts';
+
+/** Read-only lists as zod writes them. */
+export type Mutable<T> = T extends readonly (infer E)[]
+  ? Mutable<E>[]
+  : T extends object
+    ? { -readonly [K in keyof T]: Mutable<T[K]> }
+    : T;
+
+/** The same value; nothing writes to it. */
+export function answer<T>(view: T): Mutable<T> {
+  return view as Mutable<T>;
+}
+
+type Schema<T> = z.ZodType<Mutable<T>>;
+
+const time = z.iso.datetime().describe('ISO 8601, UTC');
+const verdict = z.enum(['healthy', 'degraded', 'unknown']);
+const power = z.enum(['on', 'off', 'unknown']);
+export const phase = z.enum([
+  'choose',
+  'fence',
+  'preserve',
+  'replicate',
+  'personalise',
+  'boot',
+  'prove',
+  'admit',
+  'serving',
+  'drain',
+  'off',
+  'restore',
+  'release',
+]);
+const seconds = z.number().min(0);
+
+const evidence = z.object({
+  host: z.string().nullable(),
+  text: z.string(),
+  values: z.record(z.string(), z.union([z.number(), z.string(), z.null()])),
+}) satisfies Schema<EvidenceView>;
+
+export const decision = z
+  .object({
+    at: time,
+    service: z.string(),
+    action: z.enum(['scale-out', 'scale-in', 'undo', 'none']),
+    outcome: z.enum(['started', 'proposed', 'advised', 'refused', 'none']),
+    verdict,
+    reason: z.string(),
+    evidence: z.array(evidence),
+    engagement: z.string().nullable(),
+    repeated: z.int().min(0),
+    lastAt: time,
+  })
+  .meta({ id: 'Decision' }) satisfies Schema<DecisionView>;
+
+const plan = z
+  .object({
+    id: z.string(),
+    action: z.enum(['scale-out', 'scale-in']),
+    lead: z.string(),
+    understudy: z.string(),
+    reason: z.string(),
+    proposedAt: time,
+  })
+  .meta({ id: 'Plan' }) satisfies Schema<PlanView>;
+
+const service = z
+  .object({
+    name: z.string(),
+    mode: z.enum(['advise', 'approve', 'automatic']),
+    lead: z.string(),
+    verdict,
+    evidence: z.array(evidence),
+    hosts: z.array(z.string()),
+    hostsMax: z.int().min(1),
+    engagements: z.array(z.string()),
+    pendingPlan: plan.nullable(),
+    lastDecision: decision.nullable(),
+  })
+  .meta({ id: 'Service' }) satisfies Schema<ServiceView>;
+
+const host = z
+  .object({
+    name: z.string(),
+    power,
+    role: z.enum(['lead', 'understudy', 'spare', 'free']),
+    service: z.string().nullable(),
+    engagement: z.string().nullable(),
+    agent: z.object({ lastSeenAt: time, verdict }).nullable(),
+    volume: z.object({
+      name: z.string(),
+      content: z.enum(['own', 'unfinished', 'replica', 'unknown']),
+      attached: z.boolean(),
+    }),
+  })
+  .meta({ id: 'Host' }) satisfies Schema<HostView>;
+
+export const engagement = z
+  .object({
+    name: z.string(),
+    service: z.string(),
+    lead: z.string(),
+    understudy: z.string(),
+    origin: z.enum(['operator', 'policy']),
+    phase,
+    since: time,
+    state: z.enum(['running', 'waiting', 'failed', 'done']),
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    stages: z.array(z.object({ phase, seconds })),
+    timeToCapacitySeconds: seconds.nullable(),
+    progress: z.object({ bytesDone: z.number().min(0), bytesTotal: z.number().min(0) }).nullable(),
+  })
+  .meta({ id: 'Engagement' }) satisfies Schema<EngagementView>;
+
+export const status = z
+  .object({
+    revision: z.int().min(0),
+    controller: z.object({ name: z.string(), epoch: z.int().min(0), since: time }),
+    services: z.array(service),
+    hosts: z.array(host),
+    engagements: z.array(engagement),
+  })
+  .meta({ id: 'Status' }) satisfies Schema<StatusView>;
+
+const eventBase = { revision: z.int().min(0), at: time, subject: z.string(), text: z.string() };
+const stageData = z.object({ engagement: z.string(), service: z.string(), phase, seconds });
+const capacityData = z.object({ engagement: z.string(), service: z.string(), seconds });
+
+export const event = z
+  .discriminatedUnion('kind', [
+    z.object({ ...eventBase, kind: z.literal('decision'), data: decision }),
+    z.object({ ...eventBase, kind: z.literal('stage'), data: stageData }),
+    z.object({ ...eventBase, kind: z.literal('capacity'), data: capacityData }),
+    z.object({
+      ...eventBase,
+      kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'error']),
+      data: z.record(z.string(), z.unknown()),
+    }),
+  ])
+  .meta({ id: 'Event' }) satisfies Schema<EventView>;
+
+/** Codes of docs/errors.md; INTERNAL is a defect of the program. */
+export const ERROR_CODES = [...Object.keys(errorRegistry), 'INTERNAL'];
+
+export const failure = z
+  .object({ error: z.object({ code: z.enum(ERROR_CODES), message: z.string() }) })
+  .meta({ id: 'Failure', description: 'docs/errors.md says what each code means and when to try again.' });

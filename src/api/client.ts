@@ -1,0 +1,257 @@
+// The interface as a library: one method a route, errors with the controller's codes, time-outs on everything.
+import { codeOf, errnoOf, isErrorCode, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { DecisionView, EngagementView, EventView, StatusView } from '../controller/mod.ts';
+import type { PowerState } from '../power/mod.ts';
+import { event as eventSchema } from './answers.ts';
+import { readMessages } from './event-reader.ts';
+
+/** Longest answer taken. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+const CALL_MS = 40_000;
+/** Switching waits for the host. */
+const POWER_MS = 3_600_000;
+const SILENCE_MS = 35_000;
+
+export interface ClientOptions {
+  /** "http://127.0.0.1:7780". */
+  readonly url: string;
+  readonly token: string;
+  /** Ends calls and streams: INTERRUPTED. */
+  readonly signal?: AbortSignal;
+  /** Of one call. @default 40000 */
+  readonly callTimeoutMs?: number;
+  /** After so long without a word a stream is begun again. The server speaks every ten seconds. @default 35000 */
+  readonly silenceMs?: number;
+}
+
+/**
+ * @throws the controller's errors with their codes; API_UNAVAILABLE when it cannot be reached or answers nonsense; API_TIMEOUT;
+ * INTERRUPTED
+ */
+export interface Client {
+  status(): Promise<StatusView>;
+  decisions(service: string, limit?: number): Promise<readonly DecisionView[]>;
+  engagement(name: string): Promise<EngagementView>;
+  clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
+  dismiss(
+    request: { readonly host: string } | { readonly engagement: string },
+  ): Promise<{ readonly engagement: string }>;
+  approve(plan: string): Promise<{ readonly engagement: string }>;
+  power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
+  /**
+   * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the controller has
+   * been away for `patienceMs`, which throws.
+   * @param patienceMs @default 60000
+   */
+  events(after: number | null, patienceMs?: number): AsyncIterable<EventView>;
+}
+
+export function createClient(options: ClientOptions): Client {
+  const call = new Caller(options);
+  const part = encodeURIComponent;
+  return {
+    status: () => call.get('/v1/status'),
+    decisions: async (service, limit = 20) => {
+      const path = `/v1/services/${part(service)}/decisions?limit=${limit}`;
+      return (await call.get<{ readonly decisions: readonly DecisionView[] }>(path)).decisions;
+    },
+    engagement: (name) => call.get(`/v1/engagements/${part(name)}`),
+    clone: (request) => call.post('/v1/clone', request),
+    dismiss: (request) => call.post('/v1/dismiss', request),
+    approve: (plan) => call.post('/v1/approve', { plan }),
+    power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
+    events: (after, patienceMs = 60_000) => call.events(after, patienceMs),
+  };
+}
+
+class Caller {
+  readonly #url: string;
+  readonly #token: string;
+  readonly #signal: AbortSignal;
+  readonly #callMs: number;
+  readonly #silenceMs: number;
+
+  constructor({ url, token, signal, callTimeoutMs = CALL_MS, silenceMs = SILENCE_MS }: ClientOptions) {
+    this.#url = url.replace(/\/+$/, '');
+    this.#token = token;
+    this.#signal = signal ?? new AbortController().signal;
+    this.#callMs = callTimeoutMs;
+    this.#silenceMs = silenceMs;
+  }
+
+  get<T>(path: string): Promise<T> {
+    return this.#call<T>(path, {}, this.#callMs);
+  }
+
+  post<T>(path: string, body: unknown, timeoutMs = this.#callMs): Promise<T> {
+    const headers = { 'Content-Type': 'application/json' };
+    return this.#call<T>(path, { method: 'POST', headers, body: JSON.stringify(body) }, timeoutMs);
+  }
+
+  async *events(after: number | null, patienceMs: number): AsyncIterable<EventView> {
+    let from = after;
+    let lastHeard = performance.now();
+    for (;;) {
+      try {
+        for await (const one of this.#stream(from, () => {
+          lastHeard = performance.now();
+        })) {
+          from = one.revision;
+          yield one;
+        }
+      } catch (error) {
+        // Only what may be over soon is tried again.
+        const code = codeOf(error);
+        if (code !== 'API_UNAVAILABLE' && code !== 'API_TIMEOUT') throw error;
+        if (performance.now() - lastHeard > patienceMs) throw error;
+      }
+      await pause(500, this.#signal);
+      this.#checkInterrupted();
+    }
+  }
+
+  async *#stream(after: number | null, heard: () => void): AsyncIterable<EventView> {
+    const query = after === null ? '' : `?after=${after}`;
+    const silence = new Watchdog(this.#signal, this.#silenceMs);
+    try {
+      const response = await this.#fetch(`/v1/events${query}`, {}, silence.signal);
+      if (!response.ok) throw await this.#failure(response);
+      for await (const message of readMessages(response.body ?? new ReadableStream())) {
+        heard();
+        silence.reset();
+        if (message === null) continue;
+        if (message.event === 'failure') throw failureFrom(message.data, 200);
+        const parsed = eventSchema.safeParse(JSON.parse(message.data));
+        if (!parsed.success) throw new UnderstudyError('API_UNAVAILABLE', `${this.#url} sends no events of ours`);
+        yield parsed.data;
+      }
+    } catch (error) {
+      throw this.#explain(error, silence);
+    } finally {
+      silence.end();
+    }
+  }
+
+  async #call<T>(path: string, init: RequestInit, timeoutMs: number): Promise<T> {
+    const timer = new Watchdog(this.#signal, timeoutMs);
+    try {
+      const response = await this.#fetch(path, init, timer.signal);
+      if (!response.ok) throw await this.#failure(response);
+      return JSON.parse(await textOf(response)) as T;
+    } catch (error) {
+      throw this.#explain(error, timer);
+    } finally {
+      timer.end();
+    }
+  }
+
+  #fetch(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+    const headers = { ...init.headers, Authorization: `Bearer ${this.#token}`, Accept: 'application/json' };
+    // A redirection would carry the token to somebody else.
+    return fetch(`${this.#url}${path}`, { ...init, headers, signal, redirect: 'error' });
+  }
+
+  async #failure(response: Response): Promise<UnderstudyError> {
+    return failureFrom(await textOf(response), response.status);
+  }
+
+  #checkInterrupted(): void {
+    if (this.#signal.aborted) throw new UnderstudyError('INTERRUPTED', 'stopped while the controller was being asked');
+  }
+
+  #explain(error: unknown, timer: Watchdog): unknown {
+    this.#checkInterrupted();
+    if (codeOf(error) !== null) return error;
+    if (timer.barked) {
+      return new UnderstudyError('API_TIMEOUT', `${this.#url} did not answer in time`, { cause: error });
+    }
+    if (error instanceof SyntaxError) {
+      return new UnderstudyError('API_UNAVAILABLE', `${this.#url} does not answer in JSON`, { cause: error });
+    }
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    // What the network says comes as TypeError with a cause.
+    if (!(error instanceof TypeError) && errnoOf(cause) === null) return error;
+    return new UnderstudyError('API_UNAVAILABLE', `${this.#url} cannot be reached: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** A signal that aborts when it was not reset for so long, or when another one does. */
+class Watchdog {
+  readonly #controller = new AbortController();
+  readonly #outer: AbortSignal;
+  readonly #stop = (): void => this.#controller.abort();
+  readonly #ms: number;
+  #timer: NodeJS.Timeout;
+  barked = false;
+
+  constructor(outer: AbortSignal, ms: number) {
+    this.#outer = outer;
+    this.#ms = ms;
+    this.#timer = this.#start();
+    outer.addEventListener('abort', this.#stop, { once: true });
+    if (outer.aborted) this.#stop();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  reset(): void {
+    clearTimeout(this.#timer);
+    this.#timer = this.#start();
+  }
+
+  /** Also ends a body that is still being read. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#outer.removeEventListener('abort', this.#stop);
+    this.#stop();
+  }
+
+  #start(): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.barked = true;
+      this.#stop();
+    }, this.#ms);
+  }
+}
+
+async function textOf(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? new ReadableStream<Uint8Array>()) {
+    length += chunk.length;
+    if (length > ANSWER_BYTES_MAX) throw new UnderstudyError('API_UNAVAILABLE', 'the answer is far too long');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function failureFrom(text: string, status: number): UnderstudyError {
+  const { code, message } = parseFailure(text) ?? {};
+  if (typeof code === 'string' && isErrorCode(code)) return new UnderstudyError(code, String(message));
+  const what = code === 'INTERNAL' ? 'has a defect; see its output' : `answers with status ${status}`;
+  return new UnderstudyError('API_UNAVAILABLE', `the controller ${what}`);
+}
+
+function parseFailure(text: string): { readonly code?: unknown; readonly message?: unknown } | null {
+  try {
+    return (JSON.parse(text) as { error?: { code?: unknown; message?: unknown } } | null)?.error ?? null;
+  } catch {
+    // Something between us and the controller answers in its own way: the status is all there is.
+    return null;
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+    if (signal.aborted) done();
+  });
+}

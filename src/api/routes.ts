@@ -1,0 +1,188 @@
+// The routes: what each takes and answers, who may use it, and which errors it can have.
+import type { FastifyInstance } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import * as z from 'zod';
+import { REPORT_BYTES_MAX } from '../agent/mod.ts';
+import { type ErrorCode, errorRegistry, UnderstudyError } from '../base/mod.ts';
+import type { ControllerApi } from '../controller/mod.ts';
+import type { Access } from './access.ts';
+import { answer, decision, engagement, event, failure, status } from './answers.ts';
+import { STREAMS_MAX, streamEvents } from './event-stream.ts';
+import type { Metrics } from './metrics.ts';
+import { instruction, report } from './reports.ts';
+
+export interface RouteParts {
+  readonly controller: ControllerApi;
+  readonly metrics: Metrics;
+  /** Aborts when the server closes: ends streams. */
+  readonly closing: AbortSignal;
+  /** Longest time that switching a host may take, milliseconds. */
+  readonly powerTimeoutMs: number;
+  readonly onDefect: (error: unknown) => void;
+}
+
+type App = FastifyInstance;
+
+/** Errors that any route that asks the controller can have. */
+const ANY: readonly ErrorCode[] = [
+  'API_INVALID',
+  'API_UNAUTHORIZED',
+  'API_FORBIDDEN',
+  'API_TIMEOUT',
+  'STORE_FAILED',
+  'LEASE_LOST',
+  'EPOCH_STALE',
+  'STORE_CONFLICT',
+];
+
+/** Answers by status: the good one, and the form of all others. */
+function responses<T extends z.ZodType>(good: T, codes: readonly ErrorCode[]): { readonly 200: T } {
+  const others = ['default', ...codes.map((code) => errorRegistry[code].http)];
+  return { 200: good, ...Object.fromEntries(others.map((status) => [status, failure] as const)) };
+}
+
+/** What every route says of itself: who may use it, what it does, and how it can end. */
+function operation<T extends z.ZodType>(access: Access, summary: string, good: T, codes: readonly ErrorCode[] = []) {
+  const errors = [...new Set([...codes, ...ANY])].sort();
+  return { config: { access, errors }, schema: { summary, response: responses(good, errors) } };
+}
+
+const label = z.string().regex(/^[A-Za-z0-9._-]{1,200}$/, { error: 'is no name' });
+const started = z.object({ engagement: z.string() });
+
+export function addRoutes(app: App, parts: RouteParts): void {
+  addViews(app, parts);
+  addOrders(app, parts);
+  addPower(app, parts);
+  addReports(app, parts);
+  addEvents(app, parts);
+}
+
+function addViews(app: App, { controller }: RouteParts): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const all = operation('viewer', 'Services, hosts, engagements, and why', status);
+  routes.get('/v1/status', all, async () => answer(await controller.status()));
+
+  const decisions = operation(
+    'viewer',
+    'The last decisions of a service with their evidence, the newest first',
+    z.object({ decisions: z.array(decision) }),
+    ['SERVICE_UNKNOWN'],
+  );
+  const params = z.object({ name: label });
+  const querystring = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(20) });
+  routes.get(
+    '/v1/services/:name/decisions',
+    { ...decisions, schema: { ...decisions.schema, params, querystring } },
+    async (request) => ({ decisions: answer(await controller.explain(request.params.name, request.query.limit)) }),
+  );
+
+  const one = operation('viewer', 'One engagement, also one that is done', engagement, ['ENGAGEMENT_UNKNOWN']);
+  routes.get('/v1/engagements/:name', { ...one, schema: { ...one.schema, params } }, async (request) =>
+    answer(await controller.engagement(request.params.name)),
+  );
+}
+
+function addOrders(app: App, { controller }: RouteParts): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const order = <T extends z.ZodType>(summary: string, body: T, codes: readonly ErrorCode[]) => {
+    const { config, schema } = operation('operator', summary, started, codes);
+    return { config, schema: { ...schema, body } };
+  };
+  const clone = order(
+    'Begins an engagement by hand; asked again for the same pair, it answers the same',
+    z.strictObject({ lead: label, to: label }),
+    ['HOST_UNKNOWN', 'ENGAGEMENT_REFUSED'],
+  );
+  routes.post('/v1/clone', clone, ({ body }) => controller.clone(body));
+
+  const dismiss = order(
+    'Ends an engagement in good order, named by itself or by its understudy',
+    z.union([z.strictObject({ host: label }), z.strictObject({ engagement: label })]),
+    ['HOST_UNKNOWN', 'ENGAGEMENT_UNKNOWN', 'ENGAGEMENT_REFUSED'],
+  );
+  routes.post('/v1/dismiss', dismiss, ({ body }) => controller.dismiss(body));
+
+  const approve = order('Carries out a plan that waits for it', z.strictObject({ plan: label }), [
+    'ENGAGEMENT_REFUSED',
+  ]);
+  routes.post('/v1/approve', approve, ({ body }) => controller.approve(body.plan));
+}
+
+function addPower(app: App, { controller, powerTimeoutMs }: RouteParts): void {
+  const { config, schema } = operation(
+    'operator',
+    'Switches a host that is in no engagement; answers when the state was read back',
+    z.object({ power: z.enum(['on', 'off', 'unknown']) }),
+    ['HOST_UNKNOWN', 'ENGAGEMENT_REFUSED', 'POWER_FAILED', 'POWER_TIMEOUT', 'POWER_UNKNOWN'],
+  );
+  const params = z.object({ name: label });
+  const body = z.strictObject({ state: z.enum(['on', 'off']) });
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    .post(
+      '/v1/hosts/:name/power',
+      { config, handlerTimeout: powerTimeoutMs, schema: { ...schema, params, body } },
+      async ({ params: { name }, body: { state } }, reply) => {
+        // Over when it is answered, also with a time-out, or when nobody waits for the answer any more. (The framework's own
+        // signal already ends with the request's body.)
+        const over = new AbortController();
+        reply.raw.once('close', () => over.abort());
+        return controller.power(name, state, over.signal);
+      },
+    );
+}
+
+function addReports(app: App, { controller }: RouteParts): void {
+  const codes: readonly ErrorCode[] = ['HOST_UNKNOWN', 'API_TOO_LARGE'];
+  const { config, schema } = operation('agent', "What a host's agent tells, and what it is told", instruction, codes);
+  app.withTypeProvider<ZodTypeProvider>().post(
+    '/v1/agents/:host/reports',
+    {
+      config,
+      bodyLimit: REPORT_BYTES_MAX,
+      schema: { ...schema, params: z.object({ host: label }), body: report },
+    },
+    async ({ params, body }) => {
+      if (body.host !== params.host) {
+        throw new UnderstudyError('API_INVALID', `the report is of ${body.host}, the path of ${params.host}`);
+      }
+      return answer(await controller.report(params.host, body));
+    },
+  );
+}
+
+function addEvents(app: App, { controller, metrics, closing, onDefect }: RouteParts): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const revision = z.coerce.number().int().min(0).optional();
+  const querystring = z.object({ after: revision.describe('0: from the oldest; without it: new ones only') });
+  const headers = z.object({ 'last-event-id': revision.describe('Goes before "after"') });
+  let streams = 0;
+  const events = operation(
+    'viewer',
+    'Events as server-sent events; the id of each is its revision, its data an Event as JSON',
+    event,
+    ['API_BUSY'],
+  );
+  routes.get(
+    '/v1/events',
+    { ...events, schema: { ...events.schema, querystring, headers } },
+    async (request, reply) => {
+      if (streams >= STREAMS_MAX) throw new UnderstudyError('API_BUSY', `${streams} readers are there already`);
+      const after = request.headers['last-event-id'] ?? request.query.after ?? null;
+      reply.hijack();
+      streams += 1;
+      try {
+        const defect = await streamEvents({ controller, response: reply.raw, after, signal: closing });
+        if (defect !== null) onDefect(defect);
+      } finally {
+        streams -= 1;
+      }
+    },
+  );
+  const text = operation('viewer', "Metrics in Prometheus' text format 0.0.4", z.string(), ['API_UNAVAILABLE']);
+  routes.get('/metrics', text, async (_, reply) => {
+    const body = await metrics.text(streams);
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').serializer(String).send(body);
+  });
+}

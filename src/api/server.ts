@@ -1,0 +1,127 @@
+// The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
+import swagger from '@fastify/swagger';
+import Fastify, { type FastifyInstance } from 'fastify';
+import {
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import * as z from 'zod';
+import { errorRegistry } from '../base/mod.ts';
+import { type Guard, guard } from './access.ts';
+import { fail, failureOf, INTERNAL } from './failures.ts';
+import { addRoutes, type RouteParts } from './routes.ts';
+
+/** Orders are short; reports of agents have a limit of their own. */
+const BODY_BYTES_MAX = 16 * 1024;
+/** Agents and people of an installation, with room to spare. */
+const CONNECTIONS_MAX = 1000;
+/** A request must have arrived whole, and be answered, within this. */
+const REQUEST_MS = 15_000;
+const HANDLER_MS = 30_000;
+const IDLE_MS = 60_000;
+
+export interface ServerParts extends RouteParts, Guard {
+  readonly version: string;
+}
+
+/** A server that does not listen yet. */
+export async function buildServer(parts: ServerParts): Promise<FastifyInstance> {
+  const app = Fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_MS,
+    handlerTimeout: HANDLER_MS,
+    keepAliveTimeout: IDLE_MS,
+    forceCloseConnections: 'idle',
+    // Names have limits of their own, with an answer in our form.
+    routerOptions: { maxParamLength: 16 * 1024 },
+    // A request that is no HTTP at all is answered in the same form.
+    clientErrorHandler: (_, socket) => {
+      const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
+      const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
+      if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
+      else socket.destroy();
+    },
+  });
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.server.headersTimeout = REQUEST_MS;
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  answerErrors(app, parts);
+  await describe(app, parts.version);
+  guard(app, parts);
+  app.addHook('onResponse', async (request, reply) => {
+    parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
+  });
+  addRoutes(app, parts);
+  addOpenRoutes(app);
+  await app.ready();
+  return app;
+}
+
+/** OpenAPI 3.1, made of the routes' schemas, with the codes of each status. */
+async function describe(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Understudy',
+        version,
+        description: 'The controller. docs/cli.md says what the views mean, docs/errors.md the codes.',
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+    },
+    transform: (route) => {
+      const { schema, url } = jsonSchemaTransform(route);
+      const { access, errors = [] } = route.route.config ?? {};
+      if (access === undefined || access === 'none') return { schema, url };
+      const response = Object.entries((schema.response ?? {}) as Readonly<Record<string, object>>).map(
+        ([status, form]) => {
+          const codes = errors.filter((code) => String(errorRegistry[code].http) === status);
+          const description = codes.length > 0 ? codes.join(', ') : status === '200' ? 'Done.' : 'Any other failure.';
+          return [status, { ...form, description }] as const;
+        },
+      );
+      const who = access === 'agent' ? 'the agent of the host' : access;
+      return {
+        schema: {
+          ...schema,
+          response: Object.fromEntries(response),
+          security: [{ token: [] }],
+          description: `For: ${who}.`,
+        },
+        url,
+      };
+    },
+    transformObject: jsonSchemaTransformObject,
+  });
+}
+
+function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
+  app.setErrorHandler(async (error, _, reply) => {
+    const failure = failureOf(error);
+    // A defect ends the process, as everywhere; the caller gets its answer first.
+    if (failure === null) reply.raw.once('close', () => onDefect(error));
+    const { status, body } = failure ?? INTERNAL;
+    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);
+    return reply.code(status).send(body);
+  });
+}
+
+function addOpenRoutes(app: FastifyInstance): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  routes.get(
+    '/healthz',
+    {
+      config: { access: 'none' },
+      schema: { summary: 'The server answers', response: { 200: z.object({ ok: z.literal(true) }) } },
+    },
+    async () => ({ ok: true as const }),
+  );
+  app.get('/openapi.json', { config: { access: 'none' }, schema: { hide: true } }, async () => app.swagger());
+}

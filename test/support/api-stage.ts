@@ -1,0 +1,99 @@
+// An interface that really listens on loopback, in front of a controller of a test.
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { type Api, createApi } from '../../src/api/mod.ts';
+import { loadConfiguration } from '../../src/config/mod.ts';
+import { ConfigFolder, changed, drivers } from './config-folder.ts';
+import { ControllerPeer } from './controller-peer.ts';
+
+export const OPERATOR = 'operator-0123456789abcdef';
+export const VIEWER = 'viewer-0123456789abcdef';
+export const AGENT = 'agent-of-web1-0123456789abcdef';
+export const OTHER_AGENT = 'agent-of-spare1-0123456789abcdef';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  /** The body as JSON. */
+  readonly json: unknown;
+}
+
+export interface AskOptions {
+  readonly method?: string;
+  readonly token?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON; a text is sent as it is. */
+  readonly body?: unknown;
+}
+
+export class ApiStage {
+  readonly config = new ConfigFolder();
+  readonly controller = new ControllerPeer();
+  /** Errors of which the program should have died. */
+  readonly defects: unknown[] = [];
+  readonly file: string;
+  readonly url: string;
+  readonly api: Api;
+
+  static async open(): Promise<ApiStage> {
+    const config = new ConfigFolder();
+    config.secret('api', `# people\noperator alice ${OPERATOR}\n\nviewer grafana ${VIEWER}\n`);
+    config.secret('web1', `${AGENT}\n`);
+    config.secret('spare1', OTHER_AGENT);
+    const file = config.write(
+      changed('    volume: spare1\n', '    volume: spare1\n    agentTokenFile: secrets/spare1\n'),
+    );
+    const controller = new ControllerPeer();
+    const defects: unknown[] = [];
+    const configuration = await loadConfiguration(file, drivers);
+    const onDefect = (error: unknown): void => {
+      defects.push(error);
+    };
+    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect });
+    const { url } = await api.listen();
+    return new ApiStage({ config, controller, defects, file, url, api });
+  }
+
+  private constructor(parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'file' | 'url' | 'api'>) {
+    Object.assign(this, parts);
+    this.file = parts.file;
+    this.url = parts.url;
+    this.api = parts.api;
+  }
+
+  async close(): Promise<void> {
+    await this.api.close();
+    this.config.remove();
+  }
+
+  ask(path: string, options: AskOptions = {}): Promise<Answer> {
+    const { method = options.body === undefined ? 'GET' : 'POST', token, body } = options;
+    const text = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+    const headers = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      ...(text === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(text)) }),
+      ...options.headers,
+    };
+    return new Promise((resolve, reject) => {
+      const request = httpRequest(
+        `${this.url}${path}`,
+        { method, headers, agent: false, timeout: 30_000 },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('error', reject);
+          response.on('end', () => {
+            const received = Buffer.concat(chunks).toString();
+            const json = response.headers['content-type']?.startsWith('application/json') ? JSON.parse(received) : null;
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, text: received, json });
+          });
+        },
+      );
+      request.on('error', reject);
+      request.on('timeout', () => request.destroy(new Error('no answer')));
+      request.end(text);
+    });
+  }
+}

@@ -1,0 +1,204 @@
+// A controller for tests of the interface: its state is in memory and whatever the test makes it, its events are kept and sent to
+// whoever reads them, and it fails as told. The interface is what such tests are about.
+import type { Instruction, Report } from '../../src/agent/mod.ts';
+import { type ErrorCode, UnderstudyError } from '../../src/base/mod.ts';
+import type {
+  ControllerApi,
+  DecisionView,
+  EngagementView,
+  EventView,
+  HostView,
+  ServiceView,
+  StatusView,
+} from '../../src/controller/mod.ts';
+
+export const NOW = '2026-11-24T10:00:00.000Z';
+
+type NewEvent = EventView extends infer E ? (E extends EventView ? Omit<E, 'revision' | 'at'> : never) : never;
+
+export const decision: DecisionView = {
+  at: NOW,
+  service: 'wiki',
+  action: 'scale-out',
+  outcome: 'started',
+  verdict: 'degraded',
+  reason: 'web1 is too slow, and spare1 is free',
+  evidence: [
+    {
+      host: 'web1',
+      text: 'probe.milliseconds above 400 in 9 of 10 samples of the last 10 s',
+      values: { signal: 'probe.milliseconds', breaching: 9, samples: 10, worst: null },
+    },
+  ],
+  engagement: 'wiki-1',
+  repeated: 0,
+  lastAt: NOW,
+};
+
+export const engagement: EngagementView = {
+  name: 'wiki-1',
+  service: 'wiki',
+  lead: 'web1',
+  understudy: 'spare1',
+  origin: 'policy',
+  phase: 'replicate',
+  since: NOW,
+  state: 'running',
+  error: null,
+  stages: [
+    { phase: 'choose', seconds: 0.1 },
+    { phase: 'fence', seconds: 2.5 },
+    { phase: 'preserve', seconds: 12 },
+  ],
+  timeToCapacitySeconds: null,
+  progress: { bytesDone: 1024, bytesTotal: 4096 },
+};
+
+const wiki: ServiceView = {
+  name: 'wiki',
+  mode: 'automatic',
+  lead: 'web1',
+  verdict: 'degraded',
+  evidence: decision.evidence,
+  hosts: ['web1', 'spare1'],
+  hostsMax: 3,
+  engagements: ['wiki-1'],
+  pendingPlan: null,
+  lastDecision: decision,
+};
+
+function host(name: string, role: HostView['role']): HostView {
+  return {
+    name,
+    power: role === 'lead' ? 'on' : 'off',
+    role,
+    service: role === 'spare' ? null : 'wiki',
+    engagement: role === 'understudy' ? 'wiki-1' : null,
+    agent: role === 'lead' ? { lastSeenAt: NOW, verdict: 'degraded' } : null,
+    volume: { name, content: role === 'understudy' ? 'unfinished' : 'own', attached: role === 'lead' },
+  };
+}
+
+export class ControllerPeer implements ControllerApi {
+  services: readonly ServiceView[] = [wiki];
+  hosts: readonly HostView[] = [host('web1', 'lead'), host('spare1', 'understudy'), host('spare2', 'spare')];
+  engagements: readonly EngagementView[] = [engagement];
+  decisions: readonly DecisionView[] = [decision];
+  /** Thrown by every method from now on. */
+  trouble: Error | null = null;
+  /** What was asked, in order: "clone web1 spare2". */
+  readonly asked: string[] = [];
+  /** That came with the orders to switch. */
+  readonly signals: AbortSignal[] = [];
+  readonly reports: (readonly [string, Report])[] = [];
+  readonly kept: EventView[] = [];
+  instruction: Instruction = { objective: null, probe: null, reportSeconds: 5 };
+  /** Readers of events at present. */
+  readers = 0;
+  /** What a method waits for before it answers. */
+  gate: Promise<unknown> = Promise.resolve();
+  readonly #bells = new Set<() => void>();
+
+  fail(code: ErrorCode, message = `told to: ${code}`): void {
+    this.trouble = new UnderstudyError(code, message);
+  }
+
+  emit(event: NewEvent): EventView {
+    const whole = { ...event, revision: this.kept.length + 1, at: NOW } as EventView;
+    this.kept.push(whole);
+    this.#ring();
+    return whole;
+  }
+
+  /** Readers of events look again. */
+  #ring(): void {
+    for (const bell of this.#bells) bell();
+  }
+
+  async status(): Promise<StatusView> {
+    await this.#ask('status');
+    return {
+      revision: this.kept.length,
+      controller: { name: 'ctl', epoch: 7, since: NOW },
+      services: this.services,
+      hosts: this.hosts,
+      engagements: this.engagements,
+    };
+  }
+
+  async clone({ lead, to }: { readonly lead: string; readonly to: string }): Promise<{ engagement: string }> {
+    await this.#ask(`clone ${lead} ${to}`);
+    return { engagement: 'wiki-2' };
+  }
+
+  async dismiss(request: { readonly host: string } | { readonly engagement: string }): Promise<{ engagement: string }> {
+    await this.#ask(`dismiss ${JSON.stringify(request)}`);
+    return { engagement: 'wiki-1' };
+  }
+
+  async approve(plan: string): Promise<{ engagement: string }> {
+    await this.#ask(`approve ${plan}`);
+    return { engagement: 'wiki-3' };
+  }
+
+  async power(name: string, state: 'on' | 'off', signal: AbortSignal): Promise<{ power: 'on' | 'off' }> {
+    this.signals.push(signal);
+    await this.#ask(`power ${name} ${state}`);
+    return { power: state };
+  }
+
+  async explain(service: string, limit: number): Promise<readonly DecisionView[]> {
+    await this.#ask(`explain ${service} ${limit}`);
+    return this.decisions.slice(0, limit);
+  }
+
+  async engagement(name: string): Promise<EngagementView> {
+    await this.#ask(`engagement ${name}`);
+    const found = this.engagements.find((one) => one.name === name);
+    if (found === undefined) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `there is no engagement "${name}"`);
+    return found;
+  }
+
+  async *events(after: number | null, signal: AbortSignal): AsyncGenerator<EventView> {
+    let next = after ?? this.kept.length;
+    this.readers += 1;
+    try {
+      while (!signal.aborted) {
+        if (this.trouble !== null) throw this.trouble;
+        const event = this.kept[next];
+        if (event !== undefined) {
+          next += 1;
+          yield event;
+          continue;
+        }
+        await this.#rung(signal);
+      }
+    } finally {
+      this.readers -= 1;
+    }
+  }
+
+  async #rung(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.#bells.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#bells.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  async report(name: string, report: Report): Promise<Instruction> {
+    await this.#ask(`report ${name}`);
+    this.reports.push([name, report]);
+    return this.instruction;
+  }
+
+  async #ask(what: string): Promise<void> {
+    this.asked.push(what);
+    await this.gate;
+    if (this.trouble !== null) throw this.trouble;
+  }
+}
