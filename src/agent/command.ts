@@ -21,8 +21,8 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
   const end = (): void => ending.abort();
   const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
   for (const signal of signals) process.once(signal, end);
-  // Whoever read the reports has gone, which ends this process as a signal does.
-  process.stdout.once('error', end);
+  // Whoever read the reports has gone, which ends this process as a signal does. It stays: the last report fails later.
+  process.stdout.on('error', end);
   try {
     let last: Report | null = null;
     await runAgent({
@@ -39,7 +39,6 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
     if (command.once === true && command.json !== true && last !== null) process.stdout.write(describe(last));
   } finally {
     for (const signal of signals) process.removeListener(signal, end);
-    process.stdout.removeListener('error', end);
   }
 }
 

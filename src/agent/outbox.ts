@@ -47,7 +47,7 @@ export class Outbox {
       const ageMs = Math.max(0, Math.round(nowMs - atMs));
       const change = { number, at: new Date(wallMs - ageMs).toISOString(), ageMs, verdict, evidence };
       bytes += Buffer.byteLength(JSON.stringify(change)) + 1;
-      if (bytes > CHANGES_BYTES_MAX) break;
+      if (bytes > CHANGES_BYTES_MAX && changes.length > 0) break;
       changes.push(change);
     }
     return changes;

@@ -50,16 +50,15 @@ export function readSettings(request: SettingsRequest): AgentSettings {
   if (!HOST.test(host)) throw invalid(`"${host}" is not the name of a host`);
   const caFile = resolved('.', request.caFile) ?? resolved(dirname(file.path), file.texts.get('caFile'));
   const base = controllerBase(controller);
-  const secretPath = typeof source === 'string' ? file.path : source.path;
-  const settings: AgentSettings = {
+  const readToken = (): string => (typeof source === 'string' ? checkedToken(source, file.path) : tokenIn(source.path));
+  readToken();
+  return {
     host,
     controller: base.href.replace(/\/+$/, ''),
-    token: () => (typeof source === 'string' ? checkedToken(source, file.path) : tokenIn(source.path)),
+    token: readToken,
     trust: caFile === null ? null : readText(caFile),
-    warnings: [...openness(secretPath), ...plainness(base)],
+    warnings: [...openness(typeof source === 'string' ? file.path : source.path), ...plainness(base)],
   };
-  settings.token();
-  return settings;
 }
 
 function missing(field: string, option: string, path: string): UnderstudyError {
