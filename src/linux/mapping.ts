@@ -1,6 +1,6 @@
 // Memory that the kernel can read and write directly: shared-memory files and private page-aligned buffers. Large mappings
 // start at a multiple of a huge page, because a transfer past the page cache costs by the physically connected piece: the
-// same disk moves about twice as much a second to and from huge pages (docs/decisions/0020-huge-pages.md).
+// same disk moves about twice as much a second to and from huge pages (docs/decisions/0011-huge-pages.md).
 
 import { constants } from 'node:os';
 import koffi from 'koffi';

@@ -1,5 +1,5 @@
 // Huge pages under the slots of a ring. A transfer past the page cache costs by the physically connected piece, so the same
-// disk moves up to twice as much a second to and from them (docs/decisions/0020-huge-pages.md). tmpfs gives none by itself
+// disk moves up to twice as much a second to and from them (docs/decisions/0011-huge-pages.md). tmpfs gives none by itself
 // unless it was mounted so, but any range of it can be turned into one. Where the kernel cannot, the ring works as well.
 import { limits } from '../../base/mod.ts';
 import { type Collapse, collapsePages, mapShared, reserveSpace } from '../../linux/mod.ts';
