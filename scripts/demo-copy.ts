@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inWorkFolder } from '../guests/mod.ts';
 import { formatBytes, formatDuration, limits, messageOf, requireTool, runTool } from '../src/base/mod.ts';
-import { inWorkFolder } from './demo-folder.ts';
 import { demoImage } from './demo-image.ts';
 import { Screen, table } from './demo-screen.ts';
 import { ASKED_AT, Part, Show } from './demo-show.ts';

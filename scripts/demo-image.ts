@@ -1,26 +1,13 @@
 // The demo's source: a real Debian 12 server on a GPT disk that boots by itself, built without mounting anything and kept in
 // the user's cache under a name made of its recipe. `node dist/scripts/demo-image.js [--check]` prints its path; with
 // --check the image is also booted, until it asks for a login.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder, inWorkFolder, type Report, unpackDebian } from '../guests/mod.ts';
 import { formatDuration, limits, messageOf, present, requireTool, runTool, spawnBound } from '../src/base/mod.ts';
-import { cacheFolder, inWorkFolder } from './demo-folder.ts';
 
 const SUITE = 'bookworm';
 const DISK_MIB = 1024;
@@ -62,12 +49,8 @@ const PARTITIONS = [
 /** Emulation without hardware help takes 15 to 40 s to the login on a small machine; this only ends what hangs. */
 const BOOT_TIMEOUT_MS = 240_000;
 
-/** Where the hook finds the disk. */
-const HOOK_DESCRIPTOR = 9;
 /** As the hook names the machine; its console shows it before "login:". */
 const HOST_NAME = 'golden';
-
-export type Report = (line: string) => void;
 
 /** The script lies beside this source; compiled, this file is two folders below the project. */
 function hook(): string {
@@ -83,73 +66,6 @@ export function demoImagePath(): string {
   return join(cacheFolder(), `debian-12-${digest}.img`);
 }
 
-/** The apt sources of this machine that offer the suite, so that mirrors that somebody chose are used. */
-function aptSources(): string[] {
-  const folder = '/etc/apt/sources.list.d';
-  const parts = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
-  return ['/etc/apt/sources.list', ...parts.filter((path) => /\.(list|sources)$/.test(path)).sort()].filter((path) => {
-    if (!existsSync(path)) return false;
-    const lines = readFileSync(path, 'utf8').split('\n');
-    const active = lines.filter((line) => !line.startsWith('#')).join('\n');
-    return active.includes(SUITE) && /\bmain\b/.test(active);
-  });
-}
-
-/** The proxies that apt on this machine goes through. */
-async function aptProxies(): Promise<string[]> {
-  const tool = requireTool('apt-config', 'apt');
-  const { stdout } = await runTool(tool, ['dump', '--format', '%f "%v";%n', 'Acquire']);
-  return stdout.split('\n').filter((line) => /^Acquire::https?::Proxy /.test(line));
-}
-
-/** Runs mmdebstrap, handing on its own account of its progress. */
-async function unpackSystem(disk: string, folder: string, report: Report, abort: AbortSignal): Promise<void> {
-  const tool = requireTool('mmdebstrap', 'mmdebstrap');
-  const args = [
-    '--variant=minbase',
-    '--format=null',
-    `--include=${PACKAGES.join(',')}`,
-    ...(await aptProxies()).map((option) => `--aptopt=${option}`),
-    `--customize-hook=${hook()}`,
-    SUITE,
-    '/dev/null',
-    ...aptSources(),
-  ];
-  const env = { ...process.env, ROOT_UUID, ROOT_PARTUUID, ROOT_MIB: String(ROOT_MIB), LC_ALL: 'C' };
-  // The chroot of a mapped root must be where that root may go, which is the system's own temporary folder.
-  const asRoot = process.getuid?.() === 0;
-  const descriptor = openSync(disk, 'r+');
-  try {
-    const child = spawn(tool, args, {
-      stdio: ['ignore', 'ignore', 'pipe', ...Array<'ignore'>(HOOK_DESCRIPTOR - 3).fill('ignore'), descriptor],
-      env: asRoot ? { ...env, TMPDIR: folder } : env,
-    });
-    // It has a chroot to remove, so it is asked to end, not made to.
-    abort.addEventListener('abort', () => child.kill('SIGINT'), { once: true });
-    const closed = once(child, 'close');
-    const tail = await followSteps(child.stderr, report);
-    const [status] = await closed;
-    abort.throwIfAborted();
-    if (status !== 0) throw new Error(`mmdebstrap ended with status ${status}:\n${tail.join('\n')}`);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
-/** Reports mmdebstrap's steps as they begin; gives its last lines, for the case of an error. */
-async function followSteps(output: Readable | null, report: Report): Promise<string[]> {
-  const tail: string[] = [];
-  if (output === null) return tail;
-  for await (const line of createInterface({ input: output })) {
-    const step = /^I: ([a-z ]+)\.\.\.$/.exec(line)?.[1];
-    if (step !== undefined) report(step);
-    else if (line.includes('customize-hook')) report('making the disk image');
-    tail.push(line);
-    if (tail.length > 30) tail.shift();
-  }
-  return tail;
-}
-
 async function build(folder: string, report: Report, abort: AbortSignal): Promise<void> {
   const disk = join(folder, 'disk.img');
   writeFileSync(disk, '');
@@ -158,7 +74,8 @@ async function build(folder: string, report: Report, abort: AbortSignal): Promis
   truncateSync(disk, DISK_MIB * limits.MIB);
   const sfdisk = await runTool(requireTool('sfdisk', 'fdisk'), ['--quiet', disk], { input: PARTITIONS });
   if (sfdisk.status !== 0) throw new Error(`sfdisk: ${sfdisk.stderr}`);
-  await unpackSystem(disk, folder, report, abort);
+  const variables = { ROOT_UUID, ROOT_PARTUUID, ROOT_MIB: String(ROOT_MIB) };
+  await unpackDebian({ suite: SUITE, packages: PACKAGES, hook: hook(), variables, disk, folder, report, abort });
   chmodSync(disk, 0o644);
   renameSync(disk, demoImagePath());
 }

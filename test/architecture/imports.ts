@@ -70,7 +70,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     ],
     packages: ['commander'],
   },
-  guests: { modules: ['src/base'], packages: [] },
+  guests: { modules: ['src/base', 'src/linux'], packages: [] },
   bench: { modules: ['src/base', 'src/linux', 'src/replication'], packages: [] },
   scripts: { modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },
 };

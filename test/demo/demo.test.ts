@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { cacheFolder } from '../../scripts/demo-folder.ts';
+import { cacheFolder } from '../../guests/mod.ts';
 import { bootImage, demoImage } from '../../scripts/demo-image.ts';
 
 const DEMO = fileURLToPath(new URL('../../dist/scripts/demo-copy.js', import.meta.url));

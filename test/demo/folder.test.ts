@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { cacheFolder, inWorkFolder } from '../../scripts/demo-folder.ts';
+import { cacheFolder, inWorkFolder } from '../../guests/mod.ts';
 
 let cache: string;
 

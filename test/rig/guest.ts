@@ -1,0 +1,105 @@
+// A guest that runs for a test without a network of its own: QEMU forwards two ports of loopback to it. Its volume is a file.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { GATEWAY, GUEST_APPEND, GUEST_MEMORY_MIB, type GuestIdentity, type Guests } from '../../guests/mod.ts';
+import { requireTool, runTool } from '../../src/base/mod.ts';
+import { eventually } from './wait.ts';
+
+/** Emulated, on two processors that others use too, a boot takes 10 to 60 seconds. */
+export const BOOT_PATIENCE_MS = 240_000;
+const ANSWER_MS = 20_000;
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+export class RunningGuest {
+  /** Of its web server, from outside. */
+  readonly url: string;
+  readonly #ssh: readonly string[];
+  readonly #serial: string;
+  readonly #child: ChildProcess;
+
+  private constructor(url: string, ssh: readonly string[], serial: string, child: ChildProcess) {
+    this.url = url;
+    this.#ssh = ssh;
+    this.#serial = serial;
+    this.#child = child;
+  }
+
+  static async start(guests: Guests, identity: GuestIdentity, volume: string): Promise<RunningGuest> {
+    const [web, ssh] = [await freePort(), await freePort()];
+    const address = identity.address.replace(/\/.*/, '');
+    const forward = `hostfwd=tcp:127.0.0.1:${web}-${address}:80,hostfwd=tcp:127.0.0.1:${ssh}-${address}:22`;
+    const serial = `${volume}.serial`;
+    const args = [
+      ...['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
+      ...['-m', `${GUEST_MEMORY_MIB}M`, '-smp', '2', '-serial', `file:${serial}`],
+      ...['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', GUEST_APPEND],
+      ...['-drive', `file=${volume},format=raw,if=virtio,discard=unmap`],
+      ...['-netdev', `user,id=net0,net=10.90.0.0/24,host=${GATEWAY},restrict=on,${forward}`],
+      ...['-device', `virtio-net-pci,netdev=net0,mac=${identity.mac},romfile=`],
+      ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
+    ];
+    const child = spawn(requireTool('qemu-system-x86_64', 'qemu-system-x86'), args, { stdio: 'ignore' });
+    const options = ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR'];
+    const login = ['-i', guests.sshKey, '-p', `${ssh}`, ...options, 'root@127.0.0.1'];
+    return new RunningGuest(`http://127.0.0.1:${web}`, login, serial, child);
+  }
+
+  /** What the guest has said on its serial line. */
+  get said(): string {
+    return readFileSync(this.#serial, 'utf8');
+  }
+
+  /** Waits until its web server answers a path, and returns the answer. */
+  async serves(path: string): Promise<Response> {
+    return eventually(
+      () => `an answer to ${path}; the guest said: ${this.said.slice(-2000)}`,
+      async () => {
+        if (this.#child.exitCode !== null) throw new Error(`QEMU ended with status ${this.#child.exitCode}`);
+        try {
+          const response = await this.fetch(path);
+          return response.ok ? response : null;
+        } catch {
+          // Nobody listens yet, or QEMU accepted for a guest that does not.
+          return null;
+        }
+      },
+      BOOT_PATIENCE_MS,
+    );
+  }
+
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, { signal: AbortSignal.timeout(ANSWER_MS), redirect: 'manual', ...init });
+  }
+
+  /** Runs a command as root in the guest. */
+  async run(command: string): Promise<string> {
+    const done = await runTool(requireTool('ssh', 'openssh-client'), [...this.#ssh, command], { timeoutMs: 60_000 });
+    if (done.status !== 0) throw new Error(`${command}: ${done.stderr}${done.stdout}`);
+    return done.stdout;
+  }
+
+  /** Waits until the machine has ended by itself. */
+  async ended(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    await once(this.#child, 'exit', { signal: AbortSignal.timeout(BOOT_PATIENCE_MS) });
+  }
+
+  /** Pulls the plug. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}
