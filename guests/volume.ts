@@ -35,17 +35,22 @@ export async function readFromImage(image: string, path: string): Promise<Uint8A
   }
 }
 
-/** Parents first: debugfs makes one folder at a time, and complains about those that are there, to nobody's harm. */
-function foldersOf(paths: readonly string[]): string[] {
+/** Folders above the paths that are not there yet, parents first: debugfs makes one at a time, and damages those that are. */
+async function missingFolders(image: string, paths: readonly string[]): Promise<readonly string[]> {
   const above = (path: string): string[] => (path === '/' ? [] : [...above(dirname(path)), path]);
-  return [...new Set(paths.flatMap((path) => above(dirname(path))))];
+  const folders = [...new Set(paths.flatMap((path) => above(dirname(path))))];
+  const missing: string[] = [];
+  for (const folder of folders) {
+    if (!(await debugfs(image, ['-R', `stat ${folder}`])).includes('Type: directory')) missing.push(folder);
+  }
+  return missing;
 }
 
 /** Writes entries into an image that nobody uses, and reads them back. Owner is root. */
 export async function writeIntoImage(image: string, entries: Readonly<Record<string, Entry>>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'guest-'));
   try {
-    const commands = foldersOf(Object.keys(entries)).map((path) => `mkdir ${path}`);
+    const commands = (await missingFolders(image, Object.keys(entries))).map((path) => `mkdir ${path}`);
     for (const [index, [path, entry]] of Object.entries(entries).entries()) {
       commands.push(`rm ${path}`);
       if ('linkTo' in entry) {

@@ -15,7 +15,7 @@ const never = new AbortController().signal;
 const AGENT = { host: 'web1', controller: 'http://10.90.0.1:7780', token: 'abc' };
 /** In the place of the agent: says who runs it, and with which settings. */
 const BUNDLE = `
-import { readFileSync, writeFileSync } from 'node:fs';
+const { readFileSync, writeFileSync } = require('node:fs');
 const [, , option, path] = process.argv;
 const { host } = JSON.parse(readFileSync(path, 'utf8'));
 writeFileSync('/dev/console', 'agent of ' + host + ' with ' + option + ' on ' + process.version + '\\n');
@@ -68,6 +68,7 @@ describe('the lead', () => {
     const bundle = join(folder, 'agent.js');
     writeFileSync(bundle, BUNDLE);
     await makeVolume(guests.webImage, volume, { bundle, settings: AGENT });
+    expect(await checkFileSystem(volume, '-n')).toBe(0);
     guest = await RunningGuest.start(guests, LEAD, volume);
     await guest.serves('/whoami.php');
   }, TEST_TIMEOUT_MS);
