@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from '../src/base/mod.ts';
+import { agent } from './agent.ts';
 import { allAtOnce } from './all-at-once.ts';
 import { cost } from './cost.ts';
 import { digest } from './digest.ts';
@@ -19,7 +20,18 @@ import { sparse } from './sparse.ts';
 import { staggered } from './staggered.ts';
 import { verify } from './verify.ts';
 
-const questions: readonly Question[] = [allAtOnce, staggered, slowTarget, cost, sparse, verify, digest, direct, disk];
+const questions: readonly Question[] = [
+  allAtOnce,
+  staggered,
+  slowTarget,
+  cost,
+  sparse,
+  verify,
+  digest,
+  direct,
+  disk,
+  agent,
+];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
 
