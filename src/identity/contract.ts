@@ -46,7 +46,7 @@ export interface FileChange {
   /** Absolute inside the image, and canonical: nothing in it is a symbolic link, except its end when `kind` is 'link'. */
   readonly path: string;
   readonly rule: string;
-  /** What is written or removed: a file, or a symbolic link, whose text is what it leads to. */
+  /** What is written, or else removed: a file, or a symbolic link, whose text is what it leads to. May take the other's place. */
   readonly kind: 'file' | 'link';
   /** For people; null: nothing is there. "(secret)" for secrets, "(binary, N bytes)" for what is no text. */
   readonly before: string | null;

@@ -10,3 +10,12 @@ export type {
   Plan,
   Verification,
 } from './contract.ts';
+export { createIdentityEngine, type IdentityOptions } from './engine.ts';
+export {
+  builtinRules,
+  type ChangeContext,
+  type Edit,
+  type FindContext,
+  type Rule,
+  type VerifyContext,
+} from './rules/mod.ts';

@@ -1,0 +1,61 @@
+// An ext file system as a tree of nodes by path.
+import { type Entry, type ExtendedAttribute, type NodeTree, nameOf, nameOfBytes, parentOf } from '../tree/mod.ts';
+import type { ExtFileSystem } from './file-system.ts';
+import type { Inode } from './inode.ts';
+import { ROOT_INODE } from './superblock.ts';
+
+/** Names kept in memory before all are forgotten and read again. */
+const NAMES_KEPT_MAX = 200_000;
+
+export class ExtTree implements NodeTree {
+  readonly #files: ExtFileSystem;
+  readonly #folders = new Map<string, ReadonlyMap<string, number>>();
+  #namesKept = 0;
+
+  constructor(files: ExtFileSystem) {
+    this.#files = files;
+  }
+
+  async entry(path: string): Promise<Entry | null> {
+    const inode = await this.#inodeAt(path);
+    if (inode === null) return null;
+    const { kind, mode, uid, gid, sizeBytes, links } = inode;
+    const target = kind === 'link' ? nameOfBytes(await this.#files.linkTarget(inode)) : null;
+    return { path, kind, mode, uid, gid, sizeBytes, links, target };
+  }
+
+  async names(path: string): Promise<readonly string[]> {
+    return [...(await this.#namesAt(path)).keys()].sort();
+  }
+
+  async bytes(path: string, bytesMax: number): Promise<Buffer> {
+    const inode = await this.#inodeAt(path);
+    return inode?.kind === 'file' ? this.#files.data(inode, bytesMax) : Buffer.alloc(0);
+  }
+
+  async attributes(path: string): Promise<readonly ExtendedAttribute[]> {
+    const inode = await this.#inodeAt(path);
+    return inode === null ? [] : this.#files.attributes(inode);
+  }
+
+  /** Null also when something above it is no folder. */
+  async #inodeAt(path: string): Promise<Inode | null> {
+    if (path === '/') return this.#files.inode(ROOT_INODE);
+    const number = (await this.#namesAt(parentOf(path))).get(nameOf(path));
+    return number === undefined ? null : this.#files.inode(number);
+  }
+
+  async #namesAt(path: string): Promise<ReadonlyMap<string, number>> {
+    const kept = this.#folders.get(path);
+    if (kept !== undefined) return kept;
+    const inode = await this.#inodeAt(path);
+    const names = inode?.kind === 'folder' ? await this.#files.folder(inode) : new Map<string, number>();
+    if (this.#namesKept + names.size > NAMES_KEPT_MAX) {
+      this.#folders.clear();
+      this.#namesKept = 0;
+    }
+    this.#folders.set(path, names);
+    this.#namesKept += names.size + 1;
+    return names;
+  }
+}

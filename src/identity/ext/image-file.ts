@@ -1,0 +1,85 @@
+// The bytes of an image, read in aligned chunks that are kept for a while: file systems put together what is read together.
+import { type FileHandle, open } from 'node:fs/promises';
+import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+/** 16 MiB: the inode tables and folders of a system's /etc many times over. */
+const CHUNKS_MAX = 256;
+
+export class ImageFile {
+  /** For messages. */
+  readonly name: string;
+  readonly #file: FileHandle;
+  readonly #signal: AbortSignal;
+  readonly #chunks = new Map<number, Promise<Buffer>>();
+
+  constructor(name: string, file: FileHandle, signal: AbortSignal) {
+    this.name = name;
+    this.#file = file;
+    this.#signal = signal;
+  }
+
+  /**
+   * @param name what messages call it
+   * @throws IMAGE_UNSUPPORTED when it cannot be opened
+   */
+  static async open(path: string, name: string, signal: AbortSignal): Promise<ImageFile> {
+    try {
+      return new ImageFile(name, await open(path, 'r'), signal);
+    } catch (cause) {
+      throw new UnderstudyError('IMAGE_UNSUPPORTED', `${name} cannot be opened: ${errnoOf(cause)}`, { cause });
+    }
+  }
+
+  /** Fewer bytes than asked for only where the image ends. @throws IMAGE_DAMAGED when the storage cannot read, INTERRUPTED */
+  async read(offsetBytes: number, lengthBytes: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    const end = offsetBytes + lengthBytes;
+    for (let at = offsetBytes; at < end; ) {
+      const index = Math.floor(at / CHUNK_BYTES);
+      const chunk = await this.#chunk(index);
+      const from = at - index * CHUNK_BYTES;
+      const part = chunk.subarray(from, Math.min(from + end - at, CHUNK_BYTES));
+      if (part.length === 0) break;
+      parts.push(part);
+      at += part.length;
+    }
+    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  }
+
+  async close(): Promise<void> {
+    this.#chunks.clear();
+    await this.#file.close();
+  }
+
+  #chunk(index: number): Promise<Buffer> {
+    const known = this.#chunks.get(index);
+    this.#chunks.delete(index);
+    const chunk = known ?? this.#load(index);
+    this.#chunks.set(index, chunk);
+    const oldest = this.#chunks.keys().next().value;
+    if (this.#chunks.size > CHUNKS_MAX && oldest !== undefined) this.#chunks.delete(oldest);
+    return chunk;
+  }
+
+  async #load(index: number): Promise<Buffer> {
+    if (this.#signal.aborted) throw new UnderstudyError('INTERRUPTED', `reading ${this.name} was stopped`);
+    const buffer = Buffer.alloc(CHUNK_BYTES);
+    let done = 0;
+    while (done < CHUNK_BYTES) {
+      const bytesRead = await this.#readAt(buffer, done, index * CHUNK_BYTES + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return buffer.subarray(0, done);
+  }
+
+  async #readAt(buffer: Buffer, at: number, offsetBytes: number): Promise<number> {
+    try {
+      return (await this.#file.read(buffer, at, buffer.length - at, offsetBytes)).bytesRead;
+    } catch (cause) {
+      const what = `${this.name} cannot be read at byte ${offsetBytes}: ${errnoOf(cause)}`;
+      throw new UnderstudyError('IMAGE_DAMAGED', what, { cause });
+    }
+  }
+}

@@ -1,0 +1,136 @@
+// An image opened for reading: its root file system found by content, its journal replayed in a private overlay when it is dirty.
+import { rm } from 'node:fs/promises';
+import { UnderstudyError } from '../../base/mod.ts';
+import {
+  ExtFileSystem,
+  ExtTree,
+  ImageFile,
+  parseSuperblock,
+  SUPERBLOCK_BYTES,
+  SUPERBLOCK_OFFSET_BYTES,
+} from '../ext/mod.ts';
+import { type FileTree, fileTree } from '../tree/mod.ts';
+import { type Candidate, type Candidates, findCandidates } from './candidates.ts';
+import { replayJournal } from './check.ts';
+import { type Below, Overlay } from './overlay.ts';
+import { findRedo } from './redo.ts';
+import { type ImageName, nameImage, type WorkFolder } from './work-folder.ts';
+
+/** Files that a system has; one of them beside /etc is enough. */
+const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab'];
+
+export interface Root {
+  readonly tree: ExtTree;
+  readonly offsetBytes: number;
+}
+
+export interface OpenImage extends Root {
+  readonly name: ImageName;
+  /** Its journal is clean, and so the image itself was read. */
+  readonly clean: boolean;
+  close(): Promise<void>;
+}
+
+/** A file system of the image, opened; it may turn out not to be the root. */
+interface View extends Root {
+  readonly clean: boolean;
+  close(): Promise<void>;
+}
+
+/** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
+export async function openImage(image: string, work: WorkFolder, signal: AbortSignal): Promise<OpenImage> {
+  const name = await nameImage(image);
+  const redo = await findRedo(work.path, name);
+  const file = await ImageFile.open(name.path, image, signal);
+  const views: View[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const view of views.splice(0)) await view.close();
+    await file.close();
+  };
+  try {
+    const candidates = await findCandidates(file, name.path, signal);
+    let failure: UnderstudyError | null = null;
+    for (const candidate of candidates.found) {
+      try {
+        const isDirect = redo === null && !candidate.superblock.needsRecovery;
+        const below: Below = redo === null ? { path: name.path, format: 'raw' } : { path: redo.file, format: 'qcow2' };
+        const view = isDirect ? viewOf(file, candidate) : await viewOver(below, image, candidate, work, signal);
+        views.push(view);
+        if (await isRoot(fileTree(view.tree))) continue;
+        views.pop();
+        await view.close();
+      } catch (error) {
+        failure = aboutImage(error, failure);
+      }
+    }
+    const root = theRoot(image, views, candidates, failure);
+    return { ...root, name, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function viewOf(file: ImageFile, { offsetBytes, superblock }: Candidate): View {
+  const tree = new ExtTree(new ExtFileSystem(file, offsetBytes, superblock));
+  return { tree, offsetBytes, clean: true, close: async () => {} };
+}
+
+/** The file system with its journal replayed. What becomes of the overlay concerns nobody. */
+async function viewOver(
+  below: Below,
+  image: string,
+  { offsetBytes }: Candidate,
+  work: WorkFolder,
+  signal: AbortSignal,
+): Promise<View> {
+  const folder = await work.make('look');
+  let overlay: Overlay | null = null;
+  let file: ImageFile | null = null;
+  const close = async (): Promise<void> => {
+    await file?.close();
+    await overlay?.discard();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    overlay = await Overlay.open(below, offsetBytes, folder, signal);
+    await replayJournal(image, overlay.path, signal);
+    file = await ImageFile.open(overlay.path, image, signal);
+    const result = parseSuperblock(await file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
+    if (result.kind !== 'ext' || result.superblock.needsRecovery) {
+      throw new UnderstudyError('IMAGE_DAMAGED', `the journal of the file system in ${image} cannot be replayed`);
+    }
+    return { tree: new ExtTree(new ExtFileSystem(file, 0, result.superblock)), offsetBytes, clean: false, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What is wrong with one file system does not matter when another one is the root; everything else does. */
+function aboutImage(error: unknown, before: UnderstudyError | null): UnderstudyError {
+  const isAboutImage = error instanceof UnderstudyError && ['IMAGE_DAMAGED', 'IMAGE_UNSUPPORTED'].includes(error.code);
+  if (!isAboutImage) throw error;
+  return before ?? error;
+}
+
+function theRoot(image: string, views: readonly View[], candidates: Candidates, failure: UnderstudyError | null): View {
+  const [root, second] = views;
+  if (root !== undefined && second === undefined) return root;
+  if (root !== undefined) {
+    const places = views.map(({ offsetBytes }) => offsetBytes).join(', ');
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} has more than one root file system: at bytes ${places}`);
+  }
+  if (failure !== null) throw failure;
+  const obstacles = candidates.obstacles.length === 0 ? '' : ` (${candidates.obstacles.join('; ')})`;
+  const code = candidates.damaged ? 'IMAGE_DAMAGED' : 'IMAGE_UNSUPPORTED';
+  throw new UnderstudyError(code, `${image} has no root file system of the ext family${obstacles}`);
+}
+
+async function isRoot(tree: FileTree): Promise<boolean> {
+  if ((await tree.stat('/etc'))?.kind !== 'folder') return false;
+  for (const sign of SIGNS) {
+    if ((await tree.stat(sign))?.kind === 'file') return true;
+  }
+  return false;
+}

@@ -1,0 +1,157 @@
+// From the overlay to the image, all or nothing. The closed overlay, under a name of its own, is a redo log: it holds every block
+// that differs. They are written over the image, the file system's superblock before all others and made durable: whoever
+// finds that superblock in the image knows that the writing has begun, and writes all of it again, which does no harm. Whoever
+// does not find it (not begun, or the image has been replaced since) throws the log away.
+//
+// The superblock tells it for sure: it holds time and counts of our check and our changes, and no journal to replay, which a
+// system that runs always has.
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requireTool, runTool } from '../../base/mod.ts';
+import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET_BYTES } from '../ext/mod.ts';
+import { identityFailed } from './tool.ts';
+import type { ImageName } from './work-folder.ts';
+
+const PIECE_BYTES = 1024 * 1024;
+const MAP_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A run of bytes that differ from the image's. */
+interface Extent {
+  readonly start: number;
+  readonly length: number;
+  /** Where in the qcow2 file they are; null: zeros. */
+  readonly offset: number | null;
+}
+
+export interface Redo {
+  readonly file: string;
+  /** Where the file system begins that was changed. */
+  readonly offsetBytes: number;
+}
+
+/** Told after each step of which a crash could leave the image half written. */
+export type OnWritten = (step: string) => void;
+
+/** Makes a closed overlay the redo log of its image, durably. */
+export async function keepAsRedo(
+  overlayFile: string,
+  folder: string,
+  image: ImageName,
+  offsetBytes: number,
+): Promise<Redo> {
+  const file = join(folder, `redo-${image.key}-${offsetBytes}.qcow2`);
+  await withFile(overlayFile, 'r+', (handle) => handle.sync());
+  await rename(overlayFile, file);
+  await withFile(folder, 'r', (handle) => handle.sync());
+  return { file, offsetBytes };
+}
+
+/** The redo log of an image whose writing has begun and may not have ended. Others are of no use, and are not returned. */
+export async function findRedo(folder: string, image: ImageName): Promise<Redo | null> {
+  for (const redo of await logsOf(folder, image)) {
+    const extents = await extentsOf(redo.file);
+    const at = redo.offsetBytes + SUPERBLOCK_OFFSET_BYTES;
+    const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, SUPERBLOCK_BYTES));
+    const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, SUPERBLOCK_BYTES));
+    if (wanted?.equals(there)) return redo;
+  }
+  return null;
+}
+
+/** Writes all of it, flushes, and removes the log. May be done again and again. */
+export async function writeRedo(redo: Redo, image: ImageName, onWritten: OnWritten = () => {}): Promise<void> {
+  const extents = await extentsOf(redo.file);
+  const superblock = { at: redo.offsetBytes + SUPERBLOCK_OFFSET_BYTES, lengthBytes: SUPERBLOCK_BYTES };
+  await withFile(redo.file, 'r', async (log) => {
+    await withFile(image.path, 'r+', async (target) => {
+      const first = await readExtents(log, extents, superblock.at, superblock.lengthBytes);
+      if (first === null) throw identityFailed(`the changes to ${image.path} are incomplete`);
+      await writeAll(target, first, superblock.at);
+      await target.datasync();
+      onWritten('superblock');
+      for (const extent of extents) await writeExtent(log, target, extent, onWritten);
+      await target.datasync();
+      onWritten('flushed');
+    });
+  });
+  await rm(redo.file, { force: true });
+}
+
+/** Removes logs of an image that are of no use. */
+export async function removeRedo(folder: string, image: ImageName): Promise<void> {
+  for (const { file } of await logsOf(folder, image)) await rm(file, { force: true });
+}
+
+async function logsOf(folder: string, image: ImageName): Promise<Redo[]> {
+  const pattern = new RegExp(`^redo-${image.key}-(\\d+)\\.qcow2$`);
+  return (await readdir(folder)).flatMap((name) => {
+    const match = pattern.exec(name);
+    return match === null ? [] : [{ file: join(folder, name), offsetBytes: Number(match[1]) }];
+  });
+}
+
+async function extentsOf(file: string): Promise<readonly Extent[]> {
+  const map = await runTool(requireTool('qemu-img', 'qemu-utils'), ['map', '--output=json', '-f', 'qcow2', file], {
+    outputBytesMax: MAP_BYTES_MAX,
+  });
+  if (map.status !== 0) throw identityFailed(`${file} cannot be read: ${map.stderr.trim()}`);
+  const entries = JSON.parse(map.stdout) as {
+    start: number;
+    length: number;
+    depth: number;
+    zero: boolean;
+    offset?: number;
+  }[];
+  return entries
+    .filter(({ depth }) => depth === 0)
+    .map(({ start, length, zero, offset }) => ({ start, length, offset: zero ? null : (offset ?? null) }));
+}
+
+async function writeExtent(log: FileHandle, target: FileHandle, extent: Extent, onWritten: OnWritten): Promise<void> {
+  for (let done = 0; done < extent.length; done += PIECE_BYTES) {
+    const lengthBytes = Math.min(PIECE_BYTES, extent.length - done);
+    const piece =
+      extent.offset === null ? Buffer.alloc(lengthBytes) : await readAt(log, extent.offset + done, lengthBytes);
+    await writeAll(target, piece, extent.start + done);
+    onWritten(`block ${extent.start + done}`);
+  }
+}
+
+/** Bytes of the image as the log has them; null when it does not have all. */
+async function readExtents(
+  log: FileHandle,
+  extents: readonly Extent[],
+  at: number,
+  lengthBytes: number,
+): Promise<Buffer | null> {
+  const extent = extents.find(({ start, length }) => start <= at && at + lengthBytes <= start + length);
+  if (extent === undefined) return null;
+  return extent.offset === null
+    ? Buffer.alloc(lengthBytes)
+    : readAt(log, extent.offset + at - extent.start, lengthBytes);
+}
+
+async function readAt(file: FileHandle, at: number, lengthBytes: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(lengthBytes);
+  for (let done = 0; done < lengthBytes; ) {
+    const { bytesRead } = await file.read(buffer, done, lengthBytes - done, at + done);
+    if (bytesRead === 0) throw identityFailed(`a file ends at byte ${at + done}, before its end`);
+    done += bytesRead;
+  }
+  return buffer;
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+  }
+}
+
+async function withFile<T>(path: string, flags: string, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, flags);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}

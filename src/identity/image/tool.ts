@@ -1,0 +1,55 @@
+// How the programs of e2fsprogs are run on bytes that somebody hostile may have made: bounded in time, memory and output.
+import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../base/mod.ts';
+
+/** A check reads all inodes and folders: minutes for tens of millions of files. */
+const TIMEOUT_MS = 20 * 60_000;
+/** e2fsck needs about 100 bytes an inode. More would take the memory of the machine's other work. */
+const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
+const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
+
+export type ToolOutcome =
+  | { readonly ended: true; readonly result: ToolResult & { readonly status: number } }
+  /** It took too long, wrote too much, or a signal ended it. */
+  | { readonly ended: false; readonly why: string };
+
+/** @throws TOOL_MISSING, INTERRUPTED */
+export async function runE2fs(
+  name: 'e2fsck' | 'debugfs',
+  args: readonly string[],
+  signal: AbortSignal,
+  input = '',
+): Promise<ToolOutcome> {
+  const program = requireTool(name, 'e2fsprogs');
+  const limited = [`--as=${MEMORY_BYTES_MAX}`, '--core=0', '--', program, ...args];
+  try {
+    const result = await runTool(requireTool('prlimit', 'util-linux'), limited, {
+      timeoutMs: TIMEOUT_MS,
+      outputBytesMax: OUTPUT_BYTES_MAX,
+      signal,
+      input,
+    });
+    const { status } = result;
+    if (status === null) return { ended: false, why: `${name} took too long, or ended by a signal` };
+    return { ended: true, result: { ...result, status } };
+  } catch (error) {
+    const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+    if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return { ended: false, why: `${name} had too much to say` };
+    throw error;
+  }
+}
+
+/** The name by which e2fsprogs find a file system inside an image (unix_io's "offset" option). */
+export function e2fsName(path: string, offsetBytes: number): string {
+  return offsetBytes === 0 ? path : `${path}?offset=${offsetBytes}`;
+}
+
+/** For a message: what a program said, on one short line. */
+export function summary(result: ToolResult): string {
+  const lines = `${result.stderr}\n${result.stdout}`.split('\n').map((line) => line.trim());
+  const telling = lines.filter((line) => line !== '' && !/^(e2fsck|debugfs) \d/.test(line) && !/^Pass \d/.test(line));
+  return telling.slice(0, 3).join('; ').slice(0, 300);
+}
+
+export function identityFailed(what: string, cause?: unknown): UnderstudyError {
+  return new UnderstudyError('IDENTITY_FAILED', what, cause === undefined ? {} : { cause });
+}

@@ -1,0 +1,156 @@
+// Making a plan: every rule finds and changes in the tree as those before it left it; what comes out is the difference.
+import { createHash } from 'node:crypto';
+import { UnderstudyError } from '../base/mod.ts';
+import type { FileChange, Finding, IdentityRequest, Plan } from './contract.ts';
+import { correspond } from './correspondence.ts';
+import { type ChangeContext, type Edit, type Makers, machineIdIn, type Rule, sshFingerprints } from './rules/mod.ts';
+import {
+  bytesOfName,
+  type Entry,
+  fileTree,
+  type NodeTree,
+  type PlannedState,
+  PlannedTree,
+  printable,
+  textOf,
+} from './tree/mod.ts';
+
+/** Files that are changed or removed are read whole, for what they were is part of the plan. */
+const FILE_BYTES_MAX = 64 * 1024 * 1024;
+const SECRET = '(secret)';
+const DONE_BY_RULES: readonly string[] = ['rewrite', 'regenerate', 'disable'];
+
+/** What rules said of a path beside its new content. */
+interface Notes {
+  readonly rules: Set<string>;
+  secret: boolean;
+  fresh: boolean;
+}
+
+export async function makePlan(
+  nodes: NodeTree,
+  request: IdentityRequest,
+  rules: readonly Rule[],
+  makers: Makers,
+): Promise<Plan> {
+  const planned = new PlannedTree(nodes);
+  const tree = fileTree(planned);
+  const notes = new Map<string, Notes>();
+  const context: ChangeContext = { ...request, correspondence: correspond(request.lead, request.understudy), makers };
+  const findings: Finding[] = [];
+  for (const rule of rules) {
+    const found = await rule.find(tree, { ...request, claimed: new Set() });
+    findings.push(...found);
+    for (const finding of found) {
+      if (!DONE_BY_RULES.includes(finding.action)) continue;
+      for (const edit of await rule.change(finding, tree, context)) await planEdit(edit, rule.name, planned, notes);
+    }
+  }
+  const changes = await changesOf(nodes, planned, notes);
+  const unknown = findings.filter(({ action }) => action === 'unknown');
+  const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
+  return { fingerprint: fingerprintOf(changes, findings), changes, findings, unknown, proof };
+}
+
+/** Links that a file's path leads through are followed; a link is replaced or removed itself. */
+async function planEdit(edit: Edit, rule: string, planned: PlannedTree, notes: Map<string, Notes>): Promise<void> {
+  const tree = fileTree(planned);
+  const place = edit.kind === 'write' ? await tree.place(edit.path) : await placeOfName(planned, edit.path);
+  if (place === null) return;
+  const { path, entry } = place;
+  if (path !== printable(path)) {
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${printable(path)} has a name that cannot be used in changing it`);
+  }
+  if (entry !== null && entry.kind !== 'file' && entry.kind !== 'link') {
+    throw new UnderstudyError('IDENTITY_FAILED', `rule ${rule} would replace ${path}, which is no file`);
+  }
+  if (edit.kind !== 'remove' || entry !== null) planned.plan(path, stateOf(edit));
+  const known = notes.get(path) ?? { rules: new Set(), secret: false, fresh: false };
+  known.rules.add(rule);
+  known.secret ||= edit.kind !== 'link' && edit.secret === true;
+  known.fresh ||= edit.kind === 'write' && edit.fresh === true;
+  notes.set(path, known);
+}
+
+async function placeOfName(planned: PlannedTree, path: string): Promise<{ path: string; entry: Entry | null } | null> {
+  const tree = fileTree(planned);
+  const entry = await tree.lstat(path);
+  if (entry !== null) return { path: entry.path, entry };
+  return tree.place(path);
+}
+
+function stateOf(edit: Edit): PlannedState {
+  if (edit.kind === 'remove') return { kind: 'gone' };
+  if (edit.kind === 'link') return { kind: 'link', target: edit.target };
+  return { kind: 'file', bytes: Buffer.from(edit.text, 'utf8'), mode: edit.mode ?? null };
+}
+
+async function changesOf(
+  nodes: NodeTree,
+  planned: PlannedTree,
+  notes: ReadonlyMap<string, Notes>,
+): Promise<readonly FileChange[]> {
+  const changes: FileChange[] = [];
+  for (const path of [...planned.states.keys()].sort()) {
+    const state = planned.states.get(path);
+    const noted = notes.get(path);
+    if (state === undefined || noted === undefined) continue;
+    const change = await changeOf(path, await nodes.entry(path), state, noted, nodes);
+    if (change !== null) changes.push(change);
+  }
+  return changes;
+}
+
+/** Null when it is so already. */
+async function changeOf(
+  path: string,
+  entry: Entry | null,
+  state: PlannedState,
+  noted: Notes,
+  nodes: NodeTree,
+): Promise<FileChange | null> {
+  const kind = state.kind === 'gone' ? (entry?.kind === 'link' ? 'link' : 'file') : state.kind;
+  const before = await contentOf(entry, nodes);
+  const after = state.kind === 'gone' ? null : state.kind === 'link' ? state.target : state.bytes.toString('utf8');
+  const mode = state.kind === 'file' ? state.mode : null;
+  const isSame = before !== null && after !== null && before.equals(Buffer.from(after, 'utf8'));
+  if ((before === null && after === null) || (isSame && (mode === null || mode === entry?.mode))) return null;
+  return {
+    path,
+    rule: [...noted.rules].join(', '),
+    kind,
+    before: before === null ? null : noted.secret ? SECRET : (textOf(before) ?? `(binary, ${before.length} bytes)`),
+    beforeDigest: before === null ? null : digestOf(before),
+    after,
+    secret: noted.secret,
+    fresh: noted.fresh,
+    mode,
+  };
+}
+
+/** Bytes of a file, or what a link leads to; null when nothing is there. */
+export async function contentOf(entry: Entry | null, nodes: NodeTree): Promise<Buffer | null> {
+  if (entry === null) return null;
+  if (entry.kind === 'link') return bytesOfName(entry.target ?? '');
+  if (entry.sizeBytes > FILE_BYTES_MAX) {
+    throw new UnderstudyError(
+      'IMAGE_UNSUPPORTED',
+      `${entry.path} has ${entry.sizeBytes} bytes, too many to be changed`,
+    );
+  }
+  return nodes.bytes(entry.path, FILE_BYTES_MAX);
+}
+
+export function digestOf(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Of everything that another plan for the same image and hosts says as well. */
+function fingerprintOf(changes: readonly FileChange[], findings: readonly Finding[]): string {
+  const lasting = changes.map((change) =>
+    change.fresh ? { ...change, after: change.after === null ? null : '(fresh)' } : change,
+  );
+  return createHash('sha256')
+    .update(JSON.stringify({ changes: lasting, findings }))
+    .digest('hex');
+}

@@ -1,0 +1,24 @@
+// The rules that come with the program, in the order in which they look and change.
+import { addressesRule } from './addresses.ts';
+import { agentRule } from './agent.ts';
+import type { Rule } from './contract.ts';
+import { hostNameRule } from './host-name.ts';
+import { hostsFileRule } from './hosts-file.ts';
+import { ifupdownRule } from './ifupdown.ts';
+import { machineIdRule } from './machine-id.ts';
+import { mentionsRule } from './mentions.ts';
+import { networkdRule } from './networkd.ts';
+import { sshHostKeysRule } from './ssh-host-keys.ts';
+
+/** Addresses are looked for before they change; hosts-file asks for the old host name; mentions looks at what all have left. */
+export const builtinRules: readonly Rule[] = [
+  addressesRule,
+  hostsFileRule,
+  hostNameRule,
+  ifupdownRule,
+  networkdRule,
+  machineIdRule,
+  sshHostKeysRule,
+  agentRule,
+  mentionsRule,
+];

@@ -1,0 +1,70 @@
+// machine-id(5), and the copy of it that D-Bus keeps.
+import { createHmac } from 'node:crypto';
+import type { HostIdentity } from '../contract.ts';
+import { type FileTree, readText } from '../tree/mod.ts';
+import type { Rule } from './contract.ts';
+import { finding, unusable } from './finding.ts';
+
+const RULE = 'machine-id';
+export const MACHINE_ID_PATH = '/etc/machine-id';
+const DBUS_PATH = '/var/lib/dbus/machine-id';
+const WHY = 'DHCP, the journal, D-Bus and many agents take two hosts of one machine-id for the same host.';
+const MODE = 0o444;
+
+export const machineIdRule: Rule = {
+  name: RULE,
+  async find(tree) {
+    const found = [];
+    for (const path of [MACHINE_ID_PATH, DBUS_PATH]) {
+      const file = await readText(tree, path);
+      if (file.status === 'unusable') found.push(unusable(RULE, file));
+      if (file.status === 'unusable' || file.path === null) continue;
+      // D-Bus usually has a link to the other, which then is the same file; without a file of its own it asks for the other.
+      if (path === DBUS_PATH && (file.status === 'absent' || file.path === found[0]?.path)) continue;
+      const value = file.status === 'text' ? file.text.trim() : '';
+      found.push(finding({ rule: RULE, path: file.path, value: value || '(none)', why: WHY, action: 'rewrite' }));
+    }
+    return found;
+  },
+  async change(found, tree, { understudy }) {
+    const main = await readText(tree, MACHINE_ID_PATH);
+    const file = await readText(tree, found.path);
+    const isMain = main.path === found.path || main.status !== 'text';
+    const id = isMain ? derive(file.status === 'text' ? file.text.trim() : '', understudy) : main.text.trim();
+    const mode = file.status === 'absent' ? { mode: MODE } : {};
+    return [{ kind: 'write', path: found.path, text: `${id}\n`, ...mode }];
+  },
+  async verify(tree, { proof, findings }) {
+    const problems = [];
+    for (const path of [MACHINE_ID_PATH, DBUS_PATH]) {
+      const file = await readText(tree, path);
+      const accepted = findings.some((one) => one.rule === RULE && one.action === 'unknown' && one.path === file.path);
+      const isWrong = file.status === 'text' ? file.text.trim() !== proof.machineId : path === MACHINE_ID_PATH;
+      if (isWrong && !accepted) problems.push(`${path} has not the new machine-id`);
+    }
+    return problems;
+  },
+};
+
+/** The machine-id that an image says it has, or ''. */
+export async function machineIdIn(tree: FileTree): Promise<string> {
+  const file = await readText(tree, MACHINE_ID_PATH);
+  return file.status === 'text' ? file.text.trim() : '';
+}
+
+/**
+ * Made of the lead's id, which only the lead knows, and of who the understudy is, which nobody else is: so it is as hard to guess as
+ * the lead's, differs for every understudy, and is the same in every plan for these two. In the form of a random UUID, as
+ * machine-id(5) asks for.
+ */
+function derive(leadsId: string, understudy: HostIdentity): string {
+  const who = [
+    understudy.hostName,
+    understudy.domain ?? '',
+    ...understudy.interfaces.map(({ mac }) => mac.toLowerCase()),
+  ];
+  const bytes = createHmac('sha256', leadsId).update(JSON.stringify(who)).digest().subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex');
+}

@@ -1,0 +1,42 @@
+// A plan as people read it before they agree to it.
+import type { Finding, Plan } from './contract.ts';
+import { unifiedDiff } from './diff.ts';
+import { printable } from './tree/mod.ts';
+
+const HIDDEN = '(secret)\n';
+const ORDER = ['unknown', 'rewrite', 'regenerate', 'disable', 'keep'] as const;
+
+export function showPlan(plan: Plan): string {
+  const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, ''];
+  for (const action of ORDER) {
+    const findings = plan.findings.filter((one) => one.action === action);
+    if (findings.length > 0) lines.push(`${action}:`, ...findings.flatMap(showFinding), '');
+  }
+  for (const change of plan.changes) {
+    const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
+    const diff = unifiedDiff(change.path, hide(change.before), hide(change.after));
+    // A secret that becomes another secret shows no difference, but it is one.
+    const shown = diff.length > 0 ? diff : [`--- ${change.path}`, `+++ ${change.path}`, '-(secret)', '+(secret)'];
+    lines.push(`${kindOf(change)} (${change.rule})`, ...shown, '');
+  }
+  lines.push(`machine-id  ${plan.proof.machineId}`, ...plan.proof.sshHostKeys.map((one) => `SSH host key  ${one}`));
+  return `${lines
+    .flatMap((line) => line.split('\n'))
+    .map(visible)
+    .join('\n')}\n`;
+}
+
+/** Tabs are what configuration files are full of, and do nobody harm. */
+function visible(line: string): string {
+  return line.split('\t').map(printable).join('\t');
+}
+
+function showFinding({ rule, path, value, why, confidence }: Finding): string[] {
+  return [`  ${rule}  ${path}  ${value}${confidence === 'certain' ? '' : `  (${confidence})`}`, `      ${why}`];
+}
+
+function kindOf({ kind, before, after, mode }: Plan['changes'][number]): string {
+  const what = kind === 'link' ? 'link' : 'file';
+  const verb = before === null ? 'new' : after === null ? 'removed' : 'changed';
+  return mode === null ? `${verb} ${what}` : `${verb} ${what}, mode ${mode.toString(8).padStart(4, '0')}`;
+}

@@ -1,0 +1,26 @@
+// New SSH host keys, by the program that owns their format: ssh-keygen(1).
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requireTool, runTool, UnderstudyError } from '../base/mod.ts';
+import type { WorkFolder } from './image/mod.ts';
+import type { SshKeyPair, SshKeySpec } from './rules/mod.ts';
+
+/** RSA keys of 3072 bits take half a second; much more on a loaded machine that is short of luck. */
+const TIMEOUT_MS = 120_000;
+
+export async function makeSshKey(spec: SshKeySpec, work: WorkFolder, signal: AbortSignal): Promise<SshKeyPair> {
+  const keygen = requireTool('ssh-keygen', 'openssh-client');
+  const folder = await work.make('key');
+  try {
+    const path = join(folder, 'key');
+    const bits = spec.bits === null ? [] : ['-b', String(spec.bits)];
+    const args = ['-q', '-t', spec.type, ...bits, '-N', '', '-C', spec.comment, '-f', path];
+    const result = await runTool(keygen, args, { timeoutMs: TIMEOUT_MS, signal });
+    if (result.status !== 0) {
+      throw new UnderstudyError('IDENTITY_FAILED', `ssh-keygen made no ${spec.type} key: ${result.stderr.trim()}`);
+    }
+    return { privateKey: await readFile(path, 'utf8'), publicKey: await readFile(`${path}.pub`, 'utf8') };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

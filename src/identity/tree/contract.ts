@@ -1,0 +1,59 @@
+// What rules see of an image: its files as a tree that can only be read. Whatever is behind it (an ext4 reader, memory, later a
+// mounted file system) gives nodes by canonical path; the one place that follows symbolic links is file-tree.ts.
+
+export type EntryKind = 'file' | 'folder' | 'link' | 'other';
+
+export interface ExtendedAttribute {
+  /** With its prefix: "security.selinux". */
+  readonly name: string;
+  /** As it is stored. */
+  readonly value: Buffer;
+}
+
+export interface Entry {
+  /** Absolute and canonical: no component but the last can be a symbolic link. */
+  readonly path: string;
+  readonly kind: EntryKind;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+  /** Names that this file has. */
+  readonly links: number;
+  /** What a link leads to; null for all others. */
+  readonly target: string | null;
+}
+
+/**
+ * Nodes by canonical path. Bytes of names that are no UTF-8 are lone surrogates (name-bytes.ts).
+ * @throws IMAGE_DAMAGED when what is read contradicts itself, IMAGE_UNSUPPORTED, INTERRUPTED
+ */
+export interface NodeTree {
+  /** null: nothing has this name. */
+  entry(path: string): Promise<Entry | null>;
+  /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
+  names(path: string): Promise<readonly string[]>;
+  /** The first bytes of a regular file. */
+  bytes(path: string, bytesMax: number): Promise<Buffer>;
+}
+
+/** What a path leads to, and what is there. */
+export interface Place {
+  readonly path: string;
+  readonly entry: Entry | null;
+}
+
+/** Paths are absolute; links are followed inside the image, ".." of the root being the root. */
+export interface FileTree {
+  /** What a path leads to in the end; null: nothing, also for links that lead nowhere. */
+  stat(path: string): Promise<Entry | null>;
+  /** The same, without following a link at the end of the path. */
+  lstat(path: string): Promise<Entry | null>;
+  /** Where a file of this name lies, or would be made; null when not even its folder exists. */
+  place(path: string): Promise<Place | null>;
+  /** Sorted names; none when it is no folder. */
+  list(path: string): Promise<readonly string[]>;
+  /** The first bytes of a regular file; null when it is none. */
+  read(path: string, bytesMax: number): Promise<Buffer | null>;
+}

@@ -1,0 +1,5 @@
+export type { Entry, EntryKind, ExtendedAttribute, FileTree, NodeTree, Place } from './contract.ts';
+export { fileTree, join, nameOf, parentOf } from './file-tree.ts';
+export { bytesOfName, nameOfBytes, printable } from './name-bytes.ts';
+export { type PlannedState, PlannedTree } from './planned-tree.ts';
+export { readText, TEXT_BYTES_MAX, type TextFile, textOf } from './text-file.ts';

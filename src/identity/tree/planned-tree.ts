@@ -1,0 +1,59 @@
+// A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
+// them planned, so that several can change one file, and the search for what is left looks at the result.
+import type { Entry, NodeTree } from './contract.ts';
+import { nameOf, parentOf } from './file-tree.ts';
+
+export type PlannedState =
+  | { readonly kind: 'file'; readonly bytes: Buffer; readonly mode: number | null }
+  | { readonly kind: 'link'; readonly target: string }
+  | { readonly kind: 'gone' };
+
+const MODE_NEW = 0o644;
+
+export class PlannedTree implements NodeTree {
+  readonly #base: NodeTree;
+  readonly #states = new Map<string, PlannedState>();
+
+  constructor(base: NodeTree) {
+    this.#base = base;
+  }
+
+  /** What is planned, by canonical path. */
+  get states(): ReadonlyMap<string, PlannedState> {
+    return this.#states;
+  }
+
+  plan(path: string, state: PlannedState): void {
+    this.#states.set(path, state);
+  }
+
+  async entry(path: string): Promise<Entry | null> {
+    const state = this.#states.get(path);
+    const before = await this.#base.entry(path);
+    if (state === undefined) return before;
+    if (state.kind === 'gone') return null;
+    if (state.kind === 'link') {
+      const sizeBytes = Buffer.byteLength(state.target);
+      return { path, kind: 'link', mode: 0o777, uid: 0, gid: 0, sizeBytes, links: 1, target: state.target };
+    }
+    const kept =
+      state.mode === null && before?.kind === 'file' ? before : { mode: state.mode ?? MODE_NEW, uid: 0, gid: 0 };
+    const { mode, uid, gid } = kept;
+    return { path, kind: 'file', mode, uid, gid, sizeBytes: state.bytes.length, links: 1, target: null };
+  }
+
+  async names(path: string): Promise<readonly string[]> {
+    const names = new Set((await this.#base.entry(path)) === null ? [] : await this.#base.names(path));
+    for (const [planned, state] of this.#states) {
+      if (planned === '/' || parentOf(planned) !== path) continue;
+      if (state.kind === 'gone') names.delete(nameOf(planned));
+      else names.add(nameOf(planned));
+    }
+    return [...names].sort();
+  }
+
+  async bytes(path: string, bytesMax: number): Promise<Buffer> {
+    const state = this.#states.get(path);
+    return state?.kind === 'file' ? state.bytes.subarray(0, bytesMax) : this.#base.bytes(path, bytesMax);
+  }
+}
