@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line's entry: the only place that names concrete parts.
+// The command line's entry.
 import { main } from '../src/cli/mod.ts';
 
-process.exitCode = await main(process.argv);
+process.exitCode = await main(process.argv, async () => (await import('./service-commands.ts')).loadCommands);

@@ -5,10 +5,22 @@ import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Packages with files of their own beside them. */
-const EXTERNAL = ['koffi', '@photostructure/sqlite'];
+const EXTERNAL = [
+  'koffi',
+  '@photostructure/sqlite',
+  'fastify',
+  '@fastify/swagger',
+  'fastify-type-provider-zod',
+  'zod',
+  'yaml',
+];
+
+/** A bundle beside the one that loads it, on demand. */
+const ON_DEMAND = './service-commands.js';
 
 const ENTRIES = {
   'cli/understudy': 'bin/understudy.js',
+  'cli/service-commands': 'bin/service-commands.js',
   'carousel/index': 'src/replication/mod.js',
   'producer/main': 'src/replication/producer/main.js',
   'producer/worker': 'src/replication/producer/worker.js',
@@ -27,7 +39,8 @@ export async function bundle(root) {
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
   for (const [name, input] of compiled) {
-    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external: EXTERNAL });
+    const external = (id) => id === ON_DEMAND || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
+    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external });
     await build.write({ file: join(made, `${name}.js`), format: 'esm', codeSplitting: false });
     await build.close();
   }

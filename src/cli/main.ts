@@ -1,16 +1,22 @@
 // One program, one file per command. Results go to standard output, progress and complaints to standard error; the exit
 // status comes from the error registry.
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf } from '../base/mod.ts';
 import { agentCommand } from './agent.ts';
 import { copiesCommand } from './copies.ts';
 import { copyCommand } from './copy.ts';
+import { serviceCommandNames } from './service-names.ts';
+
+/** Loads the commands of the service, which is done only when one of them is asked for. */
+export type LoadService = () => Promise<(done: (exit: number) => void) => readonly Command[]>;
 
 /** Runs the command of `argv` (as process.argv) and returns the exit status. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], loadService: LoadService): Promise<number> {
   let status = 0;
   const program = new Command('understudy')
-    .description('Copies one disk image to many disks, reading it once, whoever asks and whenever.')
+    .description(
+      'Puts a ready copy beside a server that struggles, and copies disk images to many disks with one reading.',
+    )
     .version('0.1.0')
     .exitOverride()
     .showHelpAfterError('(--help shows what is possible)');
@@ -21,16 +27,34 @@ export async function main(argv: readonly string[]): Promise<number> {
   program.addCommand(inherit(copiesCommand(run)));
   program.addCommand(inherit(agentCommand(run)));
   try {
+    for (const command of await serviceOf(argv[2], run, loadService)) program.addCommand(inherit(command));
     await program.parseAsync([...argv]);
     return status;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : errorRegistry.USAGE.exit;
+    const ended = endOfCommander(error);
+    if (ended !== null) return ended;
     return complain(error);
   }
 }
 
+async function serviceOf(
+  asked: string | undefined,
+  done: (exit: number) => void,
+  load: LoadService,
+): Promise<readonly Command[]> {
+  if (asked !== undefined && Object.hasOwn(serviceCommandNames, asked)) return (await load())(done);
+  return Object.entries(serviceCommandNames).map(([name, text]) => new Command(name).description(text));
+}
+
 function inherit(command: Command): Command {
   return command.exitOverride().showHelpAfterError('(--help shows what is possible)');
+}
+
+/** Commander ends by throwing, also after --help. Its class is another one in a bundle loaded on demand, so its code tells. */
+function endOfCommander(error: unknown): number | null {
+  if (!(error instanceof Error) || !('code' in error) || !('exitCode' in error)) return null;
+  if (!String(error.code).startsWith('commander.')) return null;
+  return error.exitCode === 0 ? 0 : errorRegistry.USAGE.exit;
 }
 
 /** Says what went wrong in one line, and returns the exit status of its kind. */

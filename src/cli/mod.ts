@@ -1,1 +1,2 @@
-export { main } from './main.ts';
+export { type LoadService, main } from './main.ts';
+export { serviceCommands } from './service/mod.ts';

@@ -1,0 +1,178 @@
+// `understudy up`, composed: store, storage node, drivers, controller and interface in one process. The machines and the storage
+// daemon are processes of their own and outlive this one, however it ends.
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createApi } from '../src/api/mod.ts';
+import { type EpochGate, UnderstudyError } from '../src/base/mod.ts';
+import type { Configuration, HostConfig } from '../src/config/mod.ts';
+import { startController } from '../src/controller/mod.ts';
+import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
+import { createIdentityEngine } from '../src/identity/mod.ts';
+import { tryLock } from '../src/linux/mod.ts';
+import { LocalNetwork } from '../src/network/mod.ts';
+import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
+import { createStorageNode, type StorageNode } from '../src/storage/mod.ts';
+import { openSqliteStore, storeEpochGate } from '../src/store/mod.ts';
+
+export interface ServeOptions {
+  readonly configuration: Configuration;
+  readonly version: string;
+  /** Ends it in good order. */
+  readonly signal: AbortSignal;
+  /** Told when it can be asked. */
+  readonly onReady: (url: string) => void;
+}
+
+const LOCK = 'up.lock';
+
+/**
+ * Runs until the signal, or until it no longer controls. Hosts, volumes and engagements go on as they are.
+ * @throws CONTROLLER_RUNNING when another process serves this state folder; what store, storage node and interface throw; the
+ * reason when it lost the lease
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { configuration } = options;
+  mkdirSync(configuration.state, { recursive: true, mode: 0o700 });
+  const lock = lockState(configuration.state);
+  try {
+    const store = await openSqliteStore(join(configuration.state, 'store.db'));
+    try {
+      const gate = storeEpochGate(store);
+      const storage = await createStorageNode({
+        name: 'storage',
+        folder: configuration.storage.folder,
+        stateFolder: join(configuration.state, 'node'),
+        volumes: [...configuration.volumes.values()],
+        listen: configuration.storage.listen,
+        store,
+        gate,
+        identity: createIdentityEngine({ stateFolder: join(configuration.state, 'identity') }),
+        backgroundRate: configuration.storage.backgroundRate,
+        overlayBytesMax: configuration.storage.overlayBytesMax,
+      });
+      try {
+        await control(options, { store, storage, gate });
+      } finally {
+        await storage.close();
+      }
+    } finally {
+      await store.close();
+    }
+  } finally {
+    closeSync(lock);
+  }
+}
+
+interface Parts {
+  readonly store: Awaited<ReturnType<typeof openSqliteStore>>;
+  readonly storage: StorageNode;
+  readonly gate: EpochGate;
+}
+
+async function control(options: ServeOptions, { store, storage, gate }: Parts): Promise<void> {
+  const { configuration, version, signal, onReady } = options;
+  const controller = await startController({
+    config: configuration,
+    store,
+    storage,
+    power: powerDrivers(configuration, storage, gate),
+    directors: directors(configuration, gate),
+    network: new LocalNetwork(),
+    agentToken,
+    wall: () => Date.now(),
+    pause,
+    // The lock tells that earlier lives of this name have ended.
+    holder: `${hostname()}:${configuration.state}`.toLowerCase(),
+  });
+  let failure: Error | null = null;
+  try {
+    const api = await createApi({ controller, configuration, version });
+    try {
+      const { url } = await api.listen();
+      onReady(url);
+      failure = await Promise.race([controller.ended, aborted(signal)]);
+    } finally {
+      await api.close();
+    }
+  } finally {
+    await controller.stop();
+  }
+  if (failure !== null) throw failure;
+}
+
+/** Resolves with null, the reason of an orderly end. */
+function aborted(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(null);
+    signal.addEventListener('abort', () => resolve(null), { once: true });
+  });
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(milliseconds, undefined, { signal });
+  } catch (error) {
+    // Being woken up is what the signal is for.
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** Held by this process until it ends, however it ends. */
+function lockState(state: string): number {
+  const descriptor = openSync(join(state, LOCK), 'a+', 0o600);
+  if (tryLock(descriptor, 0)) return descriptor;
+  closeSync(descriptor);
+  throw new UnderstudyError('CONTROLLER_RUNNING', `another process serves ${state}`);
+}
+
+/** Read when it is needed, so that a changed file counts for the next engagement. */
+async function agentToken(host: HostConfig): Promise<string | null> {
+  if (host.agentTokenFile === null) return null;
+  try {
+    return (await readFile(host.agentTokenFile, 'utf8')).trim();
+  } catch (cause) {
+    throw new UnderstudyError('CONFIG_UNREADABLE', `the token of ${host.name} cannot be read`, { cause });
+  }
+}
+
+/** Settings have been checked by the driver's own schema when the configuration was read. */
+function settingsOf<T>(configuration: Configuration, driver: string): Map<string, T> {
+  const hosts = [...configuration.hosts.values()].filter(({ power }) => power.driver === driver);
+  return new Map(hosts.map(({ name, power }) => [name, power.settings as T]));
+}
+
+function powerDrivers(
+  configuration: Configuration,
+  storage: StorageNode,
+  gate: EpochGate,
+): ReadonlyMap<string, PowerDriver> {
+  const qemu = new QemuPower({
+    hosts: settingsOf<QemuSettings>(configuration, 'qemu'),
+    folder: join(configuration.state, 'machines'),
+    gate,
+    diskOf: (host) => diskOf(configuration, storage, host),
+  });
+  const ipmi = new IpmiPower({ hosts: settingsOf<IpmiSettings>(configuration, 'ipmi'), gate });
+  return new Map<string, PowerDriver>([
+    ['qemu', qemu],
+    ['ipmi', ipmi],
+  ]);
+}
+
+/** Where the host's volume is served to it now. @throws VOLUME_STATE when it has nothing to boot from */
+async function diskOf(configuration: Configuration, storage: StorageNode, name: string): Promise<string> {
+  const volume = configuration.hosts.get(name)?.volume;
+  const { volumes } = await storage.status();
+  const found = volumes.find((one) => one.name === volume);
+  if (found?.attachment?.host === name) return found.attachment.uri;
+  throw new UnderstudyError('VOLUME_STATE', `${volume} is not attached to ${name}, which so has nothing to boot from`);
+}
+
+function directors(configuration: Configuration, gate: EpochGate): ReadonlyMap<string, Director> {
+  const services = [...configuration.services.values()].filter(({ director }) => director.driver === 'haproxy');
+  const settings = services.map(({ name, director }) => [name, director.settings as unknown as HaproxySettings]);
+  return new Map([['haproxy', new HaproxyDirector({ services: Object.fromEntries(settings), gate })]]);
+}

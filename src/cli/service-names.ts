@@ -1,0 +1,12 @@
+// The commands of the service, as the help of the whole program lists them. They are loaded only when one of them is asked for, so
+// that a copy starts no later because of them.
+
+export const serviceCommandNames: Readonly<Record<string, string>> = {
+  up: 'Runs controller and storage node for the installation that understudy.yaml describes.',
+  status: 'Shows services, hosts and engagements, and why they are as they are.',
+  clone: 'Engages a spare for a lead by hand, and waits until it takes traffic.',
+  dismiss: 'Takes an understudy off stage and gives the spare its own disk back.',
+  explain: 'Shows the last decisions about a service, each with its evidence.',
+  approve: 'Carries out a plan that waits for a yes.',
+  power: 'Switches a host that is in no engagement on or off.',
+};

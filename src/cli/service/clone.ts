@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Command } from 'commander';
+import type { Client } from '../../api/mod.ts';
+import { EXIT_INTERNAL, errorRegistry, isErrorCode } from '../../base/mod.ts';
+import type { EngagementView } from '../../controller/mod.ts';
+import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+
+interface Flags extends ConnectionFlags {
+  to: string;
+  json?: boolean;
+}
+
+const LOOK_MS = 500;
+
+export function cloneCommand(done: (exit: number) => void): Command {
+  const command = new Command('clone')
+    .description('Engages a spare for a lead by hand, and waits until it takes traffic.')
+    .argument('<lead>', 'the host that is cloned')
+    .requiredOption('--to <spare>', 'the host that takes the part')
+    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .addHelpText('after', '\nExample:\n  understudy clone web1 --to spare1 -f understudy.yaml');
+  return withConnection(command).action(async (lead: string, flags: Flags) => {
+    const client = await connect(flags);
+    const { engagement } = await client.clone({ lead, to: flags.to });
+    const view = await untilSettled(client, engagement, flags.json === true);
+    report(view, flags.json === true);
+    done(exitOf(view));
+  });
+}
+
+/** Looks until it serves, has failed, or was dismissed meanwhile. */
+async function untilSettled(client: Client, name: string, quiet: boolean): Promise<EngagementView> {
+  let told = 0;
+  for (;;) {
+    const view = await client.engagement(name);
+    for (const { phase, seconds } of quiet ? [] : view.stages.slice(told)) {
+      process.stderr.write(`  ${phase.padEnd(12)} ${seconds.toFixed(1)} s\n`);
+    }
+    told = view.stages.length;
+    if (view.state !== 'running' || isOnItsWayDown(view)) return view;
+    await delay(LOOK_MS);
+  }
+}
+
+function isOnItsWayDown({ phase }: EngagementView): boolean {
+  return phase === 'drain' || phase === 'off' || phase === 'restore' || phase === 'release';
+}
+
+function report(view: EngagementView, json: boolean): void {
+  const ok = view.state === 'waiting';
+  if (json) {
+    const { name: engagement, lead, understudy, stages, timeToCapacitySeconds, error } = view;
+    const object = { ok, engagement, lead, understudy, stages, timeToCapacitySeconds, error: ok ? null : error };
+    process.stdout.write(`${JSON.stringify(object)}\n`);
+  } else if (ok) {
+    process.stdout.write(
+      `${view.understudy} serves for ${view.lead}, ${view.timeToCapacitySeconds} s after it was asked for\n`,
+    );
+  } else {
+    const why = view.error === null ? 'it was dismissed' : `${view.error.message} (${view.error.code})`;
+    process.stderr.write(`understudy: ${view.understudy} does not serve for ${view.lead}: ${view.phase}: ${why}\n`);
+  }
+}
+
+function exitOf({ state, error }: EngagementView): number {
+  if (state === 'waiting') return 0;
+  if (error === null) return errorRegistry.INTERRUPTED.exit;
+  return isErrorCode(error.code) ? errorRegistry[error.code].exit : EXIT_INTERNAL;
+}

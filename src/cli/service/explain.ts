@@ -1,0 +1,36 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+import { describeDecision } from './status.ts';
+
+interface Flags extends ConnectionFlags {
+  limit: number;
+  json?: boolean;
+}
+
+const LIMIT_MAX = 1000;
+
+export function explainCommand(done: (exit: number) => void): Command {
+  const command = new Command('explain')
+    .description('Shows the last decisions about a service, each with its evidence.')
+    .argument('<service>')
+    .option('--limit <n>', 'so many', limit, 10)
+    .option('--json', 'an array on standard output, the newest first; docs/cli.md has its shape')
+    .addHelpText('after', '\nExample:\n  understudy explain wiki -f understudy.yaml');
+  return withConnection(command).action(async (service: string, flags: Flags) => {
+    const decisions = await (await connect(flags)).decisions(service, flags.limit);
+    if (flags.json === true) process.stdout.write(`${JSON.stringify(decisions)}\n`);
+    for (const decision of flags.json === true ? [] : decisions.toReversed()) {
+      process.stdout.write(`${describeDecision(decision)}\n`);
+      for (const { host, text } of decision.evidence) {
+        process.stdout.write(`    ${host === null ? '' : `${host}: `}${text}\n`);
+      }
+    }
+    done(0);
+  });
+}
+
+function limit(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= LIMIT_MAX) return value;
+  throw new InvalidArgumentError(`a number from 1 to ${LIMIT_MAX}`);
+}

@@ -1,0 +1,3 @@
+export { serviceCommands } from './commands.ts';
+export { describeStatus } from './status.ts';
+export type { Serve } from './up.ts';

@@ -1,0 +1,51 @@
+// Short orders to the controller: each is one call, and its answer one line.
+import { Argument, Command } from 'commander';
+import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+
+interface Flags extends ConnectionFlags {
+  json?: boolean;
+}
+
+function answer(flags: Flags, value: unknown, text: string): void {
+  process.stdout.write(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
+}
+
+export function dismissCommand(done: (exit: number) => void): Command {
+  const command = new Command('dismiss')
+    .description('Takes an understudy off stage and gives the spare its own disk back.')
+    .argument('<spare>', 'the host that plays the part')
+    .option('--json', '{"engagement"} on standard output')
+    .addHelpText('after', '\nExample:\n  understudy dismiss spare1 -f understudy.yaml');
+  return withConnection(command).action(async (host: string, flags: Flags) => {
+    const result = await (await connect(flags)).dismiss({ host });
+    answer(flags, result, `${host} leaves the stage (${result.engagement})`);
+    done(0);
+  });
+}
+
+export function approveCommand(done: (exit: number) => void): Command {
+  const command = new Command('approve')
+    .description('Carries out a plan that waits for a yes.')
+    .argument('<plan>', 'its name, as status shows it')
+    .option('--json', '{"engagement"} on standard output')
+    .addHelpText('after', '\nExample:\n  understudy approve wiki-m1k2j3 -f understudy.yaml');
+  return withConnection(command).action(async (plan: string, flags: Flags) => {
+    const result = await (await connect(flags)).approve(plan);
+    answer(flags, result, `${plan} is being carried out (${result.engagement})`);
+    done(0);
+  });
+}
+
+export function powerCommand(done: (exit: number) => void): Command {
+  const command = new Command('power')
+    .description('Switches a host that is in no engagement on or off.')
+    .argument('<host>')
+    .addArgument(new Argument('<state>').choices(['on', 'off']))
+    .option('--json', '{"power"} on standard output')
+    .addHelpText('after', '\nExample:\n  understudy power web1 on -f understudy.yaml');
+  return withConnection(command).action(async (host: string, state: 'on' | 'off', flags: Flags) => {
+    const result = await (await connect(flags)).power(host, state);
+    answer(flags, result, `${host} is ${result.power}`);
+    done(0);
+  });
+}

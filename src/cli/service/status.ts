@@ -1,0 +1,73 @@
+import { Command } from 'commander';
+import { formatDuration } from '../../base/mod.ts';
+import type { DecisionView, EngagementView, StatusView } from '../../controller/mod.ts';
+import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+
+interface Flags extends ConnectionFlags {
+  watch?: boolean;
+  json?: boolean;
+}
+
+const CLEAR = '\u001b[H\u001b[2J';
+
+export function statusCommand(done: (exit: number) => void): Command {
+  const command = new Command('status')
+    .description('Shows services, hosts and engagements, and why they are as they are.')
+    .option('--watch', 'again whenever something happens')
+    .option('--json', 'one object on standard output, with --watch one a line; docs/cli.md has its shape')
+    .addHelpText('after', '\nExample:\n  understudy status --watch -f understudy.yaml');
+  return withConnection(command).action(async (flags: Flags) => {
+    const client = await connect(flags);
+    let view = await client.status();
+    show(view, flags);
+    if (flags.watch === true) {
+      for await (const _ of client.events(view.revision)) {
+        view = await client.status();
+        show(view, flags);
+      }
+    }
+    done(0);
+  });
+}
+
+function show(view: StatusView, { json, watch }: Flags): void {
+  if (json === true) process.stdout.write(`${JSON.stringify(view)}\n`);
+  else process.stdout.write(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
+}
+
+export function describeStatus(view: StatusView): string {
+  const lines: string[] = [];
+  for (const service of view.services) {
+    const { name, verdict, mode, lastDecision, pendingPlan, evidence } = service;
+    lines.push(`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}`);
+    for (const { host, text } of evidence) lines.push(`    ${host === null ? '' : `${host}: `}${text}`);
+    if (lastDecision !== null) lines.push(`    ${describeDecision(lastDecision)}`);
+    if (pendingPlan !== null) {
+      const { action, understudy, id } = pendingPlan;
+      lines.push(`    waits for a yes: ${action} with ${understudy}: understudy approve ${id}`);
+    }
+  }
+  for (const { name, power, role, service, volume, agent } of view.hosts) {
+    const part = role === 'lead' || role === 'understudy' ? `${role} of ${service}` : role;
+    const disk = `${volume.content}${volume.attached ? '' : ', detached'}`;
+    lines.push(
+      `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
+    );
+  }
+  for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function describeEngagement({ name, lead, understudy, phase, state, error, progress }: EngagementView): string {
+  const share =
+    progress === null ? '' : ` ${Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))} %`;
+  const why = error === null ? '' : `: ${error.message} (${error.code})`;
+  return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${why}`;
+}
+
+export function describeDecision(decision: DecisionView): string {
+  const { at, lastAt, action, outcome, reason, repeated } = decision;
+  const what = action === 'none' ? 'nothing changed' : `${action} ${outcome}`;
+  const span = repeated === 0 ? '' : ` (for ${formatDuration((Date.parse(lastAt) - Date.parse(at)) / 1000)})`;
+  return `${at}  ${what}${span}: ${reason}`;
+}
