@@ -14,6 +14,7 @@ import {
   digestOfFile,
   type ImageOptions,
   JOURNALLED,
+  KEY_TYPES,
   LEAD,
   MACHINE_ID,
   makeDirty,
@@ -29,13 +30,15 @@ import {
 const signal = new AbortController().signal;
 const request = { lead: LEAD, understudy: SPARE };
 let keys: Record<string, Content>;
+let allKeys: Record<string, Content>;
 let keysFolder: string;
 let folder: string;
 let engine: IdentityEngine;
 
 beforeAll(() => {
   keysFolder = mkdtempSync(join(tmpdir(), 'understudy-identity-keys-'));
-  keys = sshKeyFiles(keysFolder);
+  allKeys = sshKeyFiles(keysFolder, KEY_TYPES);
+  keys = Object.fromEntries(Object.entries(allKeys).filter(([path]) => path.includes('ed25519')));
 });
 afterAll(() => rmSync(keysFolder, { recursive: true, force: true }));
 beforeEach(() => {
@@ -103,7 +106,7 @@ describe('from lead to understudy', () => {
   });
 
   test('the host keys that are proved are those of the image, and the private ones belong to them', async () => {
-    const image = system();
+    const image = system(allKeys);
     const plan = await personalise(image);
     const script =
       'for key in $M/etc/ssh/ssh_host_*_key; do ssh-keygen -l -f $key; ssh-keygen -y -f $key; cat $key.pub; done';
@@ -156,7 +159,7 @@ describe('from lead to understudy', () => {
   });
 
   test('the plan, as people see it', async () => {
-    const image = system();
+    const image = system(allKeys);
     const shown = engine.show(await engine.plan(image.path, request, signal));
     const lasting = shown
       .replaceAll(/^([-+])(ssh-\S+|ecdsa-\S+) \S+/gm, '$1$2 KEY')
@@ -187,7 +190,7 @@ describe('from lead to understudy', () => {
     });
     const seen = withMount(
       image,
-      '(cd $M/etc; ls systemd/system/multi-user.target.wants understudy; readlink systemd/system/understudy-agent.service || true)',
+      'cd $M/etc; ls systemd/system/multi-user.target.wants understudy; readlink systemd/system/understudy-agent.service || true',
     );
     expect(seen).not.toContain('agent.json');
     expect(checkImage(image)).toBe('');
@@ -208,7 +211,7 @@ describe('what the image keeps', () => {
     const plan = await engine.plan(image.path, { lead: LEAD, understudy: grown }, signal);
     await engine.apply(image.path, plan, signal);
     expect(checkImage(image)).toBe('');
-    const script = `stat -c '%a %u:%g %h' $M/etc/hostname $M/etc/hosts $M/etc/machine-id $M/etc/ssh/ssh_host_rsa_key; tail -n1 $M/etc/hostname
+    const script = `stat -c '%a %u:%g %h' $M/etc/hostname $M/etc/hosts $M/etc/machine-id $M/etc/ssh/ssh_host_ed25519_key; tail -n1 $M/etc/hostname
 python3 -c "import os,sys; print([(n, os.getxattr(sys.argv[1], n)) for n in sorted(os.listxattr(sys.argv[1]))])" $M/etc/hostname`;
     expect(withMount(image, script)).toBe(
       `640 70000:80000 1\n664 0:0 1\n444 0:0 1\n600 0:0 1\n${grown.hostName}\n` +
@@ -244,10 +247,10 @@ describe('what verify sees', () => {
     ['an address put back', 'sed -i s/10.0.0.12/10.0.0.11/ $M/etc/network/interfaces', 'addresses: '],
     ['the old line in hosts', 'echo 10.0.0.11 web1 >> $M/etc/hosts', 'hosts-file: '],
     ['another machine-id', 'echo 00000000000000000000000000000001 > $M/etc/machine-id', 'machine-id: '],
-    ['a key taken away', 'rm $M/etc/ssh/ssh_host_rsa_key', 'ssh-host-keys: '],
+    ['a key taken away', 'rm $M/etc/ssh/ssh_host_ed25519_key', 'ssh-host-keys: '],
     [
       'a public key of another',
-      'cp $M/etc/ssh/ssh_host_rsa_key.pub $M/etc/ssh/ssh_host_ed25519_key.pub',
+      'ssh-keygen -q -t ed25519 -N "" -f $M/key; cp $M/key.pub $M/etc/ssh/ssh_host_ed25519_key.pub',
       'belong together',
     ],
     ['a new file with the address', 'echo listen 10.0.0.11 > $M/etc/app.conf', 'mentions: /etc/app.conf'],

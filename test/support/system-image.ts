@@ -84,10 +84,14 @@ function elfHeader(): Buffer {
   return header;
 }
 
-/** One host key of each of the types that Debian makes, as its files. */
-export function sshKeyFiles(folder: string): Record<string, Content> {
+export type KeyType = 'ed25519' | 'ecdsa' | 'rsa';
+/** What Debian makes. */
+export const KEY_TYPES: readonly KeyType[] = ['ed25519', 'ecdsa', 'rsa'];
+
+/** Host keys, as their files. RSA takes its time to be made anew, so it is left out where keys do not matter. */
+export function sshKeyFiles(folder: string, types: readonly KeyType[]): Record<string, Content> {
   const files: Record<string, Content> = {};
-  for (const type of ['ed25519', 'ecdsa', 'rsa']) {
+  for (const type of types) {
     const path = join(folder, `key-${type}`);
     const bits = type === 'rsa' ? ['-b', '1024'] : [];
     run('ssh-keygen', ['-q', '-t', type, ...bits, '-N', '', '-C', 'root@web1.example.org', '-f', path]);
@@ -161,7 +165,7 @@ export function withMount(image: SystemImage, script: string, mode: 'rw' | 'ro' 
     `L=$(losetup --find --show --offset ${image.offsetBytes} ${mode === 'ro' ? '--read-only' : ''} "$1")`,
     'trap \'losetup -d "$L"\' EXIT',
     `mount -o ${mode === 'ro' ? 'ro,noload' : 'rw,commit=600'} "$L" "$2"; M=$2`,
-    script,
+    `(${script}\n)`,
     'umount "$2"',
   ].join('\n');
   try {

@@ -3,7 +3,7 @@
 //
 // An address in a configuration means that something listens, connects or announces there, and would do so twice: unknown. A name
 // is mostly a greeting, a comment or the name of a site that the clone is to serve as well: keep. See
-// docs/decisions/0020-identity-mentions.md.
+// docs/decisions/0051-identity-mentions.md.
 import { type Address, addressMatcher } from '../address.ts';
 import type { Finding, HostIdentity } from '../contract.ts';
 import { allAddresses, fullNameOf } from '../correspondence.ts';
