@@ -209,7 +209,16 @@ function pauseControl(socketPath: string, letter: 'p' | 'r'): Promise<void> {
 describe('NBD device - silent servers', () => {
   it('fails the reads of a paused server after its time-out, and reads again when it has resumed', async () => {
     const content = patternBytes(8 * MIB);
-    const server = await fileServer(content, ['pause'], ['pause-control=FOLDER/control']);
+    // One thread a connection: with more, nbdkit 1.32 aborts now and then when a client has gone and several answers are on
+    // their way, which is what resuming means here.
+    const server = await started(
+      startNbdkit({
+        filters: ['pause'],
+        options: ['--threads=1'],
+        plugin: ['file', 'FOLDER/disk', 'pause-control=FOLDER/control'],
+        files: { disk: content },
+      }),
+    );
     const device = open(server.uri, 'source', { ioTimeoutMs: 500 });
     await pauseControl(join(server.folder, 'control'), 'p');
     const count = submitAll(device, 'read');
