@@ -27,10 +27,10 @@ export interface AskOptions {
 }
 
 export class ApiStage {
-  readonly config = new ConfigFolder();
-  readonly controller = new ControllerPeer();
+  readonly config: ConfigFolder;
+  readonly controller: ControllerPeer;
   /** Errors of which the program should have died. */
-  readonly defects: unknown[] = [];
+  readonly defects: unknown[];
   readonly file: string;
   readonly url: string;
   readonly api: Api;
@@ -55,7 +55,9 @@ export class ApiStage {
   }
 
   private constructor(parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'file' | 'url' | 'api'>) {
-    Object.assign(this, parts);
+    this.config = parts.config;
+    this.controller = parts.controller;
+    this.defects = parts.defects;
     this.file = parts.file;
     this.url = parts.url;
     this.api = parts.api;

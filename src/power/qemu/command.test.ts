@@ -38,6 +38,15 @@ describe('the command line of a machine', () => {
     expect(args.find((argument) => argument.startsWith('driver=nbd'))).toMatch(/server\.path=\/s,,t,export=a,,b,/);
   });
 
+  it('starts its disk, but a kernel from outside where it has one', () => {
+    const disk = (settings: object): string | undefined =>
+      machineArguments(machine(settings, 'nbd+unix:///web1?socket=/s')).find((argument) =>
+        /^virtio-blk/.test(argument),
+      );
+    expect(disk({})).toBe('virtio-blk-pci,id=disk0,drive=disk0,bootindex=0');
+    expect(disk({ kernel: '/boot/vmlinuz' })).toBe('virtio-blk-pci,id=disk0,drive=disk0');
+  });
+
   it('has a card for each interface, in their order', () => {
     const macs = ['52:54:00:90:00:11', '52:54:00:90:00:12'];
     const args = machineArguments(machine({ interfaces: macs.map((mac, index) => ({ tap: `tap${index}`, mac })) }));

@@ -46,11 +46,13 @@ export function nbdServer(uri: string): Readonly<Record<string, string>> {
   return { 'server.type': 'inet', 'server.host': host, 'server.port': url.port || '10809', export: name };
 }
 
-function diskArguments(uri: string): string[] {
+/** Firmware needs to be told what to start. With a kernel from outside, QEMU gives that the first place, and refuses a second claim to it. */
+function diskArguments(uri: string, { kernel }: QemuSettings): string[] {
   const server = Object.entries(nbdServer(uri)).map(([key, text]) => `${key}=${value(text)}`);
   // No cache options: an NBD client keeps nothing, and the guest's flushes are sent on to the server.
   const node = ['driver=nbd', `node-name=${DISK}`, ...server, `reconnect-delay=${RECONNECT_SECONDS}`, 'discard=unmap'];
-  return ['-blockdev', node.join(','), '-device', `virtio-blk-pci,id=${DISK},drive=${DISK},bootindex=0`];
+  const first = kernel === undefined ? ',bootindex=0' : '';
+  return ['-blockdev', node.join(','), '-device', `virtio-blk-pci,id=${DISK},drive=${DISK}${first}`];
 }
 
 function networkArguments({ interfaces }: QemuSettings): string[] {
@@ -87,7 +89,7 @@ export function machineArguments(machine: Machine): string[] {
     ...['-chardev', serial, '-serial', 'chardev:serial0'],
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
     ...kernelArguments(settings),
-    ...(machine.disk === null ? [] : diskArguments(machine.disk)),
+    ...(machine.disk === null ? [] : diskArguments(machine.disk, settings)),
     ...networkArguments(settings),
   ];
 }
