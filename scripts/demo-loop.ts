@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGuests, GUEST_APPEND, type Guests, LEAD, SPARE } from '../guests/mod.ts';
 import { messageOf } from '../src/base/mod.ts';
-import { chart, type Mark, medianOf, type Point } from './loop/chart.ts';
+import { calibrate } from './loop/calibrate.ts';
+import { chart, type Mark, type Point } from './loop/chart.ts';
 import { Stage } from './loop/stage.ts';
 import { type Engagement, Timeline } from './loop/timeline.ts';
 
@@ -19,7 +20,6 @@ const OBJECTIVE = 3.5;
 const PAGE = '/doku.php?id=start';
 const BEFORE_SECONDS = 8;
 const SERVING_SECONDS = 15;
-const CALIBRATION_PAGES = 5;
 
 const started = performance.now();
 
@@ -60,17 +60,6 @@ function stageOptions(folder: string, guests: Guests, onSample: (at: number, mil
   };
 }
 
-/** What one page takes when nobody else asks, milliseconds. */
-async function calibrate(stage: Stage): Promise<number> {
-  const times: number[] = [];
-  for (let page = 0; page < CALIBRATION_PAGES; page += 1) {
-    const asked = performance.now();
-    await stage.insider.ask({ url: `${stage.site}${PAGE}` });
-    times.push(performance.now() - asked);
-  }
-  return medianOf(times);
-}
-
 async function play(stage: Stage, points: Point[], marks: Mark[]): Promise<void> {
   const readers = (clients: number): void =>
     stage.insider.load({ clients, url: `${stage.site}${PAGE}`, thinkMs: 50, timeoutMs: 60_000 });
@@ -85,7 +74,7 @@ async function play(stage: Stage, points: Point[], marks: Mark[]): Promise<void>
     'web1 answers',
     async () => (await stage.insider.ask({ url: `${stage.site}${PAGE}` })).status === 200,
   );
-  const pageMs = await calibrate(stage);
+  const pageMs = await calibrate(stage, `${stage.site}${PAGE}`);
   const objectiveMs = Math.round(pageMs * OBJECTIVE);
   say(`web1 serves a page in ${Math.round(pageMs)} ms; the objective is ${objectiveMs} ms`);
   stage.configure({ mode: 'automatic', objectiveMs });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGuests, GUEST_APPEND, LEAD, SPARE } from '../../guests/mod.ts';
+import { calibrate } from '../../scripts/loop/calibrate.ts';
 import { Stage } from '../../scripts/loop/stage.ts';
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
@@ -171,9 +172,7 @@ describe('the loop', () => {
   it(
     'loop - by itself: a step of load is seen, a clone takes reads, and goes when the load has gone',
     async () => {
-      const asked = performance.now();
-      for (let page = 0; page < 3; page += 1) await stage.insider.ask({ url: `${stage.site}${PAGE}` });
-      const pageMs = (performance.now() - asked) / 3;
+      const pageMs = await calibrate(stage, `${stage.site}${PAGE}`);
       stage.configure({ mode: 'automatic', objectiveMs: Math.round(pageMs * 3.5) });
       await stage.stopController('SIGKILL');
       await stage.startController();
@@ -186,6 +185,9 @@ describe('the loop', () => {
       await stage.until('spare1 has answered readers', async () => {
         const stat = await askHaproxyStat(join(folder, 'haproxy.sock'));
         return (stat.find(({ server }) => server === 'spare1')?.requests ?? 0) > 3;
+      });
+      await stage.until('the objective is met again', async () => {
+        return (await stage.api<StatusView>('/v1/status')).services[0]?.verdict === 'healthy';
       });
       readers(0);
       await untilEngagement('spare1 is free', ({ state }) => state === 'done');

@@ -1,0 +1,17 @@
+import { medianOf } from './chart.ts';
+import type { Stage } from './stage.ts';
+
+const PAGES = 7;
+/** The first pages fill caches of the guest, which no later reader has to wait for. */
+const WARM_UP_PAGES = 2;
+
+/** What one page takes while nobody else asks, milliseconds. */
+export async function calibrate(stage: Stage, url: string): Promise<number> {
+  const times: number[] = [];
+  for (let page = 0; page < WARM_UP_PAGES + PAGES; page += 1) {
+    const asked = performance.now();
+    await stage.insider.ask({ url });
+    if (page >= WARM_UP_PAGES) times.push(performance.now() - asked);
+  }
+  return medianOf(times);
+}
