@@ -8,15 +8,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGuests, GUEST_APPEND, type Guests, LEAD, SPARE } from '../guests/mod.ts';
 import { messageOf } from '../src/base/mod.ts';
-import { calibrate } from './loop/calibrate.ts';
+import { calibrate, OBJECTIVE, READERS } from './loop/calibrate.ts';
 import { chart, type Mark, type Point } from './loop/chart.ts';
 import { Stage } from './loop/stage.ts';
 import { type Engagement, Timeline } from './loop/timeline.ts';
 
-/** So many readers at once, each asking for the next page as soon as it has one. */
-const READERS = 6;
-/** The objective, in times of what one page takes when nobody else asks. */
-const OBJECTIVE = 3.5;
 const PAGE = '/doku.php?id=start';
 const BEFORE_SECONDS = 8;
 const SERVING_SECONDS = 15;

@@ -1,6 +1,14 @@
 import { medianOf } from './chart.ts';
 import type { Stage } from './stage.ts';
 
+/** So many readers at once, each asking for the next page as soon as it has one. */
+export const READERS = 8;
+/**
+ * The objective, in times of what one page takes when nobody else asks. One host has READERS pages in work at a time, two have
+ * half as many each, but share the processors of this machine and so take somewhat longer for each: this lies between.
+ */
+export const OBJECTIVE = 6;
+
 const PAGES = 7;
 /** The first pages fill caches of the guest, which no later reader has to wait for. */
 const WARM_UP_PAGES = 2;

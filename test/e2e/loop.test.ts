@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGuests, GUEST_APPEND, LEAD, SPARE } from '../../guests/mod.ts';
-import { calibrate } from '../../scripts/loop/calibrate.ts';
+import { calibrate, OBJECTIVE, READERS } from '../../scripts/loop/calibrate.ts';
 import { Stage } from '../../scripts/loop/stage.ts';
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
@@ -17,7 +17,6 @@ import { askHaproxyStat } from './haproxy-stat.ts';
 
 const BUILD_MS = 900_000;
 const LOOP_MS = 600_000;
-const READERS = 6;
 const PAGE = '/doku.php?id=start';
 /** What a guest does by itself in some seconds; a copy of its disk is a hundred times as much. */
 const IDLE_BYTES_MAX = 16 * 1024 * 1024;
@@ -173,7 +172,7 @@ describe('the loop', () => {
     'loop - by itself: a step of load is seen, a clone takes reads, and goes when the load has gone',
     async () => {
       const pageMs = await calibrate(stage, `${stage.site}${PAGE}`);
-      stage.configure({ mode: 'automatic', objectiveMs: Math.round(pageMs * 3.5) });
+      stage.configure({ mode: 'automatic', objectiveMs: Math.round(pageMs * OBJECTIVE) });
       await stage.stopController('SIGKILL');
       await stage.startController();
       const before = await digestOf(stage.volume('spare1'));
