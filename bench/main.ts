@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf, UnderstudyError } from '../src/base/mod.ts';
 import { agent } from './agent.ts';
 import { allAtOnce } from './all-at-once.ts';
+import { capacity } from './capacity/mod.ts';
 import { cost } from './cost.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
@@ -31,6 +32,7 @@ const questions: readonly Question[] = [
   direct,
   disk,
   agent,
+  capacity,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;

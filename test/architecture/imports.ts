@@ -71,7 +71,10 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['commander'],
   },
   guests: { modules: ['src/base', 'src/linux'], packages: [] },
-  bench: { modules: ['src/base', 'src/linux', 'src/replication'], packages: [] },
+  bench: {
+    modules: ['src/base', 'src/linux', 'src/replication', 'src/controller', 'src/power', 'guests', 'scripts'],
+    packages: [],
+  },
   scripts: { modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },
 };
 
