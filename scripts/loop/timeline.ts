@@ -17,7 +17,7 @@ interface Decision {
   readonly action: string;
   readonly outcome: string;
   readonly reason: string;
-  readonly evidence: readonly { readonly text: string }[];
+  readonly evidence: readonly { readonly host: string | null; readonly text: string }[];
 }
 
 interface Status {
@@ -80,7 +80,9 @@ export class Timeline {
       `decision: ${decision.action === 'none' ? 'nothing' : `${decision.action}, ${decision.outcome}`}: ${decision.reason}`,
     );
     if (decision.action === 'none') return;
-    for (const { text } of decision.evidence) this.#say(`          because ${text}`);
+    for (const { host, text } of decision.evidence) {
+      this.#say(`          because ${host === null ? '' : `${host}: `}${text}`);
+    }
   }
 
   #tellPhases(): void {

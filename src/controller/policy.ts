@@ -156,9 +156,10 @@ function headroom(facts: ServiceFacts, newest: Engagement, windowMs: number): Ev
   const perHost = breach.rate / breach.hosts;
   const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
   if (highest > allowed) return 'the load of the window would not leave enough headroom on one host less';
+  const rest = serving.length === 2 ? 'one host is' : `${serving.length - 1} hosts are`;
   return {
     host: null,
-    text: `at most ${highest.toFixed(1)} requests a second, where ${serving.length - 1} hosts are trusted with ${allowed.toFixed(1)}`,
+    text: `at most ${highest.toFixed(1)} requests a second, where ${rest} trusted with ${allowed.toFixed(1)}`,
     values: { highestRate: highest, allowedRate: allowed, perHostAtBreach: perHost, hostsAfter: serving.length - 1 },
   };
 }
