@@ -79,6 +79,12 @@ export const errorRegistry = {
     'after-change',
     'The configuration has errors; each is listed with file, line and column.',
   ),
+  NOT_READY: of(
+    8,
+    409,
+    'after-change',
+    'This machine lacks something that the configuration needs; each lack is listed.',
+  ),
   CONFIG_UNREADABLE: of(2, 404, 'after-change', 'The configuration, or a file that it names, cannot be read.'),
   HOST_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no host of this name.'),
   SERVICE_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no service of this name.'),

@@ -1,2 +1,2 @@
 export { type LoadService, main } from './main.ts';
-export { serviceCommands } from './service/mod.ts';
+export { type Check, type Examine, serviceCommands } from './service/mod.ts';

@@ -2,6 +2,7 @@
 // that a copy starts no later because of them.
 
 export const serviceCommandNames: Readonly<Record<string, string>> = {
+  doctor: 'Says what the configuration needs and this machine does not have. Changes nothing.',
   up: 'Runs controller and storage node for the installation that understudy.yaml describes.',
   status: 'Shows services, hosts and engagements, and why they are as they are.',
   clone: 'Engages a spare for a lead by hand, and waits until it takes traffic.',

@@ -12,4 +12,4 @@ export {
 } from './carousel/mod.ts';
 export type { TargetResult } from './consumer/mod.ts';
 export type { ExtentRequest } from './extent/mod.ts';
-export type { TargetFacts } from './target-safety/mod.ts';
+export { checkTarget, type TargetFacts } from './target-safety/mod.ts';

@@ -124,6 +124,7 @@ describe('the loop', () => {
       await stage.until('web1 answers', async () => {
         return (await stage.insider.ask({ url: `${stage.site}/whoami.php` })).status === 200;
       });
+      await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
       const before = await digestOf(stage.volume('spare1'));
       const lead = await whoAmI('10.90.0.11');
       const readBefore = await readBytesOf('web1');

@@ -1,13 +1,21 @@
 // The commands of the service, loaded when one of them is asked for.
 import type { Command } from 'commander';
 import { cloneCommand } from './clone.ts';
+import { doctorCommand, type Examine } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
 import { statusCommand } from './status.ts';
 import { type Serve, upCommand } from './up.ts';
 
-export function serviceCommands(done: (exit: number) => void, serve: Serve): readonly Command[] {
+/** What is composed of concrete drivers, and so comes from bin. */
+export interface Composed {
+  readonly serve: Serve;
+  readonly examine: Examine;
+}
+
+export function serviceCommands(done: (exit: number) => void, { serve, examine }: Composed): readonly Command[] {
   return [
+    doctorCommand(done, examine),
     upCommand(done, serve),
     statusCommand(done),
     cloneCommand(done),

@@ -1,0 +1,124 @@
+// What the machine must have: programs, libraries, folders with room, a free port.
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { readAddress } from '../../src/api/mod.ts';
+import { codeOf, errnoOf, findTool, formatBytes, messageOf } from '../../src/base/mod.ts';
+import type { Check } from '../../src/cli/mod.ts';
+import type { Configuration } from '../../src/config/mod.ts';
+import { allocatePages, digestOf, NbdHandle } from '../../src/linux/mod.ts';
+import { checked, type Finding, failure, warning } from './check.ts';
+
+/** One page. */
+const PROBE_BYTES = 4096;
+
+/** Programs and the Debian packages that have them. */
+const ALWAYS: readonly (readonly [string, string])[] = [
+  ['qemu-storage-daemon', 'qemu-system-common'],
+  ['qemu-img', 'qemu-utils'],
+  ['e2fsck', 'e2fsprogs'],
+  ['debugfs', 'e2fsprogs'],
+  ['sfdisk', 'fdisk'],
+  ['ssh-keygen', 'openssh-client'],
+  ['ssh-keyscan', 'openssh-client'],
+  ['prlimit', 'util-linux'],
+  ['unshare', 'util-linux'],
+  ['setpriv', 'util-linux'],
+];
+const OF_POWER: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
+  qemu: [['qemu-system-x86_64', 'qemu-system-x86']],
+  ipmi: [['ipmitool', 'ipmitool']],
+};
+
+export async function* examineMachine(configuration: Configuration): AsyncIterable<Check> {
+  const drivers = new Set([...configuration.hosts.values()].map(({ power }) => power.driver));
+  for (const [name, debianPackage] of [...ALWAYS, ...[...drivers].flatMap((driver) => OF_POWER[driver] ?? [])]) {
+    yield checked('program', name, null, () => findTool(name) ?? missing(debianPackage));
+  }
+  yield checked('library', 'libnbd', 'apt-get install libnbd0', () => {
+    new NbdHandle().close();
+    return 'can be loaded';
+  });
+  yield checked('library', 'libxxhash', 'apt-get install libxxhash0', () => {
+    const memory = allocatePages(PROBE_BYTES);
+    digestOf(new Uint8Array(memory.buffer));
+    memory.unmap();
+    return 'can be loaded';
+  });
+  const { state, storage } = configuration;
+  yield checked('folder', state, 'make it, for the user who runs understudy', () => folder(state));
+  yield checked('folder', storage.folder, 'make it, for the user who runs understudy', () => folder(storage.folder));
+  yield checked('room', storage.folder, 'free some, or name another storage.folder', () => room(configuration));
+  yield checked('interface', `${configuration.api.host}:${configuration.api.port}`, null, () => port(configuration));
+}
+
+function missing(debianPackage: string): Finding {
+  return failure('is not installed', `apt-get install ${debianPackage}`);
+}
+
+/** The folder itself, or the next above it that is there, in which it will be made. */
+function nearest(path: string): string {
+  return existsSync(path) ? path : nearest(dirname(path));
+}
+
+function folder(path: string): Finding | string {
+  const there = nearest(path);
+  if (!statSync(there).isDirectory()) return failure(`${there} is no folder`, 'name another one');
+  accessSync(there, constants.W_OK | constants.X_OK);
+  return there === path ? 'can be written' : `will be made in ${there}`;
+}
+
+/** What the backup of a spare takes at most: all that its volume has stored. */
+function backupBytes(configuration: Configuration): number {
+  const spares = [...configuration.services.values()].flatMap(({ pool }) => pool);
+  const volumes = spares.flatMap((name) => {
+    const host = configuration.hosts.get(name);
+    if (host === undefined || host.expendable) return [];
+    return configuration.volumes.get(host.volume)?.path ?? [];
+  });
+  // A block device does not tell what of it is in use; it is counted when it is backed up.
+  const files = [...new Set(volumes)].filter((path) => existsSync(path) && statSync(path).isFile());
+  return files.reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
+}
+
+function room(configuration: Configuration): Finding | string {
+  const { bavail, bsize } = statfsSync(nearest(configuration.storage.folder));
+  const freeBytes = bavail * bsize;
+  const backup = backupBytes(configuration);
+  const overlay = configuration.storage.overlayBytesMax;
+  const text = `${formatBytes(freeBytes)} free; backups of all spares take up to ${formatBytes(backup)}, changed blocks of a lead up to ${formatBytes(overlay)}`;
+  if (freeBytes < backup) return failure(text, 'free some, or name another storage.folder');
+  if (freeBytes < backup + overlay) return warning(text, 'free some, or lower storage.overlayMax');
+  return text;
+}
+
+async function port(configuration: Configuration): Promise<Finding | string> {
+  const { host, port: number } = configuration.api;
+  const error = await listenOnce(host, number);
+  if (error === null) return 'free';
+  if (errnoOf(error) === 'EADDRINUSE') {
+    if (await ours(configuration)) return 'served by the controller of this state folder';
+    return failure('another program listens there', 'end it, or choose another api.port');
+  }
+  const remedy = errnoOf(error) === 'EADDRNOTAVAIL' ? 'give this machine the address, or choose another api.host' : '';
+  return failure(messageOf(error), remedy);
+}
+
+function listenOnce(host: string, number: number): Promise<Error | null> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', resolve);
+    server.listen({ host, port: number, exclusive: true }, () => server.close(() => resolve(null)));
+  });
+}
+
+async function ours({ state }: Configuration): Promise<boolean> {
+  try {
+    const { url } = await readAddress(state);
+    return (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5000) })).ok;
+  } catch (error) {
+    // No address was written, or nobody answers there: then it is somebody else's port.
+    if (codeOf(error) === null && !(error instanceof TypeError) && !(error instanceof DOMException)) throw error;
+    return false;
+  }
+}

@@ -1,0 +1,26 @@
+// `understudy doctor`: all that the configuration needs, looked at one thing after the other. Nothing is changed, and it may run
+// while `understudy up` does.
+import type { Check } from '../../src/cli/mod.ts';
+import { readConfiguration } from '../../src/config/mod.ts';
+import { driverSchemas } from '../drivers.ts';
+import { examineHosts } from './hosts.ts';
+import { examineMachine } from './machine.ts';
+import { examineServices } from './services.ts';
+import { examineVolumes } from './volumes.ts';
+
+/** @throws CONFIG_UNREADABLE, INTERRUPTED */
+export async function* examine(file: string, signal: AbortSignal): AsyncIterable<Check> {
+  const { configuration, problems } = await readConfiguration(file, driverSchemas);
+  for (const { line, column, text, hint } of problems) {
+    const subject = `${file}:${line}:${column}`;
+    yield { check: 'configuration', subject, state: 'failed', detail: text, remedy: hint };
+  }
+  if (configuration === null) return;
+  const { hosts, services } = configuration;
+  const detail = `${hosts.size} hosts, ${services.size} services`;
+  yield { check: 'configuration', subject: file, state: 'ok', detail, remedy: null };
+  yield* examineMachine(configuration);
+  yield* examineVolumes(configuration);
+  yield* examineHosts(configuration, signal);
+  yield* examineServices(configuration, signal);
+}

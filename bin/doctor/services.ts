@@ -1,0 +1,41 @@
+// The directors: can they be asked, and do they have what an engagement needs.
+import { memoryEpochGate } from '../../src/base/mod.ts';
+import type { Check } from '../../src/cli/mod.ts';
+import type { Configuration, ServiceConfig } from '../../src/config/mod.ts';
+import { HaproxyDirector, type HaproxySettings } from '../../src/director/mod.ts';
+import { checked, type Finding, failure, patience, warning } from './check.ts';
+
+const REMEDY = 'docs/haproxy.md says what haproxy.cfg needs';
+
+export async function* examineServices(configuration: Configuration, signal: AbortSignal): AsyncIterable<Check> {
+  for (const service of configuration.services.values()) {
+    if (service.director.driver !== 'haproxy') continue;
+    yield checked('director', service.name, REMEDY, () => haproxy(configuration, service, signal));
+  }
+}
+
+async function haproxy(
+  { hosts }: Configuration,
+  service: ServiceConfig,
+  signal: AbortSignal,
+): Promise<Finding | string> {
+  const settings = service.director.settings as unknown as HaproxySettings;
+  if (service.traffic === 'reads' && settings.readsBackend === null) {
+    return failure('its understudies get reads only, and there is no readsBackend', REMEDY);
+  }
+  const director = new HaproxyDirector({ services: { [service.name]: settings }, gate: memoryEpochGate() });
+  const { servers } = await director.observe(service.name, { epoch: 1, signal: patience(signal) });
+  const lead = servers.find(({ name }) => name === service.lead);
+  if (lead === undefined) {
+    return failure(
+      `HAProxy has no server ${service.lead} in ${settings.backend}`,
+      `name it as the lead is named; ${REMEDY}`,
+    );
+  }
+  const address = hosts.get(service.lead)?.address;
+  if (lead.address !== address) {
+    return failure(`HAProxy has ${lead.address} for ${lead.name}, the configuration ${address}`, 'correct one of them');
+  }
+  if (lead.state !== 'ready') return warning(`HAProxy says that ${lead.name} is ${lead.state}`, 'is the lead on?');
+  return `HAProxy answers, and sends requests to ${lead.name}`;
+}
