@@ -6,6 +6,15 @@ import type { Delivery } from './reporter.ts';
 /** A trouble that lasts is mentioned again after so long. */
 const REMIND_AFTER_MS = 600_000;
 
+const AGAIN = 'it is asked again and again';
+const TOKEN = 'this agent needs the token that is in agentTokenFile of its host in understudy.yaml';
+/** What people can do about a refusal, by its HTTP status. */
+const REMEDY = {
+  401: TOKEN,
+  403: TOKEN,
+  404: 'this agent has to be called as its host is in understudy.yaml',
+} as const;
+
 export class LinkAccount {
   readonly #clock: Clock;
   readonly #say: (line: string) => void;
@@ -42,7 +51,7 @@ export class LinkAccount {
     const before = this.#trouble;
     if (before?.reason === delivery.reason && nowMs - before.saidMs < REMIND_AFTER_MS) return;
     this.#trouble = { reason: delivery.reason, sinceMs: before?.sinceMs ?? nowMs, saidMs: nowMs };
-    const next = delivery.kind === 'refused' ? 'it is asked again once a minute' : 'it is asked again and again';
+    const next = delivery.kind === 'refused' ? `${REMEDY[delivery.status]}; it is asked again once a minute` : AGAIN;
     this.#say(`no report gets through to the controller: ${delivery.reason}; ${next}`);
   }
 }

@@ -14,6 +14,9 @@ declare module 'fastify' {
   }
 }
 
+/** Tokens are read when the interface starts. */
+const WHERE = 'api.tokensFile and agentTokenFile of understudy.yaml say which are, since the controller was started';
+
 export interface Guard {
   readonly tokens: Tokens;
   /** @throws HOST_UNKNOWN */
@@ -32,7 +35,10 @@ export function guard(app: FastifyInstance, { tokens, requireHost }: Guard): voi
     if (caller === null) {
       reply.header('WWW-Authenticate', 'Bearer realm="understudy"');
       const sent = request.headers.authorization !== undefined;
-      throw new UnderstudyError('API_UNAUTHORIZED', sent ? 'this token is not known' : 'a token is needed');
+      throw new UnderstudyError(
+        'API_UNAUTHORIZED',
+        sent ? `this token is not known; ${WHERE}` : `a token is needed; ${WHERE}`,
+      );
     }
     if (access === 'agent') checkAgent(caller, hostOf(request), requireHost);
     else checkRole(caller, access);
@@ -47,12 +53,16 @@ function checkAgent(caller: Caller, host: string, requireHost: (name: string) =>
   if (caller.role !== 'agent') throw new UnderstudyError('API_FORBIDDEN', 'only agents report');
   requireHost(host);
   if (caller.host !== host)
-    throw new UnderstudyError('API_FORBIDDEN', `this is the token of the agent of ${caller.host}`);
+    throw new UnderstudyError('API_FORBIDDEN', `this is the token of the agent of ${caller.host}; ${host} has another`);
 }
 
 function checkRole(caller: Caller, access: 'viewer' | 'operator'): void {
-  if (caller.role === 'agent') throw new UnderstudyError('API_FORBIDDEN', 'an agent may only report');
+  if (caller.role === 'agent')
+    throw new UnderstudyError('API_FORBIDDEN', 'an agent may only report; use the token of a viewer or an operator');
   if (access === 'operator' && caller.role !== 'operator') {
-    throw new UnderstudyError('API_FORBIDDEN', `${caller.name} may look, and not change anything`);
+    throw new UnderstudyError(
+      'API_FORBIDDEN',
+      `${caller.name} may look, and not change anything; use the token of an operator`,
+    );
   }
 }

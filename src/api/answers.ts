@@ -120,7 +120,7 @@ export const engagement = z
     phase,
     since: time,
     state: z.enum(['running', 'waiting', 'failed', 'done']),
-    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    error: z.object({ code: z.string(), message: z.string(), phase, remedy: z.string() }).nullable(),
     stages: z.array(z.object({ phase, seconds })),
     timeToCapacitySeconds: seconds.nullable(),
     progress: z.object({ bytesDone: z.number().min(0), bytesTotal: z.number().min(0) }).nullable(),

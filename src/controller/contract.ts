@@ -118,8 +118,15 @@ export interface EngagementView {
    * needs somebody. 'done': the spare is free again.
    */
   readonly state: 'running' | 'waiting' | 'failed' | 'done';
-  /** Of a failure, or of the last try of a phase that is being tried again. */
-  readonly error: { readonly code: string; readonly message: string } | null;
+  /** Of the last try of a phase that is being tried again; else what it failed of. */
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    /** In which it happened. */
+    readonly phase: Phase;
+    /** What somebody can do about it, for people. */
+    readonly remedy: string;
+  } | null;
   /** Phases that are over, in order; repeated tries of a phase are one stage. */
   readonly stages: readonly StageView[];
   /** From the start of "choose" to the end of "admit"; null before, and when it was never admitted. */

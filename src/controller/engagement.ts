@@ -129,8 +129,7 @@ async function settle(
 ): Promise<Again> {
   switch (outcome.kind) {
     case 'again':
-      if (engagement.attempts > 0)
-        await change(context, engagement, (now) => ({ ...now, attempts: 0, failure: keep(now) }));
+      if (engagement.attempts > 0) await change(context, engagement, (now) => ({ ...now, attempts: 0, hold: null }));
       return { inMs: outcome.inMs };
     case 'done':
       return finishPhase(context, journal, engagement, outcome.patch ?? {});
@@ -152,18 +151,13 @@ async function finishPhase(
 ): Promise<Again> {
   const next = phases[phases.indexOf(engagement.phase) + 1];
   if (next !== undefined) {
-    await move(context, journal, engagement, next, { ...patch, failure: keep(engagement) });
+    await move(context, journal, engagement, next, patch);
     return { inMs: 0 };
   }
   const now = context.parts.wall();
   const ended = await change(context, engagement, (current) => end({ ...current, ...patch }, now));
   await stageOver(journal, ended, engagement.phase);
   return null;
-}
-
-/** What turned it round is kept to the end; what merely held up a phase is forgotten once that is over. */
-function keep(engagement: Engagement): Engagement['failure'] {
-  return engagement.failed ? engagement.failure : null;
 }
 
 async function fail(context: Context, journal: Journal, engagement: Engagement, error: unknown): Promise<Again> {
@@ -178,11 +172,8 @@ async function fail(context: Context, journal: Journal, engagement: Engagement, 
     await giveUp(context, journal, engagement, code, message);
     return { inMs: 0 };
   }
-  const failure =
-    engagement.failed && engagement.failure !== null
-      ? engagement.failure
-      : failureOf(context, engagement, code, message);
-  await change(context, engagement, (now) => ({ ...now, attempts, failure }));
+  const hold = failureOf(context, engagement, code, message);
+  await change(context, engagement, (now) => ({ ...now, attempts, hold }));
   if (attempts === 1)
     await note(journal, engagement, `${engagement.phase} failed and is tried again: ${message} (${code})`, code);
   return { inMs: Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (attempts - 1)) };

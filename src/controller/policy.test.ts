@@ -46,6 +46,7 @@ function engagement(understudy: string, edit: Partial<Engagement> = {}): Engagem
     attempts: 0,
     reboots: 0,
     failure: null,
+    hold: null,
     failed: false,
     takenAt: null,
     proof: null,

@@ -63,8 +63,10 @@ export interface Engagement {
   readonly attempts: number;
   /** How often it went back from prove or serving to boot. */
   readonly reboots: number;
-  /** What turned it round, or what holds up the way down. */
+  /** What turned it round. */
   readonly failure: Failure | null;
+  /** Why the last try of its phase failed, until that phase is over or a try succeeds. */
+  readonly hold: Failure | null;
   /** True when it failed to reach `serving`, or lost it. */
   readonly failed: boolean;
   /** The moment of the lead's volume that the replica shows, ISO 8601. */
@@ -115,12 +117,18 @@ export function reached(engagement: Engagement, phase: Phase): boolean {
 /** The record in its next phase: the stage before is closed, failed tries are forgotten. */
 export function enter(engagement: Engagement, phase: Phase, nowMs: number): Engagement {
   const closed = engagement.stages.map((stage) => (stage.endedAt === null ? { ...stage, endedAt: nowMs } : stage));
-  return { ...engagement, phase, attempts: 0, stages: [...closed, { phase, startedAt: nowMs, endedAt: null }] };
+  return {
+    ...engagement,
+    phase,
+    attempts: 0,
+    hold: null,
+    stages: [...closed, { phase, startedAt: nowMs, endedAt: null }],
+  };
 }
 
 export function end(engagement: Engagement, nowMs: number): Engagement {
   const stages = engagement.stages.map((stage) => (stage.endedAt === null ? { ...stage, endedAt: nowMs } : stage));
-  return { ...engagement, ended: true, attempts: 0, stages };
+  return { ...engagement, ended: true, attempts: 0, hold: null, stages };
 }
 
 export function phaseSince(engagement: Engagement): number {

@@ -181,6 +181,7 @@ export async function createEngagement(context: Context, request: EngagementRequ
     attempts: 0,
     reboots: 0,
     failure: null,
+    hold: null,
     failed: false,
     takenAt: null,
     proof: null,

@@ -5,6 +5,7 @@ import type { DecisionView, EngagementView, HostView, PlanView, ServiceView } fr
 import { iso } from './journal.ts';
 import { type ServiceFacts, verdictOf } from './policy.ts';
 import { type Engagement, type PendingPlan, phaseSince, timeToCapacity } from './record.ts';
+import { remedyOf } from './remedy.ts';
 import type { World } from './world.ts';
 
 /** Power that was looked at longer ago than this is not known any more. */
@@ -21,11 +22,18 @@ export function engagementView(engagement: Engagement, world: World): Engagement
     phase: engagement.ended && engagement.failed && failure !== null ? failure.phase : engagement.phase,
     since: iso(phaseSince(engagement)),
     state: stateOf(engagement),
-    error: failure === null ? null : { code: failure.code, message: failure.message },
+    error: errorOf(engagement),
     stages: stagesOf(engagement),
     timeToCapacitySeconds: timeToCapacity(engagement),
     progress: world.progress.get(engagement.name) ?? null,
   };
+}
+
+function errorOf({ hold, failure }: Engagement): EngagementView['error'] {
+  const told = hold ?? failure;
+  if (told === null) return null;
+  const { code, message, phase } = told;
+  return { code, message, phase, remedy: remedyOf(code, hold !== null) };
 }
 
 /** A failed one is 'failed' from the moment it turned round; its way down goes on by itself all the same. */

@@ -97,10 +97,11 @@ async function untilPhase(controller: Controller, name: string, phase: string): 
 }
 
 async function untilDone(controller: Controller, name: string): Promise<void> {
-  await eventually(
-    `${name} done`,
-    async () => ['done', 'failed'].includes((await controller.engagement(name)).state) && (await plantIsWhole()),
-  );
+  await eventually(`${name} done`, async () => {
+    // A failed one is so from the moment when it turns round: it is over when its service no longer has it.
+    const { services } = await controller.status();
+    return services.every(({ engagements }) => !engagements.includes(name)) && (await plantIsWhole());
+  });
 }
 
 async function plantIsWhole(): Promise<boolean> {
@@ -213,7 +214,8 @@ describe('the controller', () => {
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilDone(controller, engagement);
     const view = await controller.engagement(engagement);
-    expect(view).toMatchObject({ state: 'failed', phase: 'prove', error: { code: 'PROVE_FAILED' } });
+    expect(view).toMatchObject({ state: 'failed', phase: 'prove', error: { code: 'PROVE_FAILED', phase: 'prove' } });
+    expect(view.error?.remedy).toContain('timeouts.boot');
     expect(plant.isOn('web1')).toBe(true);
   });
 
@@ -226,6 +228,26 @@ describe('the controller', () => {
       phase: 'choose',
       error: { code: 'POWER_UNKNOWN' },
     });
+  });
+
+  it('controller - what holds up the way down is told as long as it does, then again what the engagement failed of', async () => {
+    const controller = await start('advise');
+    plant.mute.add('spare1');
+    const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
+    await untilPhase(controller, engagement, 'prove');
+    plant.silent.add('spare1');
+    await eventually('the way down is held up', async () => {
+      const { state, error } = await controller.engagement(engagement);
+      return (
+        state === 'failed' &&
+        error?.remedy.endsWith('by itself') &&
+        error.code === 'POWER_FAILED' &&
+        error.phase === 'off'
+      );
+    });
+    plant.silent.delete('spare1');
+    await untilDone(controller, engagement);
+    expect(await controller.engagement(engagement)).toMatchObject({ state: 'failed', error: { code: 'PROVE_FAILED' } });
   });
 
   it('controller - an address that somebody holds is not taken', async () => {

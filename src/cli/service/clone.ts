@@ -4,6 +4,7 @@ import type { Client } from '../../api/mod.ts';
 import { EXIT_INTERNAL, errorRegistry, isErrorCode } from '../../base/mod.ts';
 import type { EngagementView } from '../../controller/mod.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+import { describeError } from './status.ts';
 
 interface Flags extends ConnectionFlags {
   to: string;
@@ -57,8 +58,8 @@ function report(view: EngagementView, json: boolean): void {
       `${view.understudy} serves for ${view.lead}, ${view.timeToCapacitySeconds} s after it was asked for\n`,
     );
   } else {
-    const why = view.error === null ? 'it was dismissed' : `${view.error.message} (${view.error.code})`;
-    process.stderr.write(`understudy: ${view.understudy} does not serve for ${view.lead}: ${view.phase}: ${why}\n`);
+    const why = view.error === null ? 'it was dismissed' : describeError(view.error);
+    process.stderr.write(`understudy: ${view.understudy} does not serve for ${view.lead}: ${why}\n`);
   }
 }
 

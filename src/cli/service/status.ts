@@ -61,8 +61,13 @@ export function describeStatus(view: StatusView): string {
 function describeEngagement({ name, lead, understudy, phase, state, error, progress }: EngagementView): string {
   const share =
     progress === null ? '' : ` ${Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))} %`;
-  const why = error === null ? '' : `: ${error.message} (${error.code})`;
+  const why = error === null ? '' : `\n    ${describeError(error)}`;
   return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${why}`;
+}
+
+/** "preserve: the backup of spare1 needs ... (STORAGE_SPACE); make room in ..." */
+export function describeError({ phase, message, code, remedy }: NonNullable<EngagementView['error']>): string {
+  return `${phase}: ${message} (${code}); ${remedy}`;
 }
 
 export function describeDecision(decision: DecisionView): string {
