@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { errorsPage } from '../../scripts/errors-page.ts';
 import { errorRegistry } from '../../src/base/mod.ts';
-import { claimsOf, linkedFilesOf, missingProofs, npmScriptsOf, testTitlesOf } from './docs.ts';
+import { claimsOf, dependencyRowsOf, linkedFilesOf, missingProofs, npmScriptsOf, testTitlesOf } from './docs.ts';
 import { filesBelow, projectSources, root, type SourceFile } from './source.ts';
 
 /** Rows of the specification that this version answers for. */
@@ -64,6 +64,17 @@ describe('documents of the project', () => {
     );
     expect(unknown).toEqual([]);
   });
+
+  it('docs - dependencies.md has each npm package once, under what it is for, with an alternative, and no other', () => {
+    const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
+    const rows = dependencyRowsOf(read('docs/dependencies.md'));
+    const named = (title: string) => rows.filter((row) => row.section === title).map((row) => row.name);
+    expect(named('At run time, from npm').sort()).toEqual(Object.keys(dependencies ?? {}).sort());
+    expect(named('For development, from npm').sort()).toEqual(Object.keys(devDependencies ?? {}).sort());
+    expect(rows.filter(({ columns }) => columns.length !== 3 || columns.includes('')).map(({ name }) => name)).toEqual(
+      [],
+    );
+  });
 });
 
 describe('the check of documents', () => {
@@ -96,6 +107,15 @@ describe('the check of documents', () => {
     ]);
     expect(missingProofs(claims, [{ path: 'a.test.ts', text: text.replace('a - each', 'a - other') }])).toEqual([
       'D1: a.test.ts has no test "group › a - each"',
+    ]);
+  });
+
+  it('docs - reads rows of packages with their section', () => {
+    const table =
+      '# All\n## One\n| package | licence |\n| --- | --- |\n| `@a/b` | MIT | to c | |\n## Two\n| `d` | ISC | e | f |';
+    expect(dependencyRowsOf(table)).toEqual([
+      { section: 'One', name: '@a/b', columns: ['MIT', 'to c', ''] },
+      { section: 'Two', name: 'd', columns: ['ISC', 'e', 'f'] },
     ]);
   });
 

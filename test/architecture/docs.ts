@@ -71,3 +71,23 @@ export function linkedFilesOf(page: string): string[] {
 export function npmScriptsOf(page: string): string[] {
   return [...page.matchAll(/\bnpm run ([a-z][a-z0-9:-]*)/g)].map((match) => match[1] ?? '');
 }
+
+export interface DependencyRow {
+  /** The heading above its table. */
+  readonly section: string;
+  readonly name: string;
+  /** Licence, what for, considered instead. */
+  readonly columns: readonly string[];
+}
+
+/** Rows of the tables of docs/dependencies.md. */
+export function dependencyRowsOf(page: string): DependencyRow[] {
+  return page.split(/^## /m).flatMap((part) => {
+    const [section = '', ...lines] = part.split('\n');
+    return lines.flatMap((line) => {
+      const match = /^\| `([^`]+)` \|(.*)\|\s*$/.exec(line);
+      if (match === null) return [];
+      return [{ section, name: match[1] ?? '', columns: (match[2] ?? '').split('|').map((text) => text.trim()) }];
+    });
+  });
+}

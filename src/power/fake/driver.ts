@@ -1,8 +1,7 @@
 // Power in memory, for simulations and for tests of what drives power: it lies, hangs, fails and ignores on demand.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Call, type EpochGate, UnderstudyError } from '../../base/mod.ts';
+import { type Call, type EpochGate, UnderstudyError, withinTime } from '../../base/mod.ts';
 import type { PowerDriver, PowerState } from '../contract.ts';
-import { withinTime } from '../within-time.ts';
 
 /**
  * What is wrong with the relay of one host. "hang": it does not answer. "fail": it refuses changes. "ignore": it accepts changes
@@ -105,7 +104,12 @@ export class FakePower implements PowerDriver {
   }
 
   #asked<T>(host: string, what: string, call: Call, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return withinTime(`power ${what} of ${host}`, this.#timeoutMs, call, async (signal) => {
+    const limit = {
+      timeoutMs: this.#timeoutMs,
+      code: 'POWER_TIMEOUT',
+      what: () => `power ${what} of ${host}`,
+    } as const;
+    return withinTime(limit, call.signal, async (signal) => {
       if (!this.#on.has(host)) throw new UnderstudyError('HOST_UNKNOWN', `the fake relay has no host ${host}`);
       await this.#options.gate.admit(`power/${host}`, call.epoch);
       return work(signal);

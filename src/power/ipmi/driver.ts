@@ -1,9 +1,16 @@
 // Hosts with a baseboard management controller (BMC), switched with ipmitool(1) over IPMI 2.0.
 import { accessSync, constants } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Call, codeOf, type EpochGate, requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import {
+  type Call,
+  codeOf,
+  type EpochGate,
+  requireTool,
+  runTool,
+  UnderstudyError,
+  withinTime,
+} from '../../base/mod.ts';
 import type { PowerDriver, PowerState } from '../contract.ts';
-import { withinTime } from '../within-time.ts';
 import type { IpmiSettings } from './settings.ts';
 
 export interface IpmiPowerOptions {
@@ -85,7 +92,12 @@ export class IpmiPower implements PowerDriver {
     call: Call,
     work: (settings: IpmiSettings, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return withinTime(`power ${what} of ${host}`, this.#timeoutMs, call, async (signal) => {
+    const limit = {
+      timeoutMs: this.#timeoutMs,
+      code: 'POWER_TIMEOUT',
+      what: () => `power ${what} of ${host}`,
+    } as const;
+    return withinTime(limit, call.signal, async (signal) => {
       const settings = this.#options.hosts.get(host);
       if (settings === undefined) throw new UnderstudyError('HOST_UNKNOWN', `no BMC belongs to ${host}`);
       await this.#options.gate.admit(`power/${host}`, call.epoch);

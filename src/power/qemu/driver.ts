@@ -6,9 +6,8 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Call, type EpochGate, requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import { type Call, type EpochGate, requireTool, runTool, UnderstudyError, withinTime } from '../../base/mod.ts';
 import type { PowerDriver, PowerState } from '../contract.ts';
-import { withinTime } from '../within-time.ts';
 import { type Accelerator, findAccelerator } from './accelerator.ts';
 import { DISK, machineArguments } from './command.ts';
 import { isLocked, killMachine, machineProcesses, takeLock } from './presence.ts';
@@ -156,7 +155,12 @@ export class QemuPower implements PowerDriver {
     call: Call,
     work: (place: Place, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return withinTime(`power ${what} of ${host}`, this.#timeoutMs, call, async (signal) => {
+    const limit = {
+      timeoutMs: this.#timeoutMs,
+      code: 'POWER_TIMEOUT',
+      what: () => `power ${what} of ${host}`,
+    } as const;
+    return withinTime(limit, call.signal, async (signal) => {
       const place = this.#places.get(host);
       if (place === undefined) throw new UnderstudyError('HOST_UNKNOWN', `no virtual machine is called ${host}`);
       await this.#options.gate.admit(`power/${host}`, call.epoch);
