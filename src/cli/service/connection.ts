@@ -14,18 +14,23 @@ export interface ConnectionFlags {
 export function withConnection(command: Command): Command {
   return command
     .addOption(new Option('-f, --file <file>', 'understudy.yaml of a controller on this machine'))
-    .addOption(new Option('--url <url>', 'the controller, for example http://10.0.0.1:7780').env('UNDERSTUDY_URL'))
-    .addOption(new Option('--token-file <file>', 'file with the token').env('UNDERSTUDY_TOKEN_FILE'));
+    .addOption(new Option('--url <url>', 'the controller, for example http://10.0.0.1:7780 (env: UNDERSTUDY_URL)'))
+    .addOption(new Option('--token-file <file>', 'file with the token (env: UNDERSTUDY_TOKEN_FILE)'));
 }
 
 /** @throws USAGE, CONFIG_INVALID, CONFIG_UNREADABLE, API_UNAVAILABLE */
 export async function connect({ file, url, tokenFile }: ConnectionFlags, signal?: AbortSignal): Promise<Client> {
   const local = file === undefined ? null : await loadConnection(file);
-  const address = url ?? (local === null ? undefined : (await readAddress(local.state)).url);
-  const tokens = tokenFile ?? local?.api.tokensFile;
+  const address = url ?? (local === null ? variable('UNDERSTUDY_URL') : (await readAddress(local.state)).url);
+  const tokens = tokenFile ?? local?.api.tokensFile ?? variable('UNDERSTUDY_TOKEN_FILE');
   if (address === undefined || tokens === undefined) {
     throw new UnderstudyError('USAGE', 'say where the controller is: -f understudy.yaml, or --url and --token-file');
   }
   const token = await tokenForClient(tokens);
   return createClient({ url: address, token, ...(signal === undefined ? {} : { signal }) });
+}
+
+/** An empty one says nothing. */
+function variable(name: string): string | undefined {
+  return process.env[name] || undefined;
 }

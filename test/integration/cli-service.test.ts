@@ -1,0 +1,207 @@
+// The commands of the service as processes: what they print, and with which status they end when something is in the way.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
+import type { EngagementView } from '../../src/controller/mod.ts';
+import { ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
+import { changed } from '../support/config-folder.ts';
+import { decision, engagement } from '../support/controller-peer.ts';
+import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
+const LOOKING = [['status'], ['explain', 'wiki']] as const;
+const CHANGING = [
+  ['clone', 'web1', '--to', 'spare2'],
+  ['dismiss', 'spare1'],
+  ['approve', 'wiki-plan'],
+  ['power', 'spare2', 'on'],
+] as const;
+const COMMANDS = [...LOOKING, ...CHANGING];
+/** What is set around the test is not the test's; an empty variable says nothing. */
+const NOTHING_SET = { UNDERSTUDY_URL: '', UNDERSTUDY_TOKEN_FILE: '' };
+
+let stage: ApiStage;
+beforeEach(async () => {
+  stage = await ApiStage.open();
+});
+afterEach(() => stage.close());
+
+function understudy(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  return runTool(process.execPath, [PROGRAM, ...args], { env: { ...NOTHING_SET, ...env } });
+}
+
+function withToken(token: string, mode = 0o600): readonly string[] {
+  return ['--url', stage.url, '--token-file', stage.config.secret('handed-out', `${token}\n`, mode)];
+}
+
+/** One line that says what is wrong, nothing on standard output, and the status of the registry. */
+async function expectRefusal(args: readonly string[], code: ErrorCode, message: RegExp): Promise<void> {
+  const { status, stdout, stderr } = await understudy(args);
+  expect(stderr, args.join(' ')).toMatch(new RegExp(`^understudy: [^]*\\(${code}\\)\n$`));
+  expect(stderr).toMatch(message);
+  expect({ status, stdout }).toEqual({ status: errorRegistry[code].exit, stdout: '' });
+}
+
+async function json(...args: readonly string[]): Promise<unknown> {
+  const { status, stdout, stderr } = await understudy([...args, '--json', '-f', stage.file]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toMatch(/^[^\n]+\n$/);
+  return JSON.parse(stdout);
+}
+
+/** What the controller says of the engagement that `clone` waits for. */
+function cloned(change: Partial<EngagementView>): void {
+  stage.controller.engagements = [{ ...engagement, name: 'wiki-2', understudy: 'spare2', progress: null, ...change }];
+}
+
+describe('commands that cannot reach the controller', () => {
+  it('cli - nobody listens, nobody runs here, or nobody said where', async () => {
+    const closed = createServer().listen(0, '127.0.0.1');
+    await once(closed, 'listening');
+    const { port } = closed.address() as AddressInfo;
+    closed.close();
+    await once(closed, 'close');
+    const [, , ...tokenFile] = withToken(OPERATOR);
+    const nowhere = ['--url', `http://127.0.0.1:${port}`, ...tokenFile];
+    for (const command of COMMANDS) {
+      await expectRefusal([...command, ...nowhere], 'API_UNAVAILABLE', /cannot be reached: .*ECONNREFUSED/);
+    }
+    await stage.api.close();
+    await expectRefusal(['status', '-f', stage.file], 'API_UNAVAILABLE', /no controller runs with .*\(understudy up\)/);
+    await expectRefusal(['status'], 'USAGE', /say where the controller is: -f understudy\.yaml, or --url and/);
+  });
+
+  it('cli - address and token may come from the environment, which yields to what is said', async () => {
+    const env = { UNDERSTUDY_URL: stage.url, UNDERSTUDY_TOKEN_FILE: stage.config.secret('mine', VIEWER) };
+    expect(await understudy(['status'], env)).toMatchObject({ status: 0, stderr: '' });
+    const wrong = { UNDERSTUDY_URL: 'http://127.0.0.1:9', UNDERSTUDY_TOKEN_FILE: '/nowhere' };
+    expect(await understudy(['status', '-f', stage.file], wrong)).toMatchObject({ status: 0, stderr: '' });
+    expect(await understudy(['status', ...withToken(VIEWER)], wrong)).toMatchObject({ status: 0, stderr: '' });
+  });
+});
+
+describe('commands with another token', () => {
+  it('cli - a viewer may look, and nothing that changes anything reaches the controller', async () => {
+    for (const command of LOOKING) {
+      expect(await understudy([...command, ...withToken(VIEWER)])).toMatchObject({ status: 0, stderr: '' });
+    }
+    stage.controller.asked.splice(0);
+    for (const command of CHANGING) {
+      const message = /grafana may look, and not change anything; use the token of an operator/;
+      await expectRefusal([...command, ...withToken(VIEWER)], 'API_FORBIDDEN', message);
+    }
+    expect(stage.controller.asked).toEqual([]);
+  });
+
+  it('cli - a token that is not known, that of an agent, and one that everybody can read', async () => {
+    await expectRefusal(['status', ...withToken('nobody-0123456789abcdef')], 'API_UNAUTHORIZED', /token is not known/);
+    await expectRefusal(['status', ...withToken(OTHER_AGENT)], 'API_FORBIDDEN', /an agent may only report/);
+    await expectRefusal(['status', ...withToken(OPERATOR, 0o644)], 'CONFIG_INVALID', /handed-out .*chmod/);
+    expect(stage.controller.asked).toEqual([]);
+  });
+});
+
+describe('commands with a broken configuration', () => {
+  it('cli - each error is told with line and column, and nothing is started', async () => {
+    const file = stage.config.write(changed('tokensFile', 'tokenFile'));
+    for (const command of ['up', 'status']) {
+      await expectRefusal([command, '-f', file], 'CONFIG_INVALID', /understudy\.yaml:4:3: .*tokenFile/);
+    }
+    const absent = stage.config.path('absent.yaml');
+    for (const command of ['up', 'status']) {
+      await expectRefusal([command, '-f', absent], 'CONFIG_UNREADABLE', /absent\.yaml/);
+    }
+  });
+});
+
+describe('commands that the controller refuses', () => {
+  it.each([
+    ['HOST_UNKNOWN', CHANGING[0]],
+    ['ENGAGEMENT_REFUSED', CHANGING[1]],
+    ['INTERRUPTED', CHANGING[2]],
+    ['POWER_TIMEOUT', CHANGING[3]],
+  ] as const)('cli - %s: its message, and its exit status', async (code, command) => {
+    stage.controller.fail(code, 'spare2 is where it should not be');
+    await expectRefusal([...command, '-f', stage.file], code, /^understudy: spare2 is where it should not be \(/);
+  });
+
+  it('cli - a clone that fails names phase, cause and remedy, and ends with the status of the cause', async () => {
+    const told = { code: 'STORAGE_SPACE', message: 'no room', phase: 'preserve', remedy: 'make room' } as const;
+    cloned({ state: 'failed', phase: 'drain', error: told });
+    const clone = ['clone', 'web1', '--to', 'spare2', '-f', stage.file];
+    const plain = await understudy(clone);
+    expect(plain).toMatchObject({ status: errorRegistry.STORAGE_SPACE.exit, stdout: '' });
+    expect(plain.stderr).toMatch(/spare2 does not serve for web1: preserve: no room \(STORAGE_SPACE\); make room\n$/);
+    const { status, stdout } = await understudy([...clone, '--json']);
+    expect(status).toBe(errorRegistry.STORAGE_SPACE.exit);
+    const object = JSON.parse(stdout) as { error: object };
+    expect(object).toMatchObject({ ok: false, error: told });
+    expect(shapeDifferences(documentedJson('clone'), object)).toEqual([]);
+    expect(Object.keys(object.error).sort()).toEqual(['code', 'message', 'phase', 'remedy']);
+  });
+
+  it('cli - a clone that is dismissed meanwhile ends like an interrupted one', async () => {
+    cloned({ state: 'running', phase: 'drain' });
+    const { status, stdout } = await understudy(['clone', 'web1', '--to', 'spare2', '-f', stage.file, '--json']);
+    expect(status).toBe(errorRegistry.INTERRUPTED.exit);
+    expect(JSON.parse(stdout)).toMatchObject({ ok: false, error: null });
+  });
+});
+
+describe('what commands print', () => {
+  it('cli - status and clone print what docs/cli.md shows, field by field', async () => {
+    expect(shapeDifferences(documentedJson('status'), await json('status'))).toEqual([]);
+    cloned({ state: 'waiting', phase: 'serving', timeToCapacitySeconds: 34.5 });
+    const object = await json('clone', 'web1', '--to', 'spare2');
+    expect(shapeDifferences(documentedJson('clone'), object)).toEqual([]);
+    expect(object).toMatchObject({ ok: true, engagement: 'wiki-2', timeToCapacitySeconds: 34.5, error: null });
+    expect(stage.controller.asked.filter((what) => what.startsWith('clone'))).toEqual(['clone web1 spare2']);
+  });
+
+  it('cli - explain and the short orders print what docs/cli.md says', async () => {
+    const [last] = (documentedJson('status') as { services: { lastDecision: unknown }[] }).services;
+    const decisions = (await json('explain', 'wiki', '--limit', '3')) as unknown[];
+    expect(decisions).toEqual([decision]);
+    expect(shapeDifferences([last?.lastDecision], decisions)).toEqual([]);
+    expect(await json('dismiss', 'spare1')).toEqual({ engagement: 'wiki-1' });
+    expect(await json('approve', 'wiki-plan')).toEqual({ engagement: 'wiki-3' });
+    expect(await json('power', 'spare2', 'off')).toEqual({ power: 'off' });
+    expect(stage.controller.asked).toEqual([
+      'explain wiki 3',
+      'dismiss {"host":"spare1"}',
+      'approve wiki-plan',
+      'power spare2 off',
+    ]);
+  });
+
+  it('cli - status --watch prints one more line for what happens', async () => {
+    const args = [PROGRAM, 'status', '--watch', '--json', '-f', stage.file];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const gone = once(child, 'exit');
+    try {
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+      const next = async (): Promise<unknown> => JSON.parse((await lines.next()).value ?? 'null');
+      expect(await next()).toMatchObject({ revision: 0, engagements: [{ phase: 'replicate' }] });
+      stage.controller.engagements = [{ ...engagement, phase: 'personalise' }];
+      stage.controller.emit({ kind: 'decision', subject: 'wiki', text: 'something happened', data: decision });
+      expect(await next()).toMatchObject({ revision: 1, engagements: [{ phase: 'personalise' }] });
+    } finally {
+      child.kill('SIGKILL');
+      await gone;
+    }
+  });
+
+  it('cli - the comparison finds fields that are missing, more, or of another kind', () => {
+    const documented = { a: 1, b: [{ c: 'x' }], d: null };
+    expect(shapeDifferences(documented, { a: 2, b: [], d: { e: 1 } })).toEqual([]);
+    expect(shapeDifferences(documented, { b: [{ c: 'y' }, { c: 1 }], d: 1, f: 2 })).toEqual([
+      '.a: documented, and not there',
+      '.f: not documented',
+      '.b[1].c: number, documented as string',
+    ]);
+  });
+});
