@@ -1,0 +1,119 @@
+// `understudy up` in a network of its own, with real store, storage daemon and interface: one state folder has one controller.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Lan } from '../../guests/mod.ts';
+import { errorRegistry, runTool } from '../../src/base/mod.ts';
+import type { Check } from '../../src/cli/mod.ts';
+import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
+const MIB = 1024 * 1024;
+
+let folder: string;
+let lan: Lan;
+const running: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'ustu-'));
+  lan = await Lan.make({});
+  mkdirSync(join(folder, 'secrets'));
+  writeFileSync(join(folder, 'secrets/tokens'), 'operator alice 0123456789abcdef\n', { mode: 0o600 });
+  for (const name of ['web1.img', 'spare1.img']) {
+    writeFileSync(join(folder, name), '');
+    truncateSync(join(folder, name), MIB);
+  }
+});
+
+afterEach(async () => {
+  for (const child of running.splice(0)) await end(child);
+  // The storage daemon outlives its controller, not its network.
+  await lan.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** An installation with this port, on the one state folder. */
+function configure(port: number): string {
+  const path = join(folder, `understudy-${port}.yaml`);
+  const host = (name: string, number: number) => `  ${name}:
+    volume: ${name}
+    interfaces: [{ name: eth0, mac: "52:54:00:90:00:${number}", addresses: [10.88.0.${number}/24] }]
+    power: { driver: qemu, settings: { interfaces: [] } }
+`;
+  writeFileSync(
+    path,
+    `state: state
+api: { host: 127.0.0.1, port: ${port}, tokensFile: secrets/tokens }
+volumes:
+  web1: { path: web1.img }
+  spare1: { path: spare1.img }
+hosts:
+${host('web1', 11)}${host('spare1', 21)}services:
+  wiki:
+    lead: web1
+    pool: [spare1]
+    port: 80
+    traffic: reads
+    check: { path: / }
+    director: { driver: haproxy, settings: { socket: haproxy.sock, backend: wiki, readsBackend: wiki-reads } }
+    objective: { signal: probe.milliseconds, below: 400 }
+`,
+  );
+  return path;
+}
+
+/** Starts a controller and waits until it says where it answers. */
+async function up(file: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const [ip = '', ...before] = lan.wrap();
+  const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', file];
+  const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  running.push(child);
+  const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  if (line.done === true) throw new Error('understudy up has ended');
+  return { child, url: (JSON.parse(line.value) as { url: string }).url };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGKILL');
+  await gone;
+}
+
+async function understudy(...args: readonly string[]) {
+  const [ip = '', ...before] = lan.wrap();
+  return runTool(ip, [...before, process.execPath, PROGRAM, ...args], { timeoutMs: 100_000 });
+}
+
+describe('understudy up', () => {
+  it('up - a second one on the same state folder is refused, and the first goes on; after a SIGKILL the next may', async () => {
+    const [file, other] = [configure(7780), configure(7781)];
+    const first = await up(file);
+    expect(first.url).toBe('http://127.0.0.1:7780');
+
+    // Another port, so that nothing but the state folder stands in the way.
+    const second = await understudy('up', '-f', other);
+    expect(second).toMatchObject({ status: errorRegistry.CONTROLLER_RUNNING.exit, stdout: '' });
+    expect(second.stderr).toBe(`understudy: another process serves ${join(folder, 'state')} (CONTROLLER_RUNNING)\n`);
+
+    const { status, stdout, stderr } = await understudy('status', '--json', '-f', file);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const view = JSON.parse(stdout) as { hosts: { name: string }[] };
+    expect(shapeDifferences(documentedJson('status'), view)).toEqual([]);
+    expect(view.hosts.map(({ name }) => name)).toEqual(['web1', 'spare1']);
+
+    const looked = await understudy('doctor', '--json', '-f', file);
+    const { checks } = JSON.parse(looked.stdout) as { checks: readonly Check[] };
+    const detail = 'served by the controller of this state folder';
+    expect(checks.find(({ check }) => check === 'interface')).toMatchObject({ state: 'ok', detail });
+    expect(checks.filter(({ check, state }) => check === 'volume' && state !== 'ok')).toEqual([]);
+
+    await end(first.child);
+    expect((await up(other)).url).toBe('http://127.0.0.1:7781');
+  }, 120_000);
+});
