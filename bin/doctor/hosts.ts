@@ -1,6 +1,6 @@
 // The hosts: can they be switched, is their network there, and does nobody else have their addresses.
-import { existsSync } from 'node:fs';
-import { totalmem } from 'node:os';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { formatBytes, limits, memoryEpochGate, requireTool, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
@@ -18,7 +18,7 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
   const hosts = [...configuration.hosts.values()];
   const machines = hosts.filter(({ power }) => power.driver === 'qemu');
   if (machines.length > 0) {
-    yield checked('acceleration', 'KVM', null, () => acceleration(configuration));
+    yield checked('acceleration', 'KVM', null, acceleration);
     yield checked('memory', `${machines.length} virtual machines`, null, () => memory(machines));
   }
   for (const host of hosts) {
@@ -37,14 +37,15 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
   }
 }
 
-async function acceleration({ state }: Configuration): Promise<Finding | string> {
+async function acceleration(): Promise<Finding | string> {
   const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
-  // Its answer is kept where `up` looks for it; without that folder it is for us alone.
-  const folder = join(state, 'machines');
-  const kept = existsSync(folder) ? folder : null;
-  if (kept === null) return warning('not tried: no machine was ever started here', 'understudy up tries it');
-  const found = await findAccelerator(qemu, kept);
-  if (found === 'kvm') return 'runs guests here';
+  // The answer is kept in a folder, and that of the installation is not ours to change.
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-doctor-'));
+  try {
+    if ((await findAccelerator(qemu, folder)) === 'kvm') return 'runs guests here';
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
   return warning('does not run guests here: machines are emulated, many times slower', 'see that /dev/kvm works');
 }
 

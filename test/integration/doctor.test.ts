@@ -147,6 +147,7 @@ describe('doctor', () => {
     const file = configure({
       ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
     });
+    mkdirSync(join(folder, 'state/machines'), { recursive: true });
     const before = readdirSync(folder, { recursive: true }).sort();
     const { status, ok, checks } = await checksOf(file);
     expect(checks.filter(({ state }) => state === 'failed')).toEqual([]);
@@ -155,6 +156,7 @@ describe('doctor', () => {
     expect(find(checks, 'network', 'spare1').detail).toContain('is free');
     expect(find(checks, 'director', 'wiki').detail).toContain('sends requests to web1');
     expect(find(checks, 'interface', '127.0.0.1').detail).toBe('free');
+    expect(find(checks, 'acceleration', 'KVM').detail).toContain('guests here');
     expect(readdirSync(folder, { recursive: true }).sort()).toEqual(before);
     const { stdout } = await doctor(file);
     expect(stdout).toMatch(/^ok +volume +web1 \(.*\): file of 1\.00 MiB/m);
