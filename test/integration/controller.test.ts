@@ -1,7 +1,7 @@
 // The controller as a whole, over a simulated plant whose time flies: modes, orders, a second controller, stops and starts.
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Configuration, Mode } from '../../src/config/mod.ts';
+import type { Configuration, Mode, ServiceConfig } from '../../src/config/mod.ts';
 import { type Controller, startController } from '../../src/controller/mod.ts';
 import { StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
 import { eventually } from '../rig/wait.ts';
@@ -31,17 +31,19 @@ afterEach(async () => {
   for (const controller of running) await controller.stop();
 });
 
-function installation(mode: Mode): Configuration {
+function installation(mode: Mode, others: readonly ServiceConfig[]): Configuration {
   const wiki = { ...service('wiki', 'web1', ['spare1', 'spare2']), mode };
-  return { ...config, services: new Map([['wiki', wiki]]) };
+  return { ...config, services: new Map([wiki, ...others].map((one) => [one.name, one])) };
 }
 
-async function start(mode: Mode, holder = 'one'): Promise<Controller> {
+async function start(mode: Mode, holder = 'one', others: readonly ServiceConfig[] = []): Promise<Controller> {
   const store = memory.open();
   if (plant === undefined || running.length === 0) {
-    plant = new Plant(installation(mode), storeEpochGate(store));
-    plant.disk('web1').attachedTo = 'web1';
-    plant.switchOn('web1');
+    plant = new Plant(installation(mode, others), storeEpochGate(store));
+    for (const { lead } of plant.config.services.values()) {
+      plant.disk(lead).attachedTo = lead;
+      plant.switchOn(lead);
+    }
     ticker = setInterval(() => tick(), TICK_MS);
   }
   const controller = await startController({
@@ -131,6 +133,40 @@ describe('the controller', () => {
     const out = decisions.find(({ action }) => action === 'scale-out');
     expect(out).toMatchObject({ outcome: 'started', verdict: 'degraded', engagement: 'wiki-1' });
     expect(out?.evidence[0]).toMatchObject({ host: 'web1', text: 'probe.milliseconds is degraded' });
+  });
+
+  it('controller - what two hosts cannot bear brings a third, and nothing brings a fourth', async () => {
+    const controller = await start('automatic');
+    load = 14;
+    await untilPhase(controller, 'wiki-1', 'serving');
+    expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1']);
+    await untilPhase(controller, 'wiki-2', 'serving');
+    expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1', 'spare2']);
+    expect(['spare1', 'spare2'].map((host) => [plant.isOn(host), plant.disk(host).bytes.data])).toEqual([
+      [true, 'web1'],
+      [true, 'web1'],
+    ]);
+    await eventually('a fourth is refused', async () =>
+      (await controller.explain('wiki', 10)).find(
+        ({ action, outcome }) => action === 'scale-out' && outcome === 'refused',
+      ),
+    );
+    load = 1;
+    await untilDone(controller, 'wiki-2');
+    await untilDone(controller, 'wiki-1');
+    expect(['spare1', 'spare2'].filter((host) => plant.isOn(host))).toEqual([]);
+  });
+
+  it('controller - a spare that was released serves another lead', async () => {
+    const controller = await start('advise', 'one', [{ ...service('shop', 'web2', ['spare2']), mode: 'advise' }]);
+    for (const lead of ['web1', 'web2']) {
+      const { engagement } = await controller.clone({ lead, to: 'spare2' });
+      await untilPhase(controller, engagement, 'serving');
+      expect([plant.isOn('spare2'), plant.disk('spare2').bytes.data]).toEqual([true, lead]);
+      await controller.dismiss({ host: 'spare2' });
+      await untilDone(controller, engagement);
+      expect([plant.isOn('spare2'), plant.disk('spare2').bytes.data]).toEqual([false, 'spare2']);
+    }
   });
 
   it('controller - mode advise: it says what it would do, and does nothing', async () => {
