@@ -8,7 +8,26 @@ import { filesBelow, projectSources, root, type SourceFile } from './source.ts';
 
 /** Rows of the specification that this version answers for. */
 const ROWS = [
-  ...['D1', 'D2', 'D3', 'D4', 'D5', 'D6', 'D7', 'D8', 'D9', 'D10', 'D11', 'D12', 'D13', 'D15', 'D17', 'D21'],
+  ...[
+    'D1',
+    'D2',
+    'D3',
+    'D4',
+    'D5',
+    'D6',
+    'D7',
+    'D8',
+    'D9',
+    'D10',
+    'D11',
+    'D12',
+    'D13',
+    'D15',
+    'D16',
+    'D17',
+    'D18',
+    'D21',
+  ],
   ...['P1', 'P2', 'P3', 'P4', 'P5', 'P6', 'P7', 'P12', 'P13', 'P14', 'P16', 'P17', 'P19', 'P23', 'P24', 'P25'],
 ];
 
