@@ -128,7 +128,7 @@ export class Stage {
     this.#controller = child;
     await this.until('understudy up answers', async () => {
       if (child.exitCode !== null) throw new Stopped(`understudy up has ended: ${this.log('up.log')}`);
-      return (await this.insider.ask({ url: `http://${SUBNET}.1:${API_PORT}/healthz` })).status === 200;
+      return (await this.insider.ask({ url: this.interface('/healthz') })).status === 200;
     });
     return child;
   }
@@ -146,10 +146,17 @@ export class Stage {
     return readFileSync(join(this.folder, name), 'utf8');
   }
 
+  /** Of an operator, for the interface of the controller. */
+  readonly authorization = { authorization: `Bearer ${OPERATOR_TOKEN}` };
+
+  /** URL of a path of the interface. */
+  interface(path: string): string {
+    return `http://${SUBNET}.1:${API_PORT}${path}`;
+  }
+
   /** Asks the interface of the controller, as an operator. */
   async api<T>(path: string): Promise<T> {
-    const headers = { authorization: `Bearer ${OPERATOR_TOKEN}` };
-    const { status, body } = await this.insider.ask({ url: `http://${SUBNET}.1:${API_PORT}${path}`, headers });
+    const { status, body } = await this.insider.ask({ url: this.interface(path), headers: this.authorization });
     if (status !== 200) throw new Error(`${path}: ${status} ${body}`);
     return JSON.parse(body) as T;
   }

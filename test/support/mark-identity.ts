@@ -15,27 +15,50 @@ export function markOf(hostName: string, more = ''): Buffer {
   return mark;
 }
 
-export function readMark(image: string): string {
-  const fd = openSync(image, 'r');
-  const mark = Buffer.alloc(MARK_BYTES);
-  try {
-    readSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
-  } finally {
-    closeSync(fd);
-  }
-  return mark.toString('utf8').replaceAll('\0', '');
+/** Reads and writes the bytes of the mark. */
+export interface MarkDisk {
+  read(image: string): Buffer;
+  write(image: string, mark: Buffer): void;
 }
 
-function writeMark(image: string, text: string): void {
-  const fd = openSync(image, 'r+');
+const fileDisk: MarkDisk = {
+  read(image) {
+    const fd = openSync(image, 'r');
+    const mark = Buffer.alloc(MARK_BYTES);
+    try {
+      readSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
+    } finally {
+      closeSync(fd);
+    }
+    return mark;
+  },
+  write(image, mark) {
+    const fd = openSync(image, 'r+');
+    try {
+      writeSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  },
+};
+
+/** The mark of a disk in memory. */
+export function memoryDisk(bytesOf: (image: string) => Buffer): MarkDisk {
+  return {
+    read: (image) => Buffer.from(bytesOf(image).subarray(MARK_OFFSET, MARK_OFFSET + MARK_BYTES)),
+    write: (image, mark) => mark.copy(bytesOf(image), MARK_OFFSET),
+  };
+}
+
+export function readMark(image: string, disk: MarkDisk = fileDisk): string {
+  return disk.read(image).toString('utf8').replaceAll('\0', '');
+}
+
+function writeMark(image: string, text: string, disk: MarkDisk): void {
   const mark = Buffer.alloc(MARK_BYTES);
   mark.write(text);
-  try {
-    writeSync(fd, mark, 0, MARK_BYTES, MARK_OFFSET);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  disk.write(image, mark);
 }
 
 function planFor(before: string, hostName: string): Plan {
@@ -72,15 +95,15 @@ function planFor(before: string, hostName: string): Plan {
   };
 }
 
-export function markIdentity(): IdentityEngine {
+export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
   return {
     inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
-    plan: async (image, request) => planFor(readMark(image), request.understudy.hostName),
+    plan: async (image, request) => planFor(readMark(image, disk), request.understudy.hostName),
     async apply(image, plan) {
-      for (const { after } of plan.changes) if (after !== null) writeMark(image, after);
+      for (const { after } of plan.changes) if (after !== null) writeMark(image, after, disk);
     },
     async verify(image, _request, plan) {
-      const mark = readMark(image);
+      const mark = readMark(image, disk);
       const wanted = plan.changes[0]?.after;
       return mark === wanted
         ? { verified: true, problems: [] }

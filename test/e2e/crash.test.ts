@@ -1,0 +1,170 @@
+// Parts are killed while an understudy is engaged and dismissed, and the end is the same. `npm test` kills the controller at every
+// boundary of phases, and at a few random moments from a fixed seed; `npm run proof:loop` at more of them, from a new one:
+//   UNDERSTUDY_LOOP_SEED=seed UNDERSTUDY_LOOP_KILLS=n npx vitest run test/e2e/crash.test.ts
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Stage } from '../../scripts/loop/stage.ts';
+import { seededRandom } from '../../src/base/mod.ts';
+import type { EngagementView, Phase } from '../../src/controller/mod.ts';
+import { commandsWith } from '../rig/machines.ts';
+import { BUILD_MS, GuestStage, LOOP_MS } from './guest-stage.ts';
+import { askHaproxyStat } from './haproxy-stat.ts';
+import { Observer } from './observer.ts';
+
+const given = process.env.UNDERSTUDY_LOOP_SEED;
+const seed = given === undefined ? 20_261_125 : given === 'new' ? Date.now() % 1_000_000_000 : Number(given);
+const kills = Number(process.env.UNDERSTUDY_LOOP_KILLS ?? 3);
+/** After the beginning of a phase. */
+const KILL_AFTER_MS_MAX = 3000;
+/** Phases that last long enough to be seen from outside. */
+const SEEN_UP: readonly Phase[] = ['fence', 'preserve', 'replicate', 'personalise', 'boot', 'prove', 'admit'];
+const SEEN_DOWN: readonly Phase[] = ['drain', 'off', 'restore'];
+
+let guests: GuestStage;
+let stage: Stage;
+let spareBefore: string;
+let leadMachineId: string;
+
+beforeAll(async () => {
+  guests = await GuestStage.make();
+  stage = guests.stage;
+  await guests.startLead();
+  spareBefore = await guests.digestOf('spare1');
+  leadMachineId = (await guests.whoAmI('10.90.0.11')).machineId;
+}, BUILD_MS);
+
+afterAll(() => guests?.close(), 60_000);
+
+const serves = ({ phase, state }: EngagementView): boolean => phase === 'serving' && state === 'waiting';
+const isDone = ({ state }: EngagementView): boolean => state === 'done';
+
+/** The order is given once; whoever gives it need not see the end. */
+async function order(path: string, body: object): Promise<void> {
+  const headers = { ...stage.authorization, 'content-type': 'application/json' };
+  const url = stage.interface(path);
+  const { status, body: answer } = await stage.insider.ask({
+    method: 'POST',
+    url,
+    headers,
+    body: JSON.stringify(body),
+  });
+  if (status !== 200) throw new Error(`${path}: ${status} ${answer}`);
+}
+
+async function restart(): Promise<void> {
+  await stage.stopController('SIGKILL');
+  await stage.startController();
+}
+
+/** Looks on until the end is reached, and does something each time a phase begins. */
+async function withPhases(
+  reached: (seen: EngagementView) => boolean,
+  act: (phase: Phase) => Promise<void>,
+): Promise<void> {
+  const deadline = performance.now() + LOOP_MS;
+  let last: Phase | null = null;
+  for (;;) {
+    const seen = await guests.engagement();
+    if (seen === null) throw new Error('the engagement is not there');
+    if (seen.state === 'failed') throw new Error(`${seen.phase}: ${seen.error?.message} (${seen.error?.code})`);
+    if (reached(seen)) return;
+    if (performance.now() > deadline) throw new Error(`still in ${seen.phase}`);
+    if (seen.phase !== last) await act(seen.phase);
+    last = seen.phase;
+  }
+}
+
+/** One clone and its dismissal, with something done at each phase, and everything that has to be so afterwards. */
+async function engagement(act: (phase: Phase) => Promise<void>): Promise<void> {
+  const observer = new Observer({ stage, lead: 'web1', spare: 'spare1', leadMachineId });
+  const writer = guests.writeOnAndOn();
+  await order('/v1/clone', { lead: 'web1', to: 'spare1' });
+  await withPhases(serves, act);
+  const understudy = await guests.whoAmI('10.90.0.21');
+  expect(understudy.hostName).toBe('spare1');
+  expect(understudy.machineId).not.toBe(leadMachineId);
+  await order('/v1/dismiss', { host: 'spare1' });
+  await withPhases(isDone, act);
+  const writes = await writer.stop();
+  const { violations, looks } = await observer.stop();
+  expect(violations).toEqual([]);
+  expect(looks).toBeGreaterThan(20);
+  expect(writes.filter(({ status }) => status !== 200)).toEqual([]);
+  expect(writes.map(({ number }) => number)).toEqual(writes.map((_, index) => (writes[0]?.number ?? 0) + index));
+  await asBefore();
+}
+
+async function asBefore(): Promise<void> {
+  expect(await guests.digestOf('spare1')).toBe(spareBefore);
+  const machines = [...commandsWith(stage.folder).values()].filter((args) => args.includes('guest=spare1'));
+  expect(machines).toEqual([]);
+  const servers = await askHaproxyStat(join(stage.folder, 'haproxy.sock'));
+  expect(servers.filter(({ server }) => server === 'spare1')).toEqual([]);
+  // No backup, no changed blocks of a snapshot, no ring.
+  const storage = readdirSync(join(stage.folder, 'state/storage'), { recursive: true, withFileTypes: true });
+  expect(storage.filter((entry) => entry.isFile()).map(({ name }) => name)).toEqual([]);
+  const producers = [...commandsWith('understudy-producer').values()].filter((args) =>
+    args.some((argument) => argument.includes(stage.folder)),
+  );
+  expect(producers).toEqual([]);
+}
+
+describe('parts that are killed', () => {
+  it(
+    'crash - SIGKILL of the controller whenever a phase begins: the same end',
+    async () => {
+      const killed: Phase[] = [];
+      await engagement(async (phase) => {
+        killed.push(phase);
+        await restart();
+      });
+      expect(killed).toEqual(expect.arrayContaining([...SEEN_UP, ...SEEN_DOWN]));
+    },
+    LOOP_MS,
+  );
+
+  it(
+    'crash - SIGKILL of the controller at random moments: the same end',
+    async () => {
+      const random = seededRandom(seed);
+      let left = kills;
+      process.stdout.write(`crash: seed ${seed}, ${kills} kills\n`);
+      let killing: Promise<void> = Promise.resolve();
+      try {
+        await engagement(async () => {
+          await killing;
+          if (left === 0) return;
+          left -= 1;
+          const afterMs = random.below(KILL_AFTER_MS_MAX);
+          killing = delay(afterMs).then(restart);
+          await killing;
+        });
+      } catch (error) {
+        throw new Error(`seed ${seed}: ${error instanceof Error ? error.message : error}`, { cause: error });
+      }
+      expect(left).toBe(0);
+    },
+    LOOP_MS,
+  );
+
+  it(
+    'crash - SIGKILL of the storage daemon while it is copied from, and of the guest while it is looked at: the same end',
+    async () => {
+      const struck: Phase[] = [];
+      await engagement(async (phase) => {
+        const victim = phase === 'replicate' ? 'qemu-storage-daemon' : phase === 'prove' ? 'guest=spare1' : null;
+        if (victim === null || struck.includes(phase)) return;
+        struck.push(phase);
+        const processes = [...commandsWith(stage.folder)].filter(([, args]) =>
+          args.some((argument) => argument === victim || argument.endsWith(`/${victim}`)),
+        );
+        expect(processes).toHaveLength(1);
+        for (const [pid] of processes) process.kill(pid, 'SIGKILL');
+      });
+      expect(struck).toEqual(['replicate', 'prove']);
+    },
+    LOOP_MS,
+  );
+});

@@ -1,0 +1,133 @@
+// A backend in memory: the same node decides and remembers, nothing is on a disk. It passes the suite of the storage node.
+import { createHash } from 'node:crypto';
+import { UnderstudyError } from '../../src/base/mod.ts';
+import type { Backend, BackupFile, CopyJob, Snapshot } from '../../src/storage/backend.ts';
+
+class MemorySnapshot implements Snapshot {
+  readonly takenAt = new Date();
+  readonly bytes: Buffer;
+  live = true;
+
+  constructor(bytes: Buffer) {
+    this.bytes = Buffer.from(bytes);
+  }
+
+  async end(): Promise<void> {
+    this.live = false;
+  }
+}
+
+export interface MemoryDisks {
+  readonly disks: Map<string, Buffer>;
+  readonly backups: Map<string, Buffer>;
+  readonly secrets: Map<string, string>;
+  readonly served: Set<string>;
+  readonly roomBytes: number;
+}
+
+function digestOf(bytes: Buffer): string {
+  return createHash('md5').update(bytes).digest('hex');
+}
+
+export class MemoryBackend implements Backend {
+  readonly daemon = { running: true, restarts: 0 };
+  readonly #world: MemoryDisks;
+
+  /** @param world outlives the backend, as disks do */
+  constructor(world: MemoryDisks) {
+    this.#world = world;
+  }
+
+  async open(): Promise<void> {}
+
+  async start(attached: () => Promise<readonly string[]>): Promise<void> {
+    this.#world.served.clear();
+    for (const volume of await attached()) this.#world.served.add(volume);
+  }
+
+  #disk(volume: string): Buffer {
+    const disk = this.#world.disks.get(volume);
+    if (disk === undefined) throw new UnderstudyError('STORAGE_FAILED', `${volume} cannot be reached`);
+    return disk;
+  }
+
+  async sizeOf(volume: string): Promise<number> {
+    return this.#disk(volume).length;
+  }
+
+  async freeBytes(): Promise<number> {
+    const used = [...this.#world.backups.values()].reduce((sum, { length }) => sum + length, 0);
+    return this.#world.roomBytes - used;
+  }
+
+  uriOf(volume: string): string {
+    return `memory:${volume}`;
+  }
+
+  problemOf(): string | null {
+    return null;
+  }
+
+  pathOf(volume: string): string {
+    return `/memory/${volume}`;
+  }
+
+  async serve(volume: string): Promise<void> {
+    this.#world.served.add(volume);
+  }
+
+  async unserve(volume: string): Promise<void> {
+    this.#world.served.delete(volume);
+  }
+
+  async snapshot(volume: string): Promise<Snapshot> {
+    return new MemorySnapshot(this.#disk(volume));
+  }
+
+  async replicate(from: Snapshot, to: string, { signal, onProgress }: CopyJob): Promise<void> {
+    const source = from instanceof MemorySnapshot ? from.bytes : Buffer.alloc(0);
+    this.#overwrite(to, source, signal);
+    onProgress({ bytesDone: source.length, bytesTotal: source.length });
+  }
+
+  #overwrite(volume: string, source: Buffer, signal: AbortSignal): void {
+    if (signal.aborted) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
+    this.#disk(volume).fill(0);
+    source.copy(this.#disk(volume));
+  }
+
+  async backup(volume: string, engagement: string, { signal, onProgress }: CopyJob): Promise<BackupFile> {
+    if (signal.aborted) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
+    const disk = this.#disk(volume);
+    if (disk.length > (await this.freeBytes())) throw new UnderstudyError('STORAGE_SPACE', `${volume} does not fit`);
+    this.#world.backups.set(`${volume} ${engagement}`, Buffer.from(disk));
+    onProgress({ bytesDone: disk.length, bytesTotal: disk.length });
+    return { bytes: disk.length, digest: digestOf(disk) };
+  }
+
+  async restore(volume: string, engagement: string, { signal }: CopyJob): Promise<string> {
+    const backup = this.#world.backups.get(`${volume} ${engagement}`);
+    if (backup === undefined) throw new UnderstudyError('STORAGE_FAILED', `there is no backup of ${volume}`);
+    this.#overwrite(volume, backup, signal);
+    return digestOf(this.#disk(volume));
+  }
+
+  async discard(volume: string, engagement: string): Promise<void> {
+    this.#world.backups.delete(`${volume} ${engagement}`);
+  }
+
+  async flush(): Promise<void> {}
+
+  async keepSecret(volume: string, text: string | null): Promise<void> {
+    if (text === null) this.#world.secrets.delete(volume);
+    else this.#world.secrets.set(volume, text);
+  }
+
+  async secretOf(volume: string): Promise<string | null> {
+    return this.#world.secrets.get(volume) ?? null;
+  }
+
+  async close(): Promise<void> {}
+
+  async shutdown(): Promise<void> {}
+}
