@@ -13,7 +13,9 @@ function backupOf({ backups }: VolumeRecord, engagement: string): Backup | null 
 export function makeBackup(context: NodeContext, volume: string, engagement: string, job: CopyJob): Promise<Backup> {
   const { records, backend } = context;
   return withVolume(context, volume, `backup for ${engagement}`, async (record) => {
-    const there = backupOf(record, engagement);
+    // One whose deletion failed half-way is not there any more.
+    if (record.step !== null) await clearStep(context, volume);
+    const there = backupOf(await records.volume(volume), engagement);
     if (there !== null) return there;
     if (record.content.kind !== 'own') throw stateError(volume, record.content, 'that is not worth a backup');
     await records.change(volume, () => ({ step: { kind: 'backup', engagement } }));
@@ -81,7 +83,8 @@ export function restoreBackup(context: NodeContext, volume: string, engagement: 
 /** @throws VOLUME_STATE while the volume does not hold its own content, VOLUME_BUSY */
 export async function discardBackup(context: NodeContext, volume: string, engagement: string): Promise<void> {
   const { records, claims } = context;
-  const release = claims.read(volume, `discarding the backup for ${engagement}`);
+  // For itself alone: what is being deleted is one mark in the record.
+  const release = claims.sole(volume, `discarding the backup for ${engagement}`);
   try {
     const record = await records.volume(volume);
     if (backupOf(record, engagement) === null) return;

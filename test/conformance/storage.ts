@@ -152,6 +152,17 @@ function describeBackups(rig: () => StorageRig): void {
     expect(await codeThrown(node.restore('spare1', 'e2', callOf()))).toBe('VOLUME_STATE');
   });
 
+  it('discards two backups, also when both are asked for at once', async () => {
+    const { node } = rig();
+    for (const engagement of ['e1', 'e2']) await node.backup('spare1', engagement, callOf());
+    const codes = await Promise.all(['e1', 'e2'].map((one) => codeThrown(node.discard('spare1', one, callOf()))));
+    for (const code of codes) expect([null, 'VOLUME_BUSY']).toContain(code);
+    const left = (await statusOf(rig(), 'spare1')).backups.map(({ engagement }) => engagement);
+    expect(left).toEqual(['e1', 'e2'].filter((_, index) => codes[index] !== null));
+    for (const engagement of left) await node.discard('spare1', engagement, callOf());
+    expect((await statusOf(rig(), 'spare1')).backups).toEqual([]);
+  });
+
   it('says before it begins that a backup does not fit', async () => {
     await rig().fill();
     expect(await codeThrown(rig().node.backup('spare1', 'e1', callOf()))).toBe('STORAGE_SPACE');
