@@ -46,4 +46,4 @@ async function rig(block: boolean): Promise<StorageRig> {
 }
 
 describeStorage('qemu-storage-daemon, raw files', () => rig(false));
-describeStorage('qemu-storage-daemon, block devices', () => rig(true));
+describeStorage('qemu-storage-daemon, block devices', () => rig(true), 'content');

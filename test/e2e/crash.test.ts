@@ -123,29 +123,19 @@ describe('parts that are killed', () => {
   });
 
   it(
-    'crash - SIGKILL of the controller whenever a phase begins: the same end',
-    async () => {
-      const killed: Phase[] = [];
-      await engagement(async (phase) => {
-        killed.push(phase);
-        await restart();
-      });
-      expect(killed).toEqual(expect.arrayContaining([...SEEN_UP, ...SEEN_DOWN]));
-    },
-    LOOP_MS,
-  );
-
-  it(
-    'crash - SIGKILL of the controller at random moments: the same end',
+    'crash - SIGKILL of the controller whenever a phase begins, and at random moments of it: the same end',
     async () => {
       const random = seededRandom(seed);
+      const killed: Phase[] = [];
       const moments: string[] = [];
       let left = Math.min(kills, SEEN.length);
-      process.stdout.write(`crash: seed ${seed}, ${left} kills\n`);
+      process.stdout.write(`crash: seed ${seed}, ${left} random moments\n`);
       try {
         await engagement(async (phase) => {
+          killed.push(phase);
+          await restart();
           const ahead = SEEN.length - SEEN.indexOf(phase);
-          // As many phases as kills, each as likely as the others, wherever they are in the engagement.
+          // As many phases as random moments, each as likely as the others, wherever they are in the engagement.
           if (!SEEN.includes(phase) || random.below(ahead) >= left) return;
           left -= 1;
           const afterMs = random.below(KILL_AFTER_MS_MAX);
@@ -157,8 +147,10 @@ describe('parts that are killed', () => {
         const told = error instanceof Error ? error.message : error;
         throw new Error(`seed ${seed}, killed at ${moments.join(', ')}: ${told}`, { cause: error });
       }
-      process.stdout.write(`crash: killed at ${moments.join(', ')}\n`);
-      // A phase that passed by during the delay of another one is not struck.
+      process.stdout.write(`crash: also killed at ${moments.join(', ')}\n`);
+      // A phase that passes by while another one's delay lasts is not seen to begin.
+      const skipped = SEEN.filter((phase) => !killed.includes(phase));
+      expect(skipped.length).toBeLessThanOrEqual(moments.length);
       expect(moments.length).toBeGreaterThan(0);
     },
     LOOP_MS,

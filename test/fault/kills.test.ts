@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { KillRound } from '../rig/kill-round.ts';
 import { onStage } from '../rig/stage.ts';
 
-const rounds = Number(process.env.UNDERSTUDY_KILL_ROUNDS ?? 15);
+const rounds = Number(process.env.UNDERSTUDY_KILL_ROUNDS ?? 8);
 const given = process.env.UNDERSTUDY_KILL_SEED;
 const first = given === undefined ? 20_261_123 : given === 'new' ? Date.now() % 1_000_000_000 : Number(given);
 

@@ -133,6 +133,11 @@ test('machine - a device whose copy crashed can be copied to again', () =>
     const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '2M', image.path, device);
     await stage.sees('some blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 60);
     await copy.kill('SIGKILL');
+    await eventually('the producer has gone', () => stage.producers.length === 0);
+    // The lock of a device that nobody writes any more is swept, too.
+    expect(readdirSync(stage.runtime).some((name) => name.endsWith('.target'))).toBe(true);
+    expect(await stage.copies()).toEqual([]);
+    expect(readdirSync(stage.runtime)).toEqual([]);
     await stage.copyJson('--yes', '--verify', ...SHAPE, image.path, device).good();
     expect(stage.difference(device, image.content)).toBe(null);
   }));

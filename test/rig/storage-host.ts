@@ -15,8 +15,8 @@ function wireError(error: unknown): WireError {
   return { code: null, message: `${messageOf(error)} ${error instanceof Error ? error.stack : ''}`, details: {} };
 }
 
-/** Dies by its own hand at the wanted write, as if somebody had pulled the plug. */
-function mortal(store: Store, dieAt: StorageSetting['dieAt']): Store {
+/** Dies by its own hand at the wanted write after it was ready, as if somebody had pulled the plug. */
+function mortal(store: Store, dieAt: StorageSetting['dieAt'], isReady: () => boolean): Store {
   if (dieAt === null) return store;
   let writes = 0;
   const die = (): Promise<never> => {
@@ -28,8 +28,8 @@ function mortal(store: Store, dieAt: StorageSetting['dieAt']): Store {
     list: (prefix) => store.list(prefix),
     async put(key, value, expected) {
       // The gate's and the daemon's records are no steps of an operation.
-      if (key.startsWith('storage/volume/')) writes += 1;
-      const last = writes === dieAt.write && key.startsWith('storage/volume/');
+      if (isReady() && key.startsWith('storage/volume/')) writes += 1;
+      const last = isReady() && writes === dieAt.write && key.startsWith('storage/volume/');
       if (last && dieAt.when === 'before') return die();
       const revision = await store.put(key, value, expected);
       return last ? die() : revision;
@@ -83,7 +83,8 @@ async function answer(node: LocalStorageNode, id: number, ask: StorageRequest, e
 
 async function main(): Promise<void> {
   const setting = JSON.parse(process.argv[2] ?? '{}') as StorageSetting;
-  const store = mortal(await openSqliteStore(setting.store), setting.dieAt);
+  let ready = false;
+  const store = mortal(await openSqliteStore(setting.store), setting.dieAt, () => ready);
   try {
     const node = await createStorageNode({ ...setting, store, gate: storeEpochGate(store), identity: markIdentity() });
     process.on('message', (message: ToHost) => {
@@ -91,6 +92,7 @@ async function main(): Promise<void> {
       else void answer(node, message.id, message.ask, message.epoch);
     });
     process.on('disconnect', () => process.exit(0));
+    ready = true;
     say({ ready: true });
   } catch (error) {
     say({ failed: wireError(error) });

@@ -16,6 +16,7 @@ import {
   runtimeFolder,
   sweepStale,
 } from '../ring/mod.ts';
+import { sweepTargetLocks } from '../target/mod.ts';
 
 export interface RunningConsumer {
   readonly pid: number;
@@ -41,6 +42,7 @@ export interface RunningCopy {
 export function copies(): readonly RunningCopy[] {
   const folder = runtimeFolder();
   sweepStale(folder);
+  sweepTargetLocks(folder);
   const found: RunningCopy[] = [];
   for (const name of readdirSync(folder).sort()) {
     if (!name.endsWith('.ring')) continue;

@@ -7,7 +7,7 @@ import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
 import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
-import type { TargetSpec } from '../target/mod.ts';
+import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
@@ -24,6 +24,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const config = resolveOptions(options);
   const folder = runtimeFolder();
   sweepStale(folder);
+  sweepTargetLocks(folder);
   const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
   const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
   const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));

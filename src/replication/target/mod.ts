@@ -6,4 +6,4 @@ export {
   removeRecord,
   saveRecord,
 } from './resume-record.ts';
-export { openTarget, partialPath, type Target, type TargetSpec } from './target.ts';
+export { openTarget, partialPath, sweepTargetLocks, type Target, type TargetSpec } from './target.ts';

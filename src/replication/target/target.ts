@@ -9,6 +9,7 @@ import {
   ftruncateSync,
   lstatSync,
   openSync,
+  readdirSync,
   renameSync,
   statfsSync,
   unlinkSync,
@@ -19,7 +20,7 @@ import { tryLock } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { fileError, openFileDevice } from '../device/file.ts';
 import { openNbdDevice } from '../device/nbd.ts';
-import { runtimeFolder } from '../ring/mod.ts';
+import { openExisting, runtimeFolder } from '../ring/mod.ts';
 import { recordPathForDevice } from './resume-record.ts';
 
 export interface TargetSpec {
@@ -46,6 +47,11 @@ export interface Target {
 
 /** Byte of a target's lock file, or of the provisional file itself, that its one copy holds. */
 const TARGET_LOCK_BYTE = 2 ** 40;
+const LOCK_SUFFIX = '.target';
+/** Whoever sweeps holds a lock for microseconds, which must not look like another copy: a refusal is believed the third time. */
+const SWEEPS_MAX = 2;
+const SWEEP_MS = 5;
+const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /**
  * Opens a target for writing `imageBytes` (null while unknown).
@@ -100,13 +106,29 @@ function openFileTarget(spec: TargetSpec, imageBytes: number | null, resume: boo
 
 /** Opens the provisional file and locks it; the lock is on the inode, so the name is looked at again after taking it. */
 function lockPartial(partial: string, resume: boolean, uri: string): number {
-  for (;;) {
+  for (let refusals = 0; ; ) {
     const fd = openPartial(partial, resume, uri);
     if (!tryLock(fd, TARGET_LOCK_BYTE)) {
       closeSync(fd);
-      throw new UnderstudyError('TARGET_BUSY', `another copy is writing ${uri}`);
+      refusals += 1;
+      if (refusals > SWEEPS_MAX) throw new UnderstudyError('TARGET_BUSY', `another copy is writing ${uri}`);
+      Atomics.wait(pause, 0, 0, SWEEP_MS);
+    } else {
+      if (sameFile(partial, fd)) return fd;
+      closeSync(fd);
     }
-    if (sameFile(partial, fd)) return fd;
+  }
+}
+
+/** Removes the locks of storage targets whose copies died: nobody holds them any more. */
+export function sweepTargetLocks(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (!name.endsWith(LOCK_SUFFIX)) continue;
+    const path = `${folder}/${name}`;
+    const fd = openExisting(path);
+    if (fd === null) continue;
+    // Held while it is unlinked, as its owner does; a newcomer in between asks again (see SWEEPS_MAX).
+    if (tryLock(fd, TARGET_LOCK_BYTE) && sameFile(path, fd)) unlinkSync(path);
     closeSync(fd);
   }
 }
@@ -167,7 +189,7 @@ function finishFile(fd: number, partial: string, path: string, bytes: number): v
 
 /** Targets that are storage already: nothing to rename, but a size of their own. */
 function openStorageTarget(spec: TargetSpec, imageBytes: number | null, open: () => Device): Target {
-  const lockPath = `${runtimeFolder()}/${createHash('sha256').update(spec.identity).digest('hex').slice(0, 32)}.target`;
+  const lockPath = `${runtimeFolder()}/${createHash('sha256').update(spec.identity).digest('hex').slice(0, 32)}${LOCK_SUFFIX}`;
   const fd = lockPartial(lockPath, false, spec.uri);
   let device: Device;
   try {
