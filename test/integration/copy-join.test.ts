@@ -239,7 +239,7 @@ test('join - when the last copy is stopped the producer ends too, in the middle 
 test('join - a copy that joins while the producer of a killed one is leaving gets a producer all the same', () =>
   onGate(BLOCKS, async ({ stage, source, content }) => {
     for (let round = 0; round < 4; round++) {
-      const first = stage.copyJson(...SHAPE, '--limit', '2M', source.uri, stage.target(`a${round}`));
+      const first = stage.copyJson(...SHAPE, '--limit', '256K', source.uri, stage.target(`a${round}`));
       await joined(stage, `a${round}`);
       first.signal('SIGKILL');
       await stage.copyJson(...SHAPE, source.uri, stage.target(`b${round}`)).good();
