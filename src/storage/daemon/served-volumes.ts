@@ -128,12 +128,15 @@ export class ServedVolumes {
   async snapshot(place: VolumePlace, volumeBytes: number): Promise<ServedSnapshot> {
     const { folder, overlayBytesMax } = this.#options;
     const base = baseOf(place.name);
-    const overlay = await makeOverlay({ folder, name: base, volumeBytes, boundBytesMax: overlayBytesMax });
-    try {
-      return await this.#change(base, (qmp) => this.#insert(qmp, place, overlay));
-    } finally {
-      dropOverlayName(overlay.path);
-    }
+    return this.#change(base, async (qmp) => {
+      // In its turn, because a new daemon's first one removes all overlays that have a name.
+      const overlay = await makeOverlay({ folder, name: base, volumeBytes, boundBytesMax: overlayBytesMax });
+      try {
+        return await this.#insert(qmp, place, overlay);
+      } finally {
+        dropOverlayName(overlay.path);
+      }
+    });
   }
 
   async #insert(qmp: QmpConnection, place: VolumePlace, overlay: OverlayFile): Promise<ServedSnapshot> {
