@@ -43,11 +43,11 @@ export async function changeImage(
   const name = await nameImage(image);
   onStep('recover');
   await finishRedo(name, work, onStep);
+  const purpose = `apply-${name.key}`;
+  await work.removeLeftovers(purpose);
   onStep('look');
   const found = await lookAt(image, change, work, signal);
   if (found.done) return;
-  const purpose = `apply-${name.key}`;
-  await work.removeLeftovers(purpose);
   const folder = await work.make(purpose);
   try {
     const redo = await prepareRedo(
