@@ -2,7 +2,7 @@
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { Configuration, ServiceConfig } from '../../src/config/mod.ts';
-import { HaproxyDirector, type HaproxySettings } from '../../src/director/mod.ts';
+import { HaproxyDirector, type HaproxySettings, haproxyLevel } from '../../src/director/mod.ts';
 import { checked, type Finding, failure, patience, warning } from './check.ts';
 
 const REMEDY = 'docs/haproxy.md says what haproxy.cfg needs';
@@ -22,6 +22,10 @@ async function haproxy(
   const settings = service.director.settings as unknown as HaproxySettings;
   if (service.traffic === 'reads' && settings.readsBackend === null) {
     return failure('its understudies get reads only, and there is no readsBackend', REMEDY);
+  }
+  const level = await haproxyLevel(settings.socket, patience(signal));
+  if (level !== 'admin') {
+    return failure(`${settings.socket} has level ${level}, and changes need admin`, REMEDY);
   }
   const director = new HaproxyDirector({ services: { [service.name]: settings }, gate: memoryEpochGate() });
   const { servers } = await director.observe(service.name, { epoch: 1, signal: patience(signal) });

@@ -90,13 +90,13 @@ services:
   return path;
 }
 
-async function haproxy(address: string): Promise<void> {
+async function haproxy(address: string, level = 'admin'): Promise<void> {
   const file = join(folder, 'haproxy.cfg');
   const server = `server web1 ${address}:80`;
   writeFileSync(
     file,
     `global
-    stats socket ${folder}/haproxy.sock mode 600 level admin
+    stats socket ${folder}/haproxy.sock mode 600 level ${level}
 defaults
     mode http
     timeout connect 5s
@@ -208,8 +208,9 @@ describe('doctor', () => {
     expect(readdirSync(folder)).not.toContain('nothing.img');
   });
 
-  it('doctor - a program that is not installed, with the package that has it', async () => {
+  it('doctor - a program that is not installed, with the package that has it, and a socket that may only look', async () => {
     const { address, mac } = lan.host('web1');
+    await haproxy(address, 'operator');
     const host = { address, mac, power: '{ driver: qemu, settings: { interfaces: [] } }' };
     const file = configure({
       ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
@@ -218,6 +219,8 @@ describe('doctor', () => {
     expect(status).toBe(8);
     const remedy = 'apt-get install qemu-utils';
     expect(find(checks, 'program', 'qemu-img')).toMatchObject({ state: 'failed', remedy });
+    const detail = expect.stringMatching(/haproxy\.sock has level operator, and changes need admin$/);
+    expect(find(checks, 'director', 'wiki')).toMatchObject({ state: 'failed', detail });
   });
 
   it('doctor - a broken configuration is told line by line', async () => {

@@ -48,6 +48,14 @@ export function askHaproxy(path: string, line: string, signal: AbortSignal): Pro
   });
 }
 
+/**
+ * What a socket may do: "user" sees statistics, "operator" changes little, "admin" everything (management guide, "show cli level").
+ * @throws as `askHaproxy`
+ */
+export async function haproxyLevel(path: string, signal: AbortSignal): Promise<string> {
+  return (await askHaproxy(path, 'show cli level', signal)).trim();
+}
+
 /** What HAProxy says when a command did what it should; most say nothing. */
 const DONE = /^(|New server registered\.|Server deleted\.|((IP|port) changed|no need to change) .*)$/s;
 /**
