@@ -29,6 +29,7 @@ beforeEach(() => {
 afterEach(async () => {
   clearInterval(ticker);
   for (const controller of running) await controller.stop();
+  expect(plant.broken).toBe(null);
 });
 
 function installation(mode: Mode, others: readonly ServiceConfig[]): Configuration {
@@ -39,11 +40,7 @@ function installation(mode: Mode, others: readonly ServiceConfig[]): Configurati
 async function start(mode: Mode, holder = 'one', others: readonly ServiceConfig[] = []): Promise<Controller> {
   const store = memory.open();
   if (plant === undefined || running.length === 0) {
-    plant = new Plant(installation(mode, others), storeEpochGate(store));
-    for (const { lead } of plant.config.services.values()) {
-      plant.disk(lead).attachedTo = lead;
-      plant.switchOn(lead);
-    }
+    plant = await Plant.make(installation(mode, others), storeEpochGate(store));
     ticker = setInterval(() => tick(), TICK_MS);
   }
   const controller = await startController({
@@ -107,7 +104,8 @@ async function untilDone(controller: Controller, name: string): Promise<void> {
 }
 
 async function plantIsWhole(): Promise<boolean> {
-  return [...plant.disks.values()].every(({ bytes, owner, backups }) => bytes.data === owner && backups.size === 0);
+  const { disks } = plant;
+  return disks.volumes.every((one) => disks.bytesOf(one).data === disks.ownerOf(one) && disks.backupsOf(one) === 0);
 }
 
 describe('the controller', () => {
@@ -142,7 +140,7 @@ describe('the controller', () => {
     expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1']);
     await untilPhase(controller, 'wiki-2', 'serving');
     expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1', 'spare2']);
-    expect(['spare1', 'spare2'].map((host) => [plant.isOn(host), plant.disk(host).bytes.data])).toEqual([
+    expect(['spare1', 'spare2'].map((host) => [plant.isOn(host), plant.disks.bytesOf(host).data])).toEqual([
       [true, 'web1'],
       [true, 'web1'],
     ]);
@@ -162,10 +160,10 @@ describe('the controller', () => {
     for (const lead of ['web1', 'web2']) {
       const { engagement } = await controller.clone({ lead, to: 'spare2' });
       await untilPhase(controller, engagement, 'serving');
-      expect([plant.isOn('spare2'), plant.disk('spare2').bytes.data]).toEqual([true, lead]);
+      expect([plant.isOn('spare2'), plant.disks.bytesOf('spare2').data]).toEqual([true, lead]);
       await controller.dismiss({ host: 'spare2' });
       await untilDone(controller, engagement);
-      expect([plant.isOn('spare2'), plant.disk('spare2').bytes.data]).toEqual([false, 'spare2']);
+      expect([plant.isOn('spare2'), plant.disks.bytesOf('spare2').data]).toEqual([false, 'spare2']);
     }
   });
 

@@ -10,7 +10,7 @@ import { type Engagement, keys } from '../../src/controller/record.ts';
 import { reconcileService } from '../../src/controller/service.ts';
 import { World } from '../../src/controller/world.ts';
 import type { Store } from '../../src/store/mod.ts';
-import { InvariantBroken, type Plant } from './plant.ts';
+import type { Plant } from './plant.ts';
 
 /** The process has died; thrown out of a driver call, and never seen by the controller's own error handling. */
 class Died extends Error {}
@@ -88,10 +88,12 @@ export class Life {
       this.#due.set(key, again === null ? Number.POSITIVE_INFINITY : plant.nowMs + again.inMs);
       if (again === null) this.#due.delete(key);
     } catch (error) {
+      if (plant.broken !== null) throw plant.broken;
       if (this.#dead) return false;
       if (codeOf(error) === null) throw error;
       this.#due.set(key, plant.nowMs + 1000);
     }
+    if (plant.broken !== null) throw plant.broken;
     return !this.#dead;
   }
 
@@ -145,10 +147,11 @@ export class Life {
 }
 
 /** What was on its way arrives. That it is refused is fine; that it breaks an invariant is not. */
-export async function arrive(call: LateCall): Promise<void> {
+export async function arrive(call: LateCall, plant: Plant): Promise<void> {
   try {
     await call();
   } catch (error) {
-    if (error instanceof InvariantBroken || codeOf(error) === null) throw error;
+    if (plant.broken === null && codeOf(error) === null) throw error;
   }
+  if (plant.broken !== null) throw plant.broken;
 }

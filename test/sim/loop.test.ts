@@ -16,7 +16,7 @@ const STEPS = 400;
 const CAPACITY = 10;
 
 class Run {
-  readonly store: Store = memoryStore();
+  readonly store: Store;
   readonly plant: Plant;
   readonly late: LateCall[] = [];
   readonly #random: Random;
@@ -29,15 +29,17 @@ class Run {
   served = 0;
   deaths = 0;
 
-  constructor(seed: number, weather: Weather, gate: EpochGate | null) {
-    this.plant = new Plant(config, gate ?? storeEpochGate(this.store));
+  private constructor(seed: number, weather: Weather, store: Store, plant: Plant) {
+    this.store = store;
+    this.plant = plant;
     this.#random = seededRandom(seed);
     this.#weather = weather;
-    for (const { lead } of config.services.values()) {
-      this.plant.disk(lead).attachedTo = lead;
-      this.plant.switchOn(lead);
-    }
     this.#life = this.#born(weather);
+  }
+
+  static async make(seed: number, weather: Weather, gate: EpochGate | null): Promise<Run> {
+    const store = memoryStore();
+    return new Run(seed, weather, store, await Plant.make(config, gate ?? storeEpochGate(store)));
   }
 
   #born(weather: Weather): Life {
@@ -112,7 +114,7 @@ class Run {
         return this.plant.director.restart();
       default: {
         const call = this.late.splice(random.below(this.late.length + 1), 1)[0];
-        if (call !== undefined) await arrive(call);
+        if (call !== undefined) await arrive(call, this.plant);
       }
     }
   }
@@ -134,7 +136,7 @@ class Run {
     this.#life = this.#born({ death: 0, failure: 0 });
     this.#epoch += 1;
     this.#life = this.#born({ death: 0, failure: 0 });
-    for (const call of this.late.splice(0)) await arrive(call);
+    for (const call of this.late.splice(0)) await arrive(call, this.plant);
     for (let round = 0; round < 8000; round += 1) {
       await this.step({ death: 0, failure: 0 });
       const active = await this.active();
@@ -153,7 +155,7 @@ class Run {
 }
 
 async function play(seed: number, weather: Weather, gate: EpochGate | null = null): Promise<Run> {
-  const run = new Run(seed, weather, gate);
+  const run = await Run.make(seed, weather, gate);
   const random = seededRandom(seed ^ 0x5eed);
   for (let step = 0; step < STEPS; step += 1) {
     if (random.below(12) === 0) await run.event();
@@ -175,16 +177,12 @@ describe('the loop in simulation', () => {
         ({ name, phase, failure }) => `${name} in ${phase}: ${failure?.message ?? ''}`,
       );
       expect({ seed, left }).toEqual({ seed, left: [] });
-      for (const [volume, { bytes, owner, content, backups }] of run.plant.disks) {
-        const seen = {
-          seed,
-          volume,
-          data: bytes.data,
-          identity: bytes.identity,
-          kind: content.kind,
-          backups: backups.size,
-        };
-        expect(seen).toEqual({ seed, volume, data: owner, identity: owner, kind: 'own', backups: 0 });
+      const { disks, storage } = run.plant;
+      for (const { name, content, backups } of (await storage.status()).volumes) {
+        const files = disks.backupsOf(name);
+        const seen = { seed, name, ...disks.bytesOf(name), kind: content.kind, backups: backups.length, files };
+        const owner = disks.ownerOf(name);
+        expect(seen).toEqual({ seed, name, data: owner, identity: owner, kind: 'own', backups: 0, files: 0 });
       }
       served += run.served;
       deaths += run.deaths;

@@ -1,26 +1,13 @@
 // The plant of the simulation: hosts, volumes, a director and a network as they really are, whatever the controller believes.
-// The invariants of the design are checked here, on the truth, at every change.
+// The invariants of the design are checked here, on the truth, at every change. Storage node and director are those that pass
+// their contracts' suites.
 import { type Call, type EpochGate, UnderstudyError } from '../../src/base/mod.ts';
 import type { Configuration, HostConfig } from '../../src/config/mod.ts';
 import { FakeDirector } from '../../src/director/mod.ts';
-import type { Plan } from '../../src/identity/mod.ts';
 import type { NetworkProbe } from '../../src/network/mod.ts';
 import type { PowerDriver, PowerState } from '../../src/power/mod.ts';
-import type { Backup, StorageNode, StorageStatus, VolumeContent } from '../../src/storage/mod.ts';
-
-/** What lies on a disk: whose data, and who it says it is. */
-interface Bytes {
-  readonly data: string;
-  readonly identity: string;
-}
-
-interface Disk {
-  readonly owner: string;
-  bytes: Bytes;
-  content: VolumeContent;
-  attachedTo: string | null;
-  readonly backups: Map<string, Bytes>;
-}
+import type { StorageNode } from '../../src/storage/mod.ts';
+import { SimulatedDisks } from './disks.ts';
 
 export class InvariantBroken extends Error {}
 
@@ -30,7 +17,8 @@ const BOOT_MS = 15_000;
 export class Plant {
   readonly config: Configuration;
   readonly director: FakeDirector;
-  readonly disks = new Map<string, Disk>();
+  readonly disks: SimulatedDisks;
+  readonly storage: StorageNode;
   readonly #gate: EpochGate;
   readonly #on = new Map<string, { readonly sinceMs: number; readonly identity: string } | null>();
   /** Hosts whose relay cannot be asked. */
@@ -38,21 +26,16 @@ export class Plant {
   /** Hosts that come up and never answer. */
   readonly mute = new Set<string>();
   nowMs = 1_000_000_000_000;
+  /** The first invariant that was broken: drivers make errors of their own of what is thrown inside of them. */
+  broken: InvariantBroken | null = null;
 
-  constructor(config: Configuration, gate: EpochGate) {
+  private constructor(config: Configuration, gate: EpochGate) {
     this.config = config;
     this.#gate = gate;
-    for (const host of config.hosts.values()) {
-      const bytes = { data: host.name, identity: host.name };
-      this.disks.set(host.volume, {
-        owner: host.name,
-        bytes,
-        content: { kind: 'own' },
-        attachedTo: null,
-        backups: new Map(),
-      });
-      this.#on.set(host.name, null);
-    }
+    const owners = new Map([...config.hosts.values()].map(({ name, volume }) => [volume, name]));
+    this.disks = new SimulatedDisks(owners, gate, (volume, what) => this.#checkDisk(volume, what));
+    this.storage = this.disks.exposed;
+    for (const name of owners.values()) this.#on.set(name, null);
     this.director = new FakeDirector({
       services: Object.fromEntries(
         [...config.services.values()].map(({ name, lead, port }) => {
@@ -68,34 +51,42 @@ export class Plant {
     });
   }
 
+  /** With every lead on, and serving. */
+  static async make(config: Configuration, gate: EpochGate): Promise<Plant> {
+    const plant = new Plant(config, gate);
+    await plant.disks.start();
+    for (const { lead } of config.services.values()) {
+      const call = { epoch: 1, signal: new AbortController().signal };
+      await plant.storage.attach(plant.host(lead).volume, lead, call);
+      plant.switchOn(lead);
+    }
+    return plant;
+  }
+
   host(name: string): HostConfig {
     const host = this.config.hosts.get(name);
     if (host === undefined) throw new Error(`the plant has no host ${name}`);
     return host;
   }
 
-  disk(volume: string): Disk {
-    const disk = this.disks.get(volume);
-    if (disk === undefined) throw new UnderstudyError('VOLUME_UNKNOWN', volume);
-    return disk;
-  }
-
   isOn(host: string): boolean {
     return (this.#on.get(host) ?? null) !== null;
   }
 
+  #break(what: string): never {
+    const error = new InvariantBroken(what);
+    this.broken ??= error;
+    throw error;
+  }
+
   /** As somebody in the machine room does. */
   switchOn(name: string): void {
-    const disk = this.disk(this.host(name).volume);
-    if (this.isOn(name)) return;
-    if (disk.attachedTo !== name) return;
-    if (disk.content.kind === 'unfinished') throw new InvariantBroken(`2: ${name} starts with an unfinished volume`);
-    if (disk.content.kind === 'replica' && disk.content.identityOf !== name) {
-      throw new InvariantBroken(`2: ${name} starts with the replica of ${disk.content.of}`);
-    }
-    const { identity } = disk.bytes;
+    const { volume } = this.host(name);
+    if (this.isOn(name) || !this.disks.isServed(volume)) return;
+    const { data, identity } = this.disks.bytesOf(volume);
+    if (data === '' || identity !== name) this.#break(`2: ${name} starts with the data of "${data}", as "${identity}"`);
     for (const [other, machine] of this.#on) {
-      if (machine?.identity === identity) throw new InvariantBroken(`3: ${name} and ${other} are both ${identity}`);
+      if (machine?.identity === identity) this.#break(`3: ${name} and ${other} are both ${identity}`);
     }
     this.#on.set(name, { sinceMs: this.nowMs, identity });
     this.#checkMaximum();
@@ -118,30 +109,25 @@ export class Plant {
   #checkMaximum(): void {
     for (const service of this.config.services.values()) {
       const clones = [...this.config.hosts.values()].filter(({ name, volume }) => {
-        const { bytes } = this.disk(volume);
-        return this.isOn(name) && name !== service.lead && bytes.data === service.lead;
+        return this.isOn(name) && name !== service.lead && this.disks.bytesOf(volume).data === service.lead;
       });
-      if (1 + clones.length > service.hostsMax)
-        throw new InvariantBroken(`5: ${service.name} has ${1 + clones.length}`);
+      if (1 + clones.length > service.hostsMax) this.#break(`5: ${service.name} has ${1 + clones.length}`);
     }
   }
 
-  /** Called before and after every write to a disk. */
-  #checkWrite(volume: string): void {
-    const disk = this.disk(volume);
+  /** Called after every change of a disk, also in the middle of a copy. */
+  #checkDisk(volume: string, what: 'written' | 'discarded' | 'unserving'): void {
+    const owner = this.disks.ownerOf(volume);
+    if (what === 'unserving') {
+      if (this.isOn(owner)) this.#break(`1: ${volume} is taken from ${owner}, which is on`);
+      return;
+    }
     const leads = [...this.config.services.values()].map(({ lead }) => lead);
-    if (leads.includes(disk.owner)) throw new InvariantBroken(`1: the volume of the lead ${disk.owner} is written`);
-    if (this.isOn(disk.owner)) throw new InvariantBroken(`1: the volume of ${disk.owner}, which is on, is written`);
-    const restorable =
-      disk.bytes.data === disk.owner || [...disk.backups.values()].some(({ data }) => data === disk.owner);
-    if (!restorable) throw new InvariantBroken(`4: the data of ${disk.owner} is lost`);
-  }
-
-  #write(volume: string, bytes: Bytes, content: VolumeContent): void {
-    const disk = this.disk(volume);
-    disk.bytes = bytes;
-    disk.content = content;
-    this.#checkWrite(volume);
+    if (what === 'written') {
+      if (leads.includes(owner)) this.#break(`1: the volume of the lead ${owner} is written`);
+      if (this.isOn(owner)) this.#break(`1: the volume of ${owner}, which is on, is written`);
+    }
+    if (!this.disks.hasOwnData(volume)) this.#break(`4: the data of ${owner} is lost`);
   }
 
   readonly power: PowerDriver = {
@@ -169,104 +155,4 @@ export class Plant {
     check: async (address) => ({ ok: this.#answersAt(address), detail: 'simulated', milliseconds: 10 }),
     sshHostKeys: async (address) => (this.#answersAt(address) ? ['SHA256:sim'] : []),
   };
-
-  readonly storage: StorageNode = {
-    status: async (): Promise<StorageStatus> => ({
-      name: 'sim',
-      daemon: { running: true, restarts: 0 },
-      freeBytes: 1e12,
-      volumes: [...this.disks].map(([name, disk]) => ({
-        name,
-        sizeBytes: 1e9,
-        path: `/sim/${name}`,
-        generation: 1,
-        content: disk.content,
-        attachment: disk.attachedTo === null ? null : { host: disk.attachedTo, uri: `nbd://sim/${name}` },
-        problem: null,
-        backups: [...disk.backups.keys()].map((engagement) => this.#backup(engagement)),
-      })),
-    }),
-    attach: async (volume, host, call) => {
-      await this.#admit(volume, call);
-      const disk = this.disk(volume);
-      const allowed =
-        disk.content.kind === 'own' || (disk.content.kind === 'replica' && disk.content.identityOf === host);
-      if (!allowed) throw new UnderstudyError('VOLUME_STATE', `${volume} is ${disk.content.kind}`);
-      disk.attachedTo = host;
-      return { uri: `nbd://sim/${volume}` };
-    },
-    detach: async (volume, call) => {
-      await this.#admit(volume, call);
-      const disk = this.disk(volume);
-      if (this.isOn(disk.owner)) throw new InvariantBroken(`1: ${volume} is detached from ${disk.owner}, which is on`);
-      disk.attachedTo = null;
-    },
-    backup: async (volume, engagement, call) => {
-      await this.#admit(volume, call);
-      const disk = this.#free(volume);
-      if (disk.backups.has(engagement)) return this.#backup(engagement);
-      if (disk.content.kind !== 'own') throw new UnderstudyError('VOLUME_STATE', `${volume} is ${disk.content.kind}`);
-      disk.backups.set(engagement, disk.bytes);
-      return this.#backup(engagement);
-    },
-    replicate: async ({ engagement, from, to }, call) => {
-      await this.#admit(to, call);
-      const disk = this.#free(to);
-      const source = this.disk(from);
-      const takenAt = new Date(this.nowMs).toISOString();
-      this.#write(to, { data: 'half', identity: 'half' }, { kind: 'unfinished', engagement, step: 'replicate' });
-      const content = { kind: 'replica', engagement, of: disk.owner, takenAt, identityOf: null } as const;
-      this.#write(to, source.bytes, { ...content, of: source.owner });
-      return { takenAt };
-    },
-    personalise: async ({ engagement, volume, host }, call) => {
-      await this.#admit(volume, call);
-      const { content, bytes } = this.#free(volume);
-      const again = content.kind === 'unfinished' && content.step === 'personalise';
-      if (content.kind !== 'replica' && !again)
-        throw new UnderstudyError('VOLUME_STATE', `${volume} is ${content.kind}`);
-      const of = bytes.data;
-      const replica = { kind: 'replica', engagement, of, takenAt: 'then', identityOf: host } as const;
-      this.#write(volume, { ...bytes, identity: 'half' }, { kind: 'unfinished', engagement, step: 'personalise' });
-      this.#write(volume, { ...bytes, identity: host }, replica);
-      const proof = { sshHostKeys: ['SHA256:sim'], machineId: host };
-      return { proof, fingerprint: '', changes: [], findings: [], unknown: [] } as unknown as Plan;
-    },
-    restore: async (volume, engagement, call) => {
-      await this.#admit(volume, call);
-      const disk = this.#free(volume);
-      const backup = disk.backups.get(engagement);
-      if (backup === undefined) throw new UnderstudyError('VOLUME_STATE', `${volume} has no backup of ${engagement}`);
-      this.#write(volume, { data: 'half', identity: 'half' }, { kind: 'unfinished', engagement, step: 'restore' });
-      this.#write(volume, backup, { kind: 'own' });
-    },
-    discard: async (volume, engagement, call) => {
-      await this.#admit(volume, call);
-      const disk = this.disk(volume);
-      if (disk.content.kind !== 'own') throw new UnderstudyError('VOLUME_STATE', `${volume} is ${disk.content.kind}`);
-      disk.backups.delete(engagement);
-      this.#checkRestorable(volume);
-    },
-  };
-
-  #checkRestorable(volume: string): void {
-    const disk = this.disk(volume);
-    if (disk.bytes.data !== disk.owner && disk.backups.size === 0) {
-      throw new InvariantBroken(`4: the data of ${disk.owner} is lost`);
-    }
-  }
-
-  #admit(volume: string, call: Call): Promise<void> {
-    return this.#gate.admit(`volume/${volume}`, call.epoch);
-  }
-
-  #free(volume: string): Disk {
-    const disk = this.disk(volume);
-    if (disk.attachedTo !== null) throw new UnderstudyError('VOLUME_ATTACHED', `${volume} is attached`);
-    return disk;
-  }
-
-  #backup(engagement: string): Backup {
-    return { engagement, takenAt: new Date(this.nowMs).toISOString(), bytes: 1e9, digest: 'sim' };
-  }
 }

@@ -23,6 +23,8 @@ export interface MemoryDisks {
   readonly secrets: Map<string, string>;
   readonly served: Set<string>;
   readonly roomBytes: number;
+  /** Told whenever the bytes of a disk, or what is kept of them, have changed, and before a disk is taken from its host. */
+  readonly onChange?: (volume: string, what: 'written' | 'discarded' | 'unserving') => void;
 }
 
 function digestOf(bytes: Buffer): string {
@@ -77,6 +79,7 @@ export class MemoryBackend implements Backend {
   }
 
   async unserve(volume: string): Promise<void> {
+    this.#world.onChange?.(volume, 'unserving');
     this.#world.served.delete(volume);
   }
 
@@ -92,8 +95,11 @@ export class MemoryBackend implements Backend {
 
   #overwrite(volume: string, source: Buffer, signal: AbortSignal): void {
     if (signal.aborted) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
+    const { onChange } = this.#world;
     this.#disk(volume).fill(0);
+    onChange?.(volume, 'written');
     source.copy(this.#disk(volume));
+    onChange?.(volume, 'written');
   }
 
   async backup(volume: string, engagement: string, { signal, onProgress }: CopyJob): Promise<BackupFile> {
@@ -114,6 +120,7 @@ export class MemoryBackend implements Backend {
 
   async discard(volume: string, engagement: string): Promise<void> {
     this.#world.backups.delete(`${volume} ${engagement}`);
+    this.#world.onChange?.(volume, 'discarded');
   }
 
   async flush(): Promise<void> {}

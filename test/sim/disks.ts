@@ -1,0 +1,113 @@
+// The disks of the simulation: the storage node itself over disks in memory, the same that pass its suite, small ones. What lies on
+// a disk is whose data it has, and who it says it is.
+import { type EpochGate, present } from '../../src/base/mod.ts';
+import type { StorageNode } from '../../src/storage/mod.ts';
+import { NodeOfBackend } from '../../src/storage/node.ts';
+import { memoryStore } from '../../src/store/mod.ts';
+import { type MarkDisk, markIdentity, markOf } from '../support/mark-identity.ts';
+import { MemoryBackend, type MemoryDisks } from '../support/memory-backend.ts';
+
+const MARK_AT = 64;
+const ROOM_BYTES = 1e6;
+
+type OnChange = NonNullable<MemoryDisks['onChange']>;
+
+export class SimulatedDisks {
+  /** For the controller. Its methods can be replaced by a test's. */
+  readonly exposed: StorageNode;
+  readonly #owners: ReadonlyMap<string, string>;
+  readonly #world: MemoryDisks;
+  readonly #node: NodeOfBackend;
+
+  /** @param owners hosts by their volume */
+  constructor(owners: ReadonlyMap<string, string>, gate: EpochGate, onChange: OnChange) {
+    this.#owners = owners;
+    const disks = new Map([...owners].map(([volume, host]) => [volume, diskOf(host)]));
+    const memory = { backups: new Map(), secrets: new Map(), served: new Set<string>(), roomBytes: ROOM_BYTES };
+    this.#world = { disks, ...memory, onChange };
+    const marks: MarkDisk = {
+      read: (image) => Buffer.from(this.#bytes(volumeOf(image)).subarray(MARK_AT)),
+      write: (image, mark) => {
+        mark.copy(this.#bytes(volumeOf(image)), MARK_AT);
+        onChange(volumeOf(image), 'written');
+      },
+    };
+    this.#node = new NodeOfBackend({
+      name: 'sim',
+      volumes: [...owners.keys()],
+      store: memoryStore(),
+      gate,
+      identity: markIdentity(marks),
+      backend: new MemoryBackend(this.#world),
+    });
+    const node = this.#node;
+    this.exposed = {
+      status: () => node.status(),
+      attach: (...args) => node.attach(...args),
+      detach: (...args) => node.detach(...args),
+      backup: (...args) => node.backup(...args),
+      replicate: (...args) => node.replicate(...args),
+      personalise: (...args) => node.personalise(...args),
+      restore: (...args) => node.restore(...args),
+      discard: (...args) => node.discard(...args),
+    };
+  }
+
+  start(): Promise<void> {
+    return this.#node.start();
+  }
+
+  get volumes(): readonly string[] {
+    return [...this.#owners.keys()];
+  }
+
+  ownerOf(volume: string): string {
+    return present(this.#owners.get(volume), volume);
+  }
+
+  /** Half a copy is nobody's. */
+  bytesOf(volume: string): { readonly data: string; readonly identity: string } {
+    return read(this.#bytes(volume));
+  }
+
+  isServed(volume: string): boolean {
+    return this.#world.served.has(volume);
+  }
+
+  backupsOf(volume: string): number {
+    return this.#backups(volume).length;
+  }
+
+  /** On the disk itself, or in a backup of it. */
+  hasOwnData(volume: string): boolean {
+    const copies = [this.#bytes(volume), ...this.#backups(volume)];
+    return copies.some((bytes) => read(bytes).data === this.ownerOf(volume));
+  }
+
+  #bytes(volume: string): Buffer {
+    return present(this.#world.disks.get(volume), volume);
+  }
+
+  #backups(volume: string): readonly Buffer[] {
+    return [...this.#world.backups].filter(([key]) => key.startsWith(`${volume} `)).map(([, bytes]) => bytes);
+  }
+}
+
+function diskOf(host: string): Buffer {
+  const mark = markOf(host);
+  const disk = Buffer.alloc(MARK_AT + mark.length);
+  disk.write(host);
+  mark.copy(disk, MARK_AT);
+  return disk;
+}
+
+function read(bytes: Buffer): { data: string; identity: string } {
+  const data = bytes.toString('utf8', 0, MARK_AT).replaceAll('\0', '');
+  const identity = /^I am (\S+) /.exec(bytes.toString('utf8', MARK_AT))?.[1] ?? '';
+  return { data, identity };
+}
+
+/** The backend's path of a volume. */
+function volumeOf(image: string): string {
+  return image.replace('/memory/', '');
+}
