@@ -9,6 +9,15 @@ export interface StageHost {
   readonly image: string;
   /** Of its agent. */
   readonly token: string;
+  /** Where it is switched, over IPMI. Absent: it is a virtual machine of ours. */
+  readonly bmc?: StageBmc;
+}
+
+interface StageBmc {
+  readonly address: string;
+  readonly port: number;
+  readonly user: string;
+  readonly passwordFile: string;
 }
 
 export interface StageFiles {
@@ -20,17 +29,38 @@ export interface StageFiles {
   readonly hosts: readonly StageHost[];
   readonly mode: 'advise' | 'approve' | 'automatic';
   readonly objectiveMs: number;
+  /** Settings of the storage node, in YAML. */
+  readonly storage?: string;
+  /** Time-outs of the services, in YAML. */
+  readonly timeouts?: string;
+  /** How a host is asked whether it answers, in YAML. */
+  readonly check?: string;
+  /** @default one, of the first host, whose understudies the others may be */
+  readonly services?: readonly StageService[];
 }
 
-function hostEntry(host: StageHost, { subnet, kernel, initrd, append, folder }: StageFiles): string {
+export interface StageService {
+  readonly name: string;
+  readonly lead: string;
+  readonly pool: readonly string[];
+  /** At which HAProxy has it. */
+  readonly port: number;
+}
+
+const TIMEOUTS = '{ boot: 3m, drain: 15s, call: 60s }';
+const CHECK = '{ path: /whoami.php, contains: machineId, timeout: 10s }';
+
+function servicesOf({ services, hosts }: Pick<StageFiles, 'services' | 'hosts'>): readonly StageService[] {
+  const [lead = '', ...pool] = hosts.map(({ name }) => name);
+  return services ?? [{ name: 'wiki', lead, pool, port: 80 }];
+}
+
+function powerEntry(host: StageHost, { kernel, initrd, append, folder }: StageFiles): string {
+  if (host.bmc !== undefined) {
+    const { address, port, user, passwordFile } = host.bmc;
+    return `{ driver: ipmi, settings: { address: ${address}, port: ${port}, user: ${user}, passwordFile: ${passwordFile} } }`;
+  }
   return `
-  ${host.name}:
-    volume: ${host.name}
-    interfaces:
-      - { name: eth0, mac: "${host.mac}", addresses: [${subnet}.${host.number}/24], gateway: ${subnet}.1 }
-    link: br0
-    agentTokenFile: secrets/${host.name}
-    power:
       driver: qemu
       settings:
         memoryMiB: 384
@@ -42,41 +72,75 @@ function hostEntry(host: StageHost, { subnet, kernel, initrd, append, folder }: 
         serialLog: ${folder}/${host.name}.serial`;
 }
 
+function hostEntry(host: StageHost, files: StageFiles): string {
+  const { subnet } = files;
+  return `
+  ${host.name}:
+    volume: ${host.name}
+    interfaces:
+      - { name: eth0, mac: "${host.mac}", addresses: [${subnet}.${host.number}/24], gateway: ${subnet}.1 }
+    link: br0
+    agentTokenFile: secrets/${host.name}
+    power: ${powerEntry(host, files)}`;
+}
+
 /** Windows are short, so that a demo takes minutes; on real hosts they are minutes themselves. */
-export function configurationOf(files: StageFiles & { readonly apiPort: number }): string {
-  const { folder, subnet, apiPort, hosts, mode, objectiveMs } = files;
-  const [lead, ...pool] = hosts.map(({ name }) => name);
-  return `state: state
-api: { host: ${subnet}.1, port: ${apiPort}, tokensFile: secrets/tokens }
-volumes:
-${hosts.map(({ name }) => `  ${name}: { path: ${folder}/${name}.img }`).join('\n')}
-hosts:${hosts.map((host) => hostEntry(host, files)).join('')}
-services:
-  wiki:
+function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): string {
+  const { folder, mode, objectiveMs, timeouts = TIMEOUTS, check = CHECK } = files;
+  return `
+  ${name}:
     lead: ${lead}
     pool: [${pool.join(', ')}]
     mode: ${mode}
     traffic: reads
     director:
       driver: haproxy
-      settings: { socket: ${folder}/haproxy.sock, backend: wiki, readsBackend: wiki-reads }
+      settings: { socket: ${folder}/haproxy.sock, backend: ${name}, readsBackend: ${name}-reads }
     port: 80
-    check: { path: /whoami.php, contains: machineId, timeout: 10s }
+    check: ${check}
     objective: { signal: probe.milliseconds, below: ${objectiveMs}, fast: 5s, slow: 15s }
     scaleIn: { window: 15s, headroom: 0.8, cooldown: 15s }
-    timeouts: { boot: 3m, drain: 15s, call: 60s }
+    timeouts: ${timeouts}`;
+}
+
+export function configurationOf(files: StageFiles & { readonly apiPort: number }): string {
+  const { folder, subnet, apiPort, hosts, storage = '{}' } = files;
+  return `state: state
+api: { host: ${subnet}.1, port: ${apiPort}, tokensFile: secrets/tokens }
+storage: ${storage}
+volumes:
+${hosts.map(({ name }) => `  ${name}: { path: ${folder}/${name}.img }`).join('\n')}
+hosts:${hosts.map((host) => hostEntry(host, files)).join('')}
+services:${servicesOf(files)
+    .map((service) => serviceEntry(service, files))
+    .join('')}
 `;
 }
 
-export function haproxyConfiguration({
-  folder,
-  subnet,
-  hosts,
-}: Pick<StageFiles, 'folder' | 'subnet' | 'hosts'>): string {
-  const lead = hosts[0];
-  const server = `server ${lead?.name} ${subnet}.${lead?.number}:80 check inter 2s rise 1 fall 5`;
+type ProxyFiles = Pick<StageFiles, 'folder' | 'subnet' | 'hosts' | 'services'>;
+
+function proxyEntry({ name, lead, port }: StageService, { subnet, hosts }: ProxyFiles): string {
+  const number = hosts.find((host) => host.name === lead)?.number;
+  const server = `server ${lead} ${subnet}.${number}:80 check inter 2s rise 1 fall 5`;
+  return `frontend www-${name}
+    bind ${subnet}.1:${port}
+    acl read method GET HEAD
+    acl readers nbsrv(${name}-reads) gt 0
+    use_backend ${name}-reads if read readers
+    default_backend ${name}
+backend ${name}
+    balance leastconn
+    ${server}
+backend ${name}-reads
+    balance leastconn
+    http-request deny deny_status 503 unless { method GET HEAD }
+    ${server}
+`;
+}
+
+export function haproxyConfiguration(files: ProxyFiles): string {
   return `global
-    stats socket ${folder}/haproxy.sock mode 600 level admin
+    stats socket ${files.folder}/haproxy.sock mode 600 level admin
     hard-stop-after 10s
 defaults
     mode http
@@ -86,18 +150,7 @@ defaults
     timeout client 120s
     timeout server 120s
     option redispatch
-frontend www
-    bind ${subnet}.1:80
-    acl read method GET HEAD
-    acl readers nbsrv(wiki-reads) gt 0
-    use_backend wiki-reads if read readers
-    default_backend wiki
-backend wiki
-    balance leastconn
-    ${server}
-backend wiki-reads
-    balance leastconn
-    http-request deny deny_status 503 unless { method GET HEAD }
-    ${server}
-`;
+${servicesOf(files)
+  .map((service) => proxyEntry(service, files))
+  .join('')}`;
 }

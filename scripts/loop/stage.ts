@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Lan, makeVolume } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import { Insider, type Sample } from './insider.ts';
-import { configurationOf, haproxyConfiguration, type StageHost } from './stage-files.ts';
+import { configurationOf, haproxyConfiguration, type StageHost, type StageService } from './stage-files.ts';
 
 export interface StageOptions {
   /** Empty and short: sockets lie in it. */
@@ -23,6 +23,10 @@ export interface StageOptions {
   readonly hosts: readonly StageHost[];
   readonly mode: 'advise' | 'approve' | 'automatic';
   readonly objectiveMs: number;
+  readonly storage?: string;
+  readonly timeouts?: string;
+  readonly check?: string;
+  readonly services?: readonly StageService[];
   readonly onSample?: (sample: Sample) => void;
 }
 
@@ -93,7 +97,7 @@ export class Stage {
   }
 
   /** Writes understudy.yaml anew; it counts from the next start of the controller. */
-  configure(change: Partial<Pick<StageOptions, 'mode' | 'objectiveMs'>>): void {
+  configure(change: Partial<Pick<StageOptions, 'hosts' | 'mode' | 'objectiveMs' | 'storage' | 'timeouts'>>): void {
     const files = { ...this.#options, ...change, subnet: SUBNET, apiPort: API_PORT };
     writeFileSync(this.configuration, configurationOf(files));
   }

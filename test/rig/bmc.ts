@@ -18,6 +18,8 @@ export interface BmcOptions {
   readonly command: readonly string[];
   /** Network namespace in which BMC and host run. */
   readonly netns?: string;
+  /** Seconds that the host has for ending by itself when its power is cut, before it is killed. @default 1 */
+  readonly patienceSeconds?: number;
 }
 
 const USER = 'admin';
@@ -47,7 +49,7 @@ function quoted(argument: string): string {
 }
 
 /** ipmi_lan(5). */
-function configuration(port: number, systemPort: number, start: string): string {
+function configuration(port: number, systemPort: number, start: string, patienceSeconds: number): string {
   const authentications = ['callback', 'user', 'operator', 'admin'].map((level) => `  allowed_auths_${level} md5`);
   return [
     'name "bmc"',
@@ -62,8 +64,8 @@ function configuration(port: number, systemPort: number, start: string): string 
     `serial 15 127.0.0.1 ${systemPort} codec VM`,
     `startcmd "${start}"`,
     'startnow false',
-    'poweroff_wait 1',
-    'kill_wait 1',
+    `poweroff_wait ${patienceSeconds}`,
+    `kill_wait ${patienceSeconds}`,
     `user 2 true "${USER}" "${PASSWORD}" admin 10 md5`,
     '',
   ].join('\n');
@@ -95,7 +97,8 @@ export class Bmc {
     // ipmi_sim splits its command at blanks, so the real one is in a script.
     writeFileSync(path('start'), `#!/bin/sh\nexec ${options.command.map(quoted).join(' ')}\n`);
     chmodSync(path('start'), 0o755);
-    writeFileSync(path('lan.conf'), configuration(port, await freeTcpPort(), path('start')));
+    const lan = configuration(port, await freeTcpPort(), path('start'), options.patienceSeconds ?? 1);
+    writeFileSync(path('lan.conf'), lan);
     writeFileSync(path('commands'), COMMANDS);
     writeFileSync(path('password'), `${PASSWORD}\n`, { mode: 0o600 });
     const simulator = [requireTool('ipmi_sim', 'openipmi'), '-n', '-c', path('lan.conf'), '-f', path('commands')];

@@ -8,6 +8,7 @@ const LONG = [
   'test/integration/copy-join.test.ts',
   'test/model/ring.test.ts',
   'test/integration/guests.test.ts',
+  'test/fault/engagement.test.ts',
   'test/fault/storage.test.ts',
   'test/fault/source.test.ts',
   'test/conformance/storage-daemon.test.ts',
