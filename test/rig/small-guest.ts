@@ -28,6 +28,9 @@ echo "{\\"hostName\\":\\"$name\\",\\"address\\":\\"\${2%/*}\\",\\"machineId\\":\
 $b cp /etc/pet /run/www/pet
 $b mkdir /run/www/cgi-bin
 $b cp /usr/lib/page /run/www/cgi-bin/page
+$b mkfifo /run/turn
+exec 3<>/run/turn
+printf t >&3
 $b httpd -p 80 -h /run/www
 count=0
 while :; do
@@ -38,10 +41,14 @@ while :; do
 done
 `;
 
-/** A page of which one at a time is made, half a second each: a host that can be overloaded without a load on the computer below. */
+/** A page of which one at a time is made, a fifth of a second each: a host that can be overloaded without a load on the computer below. */
 const PAGE = `#!/bin/busybox sh
 printf 'Content-Type: application/json\\r\\n\\r\\n'
-exec /bin/busybox flock /run/busy /bin/busybox sh -c '/bin/busybox sleep 0.5; /bin/busybox cat /run/www/whoami.php'
+exec 3<>/run/turn
+/bin/busybox dd bs=1 count=1 <&3 >/dev/null 2>&1
+/bin/busybox sleep 0.2
+printf t >&3
+exec /bin/busybox cat /run/www/whoami.php
 `;
 
 const FILES: Readonly<Record<string, string>> = {
