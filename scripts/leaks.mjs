@@ -43,19 +43,22 @@ function filesBelow(path) {
   );
 }
 
-function mounts() {
+export function mounts() {
   return contentOf('/proc/self/mountinfo')
     .split('\n')
     .map((line) => line.split(' ')[4])
     .filter((point) => point !== undefined);
 }
 
-function loopDevices() {
+export function loopBackings() {
   return entriesOf('/sys/block')
     .filter((name) => name.startsWith('loop'))
-    .map((name) => [name, contentOf(`/sys/block/${name}/loop/backing_file`).trim()])
-    .filter(([, file]) => file !== '')
-    .map(([name, file]) => `/dev/${name} (${file})`);
+    .map((name) => ({ device: `/dev/${name}`, file: contentOf(`/sys/block/${name}/loop/backing_file`).trim() }))
+    .filter(({ file }) => file !== '');
+}
+
+export function namespaces() {
+  return entriesOf('/run/netns');
 }
 
 /** What is there now, by kind. */
@@ -63,8 +66,8 @@ export function snapshot() {
   return {
     'shared memory': sharedMemory(),
     mount: mounts(),
-    'loop device': loopDevices(),
-    'network namespace': entriesOf('/run/netns'),
+    'loop device': loopBackings().map(({ device, file }) => `${device} (${file})`),
+    'network namespace': namespaces(),
   };
 }
 
@@ -77,10 +80,17 @@ function isMarked(pid, run) {
   return contentOf(`/proc/${pid}/environ`).includes(`UNDERSTUDY_TEST_RUN=${run}\0`);
 }
 
+export function markedPids(run) {
+  return processIds().filter((pid) => isMarked(pid, run));
+}
+
+/** A process that nobody has waited for yet is not. */
+export function isAlive(pid) {
+  return contentOf(`/proc/${pid}/cmdline`) !== '';
+}
+
 function markedProcesses(run) {
-  return processIds()
-    .filter((pid) => isMarked(pid, run))
-    .map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
+  return markedPids(run).map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()}`);
 }
 
 /** Whether a process that is not of this run uses a file: then somebody at this machine copies while the tests run. */

@@ -2,10 +2,11 @@
 // only. The last line is `N passed, N failed, N skipped`. Plain JavaScript, like the set-up that runs just before it.
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { endRun, removeUnmounted } from './end-run.mjs';
 import { leakedSince, snapshot } from './leaks.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -36,10 +37,16 @@ function runVitest(paths, scratch, run) {
     // Every process that a test starts inherits the mark, and every temporary file goes where it can be found again.
     env: { ...process.env, UNDERSTUDY_TEST_RUN: run, TMPDIR: temporary },
   });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+  let interrupted = false;
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, () => {
+      interrupted = true;
+      child.kill(signal);
+    });
+  }
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (status) => resolve({ status, report, temporary }));
+    child.on('close', (status) => resolve({ status, report, temporary, interrupted }));
   });
 }
 
@@ -75,10 +82,11 @@ async function main() {
   }
   const outcome = await runVitest(paths, scratch, run);
   const counts = countsOf(outcome);
+  if (outcome.interrupted) await endRun(before, { run, temporary: outcome.temporary });
   const leaks = await leakedSince(before, { run, temporary: outcome.temporary });
   for (const leak of leaks) say(`FAILED: left behind: ${leak}`);
   counts.failed += gatesFailed + (leaks.length > 0 ? 1 : 0);
-  rmSync(scratch, { recursive: true, force: true });
+  removeUnmounted(scratch);
   say(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   const onCi = process.env.CI !== undefined && process.env.CI !== '' && process.env.CI !== 'false';
   if (counts.failed > 0 || (onCi && counts.skipped > 0)) process.exitCode = 1;

@@ -1,8 +1,8 @@
-// What the machine must have: programs, libraries, folders with room, a free port.
+// What the machine must have: programs, libraries, folders with room, a free port, tokens.
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { readAddress } from '../../src/api/mod.ts';
+import { readAddress, readTokens } from '../../src/api/mod.ts';
 import { codeOf, errnoOf, findTool, formatBytes, messageOf } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { Configuration } from '../../src/config/mod.ts';
@@ -50,6 +50,10 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
   yield checked('folder', storage.folder, 'make it, for the user who runs understudy', () => folder(storage.folder));
   yield checked('room', storage.folder, 'free some, or name another storage.folder', () => room(configuration));
   yield checked('interface', `${configuration.api.host}:${configuration.api.port}`, null, () => port(configuration));
+  yield checked('interface', 'tokens', 'openssl rand -hex 32 makes one (docs/agent.md)', async () => {
+    await readTokens(configuration);
+    return 'all can be read, and each belongs to one caller or host';
+  });
 }
 
 function missing(debianPackage: string): Finding {

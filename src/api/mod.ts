@@ -1,4 +1,4 @@
 export { type ApiAddress, readAddress } from './address.ts';
 export { type Api, type ApiOptions, createApi } from './api.ts';
 export { type Client, type ClientOptions, createClient } from './client.ts';
-export { tokenForClient } from './tokens.ts';
+export { readTokens, tokenForClient } from './tokens.ts';

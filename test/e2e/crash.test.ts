@@ -9,7 +9,7 @@ import type { Stage } from '../../scripts/loop/stage.ts';
 import { seededRandom } from '../../src/base/mod.ts';
 import type { EngagementView, Phase } from '../../src/controller/mod.ts';
 import { commandsWith } from '../rig/machines.ts';
-import { BUILD_MS, GuestStage, LOOP_MS } from './guest-stage.ts';
+import { BUILD_MS, digestOf, GuestStage, LOOP_MS } from './guest-stage.ts';
 import { askHaproxyStat } from './haproxy-stat.ts';
 import { Observer } from './observer.ts';
 
@@ -54,9 +54,21 @@ async function order(path: string, body: object): Promise<void> {
   if (status !== 200) throw new Error(`${path}: ${status} ${answer}`);
 }
 
+/** Whoever dies at whatever moment: the spare's own data is there, byte by byte, on its volume or beside it. */
 async function restart(): Promise<void> {
   await stage.stopController('SIGKILL');
+  expect(await placesOfOwnData()).not.toEqual([]);
   await stage.startController();
+}
+
+/** Files that hold what the spare's volume held before, by their bytes alone. */
+async function placesOfOwnData(): Promise<readonly string[]> {
+  const storage = join(stage.folder, 'state/storage');
+  const entries = readdirSync(storage, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = [stage.volume('spare1'), ...entries.map(({ parentPath, name }) => join(parentPath, name))];
+  const found: string[] = [];
+  for (const file of files) if ((await digestOf(file)) === spareBefore) found.push(file);
+  return found;
 }
 
 /** Looks on until the end is reached, and does something each time a phase begins. */

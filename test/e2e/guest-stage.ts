@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGuests, GUEST_APPEND, LEAD, SPARE } from '../../guests/mod.ts';
 import { Stage } from '../../scripts/loop/stage.ts';
+import { requireTool } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
 
 /** The first run on a machine builds the guests. */
@@ -18,10 +19,12 @@ export const dist = (path: string): string => fileURLToPath(new URL(`../../dist/
 export class GuestStage {
   readonly stage: Stage;
   readonly folder: string;
+  readonly #sshKey: string;
 
-  private constructor(stage: Stage, folder: string) {
+  private constructor(stage: Stage, folder: string, sshKey: string) {
     this.stage = stage;
     this.folder = folder;
+    this.#sshKey = sshKey;
   }
 
   static async make(): Promise<GuestStage> {
@@ -42,7 +45,7 @@ export class GuestStage {
       mode: 'advise',
       objectiveMs: 60_000,
     });
-    return new GuestStage(stage, folder);
+    return new GuestStage(stage, folder, guests.sshKey);
   }
 
   /** The lead is on, and answers through HAProxy. */
@@ -66,6 +69,18 @@ export class GuestStage {
   async whoAmI(address: string): Promise<{ hostName: string; machineId: string }> {
     const { body } = await this.stage.insider.ask({ url: `http://${address}/whoami.php` });
     return JSON.parse(body) as { hostName: string; machineId: string };
+  }
+
+  /** What a command in a guest says. */
+  run(address: string, command: string): Promise<string> {
+    const known = ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR'];
+    const args = ['-i', this.#sshKey, ...known, `root@${address}`, command];
+    return this.stage.lan.run(requireTool('ssh', 'openssh-client'), args);
+  }
+
+  /** How many requests of a method are in a guest's access log. */
+  async logged(address: string, method: 'GET' | 'POST'): Promise<number> {
+    return Number(await this.run(address, `grep -c '"${method} ' /var/log/nginx/access.log || true`));
   }
 
   async engagement(): Promise<EngagementView | null> {
@@ -115,6 +130,6 @@ export interface Write {
 
 export async function digestOf(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1024 * 1024 })) hash.update(chunk as Uint8Array);
   return hash.digest('hex');
 }

@@ -8,6 +8,7 @@ import type { Stage } from '../../scripts/loop/stage.ts';
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
 import { QemuPower, qemuSettings } from '../../src/power/mod.ts';
+import { machinesWith } from '../rig/machines.ts';
 import { BUILD_MS, dist, GuestStage, LOOP_MS } from './guest-stage.ts';
 import { askHaproxyStat } from './haproxy-stat.ts';
 
@@ -25,15 +26,16 @@ beforeAll(async () => {
 
 afterAll(() => guests?.close(), 60_000);
 
-/** QEMU's own count of what a guest has read from its disk. */
-async function readBytesOf(host: string): Promise<number> {
+/** QEMU's own count of what a guest has asked of its disk. */
+async function diskBytesOf(host: string): Promise<number> {
   const power = new QemuPower({
     hosts: new Map([[host, qemuSettings.parse({})]]),
     folder: join(stage.folder, 'state/machines'),
     gate: memoryEpochGate(),
     diskOf: async () => null,
   });
-  return (await power.statistics(host, { epoch: 1, signal: AbortSignal.timeout(30_000) })).readBytes;
+  const counted = await power.statistics(host, { epoch: 1, signal: AbortSignal.timeout(30_000) });
+  return counted.readBytes + counted.writtenBytes;
 }
 
 function stat() {
@@ -48,21 +50,25 @@ describe('the loop', () => {
       await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
       const before = await guests.digestOf('spare1');
       const lead = await guests.whoAmI('10.90.0.11');
-      const readBefore = await readBytesOf('web1');
+      const bytesBefore = await diskBytesOf('web1');
       const writer = guests.writeOnAndOn();
       const clone = stage.json<{ ok: boolean; timeToCapacitySeconds: number }>('clone', 'web1', '--to', 'spare1');
-      await guests.untilEngagement('the copy is made', ({ stages }) =>
-        stages.some(({ phase }) => phase === 'replicate'),
-      );
-      const readByLead = (await readBytesOf('web1')) - readBefore;
+      const machinesOfSpare: number[] = [];
+      await guests.untilEngagement('the copy is made', ({ stages }) => {
+        if (stages.some(({ phase }) => phase === 'replicate')) return true;
+        machinesOfSpare.push(...machinesWith('guest=spare1'));
+        return false;
+      });
+      const bytesOfLead = (await diskBytesOf('web1')) - bytesBefore;
       expect(await clone).toMatchObject({ ok: true });
       const writes = await writer.stop();
 
-      // The lead lost nothing, and its host read nothing for the copy.
+      // The lead lost nothing, and its host read and wrote nothing for the copy; the spare had no machine that could.
       expect(writes.length).toBeGreaterThan(3);
       expect(writes.filter(({ status }) => status !== 200)).toEqual([]);
       expect(writes.map(({ number }) => number)).toEqual(writes.map((_, index) => (writes[0]?.number ?? 0) + index));
-      expect(readByLead).toBeLessThan(IDLE_BYTES_MAX);
+      expect(bytesOfLead).toBeLessThan(IDLE_BYTES_MAX);
+      expect(machinesOfSpare).toEqual([]);
 
       // The clone is somebody else, and shows one moment: the page and its log agree.
       const understudy = await guests.whoAmI('10.90.0.21');
@@ -74,7 +80,15 @@ describe('the loop', () => {
       expect([count, (count ?? 0) + 1]).toContain(logged);
       expect(lines).toBe(logged);
 
-      // It gets reads, and no write.
+      // Its disk was whole and clean when it began to boot: ext4(5) has no journal to replay, and finds nothing wrong.
+      const kernel = await guests.run('10.90.0.21', 'dmesg | grep EXT4; cat /sys/fs/ext4/vda/errors_count');
+      expect(kernel).toMatch(/EXT4-fs \(vda\): mounted filesystem/);
+      expect(kernel).not.toMatch(/recovery|error|warning/i);
+      expect(kernel).toMatch(/\n0\n$/);
+
+      // It gets reads, and no write, by its own log.
+      const [reads, posts] = [await guests.logged('10.90.0.21', 'GET'), await guests.logged('10.90.0.21', 'POST')];
+      const postsOfLead = await guests.logged('10.90.0.11', 'POST');
       for (let request = 0; request < 6; request += 1) {
         await stage.insider.ask({ url: `${stage.site}/whoami.php` });
         await stage.insider.ask({ method: 'POST', url: `${stage.site}/counter.php`, body: '' });
@@ -83,11 +97,14 @@ describe('the loop', () => {
       expect(places).toEqual(['wiki-reads']);
       const after = await stage.insider.ask({ url: 'http://10.90.0.21/counter.php' });
       expect(after.body).toBe(body);
+      expect(await guests.logged('10.90.0.21', 'POST')).toBe(posts);
+      expect(await guests.logged('10.90.0.21', 'GET')).toBeGreaterThan(reads + 2);
+      expect(await guests.logged('10.90.0.11', 'POST')).toBe(postsOfLead + 6);
 
       await stage.json('dismiss', 'spare1');
       await guests.untilEngagement('spare1 is free', ({ state }) => state === 'done');
       expect(await guests.digestOf('spare1')).toBe(before);
-      await expect(readBytesOf('spare1')).rejects.toMatchObject({ code: 'POWER_FAILED' });
+      await expect(diskBytesOf('spare1')).rejects.toMatchObject({ code: 'POWER_FAILED' });
     },
     LOOP_MS,
   );

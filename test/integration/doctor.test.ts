@@ -156,6 +156,7 @@ describe('doctor', () => {
     expect(find(checks, 'network', 'spare1').detail).toContain('is free');
     expect(find(checks, 'director', 'wiki').detail).toContain('sends requests to web1');
     expect(find(checks, 'interface', '127.0.0.1').detail).toBe('free');
+    expect(find(checks, 'interface', 'tokens').state).toBe('ok');
     expect(find(checks, 'acceleration', 'KVM').detail).toContain('guests here');
     expect(readdirSync(folder, { recursive: true }).sort()).toEqual(before);
     const { stdout } = await doctor(file);
@@ -193,7 +194,8 @@ describe('doctor', () => {
     expect(find(checks, 'power', 'spare1').remedy).toContain('ip tuntap add dev tap-nobody mode tap');
   }, 120_000);
 
-  it('doctor - a spare whose disk is too small, and one that is not there', async () => {
+  it('doctor - a spare whose disk is too small, one that is not there, and a token that two have', async () => {
+    writeFileSync(join(folder, 'secrets/web1'), '0123456789abcdef\n');
     const { address, mac } = lan.host('web1');
     await haproxy('10.88.0.77');
     const host = { address, mac, power: '{ driver: qemu, settings: { kernel: /nowhere/vmlinuz } }' };
@@ -203,6 +205,13 @@ describe('doctor', () => {
     expect(find(first, 'sizes', 'wiki')).toMatchObject({ state: 'failed', detail: expect.stringContaining('spare1') });
     expect(find(first, 'power', 'web1').detail).toBe('/nowhere/vmlinuz does not exist');
     expect(find(first, 'director', 'wiki').detail).toContain('10.88.0.77');
+    expect(find(first, 'interface', 'tokens')).toMatchObject({
+      ...{
+        state: 'failed',
+        detail: "the token of web1 is somebody else's too",
+        remedy: expect.stringContaining('rand'),
+      },
+    });
     const absent = configure({ lead, spare: join(folder, 'nothing.img'), spareTap: 'tap-spare1', host });
     expect(find((await checksOf(absent)).checks, 'volume', 'spare1')).toMatchObject({ state: 'failed' });
     expect(readdirSync(folder)).not.toContain('nothing.img');

@@ -12,6 +12,7 @@ import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
 import { Bmc } from './bmc.ts';
 import { machinesWith } from './machines.ts';
 import { makeSmallGuest } from './small-guest.ts';
+import { unmount } from './unmount.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 const STORAGE = '10.90.0.1:10809';
@@ -166,7 +167,7 @@ export class BmcStage {
     this.spoil('stubborn', false);
     await this.#bmc.kill();
     await this.stage.close();
-    await tool('umount', [join(this.folder, 'room')]);
+    await unmount(join(this.folder, 'room'));
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -11,6 +11,7 @@ import { randomBytesOf } from './content.ts';
 import { commandsWith } from './machines.ts';
 import { StorageProcess } from './storage-process.ts';
 import type { StorageSetting } from './storage-wire.ts';
+import { unmount } from './unmount.ts';
 import { eventually } from './wait.ts';
 
 export interface VolumePlan {
@@ -135,9 +136,7 @@ export class StorageStage {
 
   async #room(bytes: number): Promise<void> {
     await tool('mount', 'mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', this.storageFolder]);
-    this.#undo.push(async () => {
-      await tool('umount', 'mount', [this.storageFolder]);
-    });
+    this.#undo.push(() => unmount(this.storageFolder));
   }
 
   async close(): Promise<void> {

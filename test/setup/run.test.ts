@@ -56,15 +56,16 @@ describe('the run of all tests', () => {
   const pass = 'it("passes", () => {});';
   const fail = 'it("fails", () => { throw new Error("no"); });';
 
+  /** In a mount namespace of its own: the look for leaks must not see what tests beside this one mount meanwhile. */
+  const alone = [
+    'unshare',
+    ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
+    '--mount',
+    '--propagation',
+    'private',
+  ];
+
   function runTests(env: NodeJS.ProcessEnv): { status: number | null; last: string | undefined; stdout: string } {
-    // In a mount namespace of its own: the look for leaks must not see what tests beside this one mount meanwhile.
-    const alone = [
-      'unshare',
-      ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
-      '--mount',
-      '--propagation',
-      'private',
-    ];
     const { status, stdout } = project.run([...alone, process.execPath, 'scripts/test.mjs', 'test'], { env });
     return { status, last: stdout.trimEnd().split('\n').at(-1), stdout };
   }
@@ -89,6 +90,27 @@ describe('the run of all tests', () => {
     expect(pid).toBeGreaterThan(1);
     process.kill(pid, 'SIGKILL');
     expect({ status, last }).toEqual({ status: 1, last: '1 passed, 1 failed, 0 skipped' });
+  });
+
+  it('run - an interruption ends what the tests had started, also what does not want to, and unmounts', async () => {
+    const stubborn = `spawn("sh", ["-c", "trap '' TERM; sleep 600; sleep 600"], { detached: true, stdio: "ignore" }).unref();`;
+    const mount = 'spawnSync("mount", ["-t", "tmpfs", "none", process.env.TMPDIR]);';
+    const body = `${stubborn} ${mount} console.log("underway"); await new Promise(() => {});`;
+    project.write(
+      'test/a.test.ts',
+      suite('import { spawnSync } from "node:child_process";', `it("hangs", async () => { ${body} }, 600_000);`),
+    );
+    const [program = '', ...args] = [...alone, process.execPath, 'scripts/test.mjs', 'test'];
+    const child = spawn(program, args, { cwd: project.folder, stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    await expect.poll(() => said, { timeout: 30_000 }).toContain('underway');
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([1, null]);
+    expect(said).not.toContain('left behind');
+    expect(said.trimEnd()).toMatch(/\n0 passed, 1 failed, 0 skipped$/);
   });
 });
 
