@@ -40,7 +40,11 @@ export class Workbench {
     if (!this.#memoryFolderMade) {
       this.#memoryFolderMade = true;
       mkdirSync(this.#memoryFolder, { mode: 0o700 });
-      this.defer(() => rmSync(this.#memoryFolder, { recursive: true, force: true }));
+      this.defer(() => {
+        rmSync(this.#memoryFolder, { recursive: true, force: true });
+        // It went with the scope that had asked for it; the next one gets a new one.
+        this.#memoryFolderMade = false;
+      });
     }
     return this.#memoryFolder;
   }
