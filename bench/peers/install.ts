@@ -9,6 +9,8 @@ interface PeerPackage {
   readonly name: string;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly overrides?: Readonly<Record<string, string>>;
+  /** Packages in it that are built on this machine: npm 11.19 and newer runs the install steps of these only. */
+  readonly built: readonly string[];
   /** What must load afterwards. */
   readonly probe: string;
 }
@@ -19,11 +21,13 @@ const packages: readonly PeerPackage[] = [
     dependencies: { 'etcher-sdk': '10.2.15' },
     // It asks for a commit of a fork that only git can fetch; copies of raw images use neither.
     overrides: { 'unbzip2-stream': '1.4.3' },
+    built: ['drivelist', 'lzma-native', 'mountutils', 'usb', 'xxhash-addon', '@ronomon/direct-io'],
     probe: "require('etcher-sdk').multiWrite.pipeSourceToDestinations.length",
   },
   {
     name: 'digest',
     dependencies: { '@node-rs/xxhash': '1.7.8', '@napi-rs/blake-hash': '1.3.6' },
+    built: [],
     probe: "require('@node-rs/xxhash').xxh3 && require('@napi-rs/blake-hash').blake3",
   },
 ];
@@ -44,7 +48,8 @@ async function install(wanted: PeerPackage): Promise<string | null> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const { dependencies, overrides } = wanted;
-  const manifest = { name: `understudy-bench-${wanted.name}`, private: true, dependencies, overrides };
+  const allowScripts = Object.fromEntries(wanted.built.map((name) => [name, true]));
+  const manifest = { name: `understudy-bench-${wanted.name}`, private: true, dependencies, overrides, allowScripts };
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest, null, 2));
   const steps = [
     [npm, ['--prefix', folder, 'install', '--no-audit', '--no-fund', '--ignore-scripts']],
@@ -52,11 +57,17 @@ async function install(wanted: PeerPackage): Promise<string | null> {
     [process.execPath, ['--input-type=module', '-e', `process.chdir(${JSON.stringify(folder)}); ${probeOf(wanted)}`]],
   ] as const;
   for (const [program, args] of steps) {
-    const result = await runTool(program, args, { timeoutMs: MINUTES_MAX_MS });
+    const result = await runTool(program, args, { timeoutMs: MINUTES_MAX_MS, env: withoutNpmSettings() });
     if (result.status !== 0) return result.stderr.trim().split('\n').at(-1) ?? `status ${result.status}`;
   }
   writeFileSync(join(folder, 'installed'), '');
   return null;
+}
+
+/** npm gives its own settings to what it runs, and they would count before those in the peer's folder. */
+function withoutNpmSettings(): NodeJS.ProcessEnv {
+  const names = Object.keys(process.env).filter((name) => name.startsWith('npm_config_'));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
 }
 
 function probeOf(wanted: PeerPackage): string {
