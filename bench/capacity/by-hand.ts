@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import type { Guests } from '../../guests/mod.ts';
+import { copySparsely, type Guests } from '../../guests/mod.ts';
 import type { Stage } from '../../scripts/loop/stage.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 
@@ -42,7 +42,9 @@ export async function cloneByHand(options: ByHandOptions): Promise<readonly Lap[
     laps.push({ stage: name, seconds: (performance.now() - startedMs) / 1000 });
   };
   const backup = join(stage.folder, 'by-hand-backup.img');
-  const [from, to] = [stage.volume(lead), stage.volume(spare)];
+  // The storage daemon holds the spare's own volume; a spare without us has a disk like it.
+  const [from, to] = [stage.volume(lead), join(stage.folder, 'by-hand-spare.img')];
+  await copySparsely(stage.volume(spare), to);
   await lap('preserve', () => convert(to, backup, []));
   // The lead's disk is in use, and what is copied is not one moment of it: there is no better way with these tools alone.
   await lap('replicate', () => convert(from, to, ['-U', '-n']));
@@ -57,7 +59,7 @@ export async function cloneByHand(options: ByHandOptions): Promise<readonly Lap[
     machine.kill('SIGKILL');
     await ended;
     await convert(backup, to, ['-n']);
-    rmSync(backup);
+    for (const file of [backup, to]) rmSync(file);
   }
   return laps;
 }
