@@ -92,7 +92,7 @@ async function withPhases(
 /** One clone and its dismissal, with something done at each phase, and everything that has to be so afterwards. */
 async function engagement(act: (phase: Phase) => Promise<void>): Promise<void> {
   const observer = new Observer({ stage, lead: 'web1', spare: 'spare1', leadMachineId });
-  const writer = guests.writeOnAndOn();
+  const user = guests.useOnAndOn();
   await order('/v1/clone', { lead: 'web1', to: 'spare1' });
   await withPhases(serves, act);
   const understudy = await guests.whoAmI('10.90.0.21');
@@ -100,11 +100,12 @@ async function engagement(act: (phase: Phase) => Promise<void>): Promise<void> {
   expect(understudy.machineId).not.toBe(leadMachineId);
   await order('/v1/dismiss', { host: 'spare1' });
   await withPhases(isDone, act);
-  const writes = await writer.stop();
+  const { writes, reads } = await user.stop();
   const { violations, looks } = await observer.stop();
   expect(violations).toEqual([]);
   expect(looks).toBeGreaterThan(20);
   expect(writes.filter(({ status }) => status !== 200)).toEqual([]);
+  expect(reads).toEqual(writes.map(() => 200));
   expect(writes.map(({ number }) => number)).toEqual(writes.map((_, index) => (writes[0]?.number ?? 0) + index));
   await asBefore();
 }

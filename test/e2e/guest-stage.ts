@@ -101,22 +101,24 @@ export class GuestStage {
     return last;
   }
 
-  /** Writes through HAProxy, one after the other, until told to stop. */
-  writeOnAndOn(): { stop(): Promise<readonly Write[]> } {
+  /** Writes and reads through HAProxy, one after the other, until told to stop. */
+  useOnAndOn(): { stop(): Promise<{ readonly writes: readonly Write[]; readonly reads: readonly number[] }> } {
     const writes: Write[] = [];
+    const reads: number[] = [];
     let going = true;
     const done = (async () => {
       while (going) {
         const request = { method: 'POST', url: `${this.stage.site}/counter.php`, body: '' };
         const { status, body } = await this.stage.insider.ask(request);
         writes.push({ status, number: Number(/\d+/.exec(body)?.[0] ?? Number.NaN) });
+        reads.push((await this.stage.insider.ask({ url: `${this.stage.site}/whoami.php` })).status);
       }
     })();
     return {
       async stop() {
         going = false;
         await done;
-        return writes;
+        return { writes, reads };
       },
     };
   }

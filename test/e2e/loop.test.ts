@@ -51,7 +51,7 @@ describe('the loop', () => {
       const before = await guests.digestOf('spare1');
       const lead = await guests.whoAmI('10.90.0.11');
       const bytesBefore = await diskBytesOf('web1');
-      const writer = guests.writeOnAndOn();
+      const user = guests.useOnAndOn();
       const clone = stage.json<{ ok: boolean; timeToCapacitySeconds: number }>('clone', 'web1', '--to', 'spare1');
       const machinesOfSpare: number[] = [];
       await guests.untilEngagement('the copy is made', ({ stages }) => {
@@ -61,11 +61,12 @@ describe('the loop', () => {
       });
       const bytesOfLead = (await diskBytesOf('web1')) - bytesBefore;
       expect(await clone).toMatchObject({ ok: true });
-      const writes = await writer.stop();
+      const { writes, reads } = await user.stop();
 
       // The lead lost nothing, and its host read and wrote nothing for the copy; the spare had no machine that could.
       expect(writes.length).toBeGreaterThan(3);
       expect(writes.filter(({ status }) => status !== 200)).toEqual([]);
+      expect(reads).toEqual(writes.map(() => 200));
       expect(writes.map(({ number }) => number)).toEqual(writes.map((_, index) => (writes[0]?.number ?? 0) + index));
       expect(bytesOfLead).toBeLessThan(IDLE_BYTES_MAX);
       expect(machinesOfSpare).toEqual([]);
@@ -87,7 +88,7 @@ describe('the loop', () => {
       expect(kernel).toMatch(/\n0\n$/);
 
       // It gets reads, and no write, by its own log.
-      const [reads, posts] = [await guests.logged('10.90.0.21', 'GET'), await guests.logged('10.90.0.21', 'POST')];
+      const [gets, posts] = [await guests.logged('10.90.0.21', 'GET'), await guests.logged('10.90.0.21', 'POST')];
       const postsOfLead = await guests.logged('10.90.0.11', 'POST');
       for (let request = 0; request < 6; request += 1) {
         await stage.insider.ask({ url: `${stage.site}/whoami.php` });
@@ -98,7 +99,7 @@ describe('the loop', () => {
       const after = await stage.insider.ask({ url: 'http://10.90.0.21/counter.php' });
       expect(after.body).toBe(body);
       expect(await guests.logged('10.90.0.21', 'POST')).toBe(posts);
-      expect(await guests.logged('10.90.0.21', 'GET')).toBeGreaterThan(reads + 2);
+      expect(await guests.logged('10.90.0.21', 'GET')).toBeGreaterThan(gets + 2);
       expect(await guests.logged('10.90.0.11', 'POST')).toBe(postsOfLead + 6);
 
       await stage.json('dismiss', 'spare1');
