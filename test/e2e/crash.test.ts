@@ -144,18 +144,21 @@ describe('parts that are killed', () => {
       let left = Math.min(kills, SEEN.length);
       process.stdout.write(`crash: seed ${seed}, ${left} random moments\n`);
       try {
-        await engagement(async (phase) => {
-          killed.push(phase);
-          await restart();
-          const ahead = SEEN.length - SEEN.indexOf(phase);
-          // As many phases as random moments, each as likely as the others, wherever they are in the engagement.
-          if (!SEEN.includes(phase) || random.below(ahead) >= left) return;
-          left -= 1;
-          const afterMs = random.below(KILL_AFTER_MS_MAX);
-          moments.push(`${phase} + ${afterMs} ms`);
-          await delay(afterMs);
-          await restart();
-        });
+        // A phase that passes by while another one's delay lasts loses its moment, which is then one of a further engagement.
+        do {
+          await engagement(async (phase) => {
+            killed.push(phase);
+            await restart();
+            const ahead = SEEN.length - SEEN.indexOf(phase);
+            // As many phases as random moments, each as likely as the others, wherever they are in the engagement.
+            if (!SEEN.includes(phase) || random.below(ahead) >= left) return;
+            left -= 1;
+            const afterMs = random.below(KILL_AFTER_MS_MAX);
+            moments.push(`${phase} + ${afterMs} ms`);
+            await delay(afterMs);
+            await restart();
+          });
+        } while (left > 0);
       } catch (error) {
         const told = error instanceof Error ? error.message : error;
         throw new Error(`seed ${seed}, killed at ${moments.join(', ')}: ${told}`, { cause: error });
