@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { builtinRules, type Rule } from '../../src/identity/mod.ts';
 import type { Makers } from '../../src/identity/rules/mod.ts';
-import { LEAD, MACHINE_ID, sshKeyFiles, writeTree } from '../support/system-image.ts';
+import { fileTree } from '../../src/identity/tree/mod.ts';
+import { run } from '../support/disk-image.ts';
+import { memoryTree } from '../support/memory-tree.ts';
+import { type ServiceCase, serviceCases } from '../support/pet-services.ts';
+import { LEAD, MACHINE_ID, SPARE, sshKeyFiles, writeTree } from '../support/system-image.ts';
 import { describeRule, type RuleCase } from './identity-rule.ts';
 
 function keyPair(): { privateKey: string; publicKey: string } {
@@ -19,6 +23,12 @@ function keyPair(): { privateKey: string; publicKey: string } {
   }
 }
 
+/** Made out to the lead, as ssl-cert(8) of Debian does it. */
+function certificate(): string {
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+  return run('openssl', ['req', '-x509', ...curve, '-nodes', '-keyout', '/dev/null', '-subj', '/CN=web1.example.org']);
+}
+
 const [old, made] = [keyPair(), keyPair()];
 const fresh = { ...made, publicKey: made.publicKey.replace('web1', 'spare1') };
 /** Real keys; one is enough, since the engine's own tests have ssh-keygen make each anew. */
@@ -29,7 +39,26 @@ const HOSTS =
 const INTERFACES = 'auto eth0\niface eth0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n';
 const NETWORK = '[Match]\nMACAddress=52:54:00:00:00:11\n\n[Network]\nAddress=10.0.0.11/24\nGateway=10.0.0.1\n';
 
-const cases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
+const NETPLAN = `# written by the installer
+network:
+  version: 2
+  ethernets:
+    eth0:
+      match: {macaddress: "52:54:00:00:00:11"}
+      set-name: eth0
+      addresses: ["10.0.0.11/24"]   # the site's
+      routes:
+      - to: default
+        via: 10.0.0.1
+      nameservers: {addresses: [10.0.0.2]}
+`;
+const KEYFILE =
+  '[connection]\nid=Wired 1\nuuid=5f2c\ntype=ethernet\ninterface-name=eth0\n\n[ethernet]\nmac-address=52:54:00:00:00:11\n\n' +
+  '[ipv4]\naddress1=10.0.0.11/24,10.0.0.1\ndns=10.0.0.2;\nmethod=manual\n\n[ipv6]\nmethod=ignore\n';
+const IFCFG =
+  'DEVICE=eth0\nHWADDR=52:54:00:00:00:11\nBOOTPROTO=none\nIPADDR="10.0.0.11"\nPREFIX=24\nGATEWAY=10.0.0.1\nONBOOT=yes\n';
+
+const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
   'host-name': { image: { '/etc/hostname': 'web1\n' }, after: { '/etc/hostname': 'spare1\n' } },
   'hosts-file': {
     image: { '/etc/hosts': HOSTS, '/etc/hostname': 'web1\n' },
@@ -50,6 +79,33 @@ const cases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
       ),
     },
   },
+  netplan: {
+    image: { '/etc/netplan/50-cloud-init.yaml': NETPLAN, '/etc/netplan/README': 'see netplan(5)\n' },
+    after: {
+      '/etc/netplan/50-cloud-init.yaml': NETPLAN.replace('"10.0.0.11/24"', '"10.0.0.12/24"').replace(
+        '52:54:00:00:00:11',
+        '52:54:00:00:00:12',
+      ),
+    },
+  },
+  'network-manager': {
+    image: { '/etc/NetworkManager/system-connections/Wired 1.nmconnection': KEYFILE },
+    after: {
+      '/etc/NetworkManager/system-connections/Wired 1.nmconnection': KEYFILE.replace(
+        '10.0.0.11/24,10.0.0.1',
+        '10.0.0.12/24,10.0.0.1',
+      ).replace('52:54:00:00:00:11', '52:54:00:00:00:12'),
+    },
+  },
+  ifcfg: {
+    image: { '/etc/sysconfig/network-scripts/ifcfg-eth0': IFCFG, '/etc/sysconfig/network': 'NETWORKING=yes\n' },
+    after: {
+      '/etc/sysconfig/network-scripts/ifcfg-eth0': IFCFG.replace('10.0.0.11', '10.0.0.12').replace(
+        '52:54:00:00:00:11',
+        '52:54:00:00:00:12',
+      ),
+    },
+  },
   'machine-id': { image: { '/etc/machine-id': `${MACHINE_ID}\n` }, derives: true },
   'ssh-host-keys': {
     image: { '/etc/ssh/ssh_host_ed25519_key': old.privateKey, '/etc/ssh/ssh_host_ed25519_key.pub': old.publicKey },
@@ -62,16 +118,40 @@ const cases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
     },
     secrets: [LEAD.agent?.token ?? ''],
   },
+  addresses: { image: { '/etc/hostname': 'web1\n' }, looks: true },
+  mentions: { image: { '/etc/motd': 'Welcome to web1\n', '/etc/app.conf': 'listen 10.0.0.11\n' }, looks: true },
+  certificates: { image: { '/etc/ssl/certs/ssl-cert-snakeoil.pem': certificate() }, looks: true },
 };
 
-/** They look only: what they find is for others to change, or for somebody to decide. */
-const LOOKING = ['addresses', 'mentions'];
+const cases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
+  ...ownCases,
+  ...Object.fromEntries(Object.entries(serviceCases).map(([name, one]) => [name, ruleCase(one)])),
+};
+
+function ruleCase({ files, finds, after, derives = false, secrets = [] }: ServiceCase): Omit<RuleCase, 'rule'> {
+  const looks = finds.every(([, action]) => action === 'keep' || action === 'unknown');
+  return { image: files, looks, derives, secrets, ...(after === undefined ? {} : { after }) };
+}
 
 it('identity rules - each that comes with the program is tried against the contract', () => {
-  expect([...Object.keys(cases), ...LOOKING].sort()).toEqual(builtinRules.map(({ name }: Rule) => name).sort());
+  expect(Object.keys(cases).sort()).toEqual(builtinRules.map(({ name }: Rule) => name).sort());
 });
 
 for (const rule of builtinRules) {
   const one = cases[rule.name];
   if (one !== undefined) describeRule({ rule, ...one }, makers);
 }
+
+it.each(Object.entries(serviceCases))(
+  'identity rules - %s finds what there is, and nothing else',
+  async (name, one) => {
+    const rule = builtinRules.find((each) => each.name === name);
+    const found = await rule?.find(fileTree(memoryTree(one.files)), {
+      lead: LEAD,
+      understudy: SPARE,
+      claimed: new Set(),
+    });
+    expect(found?.map(({ path, action }) => [path, action])).toEqual(one.finds);
+    for (const { why } of found ?? []) expect(why).toMatch(/^[A-Z].*\.$/);
+  },
+);

@@ -6,9 +6,9 @@ import { addressesOf, allAddresses, correspond } from '../correspondence.ts';
 import type { FileTree } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
 import { finding } from './finding.ts';
-import { ifupdownDeclares } from './ifupdown.ts';
 import type { NetworkFacts } from './network-file.ts';
-import { networkdDeclares } from './networkd.ts';
+import { networkFormats } from './network-formats.ts';
+import { declaredIn } from './network-rule.ts';
 
 const RULE = 'addresses';
 const PATH = '/etc';
@@ -57,7 +57,8 @@ export const addressesRule: Rule = {
 };
 
 async function declared(tree: FileTree): Promise<NetworkFacts> {
-  const all = [await ifupdownDeclares(tree), await networkdDeclares(tree)];
+  const all: NetworkFacts[] = [];
+  for (const format of networkFormats) all.push(await declaredIn(format, tree));
   return { addresses: all.flatMap(({ addresses }) => addresses), dynamic: all.flatMap(({ dynamic }) => dynamic) };
 }
 

@@ -2,12 +2,13 @@
 import { addressesRule } from './addresses.ts';
 import { agentRule } from './agent.ts';
 import type { Rule } from './contract.ts';
+import { declaredRules } from './declared/mod.ts';
 import { hostNameRule } from './host-name.ts';
 import { hostsFileRule } from './hosts-file.ts';
-import { ifupdownRule } from './ifupdown.ts';
 import { machineIdRule } from './machine-id.ts';
 import { mentionsRule } from './mentions.ts';
-import { networkdRule } from './networkd.ts';
+import { networkFormats } from './network-formats.ts';
+import { networkRule } from './network-rule.ts';
 import { sshHostKeysRule } from './ssh-host-keys.ts';
 
 /** Addresses are looked for before they change; hosts-file asks for the old host name; mentions looks at what all have left. */
@@ -15,10 +16,10 @@ export const builtinRules: readonly Rule[] = [
   addressesRule,
   hostsFileRule,
   hostNameRule,
-  ifupdownRule,
-  networkdRule,
+  ...networkFormats.map(networkRule),
   machineIdRule,
   sshHostKeysRule,
   agentRule,
+  ...declaredRules,
   mentionsRule,
 ];

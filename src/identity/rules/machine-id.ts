@@ -1,8 +1,7 @@
 // machine-id(5), and the copy of it that D-Bus keeps.
-import { createHmac } from 'node:crypto';
-import type { HostIdentity } from '../contract.ts';
 import { type FileTree, readText } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
+import { deriveId } from './derive.ts';
 import { finding, unusable } from './finding.ts';
 
 const RULE = 'machine-id';
@@ -30,7 +29,7 @@ export const machineIdRule: Rule = {
     const main = await readText(tree, MACHINE_ID_PATH);
     const file = await readText(tree, found.path);
     const isMain = main.path === found.path || main.status !== 'text';
-    const id = isMain ? derive(file.status === 'text' ? file.text.trim() : '', understudy) : main.text.trim();
+    const id = isMain ? deriveId(file.status === 'text' ? file.text.trim() : '', understudy) : main.text.trim();
     const mode = file.status === 'absent' ? { mode: MODE } : {};
     return [{ kind: 'write', path: found.path, text: `${id}\n`, ...mode }];
   },
@@ -50,21 +49,4 @@ export const machineIdRule: Rule = {
 export async function machineIdIn(tree: FileTree): Promise<string> {
   const file = await readText(tree, MACHINE_ID_PATH);
   return file.status === 'text' ? file.text.trim() : '';
-}
-
-/**
- * Made of the lead's id, which only the lead knows, and of who the understudy is, which nobody else is: so it is as hard to guess as
- * the lead's, differs for every understudy, and is the same in every plan for these two. In the form of a random UUID, as
- * machine-id(5) asks for.
- */
-function derive(leadsId: string, understudy: HostIdentity): string {
-  const who = [
-    understudy.hostName,
-    understudy.domain ?? '',
-    ...understudy.interfaces.map(({ mac }) => mac.toLowerCase()),
-  ];
-  const bytes = createHmac('sha256', leadsId).update(JSON.stringify(who)).digest().subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString('hex');
 }

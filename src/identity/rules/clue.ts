@@ -1,0 +1,165 @@
+// Rules as data. Most of what must not exist twice is a file that is there, or lines in a file, and one of a few things becomes of
+// it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are clues from YAML.
+import type { Action, Finding } from '../contract.ts';
+import { type Entry, type FileTree, readText } from '../tree/mod.ts';
+import type { ChangeContext, Edit, Rule } from './contract.ts';
+import { finding, unusable } from './finding.ts';
+import { filesAt, isNameable } from './glob.ts';
+import { disableUnit, unitStarts } from './units.ts';
+
+export type Outcome =
+  | { readonly action: 'keep' | 'unknown' }
+  /** The files go: their program makes new ones, or is to have none. */
+  | { readonly action: 'regenerate' | 'disable'; readonly by: 'removal' }
+  /** The lines become comments. */
+  | { readonly action: 'disable'; readonly by: 'comment' }
+  /** systemd units that are not to start by themselves; where none does, what was found is kept. */
+  | { readonly action: 'disable'; readonly units: (path: string) => readonly string[] }
+  /** Group 1 of the lines becomes something else; null: the line goes. The same value and hosts give the same. */
+  | { readonly action: 'rewrite'; readonly to: (value: string, context: ChangeContext) => string | null };
+
+export interface Clue {
+  /** Patterns of paths (glob.ts). */
+  readonly at: readonly string[];
+  /** Of one line; group 1 is the value. Absent: the file as such is what is found. */
+  readonly lines?: RegExp;
+  /** What a file is called in the report when there are no lines. @default "present", or "(secret)" */
+  readonly value?: string;
+  /** Neither lines nor content are ever shown. */
+  readonly secret?: boolean;
+  readonly why: string;
+  readonly becomes: Outcome;
+  /** @default 'certain' */
+  readonly confidence?: Finding['confidence'];
+}
+
+const FILE_BYTES_MAX = 64 * 1024 * 1024;
+/** Longer lines are no settings, and a pattern may take long for them. */
+const LINE_CHARS_MAX = 16 * 1024;
+const LINES_SHOWN = 5;
+const COMMENT = '# understudy: ';
+const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
+const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
+const NOTHING_STARTS = 'Nothing starts it by itself.';
+
+export function clueRule(name: string, clues: readonly Clue[]): Rule {
+  return {
+    name,
+    find: (tree) => findAll(name, clues, tree),
+    async change(found, tree, context) {
+      const edits: Edit[] = [];
+      for (const clue of clues.filter(({ why }) => why === found.why)) {
+        edits.push(...(await changeBy(clue, found, tree, context)));
+      }
+      return edits;
+    },
+    async verify(tree, { findings }) {
+      const done = findings.filter((one) => one.rule === name && DONE.includes(one.action));
+      const key = ({ path, value, why }: Finding): string => JSON.stringify([path, value, why]);
+      const before = new Set(done.map(key));
+      const left = (await findAll(name, clues, tree)).filter(
+        (one) => DONE.includes(one.action) && before.has(key(one)),
+      );
+      return left.map(({ path, value }) => `${path} still has ${value}`);
+    },
+  };
+}
+
+async function findAll(rule: string, clues: readonly Clue[], tree: FileTree): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  for (const clue of clues) {
+    const { files, cut } = await filesAt(tree, clue.at);
+    for (const file of files) {
+      const one = await findIn(rule, clue, file, tree);
+      // Two clues about one file that cannot be read say so once.
+      if (
+        one !== null &&
+        !found.some(({ path, value, why }) => path === one.path && value === one.value && why === one.why)
+      )
+        found.push(one);
+    }
+    if (cut)
+      found.push(finding({ rule, path: clue.at[0] ?? '/', value: 'too many files', why: TOO_MANY, action: 'unknown' }));
+  }
+  return found;
+}
+
+async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Promise<Finding | null> {
+  const { path } = file;
+  const facts = { rule, path, why: clue.why, confidence: clue.confidence ?? 'certain' };
+  let value = clue.value ?? (clue.secret === true ? '(secret)' : 'present');
+  if (clue.lines !== undefined) {
+    const text = await readText(tree, path);
+    if (text.status === 'unusable') return unusable(rule, text);
+    if (text.status === 'text' && text.text.split('\n').some((line) => line.length > LINE_CHARS_MAX))
+      return unusable(rule, {
+        status: 'unusable',
+        path: text.path,
+        why: `it has a line of more than ${LINE_CHARS_MAX} characters`,
+      });
+    const values = text.status === 'text' ? valuesIn(text.text, clue.lines) : [];
+    if (values.length === 0) return null;
+    value = clue.secret === true ? '(secret)' : shown(values);
+  }
+  const changes = DONE.includes(clue.becomes.action);
+  if (changes && (!isNameable(path) || file.sizeBytes > FILE_BYTES_MAX))
+    return finding({
+      ...facts,
+      value,
+      why: 'It would have to be changed, and its name or size does not let it.',
+      action: 'unknown',
+    });
+  if (!('units' in clue.becomes)) return finding({ ...facts, value, action: clue.becomes.action });
+  const starts = await startsOf(tree, clue.becomes.units(path));
+  if (starts.length > 0) return finding({ ...facts, value, action: 'disable' });
+  return finding({ ...facts, value, why: `${clue.why} ${NOTHING_STARTS}`, action: 'keep' });
+}
+
+function shown(values: readonly string[]): string {
+  const more = values.length > LINES_SHOWN ? `, and ${values.length - LINES_SHOWN} more` : '';
+  return values.slice(0, LINES_SHOWN).join(', ') + more;
+}
+
+function valuesIn(text: string, pattern: RegExp): string[] {
+  return text.split('\n').flatMap((line) => valueIn(line, pattern)?.value ?? []);
+}
+
+function valueIn(line: string, pattern: RegExp): { value: string; from: number; to: number } | null {
+  const match = new RegExp(pattern.source, `${pattern.flags.replace('d', '')}d`).exec(line);
+  if (match === null) return null;
+  const [from, to] = match.indices?.[1] ?? match.indices?.[0] ?? [0, 0];
+  return { value: match[1] ?? match[0], from, to };
+}
+
+async function startsOf(tree: FileTree, units: readonly string[]): Promise<string[]> {
+  const starts: string[] = [];
+  for (const unit of units) starts.push(...(await unitStarts(tree, unit)));
+  return starts;
+}
+
+async function changeBy(clue: Clue, found: Finding, tree: FileTree, context: ChangeContext): Promise<readonly Edit[]> {
+  const { becomes, lines } = clue;
+  const { path } = found;
+  const secret = clue.secret === true ? { secret: true } : {};
+  if ('units' in becomes) {
+    const edits: Edit[] = [];
+    for (const unit of becomes.units(path)) edits.push(...(await disableUnit(tree, unit)));
+    return edits;
+  }
+  if (becomes.action === 'keep' || becomes.action === 'unknown') return [];
+  if ('by' in becomes && becomes.by === 'removal') return [{ kind: 'remove', path, ...secret }];
+  const file = await readText(tree, path);
+  if (file.status !== 'text' || lines === undefined) return [];
+  const text = file.text
+    .split('\n')
+    .map((line) => {
+      const value = valueIn(line, lines);
+      if (value === null) return line;
+      if (!('to' in becomes)) return `${COMMENT}${line}`;
+      const next = becomes.to(value.value, context);
+      return next === null ? null : line.slice(0, value.from) + next + line.slice(value.to);
+    })
+    .filter((line) => line !== null)
+    .join('\n');
+  return text === file.text ? [] : [{ kind: 'write', path, text, ...secret }];
+}

@@ -1,0 +1,50 @@
+// What DHCP clients remember of a host: leases, and the identifiers by which servers know it (RFC 8415, 11: DUID).
+import { clueRule } from '../clue.ts';
+
+const WHY = 'A server that is shown the lease or the identifier of the lead gives its address to the clone as well.';
+
+export const dhcpRule = clueRule('dhcp', [
+  {
+    at: [
+      '/var/lib/dhcp/*.leases',
+      '/var/lib/dhclient/*.{leases,lease}',
+      '/var/lib/NetworkManager/*.lease',
+      '/var/lib/{dhcpcd,dhcpcd5}/*.{lease,lease6}',
+      '/var/lib/connman/*/*.leases',
+    ],
+    why: WHY,
+    value: 'leases',
+    becomes: { action: 'regenerate', by: 'removal' },
+  },
+  {
+    at: [
+      '/etc/dhcpcd.duid',
+      '/var/lib/{dhcpcd,dhcpcd5}/duid',
+      '/etc/dhcpcd.secret',
+      '/var/lib/{dhcpcd,dhcpcd5}/secret',
+    ],
+    why: 'The DUID is what DHCPv6 servers know a host by; each host makes its own.',
+    value: 'an identifier',
+    secret: true,
+    becomes: { action: 'regenerate', by: 'removal' },
+  },
+  {
+    at: ['/var/lib/NetworkManager/secret_key'],
+    secret: true,
+    why: 'NetworkManager makes DUIDs, client identifiers and stable addresses from it, and a new one when there is none.',
+    becomes: { action: 'regenerate', by: 'removal' },
+  },
+  {
+    at: ['/etc/systemd/networkd.conf', '/etc/systemd/networkd.conf.d/*.conf', '/etc/systemd/network/*.network'],
+    lines: /^\s*(DUIDRawData\s*=\s*\S+|IAID\s*=\s*\S+|ClientIdentifier\s*=\s*(?!mac|duid)\S+)/,
+    why: 'It is set by hand, so that the server knows this host by it.',
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/etc/dhcp/dhclient.conf', '/etc/dhclient.conf'],
+    lines:
+      /^\s*(?:supersede|send|prepend|append|default)?\s*(dhcp-client-identifier\s+[^;]+|send\s+host-name\s+"[^"]*")/,
+    why: 'It is set by hand, so that the server knows this host by it.',
+    becomes: { action: 'unknown' },
+  },
+]);

@@ -1,0 +1,98 @@
+// What a host is in a realm or domain, and by what keys networks know it: Kerberos, SSSD, Samba; WireGuard and OpenVPN.
+import { nameOf } from '../../tree/mod.ts';
+import { clueRule } from '../clue.ts';
+
+const DOMAIN =
+  'The directory has one account for it, with one password that is changed now and then: then one of two hosts is locked out.';
+
+export const membershipRule = clueRule('membership', [
+  {
+    at: [
+      '/etc/krb5.keytab',
+      '/etc/*.keytab',
+      '/etc/{apache2,httpd,nginx,postfix,dovecot,ssh}/*.keytab',
+      '/var/lib/*/*.keytab',
+    ],
+    value: 'keys of a realm (Kerberos)',
+    secret: true,
+    why: 'The keys are those of services by the name of the lead; who has them can pose as it.',
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/etc/sssd/sssd.conf', '/etc/sssd/conf.d/*.conf'],
+    lines: /^\s*id_provider\s*=\s*(ad|ipa)\b/,
+    why: DOMAIN,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/var/lib/samba/private/secrets.tdb', '/etc/samba/secrets.tdb', '/var/lib/samba/private/secrets.ldb'],
+    value: 'the account of this host in a domain (Samba)',
+    secret: true,
+    why: DOMAIN,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/etc/ipa/default.conf'],
+    value: 'a member of a domain (FreeIPA)',
+    why: DOMAIN,
+    becomes: { action: 'unknown' },
+  },
+]);
+
+const VPN = 'The other end knows the host by this key, and sends everything to whichever of the two spoke last.';
+
+/** "wg0.conf" is what "wg-quick@wg0" reads. */
+function instance(unit: string): (path: string) => readonly string[] {
+  return (path) => [`${unit}@${nameOf(path).replace(/\.conf$/, '')}.service`];
+}
+
+export const vpnRule = clueRule('vpn', [
+  {
+    at: ['/etc/wireguard/*.conf'],
+    lines: /^\s*PrivateKey\s*=\s*(\S+)/,
+    secret: true,
+    why: VPN,
+    becomes: { action: 'disable', units: instance('wg-quick') },
+  },
+  {
+    at: ['/etc/systemd/network/*.netdev'],
+    lines: /^\s*PrivateKey(?:File)?\s*=\s*(\S+)/,
+    secret: true,
+    why: VPN,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/etc/openvpn/*.conf'],
+    value: 'a tunnel (OpenVPN)',
+    secret: true,
+    why: VPN,
+    becomes: { action: 'disable', units: (path) => ['openvpn.service', ...instance('openvpn')(path)] },
+  },
+  {
+    at: ['/etc/openvpn/{client,server}/*.conf'],
+    value: 'a tunnel (OpenVPN)',
+    secret: true,
+    why: VPN,
+    becomes: {
+      action: 'disable',
+      units: (path) => instance(path.startsWith('/etc/openvpn/client/') ? 'openvpn-client' : 'openvpn-server')(path),
+    },
+  },
+  {
+    at: ['/etc/ipsec.secrets', '/etc/swanctl/private/*', '/etc/swanctl/rsa/*', '/etc/swanctl/ecdsa/*'],
+    value: 'keys of a tunnel (IPsec)',
+    secret: true,
+    why: VPN,
+    becomes: { action: 'disable', units: () => ['strongswan.service', 'strongswan-starter.service', 'ipsec.service'] },
+  },
+  {
+    at: ['/var/lib/tailscale/tailscaled.state', '/var/lib/zerotier-one/identity.secret', '/var/lib/netbird/*.json'],
+    value: 'the key of this host in an overlay network',
+    secret: true,
+    why: VPN,
+    becomes: {
+      action: 'disable',
+      units: () => ['tailscaled.service', 'zerotier-one.service', 'netbird.service'],
+    },
+  },
+]);

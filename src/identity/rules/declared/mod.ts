@@ -1,0 +1,1 @@
+export { declaredRules } from './rules.ts';

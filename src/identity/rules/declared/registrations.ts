@@ -1,0 +1,107 @@
+// Agents of monitoring, backup and administration that are registered somewhere under the name or the key of the lead; and licences
+// and subscriptions, which are mostly for one host.
+import { type Clue, clueRule } from '../clue.ts';
+
+/** What is registered, the files that say so, and the units that would report. Further ones are one line each. */
+const AGENTS: readonly (readonly [what: string, files: readonly string[], units: readonly string[]])[] = [
+  ['Zabbix agent', ['/etc/zabbix/zabbix_agent{d,2}.conf'], ['zabbix-agent.service', 'zabbix-agent2.service']],
+  [
+    'Bareos or Bacula file daemon',
+    ['/etc/{bareos,bacula}/**/bareos-fd*.conf', '/etc/bacula/bacula-fd.conf', '/etc/bareos/bareos-fd.d/client/*.conf'],
+    ['bareos-fd.service', 'bareos-filedaemon.service', 'bacula-fd.service'],
+  ],
+  [
+    'UrBackup client',
+    ['/var/urbackup/data/settings.cfg', '/usr/local/var/urbackup/server_idents.txt', '/var/urbackup/server_idents.txt'],
+    ['urbackupclientbackend.service', 'urbackup-client.service'],
+  ],
+  ['Veeam agent', ['/etc/veeam/veeam.ini'], ['veeamservice.service']],
+  [
+    'Puppet agent',
+    [
+      '/etc/puppetlabs/puppet/ssl/private_keys/*.pem',
+      '/var/lib/puppet/ssl/private_keys/*.pem',
+      '/etc/puppet/ssl/private_keys/*.pem',
+    ],
+    ['puppet.service', 'pxp-agent.service'],
+  ],
+  ['Salt minion', ['/etc/salt/pki/minion/minion.pem', '/etc/salt/minion_id'], ['salt-minion.service']],
+  ['Chef client', ['/etc/{chef,cinc}/client.pem'], ['chef-client.service', 'cinc-client.service']],
+  ['Landscape client', ['/etc/landscape/client.conf'], ['landscape-client.service']],
+  ['Wazuh or OSSEC agent', ['/var/ossec/etc/client.keys'], ['wazuh-agent.service', 'ossec.service']],
+  ['Datadog agent', ['/etc/datadog-agent/datadog.yaml'], ['datadog-agent.service', 'datadog-agent-trace.service']],
+  ['New Relic agent', ['/etc/newrelic-infra.yml'], ['newrelic-infra.service']],
+  ['Elastic agent', ['/opt/Elastic/Agent/fleet.enc', '/etc/elastic-agent/fleet.enc'], ['elastic-agent.service']],
+  [
+    'Beats',
+    ['/var/lib/{filebeat,metricbeat,packetbeat,auditbeat,heartbeat}/meta.json'],
+    ['filebeat.service', 'metricbeat.service', 'packetbeat.service', 'auditbeat.service', 'heartbeat-elastic.service'],
+  ],
+  ['Icinga 2', ['/var/lib/icinga2/certs/*.key'], ['icinga2.service']],
+  ['Checkmk agent', ['/var/lib/cmk-agent/registered_connections.json'], ['cmk-agent-ctl-daemon.service']],
+  [
+    'Netdata',
+    ['/var/lib/netdata/registry/netdata.public.unique.id', '/var/lib/netdata/cloud.d/claimed_id'],
+    ['netdata.service'],
+  ],
+  ['CrowdStrike sensor', ['/opt/CrowdStrike/falconstore'], ['falcon-sensor.service']],
+  [
+    'GitLab or GitHub runner',
+    ['/etc/gitlab-runner/config.toml', '/home/*/actions-runner/.credentials'],
+    ['gitlab-runner.service'],
+  ],
+  ['BorgBackup or borgmatic', ['/etc/borgmatic/config.yaml', '/etc/borgmatic.d/*.yaml'], ['borgmatic.service']],
+];
+
+const SPEAKS = 'It would report, back up or be administered under the name of the lead, and mix the two up.';
+
+export const registrationsRule = clueRule(
+  'registrations',
+  AGENTS.map(
+    ([what, files, units]): Clue => ({
+      at: files,
+      value: what,
+      secret: true,
+      why: SPEAKS,
+      becomes: { action: 'disable', units: () => units },
+    }),
+  ),
+);
+
+const LICENCE = 'It may be for one host only; whether a clone may run on it is for who holds it to say.';
+
+export const licencesRule = clueRule('licences', [
+  {
+    at: ['/etc/pki/consumer/cert.pem', '/etc/pki/entitlement/*.pem', '/etc/sysconfig/rhn/systemid'],
+    value: 'a subscription (Red Hat)',
+    secret: true,
+    why: LICENCE,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/etc/zypp/credentials.d/SCCcredentials'],
+    value: 'a subscription (SUSE)',
+    secret: true,
+    why: LICENCE,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/var/lib/ubuntu-advantage/private/machine-token.json', '/etc/ubuntu-advantage/machine-token.json'],
+    value: 'a subscription (Ubuntu)',
+    secret: true,
+    why: LICENCE,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: [
+      '/{etc,opt,srv,usr/local}/**/{license,licence,LICENSE,LICENCE}.{key,dat,lic,xml}',
+      '/{etc,opt,srv,usr/local}/**/*.lic',
+      '/var/lib/*/*.lic',
+    ],
+    value: 'a licence',
+    secret: true,
+    why: LICENCE,
+    becomes: { action: 'unknown' },
+    confidence: 'guess',
+  },
+]);
