@@ -1,14 +1,19 @@
-// Writes docs/configuration.md and docs/understudy.schema.json from the schema of understudy.yaml: `npm run docs:configuration`.
-// A test compares both with what this would write.
+// Writes docs/configuration.md and docs/understudy.schema.json from the schema of understudy.yaml, and docs/rules.schema.json from that
+// of rules: `npm run docs:configuration`. A test compares all with what this would write.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { driverSchemas } from '../bin/drivers.ts';
-import { configurationJsonSchema, type DriverSchemas, type JsonSchema } from '../src/config/mod.ts';
+import { configurationJsonSchema, type DriverSchemas, type JsonSchema, rulesJsonSchema } from '../src/config/mod.ts';
 
 /** The whole of docs/understudy.schema.json. */
 export function schemaPage(drivers: DriverSchemas): string {
   return `${JSON.stringify(configurationJsonSchema(drivers), null, 2)}\n`;
+}
+
+/** The whole of docs/rules.schema.json. */
+export function rulesPage(): string {
+  return `${JSON.stringify(rulesJsonSchema(), null, 2)}\n`;
 }
 
 const INTRODUCTION = `# Configuration
@@ -123,4 +128,5 @@ const [, script, folder] = process.argv;
 if (script === fileURLToPath(import.meta.url) && folder !== undefined) {
   writeFileSync(join(folder, 'configuration.md'), configurationPage(driverSchemas));
   writeFileSync(join(folder, 'understudy.schema.json'), schemaPage(driverSchemas));
+  writeFileSync(join(folder, 'rules.schema.json'), rulesPage());
 }

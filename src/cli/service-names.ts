@@ -9,5 +9,8 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   dismiss: 'Takes an understudy off stage and gives the spare its own disk back.',
   explain: 'Shows the last decisions about a service, each with its evidence.',
   approve: 'Carries out a plan that waits for a yes.',
+  inspect: 'Says what in a disk image must not exist twice, and what would become of it on a clone. Changes nothing.',
+  personalise: 'Shows what makes a copy of one host another host; with --apply does it, and verifies it.',
+  rules: 'Tries rules of your own for what must not exist twice.',
   power: 'Switches a host that is in no engagement on or off.',
 };

@@ -1,6 +1,7 @@
 // The JSON Schema of understudy.yaml, for editors: made from what checks the file, so the two cannot differ.
 import * as z from 'zod';
 import type { DriverSchemas } from './contract.ts';
+import { rulesSchema } from './identity-schema.ts';
 import { configurationSchema } from './schema.ts';
 
 /** As JSON: an object of JSON Schema draft 7, which is what editors understand best. */
@@ -11,6 +12,11 @@ export function configurationJsonSchema(drivers: DriverSchemas): JsonSchema {
   withSettings(valuesOf(schema.properties?.hosts).properties?.power, drivers.power);
   withSettings(valuesOf(schema.properties?.services).properties?.director, drivers.director);
   return { ...schema, title: 'understudy.yaml' };
+}
+
+/** Of a file of rules for what must not exist twice. */
+export function rulesJsonSchema(): JsonSchema {
+  return { ...toJson(rulesSchema), title: 'rules.yaml' };
 }
 
 function toJson(schema: z.ZodType): JsonSchema {

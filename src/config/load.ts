@@ -12,6 +12,7 @@ import { checkValues } from './check-values.ts';
 import type { ApiConfig, Configuration, DriverSchemas } from './contract.ts';
 import { type ConfigDocument, FILE_BYTES_MAX, readDocument } from './document.ts';
 import { explain } from './explain.ts';
+import { identitySchema, type RawIdentity, type RawRules, rulesSchema } from './identity-schema.ts';
 import type { PartlyRaw } from './partial.ts';
 import { formatProblem, type Path, type Problem, type Report } from './problem.ts';
 import { configurationSchema, type Raw } from './schema.ts';
@@ -76,6 +77,26 @@ export async function loadConnection(path: string): Promise<Connection> {
   if (!result.success || problems.length > 0) throw invalid(path, problems);
   const { state, api } = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
   return { state, api: buildApi(api) };
+}
+
+/** A file about one host: who it is. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export function loadIdentity(path: string): Promise<RawIdentity> {
+  return loadOf(path, identitySchema);
+}
+
+/** A file of rules for what must not exist twice. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export function loadRules(path: string): Promise<RawRules> {
+  return loadOf(path, rulesSchema);
+}
+
+async function loadOf<T extends z.ZodObject>(path: string, schema: T): Promise<z.output<T>> {
+  const { document, folder } = await readFile(path);
+  const problems = [...document.problems];
+  if (document.value === undefined) throw invalid(path, problems);
+  const result = z.safeParse(schema, document.value);
+  if (!result.success) explain(schema, result.error.issues, document.value, [], reporter(path, document, problems));
+  if (!result.success || problems.length > 0) throw invalid(path, problems);
+  return resolvePaths(schema, result.data, folder) as z.output<T>;
 }
 
 function reporter(file: string, document: ConfigDocument, problems: Problem[]): Report {

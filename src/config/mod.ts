@@ -16,7 +16,16 @@ export type {
   TimeoutsConfig,
   VolumeConfig,
 } from './contract.ts';
+export type { RawIdentity, RawRules } from './identity-schema.ts';
 export type { JsonRecord } from './json.ts';
-export { configurationJsonSchema, type JsonSchema } from './json-schema.ts';
-export { type Connection, loadConfiguration, loadConnection, type Reading, readConfiguration } from './load.ts';
+export { configurationJsonSchema, type JsonSchema, rulesJsonSchema } from './json-schema.ts';
+export {
+  type Connection,
+  loadConfiguration,
+  loadConnection,
+  loadIdentity,
+  loadRules,
+  type Reading,
+  readConfiguration,
+} from './load.ts';
 export { formatProblem, type Problem } from './problem.ts';

@@ -4,6 +4,7 @@
 export interface InterfaceIdentity {
   /** As the kernel names it in the guest: "eth0". */
   readonly name: string;
+  /** '': nobody knows it. */
   readonly mac: string;
   /** CIDR: "10.0.0.12/24". */
   readonly addresses: readonly string[];
@@ -39,6 +40,15 @@ export interface Finding {
 export interface Inspection {
   readonly os: { readonly id: string; readonly version: string; readonly arch: string };
   readonly findings: readonly Finding[];
+}
+
+/** What somebody decided to leave as it is, although a rule would change it or ask. */
+export interface Kept {
+  /** A rule's name. */
+  readonly rule: string;
+  /** Absolute inside the image. Absent: whatever the rule finds. */
+  readonly path?: string | undefined;
+  readonly because: string;
 }
 
 /** One file or link of the image, before and after. Ordered by path in a plan; never two for one path. */
@@ -93,6 +103,11 @@ export interface Verification {
 export interface IdentityEngine {
   /** Reads only; a dirty journal is replayed in a private overlay. */
   inspect(image: string, lead: HostIdentity | null, signal: AbortSignal): Promise<Inspection>;
+  /**
+   * Who the host is, as far as its image tells: the lead of a request when nobody else says it. Reads only.
+   * @throws IDENTITY_FAILED when it has no name or no address of its own
+   */
+  identify(image: string, signal: AbortSignal): Promise<HostIdentity>;
   /** Reads only. Deterministic, except for keys, which are made once for a plan. */
   plan(image: string, request: IdentityRequest, signal: AbortSignal): Promise<Plan>;
   /**

@@ -7,12 +7,24 @@ import type {
   IdentityEngine,
   IdentityRequest,
   Inspection,
+  Kept,
   Plan,
   Verification,
 } from './contract.ts';
 import { correspond } from './correspondence.ts';
 import type { ExtTree } from './ext/mod.ts';
-import { changeImage, type FileEdit, type OnStep, openImage, WorkFolder } from './image/mod.ts';
+import { identify } from './identify.ts';
+import {
+  changeImage,
+  type FileEdit,
+  type ImageFormats,
+  type OnStep,
+  openImage,
+  openRaw,
+  type RawImage,
+  WorkFolder,
+} from './image/mod.ts';
+import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan } from './plan.ts';
 import { builtinRules, type Rule } from './rules/mod.ts';
@@ -28,8 +40,12 @@ export interface IdentityOptions {
    * interrupted lies there, so it has to be durable. @default one below the folder for temporary files
    */
   readonly stateFolder?: string;
+  /** What an image file may be, beside raw: 'detect' looks for qcow2. Of disks that a guest writes, say 'raw'. @default 'raw' */
+  readonly formats?: ImageFormats;
   /** In the order in which they look and change. @default builtinRules */
   readonly rules?: readonly Rule[];
+  /** What stays as it is, although a rule would change it or ask. */
+  readonly kept?: readonly Kept[];
   /** Told the name of each step of `apply` before it begins. */
   readonly onStep?: OnStep;
 }
@@ -37,34 +53,61 @@ export interface IdentityOptions {
 export function createIdentityEngine(options: IdentityOptions = {}): IdentityEngine {
   const work = new WorkFolder(options.stateFolder ?? null);
   const rules = options.rules ?? builtinRules;
+  const { formats = 'raw', kept = [] } = options;
+  const look = <T>(image: string, signal: AbortSignal, use: (tree: ExtTree) => Promise<T>): Promise<T> =>
+    withRaw(image, { formats, writable: false }, work, signal, (raw) => withTree(raw, work, signal, use));
   return {
     async inspect(image, lead, signal) {
-      return withImage(image, work, signal, (tree) => inspect(tree, lead, rules));
+      return look(image, signal, (tree) => inspect(tree, lead, rules, kept));
+    },
+    async identify(image, signal) {
+      return look(image, signal, (tree) => identify(fileTree(tree)));
     },
     async plan(image, request, signal) {
       const makers = { sshHostKey: (spec: Parameters<typeof makeSshKey>[0]) => makeSshKey(spec, work, signal) };
-      return withImage(image, work, signal, (tree) => makePlan(tree, request, rules, makers));
+      return look(image, signal, (tree) => makePlan(tree, request, rules, makers, kept));
     },
     async apply(image, plan, signal) {
-      await work.prepare();
       const change = { remaining: (tree: ExtTree) => remaining(tree, plan) };
-      await changeImage(image, change, work, signal, options.onStep ?? (() => {}));
+      await withRaw(image, { formats, writable: true }, work, signal, (raw) =>
+        changeImage(raw, change, work, signal, options.onStep ?? (() => {})),
+      );
     },
     async verify(image, request, plan, signal) {
-      return withImage(image, work, signal, (tree) => verify(tree, request, plan, rules));
+      return look(image, signal, (tree) => verify(tree, request, plan, rules));
     },
     show: showPlan,
   };
 }
 
-async function withImage<T>(
+async function withRaw<T>(
   image: string,
+  access: Parameters<typeof openRaw>[1],
+  work: WorkFolder,
+  signal: AbortSignal,
+  use: (raw: RawImage) => Promise<T>,
+): Promise<T> {
+  await work.prepare();
+  const raw = await openRaw(image, access, work, signal);
+  let result: T;
+  try {
+    result = await use(raw);
+  } catch (error) {
+    // Why it failed is the first error; that its end failed as well adds nothing.
+    await raw.close().catch(() => {});
+    throw error;
+  }
+  await raw.close();
+  return result;
+}
+
+async function withTree<T>(
+  raw: RawImage,
   work: WorkFolder,
   signal: AbortSignal,
   use: (tree: ExtTree) => Promise<T>,
 ): Promise<T> {
-  await work.prepare();
-  const opened = await openImage(image, work, signal);
+  const opened = await openImage(raw, work, signal);
   try {
     return await use(opened.tree);
   } finally {
@@ -72,12 +115,17 @@ async function withImage<T>(
   }
 }
 
-async function inspect(nodes: ExtTree, lead: HostIdentity | null, rules: readonly Rule[]): Promise<Inspection> {
+async function inspect(
+  nodes: ExtTree,
+  lead: HostIdentity | null,
+  rules: readonly Rule[],
+  kept: readonly Kept[],
+): Promise<Inspection> {
   const tree = fileTree(nodes);
   const findings: Finding[] = [];
   for (const rule of rules) {
     const claimed = new Set(findings.map(({ path }) => path));
-    findings.push(...(await rule.find(tree, { lead, understudy: null, claimed })));
+    findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed }), kept));
   }
   return { os: await osOf(tree), findings };
 }

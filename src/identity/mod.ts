@@ -7,6 +7,7 @@ export type {
   IdentityRequest,
   Inspection,
   InterfaceIdentity,
+  Kept,
   Plan,
   Verification,
 } from './contract.ts';
@@ -16,6 +17,10 @@ export {
   type ChangeContext,
   type Edit,
   type FindContext,
+  type OwnRule,
+  ownRules,
+  problemOfRule,
   type Rule,
   type VerifyContext,
 } from './rules/mod.ts';
+export { showFindings } from './show.ts';

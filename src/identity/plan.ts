@@ -1,8 +1,9 @@
 // Making a plan: every rule finds and changes in the tree as those before it left it; what comes out is the difference.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../base/mod.ts';
-import type { FileChange, Finding, IdentityRequest, Plan } from './contract.ts';
+import type { FileChange, Finding, IdentityRequest, Kept, Plan } from './contract.ts';
 import { correspond } from './correspondence.ts';
+import { withKept } from './kept.ts';
 import { type ChangeContext, type Edit, type Makers, machineIdIn, type Rule, sshFingerprints } from './rules/mod.ts';
 import {
   bytesOfName,
@@ -32,6 +33,7 @@ export async function makePlan(
   request: IdentityRequest,
   rules: readonly Rule[],
   makers: Makers,
+  kept: readonly Kept[] = [],
 ): Promise<Plan> {
   const planned = new PlannedTree(nodes);
   const tree = fileTree(planned);
@@ -39,7 +41,7 @@ export async function makePlan(
   const context: ChangeContext = { ...request, correspondence: correspond(request.lead, request.understudy), makers };
   const findings: Finding[] = [];
   for (const rule of rules) {
-    const found = await rule.find(tree, { ...request, claimed: new Set() });
+    const found = withKept(await rule.find(tree, { ...request, claimed: new Set() }), kept);
     findings.push(...found);
     for (const finding of found) {
       if (!DONE_BY_RULES.includes(finding.action)) continue;

@@ -6,12 +6,20 @@ import { printable } from './tree/mod.ts';
 const HIDDEN = '(secret)\n';
 const ORDER = ['unknown', 'rewrite', 'regenerate', 'disable', 'keep'] as const;
 
+/** By what becomes of them, what is to be decided first. Nothing in it is secret, nor anything that a terminal would obey. */
+export function showFindings(findings: readonly Finding[]): string {
+  return textOf(linesOf(findings));
+}
+
+function linesOf(all: readonly Finding[]): string[] {
+  return ORDER.flatMap((action) => {
+    const findings = all.filter((one) => one.action === action);
+    return findings.length === 0 ? [] : [`${action}:`, ...findings.flatMap(showFinding), ''];
+  });
+}
+
 export function showPlan(plan: Plan): string {
-  const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, ''];
-  for (const action of ORDER) {
-    const findings = plan.findings.filter((one) => one.action === action);
-    if (findings.length > 0) lines.push(`${action}:`, ...findings.flatMap(showFinding), '');
-  }
+  const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, '', ...linesOf(plan.findings)];
   for (const change of plan.changes) {
     const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
     const diff = unifiedDiff(change.path, hide(change.before), hide(change.after));
@@ -20,10 +28,12 @@ export function showPlan(plan: Plan): string {
     lines.push(`${kindOf(change)} (${change.rule})`, ...shown, '');
   }
   lines.push(`machine-id  ${plan.proof.machineId}`, ...plan.proof.sshHostKeys.map((one) => `SSH host key  ${one}`));
-  return `${lines
-    .flatMap((line) => line.split('\n'))
-    .map(visible)
-    .join('\n')}\n`;
+  return textOf(lines);
+}
+
+function textOf(lines: readonly string[]): string {
+  const shown = lines.flatMap((line) => line.split('\n')).map(visible);
+  return shown.length === 0 ? '' : `${shown.join('\n')}\n`;
 }
 
 /** Tabs are what configuration files are full of, and do nobody harm. */

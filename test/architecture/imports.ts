@@ -47,7 +47,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
   },
   'src/cli': {
-    modules: ['src/agent', 'src/base', 'src/replication', 'src/config', 'src/api', 'src/controller'],
+    modules: ['src/agent', 'src/base', 'src/replication', 'src/config', 'src/identity', 'src/api', 'src/controller'],
     packages: ['commander'],
   },
   bin: {

@@ -2,13 +2,17 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { driverSchemas } from '../../bin/drivers.ts';
-import { configurationPage, schemaPage } from '../../scripts/configuration-pages.ts';
+import { configurationPage, rulesPage, schemaPage } from '../../scripts/configuration-pages.ts';
 import { configurationJsonSchema, loadConfiguration } from '../../src/config/mod.ts';
 import { ConfigFolder, drivers } from '../support/config-folder.ts';
 
 describe('what is published about understudy.yaml', () => {
   it('config - the JSON Schema is what the program checks', () => {
     expect(readFileSync('docs/understudy.schema.json', 'utf8')).toBe(schemaPage(driverSchemas));
+  });
+
+  it('config - so is the JSON Schema of rules', () => {
+    expect(readFileSync('docs/rules.schema.json', 'utf8')).toBe(rulesPage());
   });
 
   it('config - the page is what the program checks', () => {

@@ -98,6 +98,7 @@ function planFor(before: string, hostName: string): Plan {
 export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
   return {
     inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
+    identify: async (image) => ({ hostName: readMark(image, disk), interfaces: [] }),
     plan: async (image, request) => planFor(readMark(image, disk), request.understudy.hostName),
     async apply(image, plan) {
       for (const { after } of plan.changes) if (after !== null) writeMark(image, after, disk);

@@ -3,7 +3,10 @@ import type { Command } from 'commander';
 import { cloneCommand } from './clone.ts';
 import { doctorCommand, type Examine } from './doctor.ts';
 import { explainCommand } from './explain.ts';
+import { inspectCommand } from './inspect.ts';
 import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
+import { personaliseCommand } from './personalise.ts';
+import { rulesCommand } from './rules.ts';
 import { statusCommand } from './status.ts';
 import { type Serve, upCommand } from './up.ts';
 
@@ -23,5 +26,8 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),
+    inspectCommand(done),
+    personaliseCommand(done),
+    rulesCommand(done),
   ];
 }

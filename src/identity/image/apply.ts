@@ -14,9 +14,10 @@ import { faultIn, repairAll } from './check.ts';
 import { editFiles, type FileEdit } from './edit.ts';
 import { openImage } from './open-image.ts';
 import { Overlay } from './overlay.ts';
+import type { RawImage } from './raw-image.ts';
 import { findRedo, keepAsRedo, type Redo, removeRedo, writeRedo } from './redo.ts';
 import { identityFailed } from './tool.ts';
-import { type ImageName, nameImage, type WorkFolder } from './work-folder.ts';
+import type { ImageName, WorkFolder } from './work-folder.ts';
 
 export interface ImageChange {
   /**
@@ -34,24 +35,23 @@ export type OnStep = (step: string) => void;
  * the redo log was written; then the next call completes it), TOOL_MISSING, INTERRUPTED (it is as it was)
  */
 export async function changeImage(
-  image: string,
+  name: RawImage,
   change: ImageChange,
   work: WorkFolder,
   signal: AbortSignal,
   onStep: OnStep,
 ): Promise<void> {
-  const name = await nameImage(image);
   onStep('recover');
   await finishRedo(name, work, onStep);
   const purpose = `apply-${name.key}`;
   await work.removeLeftovers(purpose);
   onStep('look');
-  const found = await lookAt(image, change, work, signal);
+  const found = await lookAt(name, change, work, signal);
   if (found.done) return;
   const folder = await work.make(purpose);
   try {
     const redo = await prepareRedo(
-      { image, name, offsetBytes: found.offsetBytes, change, folder, signal, onStep },
+      { image: name.label, name, offsetBytes: found.offsetBytes, change, folder, signal, onStep },
       work,
     );
     // From here on there is no way back, only forward.
@@ -70,16 +70,16 @@ async function finishRedo(name: ImageName, work: WorkFolder, onStep: OnStep): Pr
 
 /** Where the root is; and whether nothing is to be done, which for a dirty image is never so: it is to be made clean. */
 async function lookAt(
-  image: string,
+  name: RawImage,
   change: ImageChange,
   work: WorkFolder,
   signal: AbortSignal,
 ): Promise<{ offsetBytes: number; done: boolean }> {
-  const opened = await openImage(image, work, signal);
+  const opened = await openImage(name, work, signal);
   try {
     const { offsetBytes, clean } = opened;
     const done = clean && (await change.remaining(opened.tree)).length === 0;
-    return { offsetBytes, done: done && (await faultIn(opened.name.path, offsetBytes, signal)) === null };
+    return { offsetBytes, done: done && (await faultIn(name.path, offsetBytes, signal)) === null };
   } finally {
     await opened.close();
   }

@@ -47,7 +47,7 @@ export async function findCandidates(image: ImageFile, path: string, signal: Abo
 async function otherContent(image: ImageFile, offsetBytes: number, where: string): Promise<string[]> {
   const start = await image.read(offsetBytes, 68 * 1024);
   const has = (at: number, text: string): boolean => start.toString('latin1', at, at + text.length) === text;
-  if (has(0, 'QFI\xfb')) return [`${where}: a qcow2 image; only raw images can be used`];
+  if (has(0, 'QFI\xfb')) return [`${where}: a qcow2 image, where a raw one is expected`];
   if ([0, 512, 1024, 1536].some((at) => has(at, LVM_LABEL))) return [`${where}: LVM, which is not supported`];
   if (has(0, 'XFSB')) return [`${where}: XFS, which is not supported`];
   if (has(65536 + 64, '_BHRfS_M')) return [`${where}: btrfs, which is not supported`];

@@ -13,8 +13,9 @@ import { type FileTree, fileTree } from '../tree/mod.ts';
 import { type Candidate, type Candidates, findCandidates } from './candidates.ts';
 import { replayJournal } from './check.ts';
 import { type Below, Overlay } from './overlay.ts';
+import type { RawImage } from './raw-image.ts';
 import { findRedo } from './redo.ts';
-import { type ImageName, nameImage, type WorkFolder } from './work-folder.ts';
+import type { WorkFolder } from './work-folder.ts';
 
 /** Files that a system has; one of them beside /etc is enough. */
 const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab'];
@@ -25,7 +26,6 @@ export interface Root {
 }
 
 export interface OpenImage extends Root {
-  readonly name: ImageName;
   /** Its journal is clean, and so the image itself was read. */
   readonly clean: boolean;
   close(): Promise<void>;
@@ -38,8 +38,8 @@ interface View extends Root {
 }
 
 /** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
-export async function openImage(image: string, work: WorkFolder, signal: AbortSignal): Promise<OpenImage> {
-  const name = await nameImage(image);
+export async function openImage(name: RawImage, work: WorkFolder, signal: AbortSignal): Promise<OpenImage> {
+  const image = name.label;
   const redo = await findRedo(work.path, name);
   const file = await ImageFile.open(name.path, image, signal);
   const views: View[] = [];
@@ -64,7 +64,7 @@ export async function openImage(image: string, work: WorkFolder, signal: AbortSi
       }
     }
     const root = theRoot(image, views, candidates, failure);
-    return { ...root, name, close: closeAll };
+    return { ...root, close: closeAll };
   } catch (error) {
     await closeAll();
     throw error;

@@ -14,6 +14,8 @@ export interface ImageName {
   readonly path: string;
   /** The same for all paths of one file or device. */
   readonly key: string;
+  /** Not a block device. */
+  readonly isFile: boolean;
 }
 
 /** @throws IMAGE_UNSUPPORTED when it is no file or block device that exists */
@@ -27,7 +29,7 @@ export async function nameImage(image: string): Promise<ImageName> {
       throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} is neither a file nor a block device`);
     }
     const identity = facts.isFile() ? `file ${facts.dev} ${facts.ino}` : `device ${facts.rdev}`;
-    return { path, key: createHash('sha256').update(identity).digest('hex').slice(0, 24) };
+    return { path, key: createHash('sha256').update(identity).digest('hex').slice(0, 24), isFile: facts.isFile() };
   } catch (cause) {
     const errno = errnoOf(cause);
     if (errno === null) throw cause;

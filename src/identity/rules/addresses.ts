@@ -6,7 +6,7 @@ import { addressesOf, allAddresses, correspond } from '../correspondence.ts';
 import type { FileTree } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
 import { finding } from './finding.ts';
-import type { NetworkFacts } from './network-file.ts';
+import { addressesIn, type NetworkFacts } from './network-file.ts';
 import { networkFormats } from './network-formats.ts';
 import { declaredIn } from './network-rule.ts';
 
@@ -59,11 +59,11 @@ export const addressesRule: Rule = {
 async function declared(tree: FileTree): Promise<NetworkFacts> {
   const all: NetworkFacts[] = [];
   for (const format of networkFormats) all.push(await declaredIn(format, tree));
-  return { addresses: all.flatMap(({ addresses }) => addresses), dynamic: all.flatMap(({ dynamic }) => dynamic) };
+  return { interfaces: all.flatMap(({ interfaces }) => interfaces), dynamic: all.flatMap(({ dynamic }) => dynamic) };
 }
 
 function has(facts: NetworkFacts, address: Address): boolean {
-  return facts.addresses.some(({ ip }) => ip === address.ip);
+  return addressesIn(facts).some(({ ip }) => ip === address.ip);
 }
 
 function missing(facts: NetworkFacts, one: InterfaceIdentity, address: Address): Finding {

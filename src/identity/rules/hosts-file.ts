@@ -2,7 +2,7 @@
 import { formatAddress, isShared, parseAddress } from '../address.ts';
 import type { HostIdentity } from '../contract.ts';
 import { allAddresses, type Correspondence } from '../correspondence.ts';
-import { readText } from '../tree/mod.ts';
+import { type FileTree, readText } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
 import { hostNameIn } from './host-name.ts';
@@ -95,4 +95,12 @@ function nameInPlaceOf(name: string, lead: HostIdentity, understudy: HostIdentit
   if (domain === '') return understudy.hostName;
   const isLeads = lead.domain !== undefined && domain.toLowerCase() === lead.domain.toLowerCase();
   return `${understudy.hostName}.${isLeads ? (understudy.domain ?? domain) : domain}`;
+}
+
+/** The full name that the file has for a host name: "web1.example.org"; null when it has none. */
+export async function nameOfOwnAddress(tree: FileTree, hostName: string): Promise<string | null> {
+  const file = await readText(tree, PATH);
+  const lines = file.status === 'text' ? file.text.split('\n') : [];
+  const names = lines.flatMap((line) => parse(line)?.names ?? []);
+  return names.find((name) => name.toLowerCase().startsWith(`${hostName.toLowerCase()}.`)) ?? null;
 }

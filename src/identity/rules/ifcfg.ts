@@ -52,19 +52,28 @@ function linesOf(text: string): Line[] {
   });
 }
 
-function matchesInterface(match: string, one: InterfaceIdentity): boolean {
+/** `device` is '' for files that are for all. */
+function ownerOf(match: string): { readonly device: string; readonly mac: string | null } {
   const [name = '', ...rest] = match.split('\n');
   const lines = linesOf(rest.join('\n'));
-  const device = lines.find(({ key }) => key === 'DEVICE')?.value ?? name;
-  const mac = parseMac(lines.find(({ key }) => key === 'HWADDR')?.value ?? '');
+  const device = (lines.find(({ key }) => key === 'DEVICE')?.value ?? name).replace(/:.*/, '');
+  return { device, mac: parseMac(lines.find(({ key }) => key === 'HWADDR')?.value ?? '') };
+}
+
+function matchesInterface(match: string, one: InterfaceIdentity): boolean {
+  const { device, mac } = ownerOf(match);
   if (mac !== null) return mac === one.mac.toLowerCase();
-  return device === '' || device.split(':')[0] === one.name;
+  return device === '' || device === one.name;
 }
 
 function facts(text: string, match: string): NetworkFacts {
   const lines = linesOf(text);
   const matches = (one: InterfaceIdentity): boolean => matchesInterface(match, one);
-  const addresses = lines.filter(({ key }) => ADDRESS_KEY.test(key)).map((line) => addressOf(line, lines));
+  const addresses = lines
+    .filter(({ key }) => ADDRESS_KEY.test(key))
+    .map((line) => addressOf(line, lines))
+    .filter((address) => address !== null);
+  const { device, mac } = ownerOf(match);
   const isDynamic = (key: string, value: string): boolean =>
     (key === 'BOOTPROTO' && DYNAMIC.includes(value.toLowerCase())) ||
     (/^(DHCPV6C|IPV6_AUTOCONF)$/.test(key) && value === 'yes');
@@ -74,7 +83,7 @@ function facts(text: string, match: string): NetworkFacts {
       const families = key !== 'BOOTPROTO' || /6$/.test(value) ? ([6] as const) : ([4] as const);
       return families.map((family) => ({ family, matches }));
     });
-  return { addresses: addresses.filter((address) => address !== null), dynamic };
+  return { interfaces: addresses.length === 0 ? [] : [{ name: device || null, mac, addresses }], dynamic };
 }
 
 /** With the prefix of the variable that belongs to it: IPADDR1 and PREFIX1 or NETMASK1. */

@@ -66,13 +66,19 @@ function baseOf(name: string): string {
 
 export function ifupdownFacts(text: string): NetworkFacts {
   const stanzas = stanzasOf(text);
-  const addresses = stanzas.flatMap((stanza) => (stanza.iface === null ? [] : optionsOf(stanza, 'address')));
+  const interfaces = stanzas.flatMap((stanza) => {
+    if (stanza.iface === null) return [];
+    const addresses = optionsOf(stanza, 'address')
+      .map(parseAddress)
+      .filter((address) => address !== null);
+    return addresses.length === 0 ? [] : [{ name: baseOf(stanza.iface.name), mac: null, addresses }];
+  });
   const dynamic = stanzas.flatMap(({ iface }) =>
     iface !== null && ['dhcp', 'auto', 'bootp'].includes(iface.method)
       ? [{ family: iface.family, matches: ({ name }: { name: string }) => name === iface.name }]
       : [],
   );
-  return { addresses: addresses.map(parseAddress).filter((address) => address !== null), dynamic };
+  return { interfaces, dynamic };
 }
 
 function optionsOf(stanza: Stanza, key: string): string[] {

@@ -62,7 +62,7 @@ function needlesOf(lead: HostIdentity, understudy: HostIdentity | null): Needle[
   for (const address of allAddresses(lead)) {
     if (!isTheirs(address)) needles.push({ kind: 'address', shown: address.ip, isIn: addressMatcher(address) });
   }
-  for (const { mac } of lead.interfaces) {
+  for (const { mac } of lead.interfaces.filter(({ mac }) => mac !== '')) {
     const pattern = new RegExp(`(?<![0-9a-f])${mac.toLowerCase().replaceAll(':', '[:.-]')}(?![0-9a-f])`, 'i');
     const isShared = understudy?.interfaces.some((one) => one.mac.toLowerCase() === mac.toLowerCase()) === true;
     if (!isShared) needles.push({ kind: 'address', shown: mac, isIn: (text) => pattern.test(text) });

@@ -9,5 +9,9 @@ export type {
   SshKeySpec,
   VerifyContext,
 } from './contract.ts';
+export { hostNameIn } from './host-name.ts';
+export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
+export { declaredInterfaces } from './network-formats.ts';
+export { type OwnRule, ownRules, problemOfRule } from './own-rules.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';

@@ -73,11 +73,17 @@ function scalarAt(body: Node, ...path: readonly string[]): Scalar | null {
   return isScalar(node) ? node : null;
 }
 
-function matchesInterface({ id, body }: Device, one: InterfaceIdentity): boolean {
-  const mac = parseMac(String(scalarAt(body, 'match', 'macaddress')?.value ?? ''));
-  if (mac !== null) return mac === one.mac.toLowerCase();
-  const name = scalarAt(body, 'match', 'name')?.value ?? scalarAt(body, 'set-name')?.value ?? id.value;
-  return name === one.name;
+function macOf({ body }: Device): string | null {
+  return parseMac(String(scalarAt(body, 'match', 'macaddress')?.value ?? ''));
+}
+
+function nameOf({ id, body }: Device): string {
+  return String(scalarAt(body, 'match', 'name')?.value ?? scalarAt(body, 'set-name')?.value ?? id.value);
+}
+
+function matchesInterface(device: Device, one: InterfaceIdentity): boolean {
+  const mac = macOf(device);
+  return mac === null ? nameOf(device) === one.name : mac === one.mac.toLowerCase();
 }
 
 /** Items are addresses, or maps from one address to its options. */
@@ -92,14 +98,17 @@ function addressesOf(body: Node): { node: Scalar; address: Address }[] {
 }
 
 function factsOf(devices: readonly Device[]): NetworkFacts {
-  const addresses = devices.flatMap(({ body }) => addressesOf(body).map(({ address }) => address));
+  const interfaces = devices.flatMap((device) => {
+    const addresses = addressesOf(device.body).map(({ address }) => address);
+    return addresses.length === 0 ? [] : [{ name: nameOf(device), mac: macOf(device), addresses }];
+  });
   const dynamic = devices.flatMap((device) =>
     ([4, 6] as const).flatMap((family) => {
       const isOn = scalarAt(device.body, `dhcp${family}`)?.value === true;
       return isOn ? [{ family, matches: (one: InterfaceIdentity) => matchesInterface(device, one) }] : [];
     }),
   );
-  return { addresses, dynamic };
+  return { interfaces, dynamic };
 }
 
 /** A piece of the text that reads otherwise; null: its line goes, or its place in a list. */

@@ -9,11 +9,23 @@ export interface Rewritten {
   readonly strange: readonly string[];
 }
 
+export interface DeclaredInterface {
+  /** null: whichever it is. */
+  readonly name: string | null;
+  /** Of the hardware by which it is chosen. */
+  readonly mac: string | null;
+  readonly addresses: readonly Address[];
+}
+
 /** What a configuration declares, for the question whether anything of the lead is left out. */
 export interface NetworkFacts {
-  readonly addresses: readonly Address[];
+  readonly interfaces: readonly DeclaredInterface[];
   /** Interfaces whose addresses DHCP or router advertisements give. */
   readonly dynamic: readonly { readonly family: 4 | 6; readonly matches: (one: InterfaceIdentity) => boolean }[];
+}
+
+export function addressesIn({ interfaces }: NetworkFacts): readonly Address[] {
+  return interfaces.flatMap(({ addresses }) => addresses);
 }
 
 /** What becomes of an address in a file: another in its place, 'gone', 'kept' (nobody's own, or new already) or 'strange'. */

@@ -74,7 +74,10 @@ function facts(text: string): NetworkFacts {
     const isDynamic = key === 'method' && (value === 'auto' || value === 'dhcp');
     return family === undefined || !isDynamic ? [] : [{ family, matches }];
   });
-  return { addresses: lines.flatMap(addressesIn), dynamic };
+  const addresses = lines.flatMap(addressesIn);
+  const name = firstValue(lines, ['connection'], ['interface-name']) || null;
+  const mac = parseMac(firstValue(lines, ETHERNET, ['mac-address']) ?? '');
+  return { interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }], dynamic };
 }
 
 function rewrite(text: string, _match: string, pairs: Correspondence): Rewritten {

@@ -4,7 +4,7 @@ import { type Correspondence, correspond } from '../correspondence.ts';
 import type { FileTree, TextFile } from '../tree/mod.ts';
 import type { FindContext, Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
-import type { NetworkFacts, Rewritten } from './network-file.ts';
+import { addressesIn, type NetworkFacts, type Rewritten } from './network-file.ts';
 
 export interface NetworkSource {
   readonly file: TextFile;
@@ -70,7 +70,7 @@ function findIn(
   match: string,
   { lead, understudy }: FindContext,
 ) {
-  const own = format.facts(file.text, match).addresses.filter((address) => !isShared(address));
+  const own = addressesIn(format.facts(file.text, match)).filter((address) => !isShared(address));
   // Without anybody to take its part, the lead is compared with itself: that tells which addresses are not its own.
   const pairs = lead === null ? null : correspond(lead, understudy ?? lead);
   const rewritten = pairs === null ? null : format.rewrite(file.text, match, pairs);
@@ -92,5 +92,8 @@ export async function declaredIn(format: NetworkFormat, tree: FileTree): Promise
   const facts = (await format.files(tree)).flatMap(({ file, match }) =>
     file.status === 'text' ? [format.facts(file.text, match)] : [],
   );
-  return { addresses: facts.flatMap(({ addresses }) => addresses), dynamic: facts.flatMap(({ dynamic }) => dynamic) };
+  return {
+    interfaces: facts.flatMap(({ interfaces }) => interfaces),
+    dynamic: facts.flatMap(({ dynamic }) => dynamic),
+  };
 }

@@ -106,7 +106,10 @@ export function networkdFacts(text: string, match: string): NetworkFacts {
       const families = value === 'ipv4' ? ([4] as const) : value === 'ipv6' ? ([6] as const) : ([4, 6] as const);
       return families.map((family) => ({ family, matches }));
     });
-  return { addresses: values.map(parseAddress).filter((address) => address !== null), dynamic };
+  const addresses = values.map(parseAddress).filter((address) => address !== null);
+  const [name = null] = words(valuesOf(linesOf(match), 'Match', ['Name'])).filter((word) => !/[*?[!]/.test(word));
+  const [mac = null] = words(valuesOf(linesOf(match), 'Match', MAC_KEYS)).map(parseMac);
+  return { interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }], dynamic };
 }
 
 export function rewriteNetworkd(text: string, match: string, pairs: Correspondence): Rewritten {

@@ -1,0 +1,100 @@
+import { Command } from 'commander';
+import { UnderstudyError } from '../../base/mod.ts';
+import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
+import { checkTarget } from '../../replication/mod.ts';
+import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
+import { countOf, hostLine } from './inspect.ts';
+
+interface Flags {
+  as: string;
+  lead?: string;
+  rules?: string;
+  accept: string[];
+  apply?: boolean;
+  json?: boolean;
+}
+
+interface Outcome {
+  readonly lead: HostIdentity;
+  readonly plan: Plan;
+  /** null: nothing was to be applied. */
+  readonly verified: boolean | null;
+}
+
+export function personaliseCommand(done: (exit: number) => void): Command {
+  return new Command('personalise')
+    .description('Shows what makes a copy of one host another host; with --apply does it, and verifies it.')
+    .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
+    .requiredOption('--as <file>', 'who the copy is to be')
+    .option('--lead <file>', 'whose copy it is; without it, what the image says')
+    .option('--rules <file>', 'rules of your own; docs/identity.md')
+    .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
+    .option('--apply', 'change the image')
+    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .addHelpText('after', '\nExample:\n  understudy personalise copy-of-web1.img --as spare1.yaml --apply')
+    .action(async (image: string, flags: Flags) => {
+      const engine = await engineWith(flags.rules);
+      const understudy = await hostIn(flags.as);
+      const lead = flags.lead === undefined ? null : await hostIn(flags.lead);
+      const outcome = await untilInterrupted((signal) =>
+        personalise(engine, image, { lead, understudy }, flags, signal),
+      );
+      if (flags.json === true) process.stdout.write(`${JSON.stringify(answer(image, outcome))}\n`);
+      else process.stdout.write(describe(engine, image, understudy, outcome));
+      done(0);
+    });
+}
+
+async function personalise(
+  engine: IdentityEngine,
+  image: string,
+  hosts: { readonly lead: HostIdentity | null; readonly understudy: HostIdentity },
+  { accept, apply }: Flags,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { understudy } = hosts;
+  const lead = hosts.lead ?? (await engine.identify(image, signal));
+  const request: IdentityRequest = { lead, understudy };
+  const plan = await engine.plan(image, request, signal);
+  if (apply !== true) return { lead, plan, verified: null };
+  const open = plan.unknown.filter(({ rule }) => !accept.includes(rule));
+  if (open.length > 0) {
+    const list = open.map(({ rule, path, value }) => `  ${rule}  ${path}  ${value}`).join('\n');
+    throw new UnderstudyError(
+      'IDENTITY_UNKNOWN',
+      `${image} is as it was: nobody said what becomes of\n${list}\n--accept RULE leaves what a rule found as it is, --rules FILE says what becomes of it`,
+    );
+  }
+  // Mounted, swap, or in the hands of another part of the kernel: whoever has it would write over what we write.
+  await checkTarget({ target: image, sourceIdentity: '' });
+  await engine.apply(image, plan, signal);
+  const { verified, problems } = await engine.verify(image, request, plan, signal);
+  if (!verified) {
+    throw new UnderstudyError('IDENTITY_UNVERIFIED', `${image} must not be started: ${problems.join('; ')}`);
+  }
+  return { lead, plan, verified };
+}
+
+function describe(
+  engine: IdentityEngine,
+  image: string,
+  understudy: HostIdentity,
+  { lead, plan, verified }: Outcome,
+): string {
+  const head = `${image}: ${hostLine(lead)} becomes ${hostLine(understudy)}\n`;
+  const foot = verified === null ? 'nothing is changed; --apply does it' : 'applied and verified';
+  return `${head}${engine.show(plan)}\n${countOf(plan.findings)}; ${foot}\n`;
+}
+
+function answer(image: string, { lead, plan, verified }: Outcome): unknown {
+  const { fingerprint, findings, unknown, proof } = plan;
+  const change = ({ path, rule, kind, before, after, mode }: FileChange) => ({
+    ...{ path, rule, kind },
+    change: before === null ? 'new' : after === null ? 'removed' : 'changed',
+    mode: mode === null ? null : mode.toString(8).padStart(4, '0'),
+  });
+  return {
+    ...{ image, fingerprint, lead: lead.hostName, applied: verified !== null, verified: verified === true },
+    ...{ findings, unknown: unknown.length, changes: plan.changes.map(change), proof },
+  };
+}

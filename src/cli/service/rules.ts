@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import { showFindings } from '../../identity/mod.ts';
+import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
+
+interface Flags {
+  as?: string;
+  json?: boolean;
+}
+
+export function rulesCommand(done: (exit: number) => void): Command {
+  const test = new Command('test')
+    .description(
+      'Runs the rules of a file against an image, without those that come with the program. Changes nothing.',
+    )
+    .argument('<rules>', 'rules.yaml')
+    .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
+    .option('--as <file>', 'who the copy would be: shows what would change')
+    .option('--json', 'the findings as an array on standard output')
+    .addHelpText('after', '\nExample:\n  understudy rules test shop.yaml copy-of-web1.img --as spare1.yaml')
+    .action(async (rules: string, image: string, flags: Flags) => {
+      const engine = await engineWith(rules, true);
+      const understudy = flags.as === undefined ? null : await hostIn(flags.as);
+      const text = await untilInterrupted(async (signal) => {
+        if (understudy === null || flags.json === true) {
+          const { findings } = await engine.inspect(image, null, signal);
+          return flags.json === true ? `${JSON.stringify(findings)}\n` : showFindings(findings);
+        }
+        return engine.show(
+          await engine.plan(image, { lead: await engine.identify(image, signal), understudy }, signal),
+        );
+      });
+      process.stdout.write(text === '' ? 'nothing is found\n' : text);
+      done(0);
+    });
+  return new Command('rules').description('Tries rules of your own for what must not exist twice.').addCommand(test);
+}

@@ -1,0 +1,36 @@
+// Who a host is, by what its image says.
+import { UnderstudyError } from '../base/mod.ts';
+import { formatAddress, isShared } from './address.ts';
+import type { HostIdentity, InterfaceIdentity } from './contract.ts';
+import { declaredInterfaces, hostNameIn, nameOfOwnAddress } from './rules/mod.ts';
+import type { FileTree } from './tree/mod.ts';
+
+/** @throws IDENTITY_FAILED when it has no name or no address of its own: then nobody knows what to look for */
+export async function identify(tree: FileTree): Promise<HostIdentity> {
+  const name = (await hostNameIn(tree)) ?? '';
+  const interfaces = await interfacesOf(tree);
+  if (name === '' || interfaces.length === 0) {
+    const what = name === '' ? 'no host name' : 'no address of its own';
+    throw new UnderstudyError('IDENTITY_FAILED', `the image has ${what}: say who its host is`);
+  }
+  const [hostName = name, ...rest] = name.split('.');
+  const domain = rest.join('.') || domainIn(await nameOfOwnAddress(tree, hostName), hostName);
+  return { hostName, ...(domain === '' ? {} : { domain }), interfaces };
+}
+
+function domainIn(fullName: string | null, hostName: string): string {
+  return fullName === null ? '' : fullName.slice(hostName.length + 1);
+}
+
+/** One for each name or hardware address that any configuration has, in the order in which they are declared. */
+async function interfacesOf(tree: FileTree): Promise<readonly InterfaceIdentity[]> {
+  const found: { name: string; mac: string; addresses: string[] }[] = [];
+  for (const { name, mac, addresses } of await declaredInterfaces(tree)) {
+    const own = addresses.filter((address) => !isShared(address)).map(formatAddress);
+    if (own.length === 0) continue;
+    const same = found.find((one) => (mac !== null && one.mac === mac) || (name !== null && one.name === name));
+    if (same === undefined) found.push({ name: name ?? '', mac: mac ?? '', addresses: own });
+    else same.addresses.push(...own.filter((address) => !same.addresses.includes(address)));
+  }
+  return found;
+}

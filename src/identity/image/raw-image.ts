@@ -1,0 +1,82 @@
+// An image as the bytes of a disk. Raw ones are that already; of a qcow2 image the disk is shown as a file, so that everything else
+// need not know the difference.
+import { open, rm } from 'node:fs/promises';
+import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import { ShownFile } from './shown-file.ts';
+import { type ImageName, nameImage, type WorkFolder } from './work-folder.ts';
+
+/** 'raw': never anything else, whatever its first bytes say: a guest can write what it likes there. */
+export type ImageFormats = 'raw' | 'detect';
+
+export interface RawImage extends ImageName {
+  /** What messages call it. */
+  readonly label: string;
+  /** @throws IDENTITY_FAILED when what was written may not be in the image */
+  close(): Promise<void>;
+}
+
+const QCOW_MAGIC = 'QFI\xfb';
+
+/** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
+export async function openRaw(
+  image: string,
+  access: { readonly formats: ImageFormats; readonly writable: boolean },
+  work: WorkFolder,
+  signal: AbortSignal,
+): Promise<RawImage> {
+  const name = await nameImage(image);
+  if (access.formats === 'raw' || !name.isFile || !(await isQcow(name.path))) {
+    return { ...name, label: image, close: async () => {} };
+  }
+  await refuseOtherFiles(image, name.path, signal);
+  const folder = await work.make('disk');
+  try {
+    const file = { driver: 'file', filename: name.path };
+    const block = { driver: 'qcow2', file, backing: null };
+    const shown = await ShownFile.open(block, { folder, name: image, writable: access.writable, signal });
+    const close = async (): Promise<void> => {
+      try {
+        await shown.close();
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    };
+    return { ...name, path: shown.path, label: image, close };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function isQcow(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0);
+    return bytesRead === 4 && buffer.toString('latin1') === QCOW_MAGIC;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The names of other files are the image's own: whoever made it chose them. docs/decisions/0010-files-that-an-image-names.md */
+async function refuseOtherFiles(image: string, path: string, signal: AbortSignal): Promise<void> {
+  const args = ['info', '--output=json', '-f', 'qcow2', path];
+  const info = await runTool(requireTool('qemu-img', 'qemu-utils'), args, { signal });
+  if (info.status !== 0) {
+    const isInUse = info.stderr.includes('lock');
+    const why = info.stderr.trim().split('\n').at(-1) ?? '';
+    throw new UnderstudyError(isInUse ? 'IDENTITY_FAILED' : 'IMAGE_DAMAGED', `${image} cannot be read: ${why}`);
+  }
+  const facts = JSON.parse(info.stdout) as Record<string, unknown> & {
+    'format-specific'?: { data?: Record<string, unknown> };
+  };
+  const isAlone =
+    facts['backing-filename'] === undefined && facts['format-specific']?.data?.['data-file'] === undefined;
+  if (!isAlone || facts.encrypted === true) {
+    const what = isAlone ? 'is encrypted' : 'has its content partly in other files';
+    throw new UnderstudyError(
+      'IMAGE_UNSUPPORTED',
+      `${image} ${what}; make one plain image of it with qemu-img convert`,
+    );
+  }
+}
