@@ -6,16 +6,15 @@ const lines = z
   .string()
   .min(1)
   .max(1000)
-  .transform((text, context): RegExp => {
+  .superRefine((text, context) => {
     try {
-      return new RegExp(text);
+      new RegExp(text);
     } catch {
       context.addIssue({
         code: 'custom',
         message: `"${text.slice(0, 100)}" is not a regular expression`,
         params: { hint: String.raw`write for example ^\s*node_id\s*=\s*(\S+)` },
       });
-      return z.NEVER;
     }
   });
 

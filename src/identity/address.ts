@@ -37,6 +37,13 @@ export function netmaskOf(prefix: number): string {
   return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.');
 }
 
+/** 24 of "255.255.255.0" and of "24"; null for what is no netmask. */
+export function prefixOf(netmask: string): number | null {
+  if (/^\d{1,3}$/.test(netmask)) return Number(netmask) <= 128 ? Number(netmask) : null;
+  const prefix = Array.from({ length: 33 }, (_, bits) => bits).find((bits) => netmaskOf(bits) === netmask);
+  return prefix ?? null;
+}
+
 /** Tells whether a text holds an address, as a word of its own. IPv6 addresses are recognised in any spelling. */
 export function addressMatcher(address: Address): (text: string) => boolean {
   if (address.family === 4) {

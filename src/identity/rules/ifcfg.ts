@@ -1,5 +1,5 @@
 // Addresses and routes in the variables of Red Hat's and SUSE's scripts: /usr/share/doc/initscripts/sysconfig.txt, ifcfg(5), routes(5).
-import { type Address, formatAddress, netmaskOf, parseAddress, parseMac } from '../address.ts';
+import { type Address, formatAddress, netmaskOf, parseAddress, parseMac, prefixOf } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
 import { nameOf, readText } from '../tree/mod.ts';
@@ -91,10 +91,10 @@ function addressOf({ key, value }: Line, lines: readonly Line[]): Address | null
   const address = parseAddress(value.trim());
   if (address === null || address.prefix !== null) return address;
   const number = /\d*$/.exec(key)?.[0] ?? '';
-  const prefix = Number(
-    lines.find((line) => line.key === `PREFIX${number}` || line.key === `PREFIXLEN${number}`)?.value,
-  );
-  return Number.isInteger(prefix) && prefix > 0 && prefix <= 32 ? { ...address, prefix } : address;
+  const of = (names: readonly string[]): string | undefined =>
+    lines.find((line) => names.some((name) => line.key === name + number))?.value;
+  const prefix = prefixOf(of(['PREFIX', 'PREFIXLEN', 'NETMASK']) ?? '');
+  return { ...address, prefix };
 }
 
 function rewrite(text: string, match: string, pairs: Correspondence): Rewritten {

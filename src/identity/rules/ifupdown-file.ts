@@ -1,5 +1,5 @@
 // The format of interfaces(5): stanzas that begin with a keyword, "iface" ones with options, which are lines after it.
-import { type Address, formatAddress, netmaskOf, parseAddress } from '../address.ts';
+import { type Address, formatAddress, netmaskOf, parseAddress, prefixOf } from '../address.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
 import {
   addressOutcome,
@@ -68,9 +68,11 @@ export function ifupdownFacts(text: string): NetworkFacts {
   const stanzas = stanzasOf(text);
   const interfaces = stanzas.flatMap((stanza) => {
     if (stanza.iface === null) return [];
+    const [netmask = ''] = optionsOf(stanza, 'netmask');
     const addresses = optionsOf(stanza, 'address')
       .map(parseAddress)
-      .filter((address) => address !== null);
+      .filter((address) => address !== null)
+      .map((address) => ({ ...address, prefix: address.prefix ?? prefixOf(netmask) }));
     return addresses.length === 0 ? [] : [{ name: baseOf(stanza.iface.name), mac: null, addresses }];
   });
   const dynamic = stanzas.flatMap(({ iface }) =>

@@ -11,7 +11,7 @@ export interface OwnRule {
   /** Patterns of paths. */
   readonly path: readonly string[];
   /** Of one line; group 1 is the value. */
-  readonly lines?: RegExp | undefined;
+  readonly lines?: string | undefined;
   readonly secret: boolean;
   readonly action: 'keep' | 'unknown' | 'delete' | 'disable' | 'comment' | 'replace';
   /** With 'replace': a template. */
@@ -39,7 +39,13 @@ export function ownRules(list: readonly OwnRule[]): readonly Rule[] {
 
 function clueOf(rule: OwnRule): Clue {
   const { path, lines, secret, why } = rule;
-  return { at: path, secret, why, becomes: outcomeOf(rule), ...(lines === undefined ? {} : { lines }) };
+  return {
+    at: path,
+    secret,
+    why,
+    becomes: outcomeOf(rule),
+    ...(lines === undefined ? {} : { lines: new RegExp(lines) }),
+  };
 }
 
 function outcomeOf({ action, with: template = '', units }: OwnRule): Outcome {
