@@ -9,6 +9,7 @@ import { cost } from './cost.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
+import { identity } from './identity.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
 import type { Question } from './question.ts';
@@ -33,6 +34,7 @@ const questions: readonly Question[] = [
   disk,
   agent,
   capacity,
+  identity,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;

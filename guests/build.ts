@@ -20,7 +20,7 @@ import { besideSource, placeFunction, skeletonFiles } from './skeleton.ts';
 import { copySparsely, type Entry, readFromImage, writeIntoImage } from './volume.ts';
 
 const SUITE = 'bookworm';
-const DISK_MIB = 1024;
+export const DISK_MIB = 1024;
 const ROOT_UUID = '3c5f6a52-7a0e-4f0c-8a53-0f5d7f1c9b11';
 const PACKAGES = [
   ...['systemd-sysv', 'ifupdown', 'iproute2', 'cron', 'openssh-server', 'nodejs'],
@@ -28,6 +28,7 @@ const PACKAGES = [
   // For the initial file system.
   ...['busybox-static', 'cpio'],
 ];
+const PET_PACKAGES = ['mariadb-server', 'postfix', 'grub-common', 'grub-pc-bin'];
 const KEY_TYPES = ['ed25519', 'ecdsa', 'rsa'];
 
 /** Of the kernel: everything else of it is in the images. */
@@ -52,12 +53,22 @@ export interface GuestOptions {
   readonly abort: AbortSignal;
 }
 
-/** Everything on which the images depend, but for what Debian has changed and for new keys. */
-function recipe(): { readonly hook: string; readonly digest: string } {
-  const files = { ...skeletonFiles(), ...identityFiles(LEAD), '/etc/fstab': '/dev/vda / ext4 errors=remount-ro 0 0\n' };
-  const hook = `${placeFunction(files)}\n${readFileSync(besideSource('tree-hook.sh'), 'utf8')}`;
-  const parts = JSON.stringify([SUITE, PACKAGES, DISK_MIB, ROOT_UUID, hook, identityFiles(SPARE), KEY_TYPES]);
-  return { hook, digest: createHash('sha256').update(parts).digest('hex').slice(0, 12) };
+/** The hook that makes the lead of an unpacked system, and a digest of everything on which it depends, but for what Debian has changed. */
+export function leadRecipe(pet: boolean): {
+  readonly hook: string;
+  readonly packages: readonly string[];
+  readonly parts: string;
+} {
+  const files = {
+    ...skeletonFiles('root'),
+    ...identityFiles(LEAD),
+    '/etc/fstab': `${pet ? `UUID=${ROOT_UUID}` : '/dev/vda'} / ext4 errors=remount-ro 0 0\n`,
+  };
+  const text = (name: string): string => readFileSync(besideSource(name), 'utf8');
+  const petHook = pet ? [placeFunction(skeletonFiles('pet'), 'place_pet'), text('pet-hook.sh')] : [];
+  const hook = [placeFunction(files), text('tree-hook.sh'), ...petHook, text('image-hook.sh')].join('\n');
+  const packages = pet ? [...PACKAGES, ...PET_PACKAGES] : PACKAGES;
+  return { hook, packages, parts: JSON.stringify([SUITE, packages, DISK_MIB, ROOT_UUID, hook]) };
 }
 
 function guestsIn(folder: string): Guests {
@@ -93,52 +104,73 @@ async function spareEntries(folder: string, spare: GuestIdentity): Promise<Recor
   return entries;
 }
 
-async function takeOut(image: string, path: string, to: string): Promise<void> {
+export async function takeOut(image: string, path: string, to: string): Promise<void> {
   const content = await readFromImage(image, path);
   if (content === null) throw new Error(`${path} is not in the image`);
   writeFileSync(to, content);
 }
 
-async function build(work: string, hook: string, target: string, { report, abort }: GuestOptions): Promise<void> {
+/** The lead as a file system in a new file, with an account for a key. */
+export async function makeLead(
+  image: string,
+  sshKey: string,
+  recipe: ReturnType<typeof leadRecipe>,
+  folder: string,
+  { report, abort }: GuestOptions,
+): Promise<void> {
+  writeFileSync(image, '');
+  // For the mapped root; the folder is closed to everybody else.
+  chmodSync(image, 0o666);
+  truncateSync(image, DISK_MIB * limits.MIB);
+  await makeKey(sshKey, 'ed25519', 'guests of understudy');
+  const key = placeFunction({ '/root/.ssh/authorized_keys': readFileSync(`${sshKey}.pub`, 'utf8') }, 'place_key');
+  const variables = { ROOT_UUID, DISK_MIB: String(DISK_MIB), APPEND: GUEST_APPEND.replace(/root=\S+ /, '') };
+  await unpackDebian({
+    ...{ suite: SUITE, packages: recipe.packages, hook: `${key}\n${recipe.hook}`, variables, disk: image },
+    ...{ folder, report, abort },
+  });
+  chmodSync(image, 0o644);
+}
+
+async function build(work: string, target: string, options: GuestOptions): Promise<void> {
   const folder = join(work, 'guests');
   mkdirSync(folder);
   const guests = guestsIn(folder);
-  writeFileSync(guests.webImage, '');
-  // For the mapped root; the folder is closed to everybody else.
-  chmodSync(guests.webImage, 0o666);
-  truncateSync(guests.webImage, DISK_MIB * limits.MIB);
-  await makeKey(guests.sshKey, 'ed25519', 'guests of understudy');
-  const key = placeFunction({ '/root/.ssh/authorized_keys': readFileSync(`${guests.sshKey}.pub`, 'utf8') });
-  const variables = { ROOT_UUID, DISK_MIB: String(DISK_MIB) };
-  const withKey = `${key.replace('place()', 'place_key()')}\n${hook}`;
-  await unpackDebian({
-    ...{ suite: SUITE, packages: PACKAGES, hook: withKey, variables, disk: guests.webImage },
-    ...{ folder: work, report, abort },
-  });
-  chmodSync(guests.webImage, 0o644);
-  report('taking the kernel out, and making the spare');
+  await makeLead(guests.webImage, guests.sshKey, leadRecipe(false), work, options);
+  options.report('taking the kernel out, and making the spare');
   await takeOut(guests.webImage, '/boot/vmlinuz', guests.kernel);
   await takeOut(guests.webImage, '/boot/initrd.img', guests.initrd);
   await copySparsely(guests.webImage, guests.spareImage);
   await writeIntoImage(guests.spareImage, await spareEntries(work, SPARE));
-  abort.throwIfAborted();
+  options.abort.throwIfAborted();
   renameSync(folder, target);
 }
 
-/** The guests, after building them if they are not in the cache; builds at the same time wait for one of them. */
-export async function buildGuests(options: GuestOptions): Promise<Guests> {
-  const { hook, digest } = recipe();
-  const target = join(cacheFolder(), `guests-${digest}`);
-  if (existsSync(target)) return guestsIn(target);
+/** Builds into a folder of the cache, once for everything that `parts` says; those at the same time wait for one of them. */
+export async function inCache(
+  name: string,
+  parts: string,
+  options: GuestOptions,
+  make: (work: string, target: string, options: GuestOptions) => Promise<void>,
+): Promise<string> {
+  const own = `${name}-${createHash('sha256').update(parts).digest('hex').slice(0, 12)}`;
+  const target = join(cacheFolder(), own);
+  if (existsSync(target)) return target;
   if (process.arch !== 'x64') throw new Error('the guests are x86-64 systems and have to be built on one');
-  await oneAtATime(`guests-${digest}`, options.abort, async () => {
+  await oneAtATime(own, options.abort, async () => {
     if (existsSync(target)) return;
     const started = performance.now();
     const report: Report = (line) =>
       options.report(`  ${formatDuration((performance.now() - started) / 1000).padStart(6)}  ${line}`);
-    options.report('building the guests from Debian packages, once; one to four minutes');
-    await inWorkFolder((work) => build(work, hook, target, { ...options, report }), 'build');
+    options.report(`building the ${name} from Debian packages, once; one to four minutes`);
+    await inWorkFolder((work) => make(work, target, { ...options, report }), 'build');
   });
-  rmSync(join(cacheFolder(), `guests-${digest}.lock`), { force: true });
-  return guestsIn(target);
+  rmSync(join(cacheFolder(), `${own}.lock`), { force: true });
+  return target;
+}
+
+/** The guests, after building them if they are not in the cache. */
+export async function buildGuests(options: GuestOptions): Promise<Guests> {
+  const parts = JSON.stringify([leadRecipe(false).parts, identityFiles(SPARE), KEY_TYPES]);
+  return guestsIn(await inCache('guests', parts, options, build));
 }

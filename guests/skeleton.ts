@@ -1,4 +1,4 @@
-// Our own files of a guest, the folder `root` beside this file, as shell text: what builds the guest may not see our folders.
+// Our own files of a guest, the folders `root` and `pet` beside this file, as shell text: what builds the guest may not see our folders.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,13 +20,13 @@ function filesBelow(folder: string, inside = ''): [string, string][] {
   });
 }
 
-/** Files of the folder `root`, by their path in the guest. */
-export function skeletonFiles(): Readonly<Record<string, string>> {
-  return Object.fromEntries(filesBelow(besideSource('root')));
+/** Files of a folder beside this file, by their path in the guest. */
+export function skeletonFiles(folder: 'root' | 'pet'): Readonly<Record<string, string>> {
+  return Object.fromEntries(filesBelow(besideSource(folder)));
 }
 
-/** Defines the shell function place(), which lays the files into the folder that it is given. */
-export function placeFunction(files: Readonly<Record<string, string>>): string {
+/** Defines a shell function, which lays the files into the folder that it is given. */
+export function placeFunction(files: Readonly<Record<string, string>>, name = 'place'): string {
   const steps = Object.entries(files).map(([path, text]) => {
     assert(
       text.endsWith('\n') && !text.includes(`\n${END}\n`) && !path.includes("'"),
@@ -34,5 +34,5 @@ export function placeFunction(files: Readonly<Record<string, string>>): string {
     );
     return `mkdir -p "$1"'${dirname(path)}'\ncat > "$1"'${path}' <<'${END}'\n${text}${END}`;
   });
-  return `place() {\n${steps.join('\n')}\n}\n`;
+  return `${name}() {\n${steps.join('\n')}\n}\n`;
 }

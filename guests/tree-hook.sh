@@ -1,8 +1,7 @@
-# Turns the unpacked system $1 into the file system behind descriptor 9, the boot volume of the lead. The text before this one has
-# defined place() and place_key(), which lay our own files into the system. mmdebstrap runs all of it as root, or as mapped root.
+# Makes the unpacked system $1 that of the lead. The text before this one has defined place() and place_key(), which lay our own files
+# into the system; image-hook.sh comes last and turns it into an image. mmdebstrap runs all of it as root, or as mapped root.
 set -eu
 root=$1
-image=/proc/self/fd/9
 inside() { chroot "$root" "$@"; }
 
 place "$root"
@@ -15,7 +14,7 @@ mkdir "$root/tmp/kernel" "$root/tmp/early"
 inside sh -c "cd /tmp/kernel && apt-get -qq -o APT::Sandbox::User=root download $kernel && dpkg-deb -x ./*.deb ."
 cp "$root"/tmp/kernel/boot/vmlinuz-* "$root/boot/vmlinuz"
 early=$root/tmp/early
-mkdir "$early/bin" "$early/dev" "$early/modules" "$early/root"
+mkdir "$early/bin" "$early/dev" "$early/modules" "$early/proc" "$early/root"
 cp "$root/bin/busybox" "$early/bin/busybox"
 modules='virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk failover net_failover virtio_net virtio-rng'
 for module in $modules; do
@@ -26,9 +25,15 @@ cat > "$early/init" <<INIT
 #!/bin/busybox sh
 b=/bin/busybox
 \$b mount -t devtmpfs dev /dev
+\$b mount -t proc proc /proc
 for module in $modules; do \$b insmod /modules/\$module.ko; done
-until [ -b /dev/vda ]; do \$b usleep 10000; done
-\$b mount -t ext4 /dev/vda /root
+disk=/dev/vda
+for word in \$(\$b cat /proc/cmdline); do
+  case \$word in root=*) disk=\${word#root=} ;; esac
+done
+until [ -b \$disk ]; do \$b usleep 10000; done
+\$b mount -t ext4 \$disk /root
+\$b umount /proc
 \$b mount -o move /dev /root/dev
 exec \$b switch_root /root /sbin/init
 INIT
@@ -56,15 +61,3 @@ inside systemctl --quiet mask getty.target getty@.service serial-getty@.service 
   systemd-journal-flush.service systemd-modules-load.service systemd-sysusers.service systemd-firstboot.service \
   systemd-repart.service kmod-static-nodes.service dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount \
   sys-kernel-tracing.mount sys-kernel-config.mount sys-fs-fuse-connections.mount proc-sys-fs-binfmt_misc.automount
-# Languages, manuals and drawings of packages: half of the files, and nobody reads them in a machine without a person.
-rm -rf "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/icons/*
-# What mmdebstrap itself removes only after this hook, and the proxies of the machine that builds.
-rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/cache/apt/archives/*.deb
-rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
-: > "$root/etc/resolv.conf"
-
-# A view without /proc, /sys and /dev, which are mounted inside for as long as hooks run.
-view=$(mktemp -d)
-mount --bind "$root" "$view"
-trap 'umount "$view"; rmdir "$view"' EXIT
-mke2fs -q -F -t ext4 -L root -U "$ROOT_UUID" -d "$view" "$image" "${DISK_MIB}M"

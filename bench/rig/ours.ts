@@ -5,7 +5,8 @@ import type { Contender, Job } from './contender.ts';
 import { projectFolder } from './machine.ts';
 import { type Command, type Finished, run } from './run.ts';
 
-const program = join(projectFolder(), 'dist/run/cli/understudy.js');
+/** The program as it is installed. */
+export const program = join(projectFolder(), 'dist/run/cli/understudy.js');
 
 export function oursObstacle(): string | null {
   return existsSync(program) ? null : 'dist/run/cli/understudy.js is not built';

@@ -79,6 +79,8 @@ export interface Plan {
   readonly findings: readonly Finding[];
   /** Findings whose action is 'unknown': they stop an automatic clone unless accepted. */
   readonly unknown: readonly Finding[];
+  /** The root is to fill the disk. */
+  readonly grow?: boolean;
   /** SSH host key fingerprints ("SHA256:...", sorted) and machine-id that the replica will have: what "prove" compares. */
   readonly proof: { readonly sshHostKeys: readonly string[]; readonly machineId: string };
 }
@@ -87,6 +89,10 @@ export interface IdentityRequest {
   /** Whose image it is: what has to disappear. */
   readonly lead: HostIdentity;
   readonly understudy: HostIdentity;
+  /** The hosts have other disks and cards: names of devices mean nothing on the other one. @default false */
+  readonly otherHardware?: boolean;
+  /** The disk is larger than the lead's: its last partition and the root in it are to fill it. @default false */
+  readonly grow?: boolean;
 }
 
 export interface Verification {

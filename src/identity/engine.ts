@@ -68,7 +68,7 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
       return look(image, signal, (tree) => makePlan(tree, request, rules, makers, kept));
     },
     async apply(image, plan, signal) {
-      const change = { remaining: (tree: ExtTree) => remaining(tree, plan) };
+      const change = { remaining: (tree: ExtTree) => remaining(tree, plan), grow: plan.grow === true };
       await withRaw(image, { formats, writable: true }, work, signal, (raw) =>
         changeImage(raw, change, work, signal, options.onStep ?? (() => {})),
       );

@@ -51,7 +51,8 @@ export async function makePlan(
   const changes = await changesOf(nodes, planned, notes);
   const unknown = findings.filter(({ action }) => action === 'unknown');
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
-  return { fingerprint: fingerprintOf(changes, findings), changes, findings, unknown, proof };
+  const disk = request.grow === true ? { grow: true } : {};
+  return { fingerprint: fingerprintOf(changes, findings), changes, findings, unknown, proof, ...disk };
 }
 
 /** Links that a file's path leads through are followed; a link is replaced or removed itself. */

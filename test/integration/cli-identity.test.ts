@@ -1,5 +1,5 @@
 // `understudy inspect`, `personalise` and `rules test` as processes, on a real image.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -109,6 +109,18 @@ test('personalise - shows the plan and changes nothing, then does it and verifie
   const { sshHostKeys } = answer.proof as { sshHostKeys: string[] };
   const key = withMount(disk, 'ssh-keygen -l -f $M/etc/ssh/ssh_host_ed25519_key');
   expect(sshHostKeys.map((one) => key.includes(one))).toEqual([true]);
+});
+
+test('personalise - for a host with other hardware and a larger disk', async () => {
+  withMount(disk, 'echo "/dev/sda1 / ext4 defaults 0 1" > $M/etc/fstab', 'rw');
+  truncateSync(disk.path, 200 * 1024 * 1024);
+  const answer = await json(
+    ...['personalise', disk.path, '--as', spare, '--accept', 'mentions', '--other-hardware', '--grow', '--apply'],
+  );
+  expect(answer).toMatchObject({ applied: true, verified: true });
+  expect(catFile(disk, '/etc/fstab')).toMatch(/^UUID=[0-9a-f-]{36} \/ ext4 defaults 0 1\n$/);
+  const [size = 0, blocks = 0] = withMount(disk, 'stat -f -c "%S %b" $M').trim().split(' ').map(Number);
+  expect(size * blocks).toBeGreaterThan(160 * 1024 * 1024);
 });
 
 test('personalise - a device that is mounted is as it was', async () => {

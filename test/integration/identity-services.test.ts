@@ -1,9 +1,10 @@
 // Goal: a pet with one of everything, on a real file system: each rule finds its part, and the report and the plan are those that were
 // read by a person once. And systems that are not Debian, made from their documented formats.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { limits } from '../../src/base/mod.ts';
 import { createIdentityEngine, type IdentityEngine, showFindings } from '../../src/identity/mod.ts';
 import { run } from '../support/disk-image.ts';
 import type { MemoryNode } from '../support/memory-tree.ts';
@@ -23,6 +24,7 @@ import {
 } from '../support/system-image.ts';
 
 const GOLDEN = new URL('./identity-services.golden.txt', import.meta.url);
+const { MIB } = limits;
 const signal = new AbortController().signal;
 const request = { lead: LEAD, understudy: SPARE };
 let folder: string;
@@ -35,7 +37,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 function image(files: Readonly<Record<string, Content | null>>): SystemImage {
-  return makeImage(join(folder, 'image'), writeTree(join(folder, 'tree'), files), { sizeBytes: 64 * 1024 * 1024 });
+  return makeImage(join(folder, 'image'), writeTree(join(folder, 'tree'), files), { sizeBytes: 64 * MIB });
 }
 
 function contentOf(node: MemoryNode): Content {
@@ -214,4 +216,60 @@ describe('systems of others', () => {
     expect(withMount(disk, 'grep -rlF 10.0.0.11 $M/etc || true')).toBe('');
     expect(await engine.identify(disk.path, signal)).toMatchObject({ hostName: 'spare1' });
   });
+});
+
+describe('a host with other hardware', () => {
+  const lead: Record<string, Content> = {
+    '/etc/fstab': '/dev/sda2 / ext4 errors=remount-ro 0 1\n',
+    '/boot/grub/grub.cfg': 'linux /vmlinuz root=/dev/sda2 ro quiet\n',
+  };
+
+  test('names of its disk become what it keeps there; what nobody knows of the other host is asked', async () => {
+    const disk = image({ ...systemFiles(), ...lead });
+    const alike = await engine.plan(disk.path, request, signal);
+    expect(alike.findings.filter(({ rule }) => rule === 'disk-names').map(({ action }) => action)).toEqual([
+      'keep',
+      'keep',
+    ]);
+    const other = { ...request, otherHardware: true };
+    const plan = await engine.plan(disk.path, other, signal);
+    await engine.apply(disk.path, plan, signal);
+    expect(await engine.verify(disk.path, other, plan, signal)).toEqual({ verified: true, problems: [] });
+    const uuid = run('blkid', ['-s', 'UUID', '-o', 'value', disk.path]).trim();
+    expect(catFile(disk, '/etc/fstab')).toBe(`UUID=${uuid} / ext4 errors=remount-ro 0 1\n`);
+    expect(catFile(disk, '/boot/grub/grub.cfg')).toBe(`linux /vmlinuz root=UUID=${uuid} ro quiet\n`);
+  });
+
+  test('disks that are not the root, and drivers that only the lead needs, are for somebody to decide', async () => {
+    const disk = image({
+      ...systemFiles(),
+      '/etc/fstab': '/dev/sdb1 /srv ext4 defaults 0 2\n',
+      '/etc/initramfs-tools/initramfs.conf': '# MODULES=most\nMODULES=dep\n',
+    });
+    const plan = await engine.plan(disk.path, { ...request, otherHardware: true }, signal);
+    expect(plan.unknown.map(({ path, value }) => [path, value])).toEqual([
+      ['/etc/fstab', '/dev/sdb1'],
+      ['/etc/initramfs-tools/initramfs.conf', 'MODULES=dep'],
+    ]);
+  });
+
+  test.each(['bare', 'gpt', 'mbr'] as const)(
+    'a larger disk is filled, %s, and doing it again changes nothing',
+    async (layout) => {
+      const tree = writeTree(join(folder, 'tree'), systemFiles());
+      const disk = makeImage(join(folder, 'image'), tree, { layout, sizeBytes: 48 * MIB });
+      truncateSync(disk.path, 160 * MIB);
+      const grown = { ...request, grow: true };
+      const plan = await engine.plan(disk.path, grown, signal);
+      await engine.apply(disk.path, plan, signal);
+      expect(await engine.verify(disk.path, grown, plan, signal)).toEqual({ verified: true, problems: [] });
+      expect(checkImage(disk)).toBe('');
+      const bytes = withMount(disk, 'stat -f -c "%S %b" $M').trim().split(' ').map(Number);
+      expect((bytes[0] ?? 0) * (bytes[1] ?? 0)).toBeGreaterThan(120 * MIB);
+      if (layout !== 'bare') expect(run('sfdisk', ['--verify', disk.path])).toContain('No errors detected');
+      const after = digestOfFile(disk.path);
+      await engine.apply(disk.path, plan, signal);
+      expect(digestOfFile(disk.path)).toBe(after);
+    },
+  );
 });

@@ -35,7 +35,13 @@ export class RunningGuest {
     this.#child = child;
   }
 
-  static async start(guests: Guests, identity: GuestIdentity, volume: string): Promise<RunningGuest> {
+  /** @param fromDisk BIOS starts what the volume has for it, in place of a kernel from outside */
+  static async start(
+    guests: Pick<Guests, 'kernel' | 'initrd' | 'sshKey'>,
+    identity: Pick<GuestIdentity, 'address' | 'mac'>,
+    volume: string,
+    fromDisk = false,
+  ): Promise<RunningGuest> {
     const [web, ssh] = [await freePort(), await freePort()];
     const address = identity.address.replace(/\/.*/, '');
     const forward = `hostfwd=tcp:127.0.0.1:${web}-${address}:80,hostfwd=tcp:127.0.0.1:${ssh}-${address}:22`;
@@ -43,7 +49,7 @@ export class RunningGuest {
     const args = [
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
       ...['-m', `${GUEST_MEMORY_MIB}M`, '-smp', '2', '-serial', `file:${serial}`],
-      ...['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', GUEST_APPEND],
+      ...(fromDisk ? [] : ['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', GUEST_APPEND]),
       ...['-drive', `file=${volume},format=raw,if=virtio,discard=unmap`],
       ...['-netdev', `user,id=net0,net=10.90.0.0/24,host=${GATEWAY},restrict=on,${forward}`],
       ...['-device', `virtio-net-pci,netdev=net0,mac=${identity.mac},romfile=`],
@@ -80,6 +86,14 @@ export class RunningGuest {
 
   fetch(path: string, init: RequestInit = {}): Promise<Response> {
     return fetch(`${this.url}${path}`, { signal: AbortSignal.timeout(ANSWER_MS), redirect: 'manual', ...init });
+  }
+
+  /** What `ssh-keyscan` sees of its SSH server: fingerprints of host keys, sorted. */
+  async hostKeys(): Promise<readonly string[]> {
+    const port = this.#ssh[this.#ssh.indexOf('-p') + 1] ?? '';
+    const scan = await runTool(requireTool('ssh-keyscan', 'openssh-client'), ['-T', '30', '-p', port, '127.0.0.1']);
+    const shown = await runTool(requireTool('ssh-keygen', 'openssh-client'), ['-l', '-f', '-'], { input: scan.stdout });
+    return [...shown.stdout.matchAll(/SHA256:\S+/g)].map(([print]) => print).sort();
   }
 
   /** Runs a command as root in the guest. */

@@ -22,6 +22,11 @@ const starts = (unit: string, target = 'multi-user'): Record<string, MemoryNode>
   [wants(target, unit)]: { link: `/usr/lib/systemd/system/${unit}` },
 });
 
+const FSTAB =
+  '# /dev/sda9 was here\nUUID=3c5f6a52-7a0e-4f0c-8a53-0f5d7f1c9b11 / ext4 defaults 0 1\nnas:/export/pages /srv/pages nfs4 rw,hard 0 0\n' +
+  'nas:/export/fonts /srv/fonts nfs ro,nosuid 0 0\n/dev/sdb1 /srv/scratch xfs defaults 0 2\n' +
+  '/dev/disk/by-id/scsi-36001405-part1 /srv/data ext4 _netdev 0 2\n';
+
 export const serviceCases: Readonly<Record<string, ServiceCase>> = {
   'nic-names': {
     files: {
@@ -90,11 +95,7 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
   },
   'file-systems': {
     files: {
-      '/etc/fstab':
-        '# <file system> <mount point> <type> <options>\nUUID=3c5f6a52-7a0e-4f0c-8a53-0f5d7f1c9b11 / ext4 defaults 0 1\n' +
-        'nas:/export/pages /srv/pages nfs4 rw,hard 0 0\nnas:/export/fonts /srv/fonts nfs ro,nosuid 0 0\n' +
-        '/dev/sdb1 /srv/scratch xfs defaults 0 2\n/dev/disk/by-id/scsi-36001405-part1 /srv/data ext4 _netdev 0 2\n',
-      '/etc/crypttab': 'swap /dev/vdb2 /dev/urandom swap\n',
+      '/etc/fstab': FSTAB,
       '/etc/default/grub': 'GRUB_CMDLINE_LINUX="ip=10.0.9.1::10.0.9.254:255.255.255.0::eth1:off root=/dev/sda1"\n',
     },
     finds: [
@@ -102,11 +103,20 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       ['/etc/fstab', 'keep'],
       ['/etc/fstab', 'unknown'],
       ['/etc/fstab', 'unknown'],
+      ['/etc/default/grub', 'unknown'],
+      ['/etc/fstab', 'keep'],
+    ],
+  },
+  'disk-names': {
+    files: {
+      '/etc/fstab': FSTAB,
+      '/etc/crypttab': 'swap /dev/vdb2 /dev/urandom swap\n',
+      '/etc/default/grub': 'GRUB_CMDLINE_LINUX="ip=10.0.9.1::10.0.9.254:255.255.255.0::eth1:off root=/dev/sda1"\n',
+    },
+    finds: [
       ['/etc/fstab', 'keep'],
       ['/etc/crypttab', 'keep'],
       ['/etc/default/grub', 'keep'],
-      ['/etc/default/grub', 'unknown'],
-      ['/etc/fstab', 'keep'],
     ],
   },
   cron: {

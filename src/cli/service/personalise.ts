@@ -10,6 +10,8 @@ interface Flags {
   lead?: string;
   rules?: string;
   accept: string[];
+  otherHardware?: boolean;
+  grow?: boolean;
   apply?: boolean;
   json?: boolean;
 }
@@ -29,6 +31,8 @@ export function personaliseCommand(done: (exit: number) => void): Command {
     .option('--lead <file>', 'whose copy it is; without it, what the image says')
     .option('--rules <file>', 'rules of your own; docs/identity.md')
     .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
+    .option('--other-hardware', 'the hosts have other disks and cards: names of devices become what they keep')
+    .option('--grow', 'the last partition and the root in it are to fill the disk')
     .option('--apply', 'change the image')
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
     .addHelpText('after', '\nExample:\n  understudy personalise copy-of-web1.img --as spare1.yaml --apply')
@@ -49,12 +53,12 @@ async function personalise(
   engine: IdentityEngine,
   image: string,
   hosts: { readonly lead: HostIdentity | null; readonly understudy: HostIdentity },
-  { accept, apply }: Flags,
+  { accept, apply, otherHardware = false, grow = false }: Flags,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { understudy } = hosts;
   const lead = hosts.lead ?? (await engine.identify(image, signal));
-  const request: IdentityRequest = { lead, understudy };
+  const request: IdentityRequest = { lead, understudy, otherHardware, grow };
   const plan = await engine.plan(image, request, signal);
   if (apply !== true) return { lead, plan, verified: null };
   const open = plan.unknown.filter(({ rule }) => !accept.includes(rule));

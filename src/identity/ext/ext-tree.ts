@@ -16,6 +16,10 @@ export class ExtTree implements NodeTree {
     this.#files = files;
   }
 
+  get uuid(): string {
+    return this.#files.superblock.uuid;
+  }
+
   async entry(path: string): Promise<Entry | null> {
     const inode = await this.#inodeAt(path);
     if (inode === null) return null;

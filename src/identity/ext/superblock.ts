@@ -24,6 +24,7 @@ const UNDERSTOOD =
   0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000;
 
 export interface Superblock {
+  readonly uuid: string;
   readonly inodeCount: number;
   readonly blockCount: number;
   readonly firstBlock: number;
@@ -64,6 +65,7 @@ export function parseSuperblock(bytes: Buffer): SuperblockResult {
   }
   const wide = (incompatible & INCOMPATIBLE.wide) !== 0;
   const superblock: Superblock = {
+    uuid: bytes.toString('hex', 0x68, 0x78).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
     inodeCount: bytes.readUInt32LE(0),
     blockCount: bytes.readUInt32LE(4) + (wide ? bytes.readUInt32LE(0x150) * 2 ** 32 : 0),
     firstBlock: bytes.readUInt32LE(0x14),

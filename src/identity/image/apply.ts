@@ -12,6 +12,7 @@ import {
 } from '../ext/mod.ts';
 import { faultIn, repairAll } from './check.ts';
 import { editFiles, type FileEdit } from './edit.ts';
+import { growFileSystem, growPartition, hasRoom, roomFor } from './grow.ts';
 import { openImage } from './open-image.ts';
 import { Overlay } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
@@ -25,6 +26,8 @@ export interface ImageChange {
    * @throws what it finds to be neither as before nor as after
    */
   remaining(tree: ExtTree): Promise<readonly FileEdit[]>;
+  /** The root is to fill the disk. */
+  readonly grow: boolean;
 }
 
 /** Told the name of each step before it begins. */
@@ -47,11 +50,23 @@ export async function changeImage(
   await work.removeLeftovers(purpose);
   onStep('look');
   const found = await lookAt(name, change, work, signal);
-  if (found.done) return;
+  const grows = change.grow && (await growPartition(name, found.offsetBytes, signal));
+  const roomBytes = change.grow ? await roomFor(name, found.offsetBytes, signal) : null;
+  const isFull = roomBytes === null || !hasRoom(found.sizeBytes, roomBytes);
+  if (found.done && !grows && isFull) return;
   const folder = await work.make(purpose);
   try {
     const redo = await prepareRedo(
-      { image: name.label, name, offsetBytes: found.offsetBytes, change, folder, signal, onStep },
+      {
+        image: name.label,
+        name,
+        offsetBytes: found.offsetBytes,
+        roomBytes: isFull ? null : roomBytes,
+        change,
+        folder,
+        signal,
+        onStep,
+      },
       work,
     );
     // From here on there is no way back, only forward.
@@ -74,12 +89,12 @@ async function lookAt(
   change: ImageChange,
   work: WorkFolder,
   signal: AbortSignal,
-): Promise<{ offsetBytes: number; done: boolean }> {
+): Promise<{ offsetBytes: number; sizeBytes: number; done: boolean }> {
   const opened = await openImage(name, work, signal);
   try {
-    const { offsetBytes, clean } = opened;
+    const { offsetBytes, sizeBytes, clean } = opened;
     const done = clean && (await change.remaining(opened.tree)).length === 0;
-    return { offsetBytes, done: done && (await faultIn(name.path, offsetBytes, signal)) === null };
+    return { offsetBytes, sizeBytes, done: done && (await faultIn(name.path, offsetBytes, signal)) === null };
   } finally {
     await opened.close();
   }
@@ -89,6 +104,8 @@ interface Work {
   readonly image: string;
   readonly name: ImageName;
   readonly offsetBytes: number;
+  /** What the file system is to fill; null: it stays as large as it is. */
+  readonly roomBytes: number | null;
   readonly change: ImageChange;
   readonly folder: string;
   readonly signal: AbortSignal;
@@ -118,6 +135,12 @@ async function editIn(overlay: Overlay, given: Work): Promise<void> {
   const edits = await withTree(overlay.path, given, (tree) => change.remaining(tree));
   onStep('edit');
   if (edits.length > 0) await editFiles(overlay.path, edits, folder, signal);
+  if (given.roomBytes !== null) {
+    onStep('grow');
+    // It insists on a check that is newer than the last change.
+    await repairAll(image, overlay.path, signal);
+    await growFileSystem(overlay.path, given.roomBytes, signal);
+  }
   onStep('check');
   const left = await withTree(overlay.path, given, (tree) => change.remaining(tree));
   if (left.length > 0) throw identityFailed(`${left.map(({ path }) => path).join(', ')} could not be changed`);

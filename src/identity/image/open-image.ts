@@ -8,6 +8,7 @@ import {
   parseSuperblock,
   SUPERBLOCK_BYTES,
   SUPERBLOCK_OFFSET_BYTES,
+  type Superblock,
 } from '../ext/mod.ts';
 import { type FileTree, fileTree } from '../tree/mod.ts';
 import { type Candidate, type Candidates, findCandidates } from './candidates.ts';
@@ -23,6 +24,8 @@ const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/ho
 export interface Root {
   readonly tree: ExtTree;
   readonly offsetBytes: number;
+  /** Of the file system. */
+  readonly sizeBytes: number;
 }
 
 export interface OpenImage extends Root {
@@ -71,9 +74,13 @@ export async function openImage(name: RawImage, work: WorkFolder, signal: AbortS
   }
 }
 
+function sizeOf({ blockCount, blockBytes }: Superblock): number {
+  return blockCount * blockBytes;
+}
+
 function viewOf(file: ImageFile, { offsetBytes, superblock }: Candidate): View {
   const tree = new ExtTree(new ExtFileSystem(file, offsetBytes, superblock));
-  return { tree, offsetBytes, clean: true, close: async () => {} };
+  return { tree, offsetBytes, sizeBytes: sizeOf(superblock), clean: true, close: async () => {} };
 }
 
 /** The file system with its journal replayed. What becomes of the overlay concerns nobody. */
@@ -100,7 +107,9 @@ async function viewOver(
     if (result.kind !== 'ext' || result.superblock.needsRecovery) {
       throw new UnderstudyError('IMAGE_DAMAGED', `the journal of the file system in ${image} cannot be replayed`);
     }
-    return { tree: new ExtTree(new ExtFileSystem(file, 0, result.superblock)), offsetBytes, clean: false, close };
+    const { superblock } = result;
+    const tree = new ExtTree(new ExtFileSystem(file, 0, superblock));
+    return { tree, offsetBytes, sizeBytes: sizeOf(superblock), clean: false, close };
   } catch (error) {
     await close();
     throw error;

@@ -14,7 +14,7 @@ export type ToolOutcome =
 
 /** @throws TOOL_MISSING, INTERRUPTED */
 export async function runE2fs(
-  name: 'e2fsck' | 'debugfs',
+  name: 'e2fsck' | 'debugfs' | 'resize2fs',
   args: readonly string[],
   signal: AbortSignal,
   input = '',
@@ -46,7 +46,9 @@ export function e2fsName(path: string, offsetBytes: number): string {
 /** For a message: what a program said, on one short line. */
 export function summary(result: ToolResult): string {
   const lines = `${result.stderr}\n${result.stdout}`.split('\n').map((line) => line.trim());
-  const telling = lines.filter((line) => line !== '' && !/^(e2fsck|debugfs) \d/.test(line) && !/^Pass \d/.test(line));
+  const telling = lines.filter(
+    (line) => line !== '' && !/^(e2fsck|debugfs|resize2fs) \d/.test(line) && !/^Pass \d/.test(line),
+  );
   return telling.slice(0, 3).join('; ').slice(0, 300);
 }
 

@@ -15,12 +15,15 @@ export interface FindContext {
   readonly understudy: HostIdentity | null;
   /** Canonical paths in which rules before this one found something. Empty when the tree has their edits. */
   readonly claimed: ReadonlySet<string>;
+  /** Names of devices mean nothing on the other host. */
+  readonly otherHardware?: boolean;
 }
 
 export interface ChangeContext {
   readonly lead: HostIdentity;
   readonly understudy: HostIdentity;
   readonly correspondence: Correspondence;
+  readonly otherHardware?: boolean;
   readonly makers: Makers;
 }
 
@@ -65,6 +68,7 @@ export interface VerifyContext {
   readonly understudy: HostIdentity;
   readonly correspondence: Correspondence;
   readonly proof: Plan['proof'];
+  readonly otherHardware?: boolean;
   /** What the plan said, with its 'keep' and 'unknown', which are there still. */
   readonly findings: readonly Finding[];
 }

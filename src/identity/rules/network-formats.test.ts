@@ -89,6 +89,7 @@ describe('netplan', () => {
     const file = { ...entry, sizeBytes: text.length };
     const folder = { ...file, kind: 'folder' } as const;
     const tree = {
+      uuid: null,
       stat: async (path: string) => (path === file.path ? file : folder),
       lstat: async (path: string) => (path === file.path ? file : folder),
       place: async () => ({ path: file.path, entry: file }),

@@ -30,6 +30,8 @@ export interface Entry {
  * @throws IMAGE_DAMAGED when what is read contradicts itself, IMAGE_UNSUPPORTED, INTERRUPTED
  */
 export interface NodeTree {
+  /** Of the file system that it is; absent where there is none. */
+  readonly uuid?: string | undefined;
   /** null: nothing has this name. */
   entry(path: string): Promise<Entry | null>;
   /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
@@ -46,6 +48,8 @@ export interface Place {
 
 /** Paths are absolute; links are followed inside the image, ".." of the root being the root. */
 export interface FileTree {
+  /** Of the file system that it is; null where nobody knows. */
+  readonly uuid: string | null;
   /** What a path leads to in the end; null: nothing, also for links that lead nowhere. */
   stat(path: string): Promise<Entry | null>;
   /** The same, without following a link at the end of the path. */

@@ -18,6 +18,10 @@ export class PlannedTree implements NodeTree {
     this.#base = base;
   }
 
+  get uuid(): string | undefined {
+    return this.#base.uuid;
+  }
+
   /** What is planned, by canonical path. */
   get states(): ReadonlyMap<string, PlannedState> {
     return this.#states;

@@ -38,20 +38,6 @@ export const fileSystemsRule = clueRule('file-systems', [
     becomes: { action: 'unknown' },
   },
   {
-    at: ['/etc/fstab', '/etc/crypttab'],
-    lines: /^\s*(?!#)(?:\S+\s+)?(\/dev\/(?:sd|hd|vd|xvd|nvme|mmcblk)[a-z0-9]+)/,
-    why: 'It names a disk by the order in which disks are found: right for as long as the clone has its disks on the same bus.',
-    becomes: { action: 'keep' },
-    confidence: 'likely',
-  },
-  {
-    at: ['/etc/default/grub', '/etc/kernel/cmdline', '/boot/extlinux/extlinux.conf', '/boot/loader/entries/*.conf'],
-    lines: /^\s*(?!#).*\b((?:root|resume)=\/dev\/(?!mapper)\S+?)(?=["'\s]|$)/,
-    why: 'It names a disk by the order in which disks are found: right for as long as the clone has its disks on the same bus.',
-    becomes: { action: 'keep' },
-    confidence: 'likely',
-  },
-  {
     at: ['/etc/default/grub', '/etc/kernel/cmdline', '/boot/extlinux/extlinux.conf', '/boot/loader/entries/*.conf'],
     lines: /^\s*(?!#).*\b(ip=[^\s"']+:[^\s"']*)/,
     why: 'The kernel gives itself this address before anything else runs.',

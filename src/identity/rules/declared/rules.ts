@@ -7,6 +7,7 @@ import { containersRule } from './containers.ts';
 import { atJobsRule, cronRule } from './cron.ts';
 import { mongodbRule, mysqlRule, postgresqlRule, redisRule, searchEnginesRule } from './databases.ts';
 import { dhcpRule } from './dhcp.ts';
+import { diskNamesRule } from './disk-names.ts';
 import { fileSystemsRule } from './file-systems.ts';
 import { mailQueuesRule } from './mail-queues.ts';
 import { membershipRule, vpnRule } from './membership.ts';
@@ -24,6 +25,7 @@ export const declaredRules: readonly Rule[] = [
   cloudInitRule,
   storageInitiatorRule,
   fileSystemsRule,
+  diskNamesRule,
   cronRule,
   atJobsRule,
   timersRule,
