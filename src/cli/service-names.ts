@@ -12,5 +12,6 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   inspect: 'Says what in a disk image must not exist twice, and what would become of it on a clone. Changes nothing.',
   personalise: 'Shows what makes a copy of one host another host; with --apply does it, and verifies it.',
   rules: 'Tries rules of your own for what must not exist twice.',
+  transplant: 'Puts a portion of the files of one host into the system of another, which stays who it is.',
   power: 'Switches a host that is in no engagement on or off.',
 };

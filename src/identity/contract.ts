@@ -95,6 +95,33 @@ export interface IdentityRequest {
   readonly grow?: boolean;
 }
 
+/** A part of the lead's files for a host that keeps a system and an identity of its own. */
+export interface TransplantRequest {
+  /** null: who the images say. */
+  readonly lead: HostIdentity | null;
+  readonly understudy: HostIdentity | null;
+  /** Absolute paths of files and folders of the lead. */
+  readonly portion: readonly string[];
+  /** Rules whose unknown findings are accepted. */
+  readonly accept: readonly string[];
+  /** Otherwise it is only looked at. */
+  readonly apply: boolean;
+}
+
+export interface Transplant {
+  readonly files: number;
+  readonly folders: number;
+  readonly bytes: number;
+  /** Entries that differ before: what is or would be written, and what is or would be removed. */
+  readonly written: number;
+  readonly removed: number;
+  /** Devices, sockets and pipes, which stay with the lead. */
+  readonly skipped: readonly string[];
+  /** What in the portion names the lead. */
+  readonly findings: readonly Finding[];
+  readonly applied: boolean;
+}
+
 export interface Verification {
   readonly verified: boolean;
   /** What of the new is missing and what of the old is left, one line each; empty when verified. */
@@ -121,6 +148,12 @@ export interface IdentityEngine {
    * changes nothing more. IDENTITY_FAILED also when the image has changed since it was planned for.
    */
   apply(image: string, plan: Plan, signal: AbortSignal): Promise<void>;
+  /**
+   * Copies a portion of one image's files into the file system of another, so that it has what the lead has in these places and
+   * nothing else there; owners by name. `from` is only read. All of it, durably, or nothing, as with `apply`.
+   * @throws also IDENTITY_UNKNOWN: something in the portion has an address of the lead, and nobody accepted that
+   */
+  transplant(from: string, to: string, request: TransplantRequest, signal: AbortSignal): Promise<Transplant>;
   /** Inspects again: the new identity is found, and the old is found nowhere that the rules look. */
   verify(image: string, request: IdentityRequest, plan: Plan, signal: AbortSignal): Promise<Verification>;
   /** Unified diffs and actions, for people; secrets are not in it, nor anything that a terminal would obey. */

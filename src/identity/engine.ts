@@ -19,10 +19,10 @@ import {
   type FileEdit,
   type ImageFormats,
   type OnStep,
-  openImage,
   openRaw,
   type RawImage,
   WorkFolder,
+  withTree,
 } from './image/mod.ts';
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
@@ -30,6 +30,7 @@ import { contentOf, digestOf, makePlan } from './plan.ts';
 import { builtinRules, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
 import { makeSshKey } from './ssh-keygen.ts';
+import { transplant } from './transplant.ts';
 import { type Entry, fileTree } from './tree/mod.ts';
 
 const MODE_NEW = 0o644;
@@ -73,6 +74,14 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
         changeImage(raw, change, work, signal, options.onStep ?? (() => {})),
       );
     },
+    async transplant(from, to, request, signal) {
+      const { apply } = request;
+      return withRaw(from, { formats, writable: false }, work, signal, (lead) =>
+        withRaw(to, { formats, writable: apply }, work, signal, (spare) =>
+          transplant({ from: lead, to: spare, work, signal, onStep: options.onStep ?? (() => {}) }, request),
+        ),
+      );
+    },
     async verify(image, request, plan, signal) {
       return look(image, signal, (tree) => verify(tree, request, plan, rules));
     },
@@ -99,20 +108,6 @@ async function withRaw<T>(
   }
   await raw.close();
   return result;
-}
-
-async function withTree<T>(
-  raw: RawImage,
-  work: WorkFolder,
-  signal: AbortSignal,
-  use: (tree: ExtTree) => Promise<T>,
-): Promise<T> {
-  const opened = await openImage(raw, work, signal);
-  try {
-    return await use(opened.tree);
-  } finally {
-    await opened.close();
-  }
 }
 
 async function inspect(

@@ -9,6 +9,8 @@ export type {
   InterfaceIdentity,
   Kept,
   Plan,
+  Transplant,
+  TransplantRequest,
   Verification,
 } from './contract.ts';
 export { createIdentityEngine, type IdentityOptions } from './engine.ts';

@@ -79,7 +79,7 @@ test('inspect - a report for people, who the host is being read from its image',
 
 test('inspect - JSON of the documented shape', async () => {
   const answer = await json('inspect', disk.path);
-  expect(shapeDifferences(answer, documentedJson('inspect'))).toEqual([]);
+  expect(shapeDifferences(documentedJson('inspect'), answer)).toEqual([]);
   expect(answer).toMatchObject({ image: disk.path, os: { id: 'debian', version: '12', arch: 'x86_64' } });
 });
 
@@ -102,7 +102,7 @@ test('personalise - shows the plan and changes nothing, then does it and verifie
 
   const answer = await json(...args, '--accept', 'mentions', '--apply');
   expect(answer).toMatchObject({ lead: 'web1', applied: true, verified: true });
-  expect(shapeDifferences(answer, documentedJson('personalise'))).toEqual([]);
+  expect(shapeDifferences(documentedJson('personalise'), answer)).toEqual([]);
   expect(JSON.stringify(answer)).not.toMatch(/hidden-word|PRIVATE KEY|token-of-web1/);
   expect(checkImage(disk)).toBe('');
   expect(catFile(disk, '/etc/hostname')).toBe('spare1\n');

@@ -100,6 +100,9 @@ export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
     inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
     identify: async (image) => ({ hostName: readMark(image, disk), interfaces: [] }),
     plan: async (image, request) => planFor(readMark(image, disk), request.understudy.hostName),
+    transplant: async () => {
+      throw new Error('a mark has no portions');
+    },
     async apply(image, plan) {
       for (const { after } of plan.changes) if (after !== null) writeMark(image, after, disk);
     },

@@ -8,6 +8,7 @@ import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
 import { rulesCommand } from './rules.ts';
 import { statusCommand } from './status.ts';
+import { transplantCommand } from './transplant.ts';
 import { type Serve, upCommand } from './up.ts';
 
 /** What is composed of concrete drivers, and so comes from bin. */
@@ -29,5 +30,6 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     inspectCommand(done),
     personaliseCommand(done),
     rulesCommand(done),
+    transplantCommand(done),
   ];
 }

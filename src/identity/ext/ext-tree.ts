@@ -37,6 +37,17 @@ export class ExtTree implements NodeTree {
     return inode?.kind === 'file' ? this.#files.data(inode, bytesMax) : Buffer.alloc(0);
   }
 
+  /** All of a file in pieces; nothing when it is none. */
+  async *pieces(path: string): AsyncGenerator<Buffer> {
+    const inode = await this.#inodeAt(path);
+    if (inode?.kind === 'file') yield* this.#files.pieces(inode);
+  }
+
+  /** When what has this name changed last, seconds since 1970; 0 when nothing has. */
+  async modified(path: string): Promise<number> {
+    return (await this.#inodeAt(path))?.modified ?? 0;
+  }
+
   async attributes(path: string): Promise<readonly ExtendedAttribute[]> {
     const inode = await this.#inodeAt(path);
     return inode === null ? [] : this.#files.attributes(inode);

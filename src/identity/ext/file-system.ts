@@ -56,6 +56,18 @@ export class ExtFileSystem {
     return Buffer.concat(parts, lengthBytes);
   }
 
+  /** All of a file in pieces, for those that are too large to be held. */
+  async *pieces(inode: Inode): AsyncGenerator<Buffer> {
+    const { blockBytes } = this.superblock;
+    if ((inode.flags & (INODE_FLAGS.encrypted | INODE_FLAGS.inline)) !== 0)
+      return yield await this.data(inode, blockBytes);
+    for (let logical = 0; logical * blockBytes < inode.sizeBytes; logical++) {
+      const block = await this.#blockOf(inode, logical);
+      const piece = block === 0 ? Buffer.alloc(blockBytes) : await this.block(block);
+      yield piece.subarray(0, inode.sizeBytes - logical * blockBytes);
+    }
+  }
+
   async linkTarget(inode: Inode): Promise<Buffer> {
     if (inode.sizeBytes > LINK_BYTES_MAX) this.#damaged('a symbolic link is too long');
     const isInMap =

@@ -15,6 +15,8 @@ export interface Inode {
   readonly gid: number;
   readonly sizeBytes: number;
   readonly links: number;
+  /** When its content changed last, seconds since 1970. */
+  readonly modified: number;
   readonly flags: number;
   /** The 60 bytes that hold an extent tree's root, block numbers, a short link, or the file itself. */
   readonly map: Buffer;
@@ -42,6 +44,7 @@ export function parseInode(number: number, bytes: Buffer, largeFolders: boolean)
     gid: bytes.readUInt16LE(0x18) + bytes.readUInt16LE(0x7a) * 2 ** 16,
     sizeBytes: bytes.readUInt32LE(4) + sizeHigh * 2 ** 32,
     links: bytes.readUInt16LE(0x1a),
+    modified: bytes.readUInt32LE(0x10),
     flags: bytes.readUInt32LE(0x20),
     map: bytes.subarray(BLOCK_MAP_OFFSET_BYTES, BLOCK_MAP_OFFSET_BYTES + BLOCK_MAP_BYTES),
     attributeBlock: bytes.readUInt32LE(0x68) + bytes.readUInt16LE(0x76) * 2 ** 32,

@@ -11,6 +11,8 @@ const ATTRIBUTE_NAME = /^[A-Za-z0-9._-]{1,255}$/;
 
 /** S_IFREG of inode(7). */
 const REGULAR = 0o100000;
+/** S_IFDIR. */
+const FOLDER = 0o040000;
 
 export interface FileEdit {
   /** Canonical. */
@@ -19,15 +21,24 @@ export interface FileEdit {
   readonly replaces: boolean;
   readonly state:
     | { readonly kind: 'gone' }
+    /** An empty one. */
+    | { readonly kind: 'folder-gone' }
     | { readonly kind: 'link'; readonly target: string }
-    | {
-        readonly kind: 'file';
-        readonly bytes: Buffer;
-        readonly mode: number;
-        readonly uid: number;
-        readonly gid: number;
-        readonly attributes: readonly ExtendedAttribute[];
-      };
+    | ({
+        readonly kind: 'file' /** Or the path of a file of ours that has them. */;
+        readonly bytes: Buffer | string;
+      } & Owned)
+    /** `make`: it is not there yet. */
+    | ({ readonly kind: 'folder'; readonly make: boolean } & Owned);
+}
+
+interface Owned {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly attributes: readonly ExtendedAttribute[];
+  /** Seconds since 1970. Absent: now. */
+  readonly modified?: number;
 }
 
 /**
@@ -67,20 +78,34 @@ async function commandsOf(edit: FileEdit, source: string): Promise<string[]> {
   // "write" and "symlink" take a name in the current folder; the others a path, which is never mistaken for "<inode>".
   const commands = [`cd ${quote(parentOf(edit.path))}`];
   if (edit.replaces) commands.push(`rm ${path}`);
+  if (state.kind === 'folder-gone') commands.push(`rmdir ${path}`);
   if (state.kind === 'link') commands.push(`symlink ${name} ${quote(state.target)}`);
+  if (state.kind === 'folder' && state.make) commands.push(`mkdir ${name}`);
+  if (state.kind === 'folder') commands.push(...(await ownedBy(edit.path, FOLDER, state, source)));
   if (state.kind === 'file') {
-    await writeFile(source, state.bytes, { mode: 0o600, flag: 'wx' });
-    const mode = `0${(REGULAR | state.mode).toString(8)}`;
-    commands.push(`write ${quote(source)} ${name}`, `sif ${path} mode ${mode}`);
-    commands.push(`sif ${path} uid ${state.uid}`, `sif ${path} gid ${state.gid}`);
-    for (const [index, attribute] of state.attributes.entries()) {
-      if (!ATTRIBUTE_NAME.test(attribute.name))
-        throw identityFailed(`${edit.path} has an extended attribute with an odd name`);
-      const value = `${source}-${index}`;
-      await writeFile(value, attribute.value, { mode: 0o600, flag: 'wx' });
-      commands.push(`ea_set -r -f ${quote(value)} ${path} ${attribute.name}`);
-    }
+    const from = typeof state.bytes === 'string' ? state.bytes : source;
+    if (typeof state.bytes !== 'string') await writeFile(source, state.bytes, { mode: 0o600, flag: 'wx' });
+    commands.push(`write ${quote(from)} ${name}`, ...(await ownedBy(edit.path, REGULAR, state, source)));
   }
+  return commands;
+}
+
+async function ownedBy(whole: string, type: number, owned: Owned, source: string): Promise<string[]> {
+  const path = quote(whole);
+  const { mode, uid, gid, attributes, modified } = owned;
+  const commands = [
+    `sif ${path} mode 0${(type | mode).toString(8)}`,
+    `sif ${path} uid ${uid}`,
+    `sif ${path} gid ${gid}`,
+  ];
+  for (const [index, attribute] of attributes.entries()) {
+    if (!ATTRIBUTE_NAME.test(attribute.name))
+      throw identityFailed(`${whole} has an extended attribute with an odd name`);
+    const value = `${source}-${index}`;
+    await writeFile(value, attribute.value, { mode: 0o600, flag: 'wx' });
+    commands.push(`ea_set -r -f ${quote(value)} ${path} ${attribute.name}`);
+  }
+  if (modified !== undefined) commands.push(`sif ${path} mtime @${modified}`);
   return commands;
 }
 

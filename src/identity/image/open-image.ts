@@ -143,3 +143,18 @@ async function isRoot(tree: FileTree): Promise<boolean> {
   }
   return false;
 }
+
+/** Opens it for as long as something is done with its files. */
+export async function withTree<T>(
+  raw: RawImage,
+  work: WorkFolder,
+  signal: AbortSignal,
+  use: (tree: ExtTree) => Promise<T>,
+): Promise<T> {
+  const opened = await openImage(raw, work, signal);
+  try {
+    return await use(opened.tree);
+  } finally {
+    await opened.close();
+  }
+}

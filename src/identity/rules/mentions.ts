@@ -42,7 +42,7 @@ export const mentionsRule: Rule = {
   change: async () => [],
   async verify(tree, { lead, understudy, findings }) {
     const known = new Set(findings.filter(({ rule }) => rule === RULE).map(({ path }) => path));
-    const found = await search(tree, lead, { lead, understudy, claimed: new Set() });
+    const found = await search(tree, lead, { understudy, claimed: new Set() });
     return found.filter(({ path }) => !known.has(path)).map(({ path, value }) => `${path} has ${value}`);
   },
 };
@@ -83,13 +83,28 @@ function needlesOf(lead: HostIdentity, understudy: HostIdentity | null): Needle[
   return needles;
 }
 
-async function search(tree: FileTree, lead: HostIdentity, { understudy, claimed }: FindContext): Promise<Finding[]> {
+/** The same search below other folders. A file is searched too. */
+export function mentionsBelow(
+  tree: FileTree,
+  paths: readonly string[],
+  hosts: { readonly lead: HostIdentity; readonly understudy: HostIdentity },
+): Promise<Finding[]> {
+  return search(tree, hosts.lead, { understudy: hosts.understudy, claimed: new Set() }, paths);
+}
+
+async function search(
+  tree: FileTree,
+  lead: HostIdentity,
+  { understudy, claimed }: Pick<FindContext, 'understudy' | 'claimed'>,
+  roots: readonly string[] = [ROOT],
+): Promise<Finding[]> {
   const needles = needlesOf(lead, understudy);
   const found: Finding[] = [];
   const budget = { files: FILES_MAX, bytes: ALL_BYTES_MAX };
   const cut = (path: string, value: string): void =>
     void found.push(finding({ rule: RULE, path, value, why: WHY.cut, action: 'unknown', confidence: 'guess' }));
-  const folders = [{ path: ROOT, depth: 0 }];
+  const folders = roots.map((path) => ({ path, depth: 0 }));
+  for (const path of roots) found.push(...mentionsIn(path, await tree.read(path, FILE_BYTES_MAX), needles));
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     for (const name of await tree.list(folder.path)) {
       const path = join(folder.path, name);

@@ -12,6 +12,7 @@ export type {
 export { hostNameIn } from './host-name.ts';
 export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
+export { mentionsBelow } from './mentions.ts';
 export { declaredInterfaces } from './network-formats.ts';
 export { type OwnRule, ownRules, problemOfRule } from './own-rules.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';

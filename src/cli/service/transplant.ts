@@ -1,0 +1,44 @@
+import { Command } from 'commander';
+import { formatBytes } from '../../base/mod.ts';
+import { createIdentityEngine, showFindings, type Transplant } from '../../identity/mod.ts';
+import { checkTarget } from '../../replication/mod.ts';
+import { untilInterrupted } from './identity-options.ts';
+
+interface Flags {
+  accept: string[];
+  apply?: boolean;
+  json?: boolean;
+}
+
+export function transplantCommand(done: (exit: number) => void): Command {
+  return new Command('transplant')
+    .description('Puts a portion of the files of one host into the system of another, which stays who it is.')
+    .argument('<lead>', 'image or block device of the host that has the files; only read')
+    .argument('<spare>', 'image or block device of the other, which no host is using')
+    .argument('<path...>', 'files and folders of the lead')
+    .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
+    .option('--apply', 'change the image of the other')
+    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .addHelpText(
+      'after',
+      '\nExample:\n  understudy transplant web1.img spare1.img /var/lib/dokuwiki /etc/nginx/sites-enabled --apply',
+    )
+    .action(async (lead: string, spare: string, portion: string[], flags: Flags) => {
+      const { accept, apply = false } = flags;
+      if (apply) await checkTarget({ target: spare, sourceIdentity: '' });
+      const engine = createIdentityEngine({ formats: 'detect' });
+      const request = { lead: null, understudy: null, portion, accept, apply };
+      const result = await untilInterrupted((signal) => engine.transplant(lead, spare, request, signal));
+      process.stdout.write(flags.json === true ? `${JSON.stringify({ lead, spare, ...result })}\n` : describe(result));
+      done(0);
+    });
+}
+
+function describe({ files, folders, bytes, written, removed, skipped, findings, applied }: Transplant): string {
+  const what = `${files} files in ${folders} folders, ${formatBytes(bytes)}`;
+  const left = skipped.length === 0 ? '' : `, ${skipped.length} devices, sockets and pipes left out`;
+  const end = applied
+    ? `${written} written, ${removed} removed`
+    : `${written} would be written, ${removed} removed; --apply does it`;
+  return `${showFindings(findings)}${what}${left}: ${end}\n`;
+}
