@@ -8,6 +8,7 @@ import type {
   EventView,
   EvidenceView,
   HostView,
+  InspectionView,
   PlanView,
   ServiceView,
   StatusView,
@@ -136,6 +137,22 @@ export const status = z
     engagements: z.array(engagement),
   })
   .meta({ id: 'Status' }) satisfies Schema<StatusView>;
+
+export const inspection = z
+  .object({
+    os: z.object({ id: z.string(), version: z.string(), arch: z.string() }),
+    findings: z.array(
+      z.object({
+        rule: z.string(),
+        path: z.string(),
+        value: z.string(),
+        why: z.string(),
+        action: z.enum(['rewrite', 'regenerate', 'disable', 'keep', 'unknown']),
+        confidence: z.enum(['certain', 'likely', 'guess']),
+      }),
+    ),
+  })
+  .meta({ id: 'Inspection' }) satisfies Schema<InspectionView>;
 
 const eventBase = { revision: z.int().min(0), at: time, subject: z.string(), text: z.string() };
 const stageData = z.object({ engagement: z.string(), service: z.string(), phase, seconds });

@@ -1,6 +1,6 @@
 // The interface as a library: one method a route, errors with the controller's codes, time-outs on everything.
 import { codeOf, errnoOf, isErrorCode, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { DecisionView, EngagementView, EventView, StatusView } from '../controller/mod.ts';
+import type { DecisionView, EngagementView, EventView, InspectionView, StatusView } from '../controller/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import { event as eventSchema } from './answers.ts';
 import { readMessages } from './event-reader.ts';
@@ -10,6 +10,8 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 const CALL_MS = 40_000;
 /** Switching waits for the host. */
 const POWER_MS = 3_600_000;
+/** Of a disk, by a controller that may take five minutes for it. */
+const INSPECT_MS = 330_000;
 const SILENCE_MS = 35_000;
 
 export interface ClientOptions {
@@ -38,6 +40,7 @@ export interface Client {
   ): Promise<{ readonly engagement: string }>;
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
+  inspect(host: string): Promise<InspectionView>;
   /**
    * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the controller has
    * been away for `patienceMs`, which throws.
@@ -60,6 +63,7 @@ export function createClient(options: ClientOptions): Client {
     dismiss: (request) => call.post('/v1/dismiss', request),
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
+    inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),
     events: (after, patienceMs = 60_000) => call.events(after, patienceMs),
   };
 }
@@ -79,8 +83,8 @@ class Caller {
     this.#silenceMs = silenceMs;
   }
 
-  get<T>(path: string): Promise<T> {
-    return this.#call<T>(path, {}, this.#callMs);
+  get<T>(path: string, timeoutMs = this.#callMs): Promise<T> {
+    return this.#call<T>(path, {}, timeoutMs);
   }
 
   post<T>(path: string, body: unknown, timeoutMs = this.#callMs): Promise<T> {

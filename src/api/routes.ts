@@ -6,7 +6,7 @@ import { REPORT_BYTES_MAX } from '../agent/mod.ts';
 import { type ErrorCode, errorRegistry, UnderstudyError } from '../base/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import type { Access } from './access.ts';
-import { answer, decision, engagement, event, failure, status } from './answers.ts';
+import { answer, decision, engagement, event, failure, inspection, status } from './answers.ts';
 import { STREAMS_MAX, streamEvents } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
 import { instruction, report } from './reports.ts';
@@ -22,6 +22,9 @@ export interface RouteParts {
 }
 
 type App = FastifyInstance;
+
+/** Above what the controller allows it. */
+const INSPECTION_MS = 330_000;
 
 /** Errors that any route that asks the controller can have. */
 const ANY: readonly ErrorCode[] = [
@@ -54,6 +57,7 @@ export function addRoutes(app: App, parts: RouteParts): void {
   addViews(app, parts);
   addOrders(app, parts);
   addPower(app, parts);
+  addInspection(app, parts);
   addReports(app, parts);
   addEvents(app, parts);
 }
@@ -129,6 +133,31 @@ function addPower(app: App, { controller, powerTimeoutMs }: RouteParts): void {
         const over = new AbortController();
         reply.raw.once('close', () => over.abort());
         return controller.power(name, state, over.signal);
+      },
+    );
+}
+
+function addInspection(app: App, { controller }: RouteParts): void {
+  const { config, schema } = operation('operator', "What a host's disk has that must not exist twice", inspection, [
+    'HOST_UNKNOWN',
+    'IMAGE_UNSUPPORTED',
+    'IMAGE_DAMAGED',
+    'IDENTITY_FAILED',
+    'STORAGE_FAILED',
+    'STORAGE_SPACE',
+    'CALL_TIMEOUT',
+    'TOOL_MISSING',
+  ]);
+  const params = z.object({ name: label });
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    .get(
+      '/v1/hosts/:name/inspection',
+      { config, handlerTimeout: INSPECTION_MS, schema: { ...schema, params } },
+      async ({ params: { name } }, reply) => {
+        const over = new AbortController();
+        reply.raw.once('close', () => over.abort());
+        return answer(await controller.inspect(name, over.signal));
       },
     );
 }

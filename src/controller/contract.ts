@@ -2,7 +2,11 @@
 // are stable JSON: fields may be added, never changed. Times are ISO 8601 in UTC, durations seconds. Seed rows P12, P14, P25.
 import type { Instruction, Report } from '../agent/mod.ts';
 import type { JsonRecord, Mode } from '../config/mod.ts';
+import type { Inspection } from '../identity/mod.ts';
 import type { PowerState } from '../power/mod.ts';
+
+/** What a host's disk says about who it is. */
+export type InspectionView = Inspection;
 
 export type VerdictView = 'healthy' | 'degraded' | 'unknown';
 
@@ -185,7 +189,7 @@ export type EventView =
 
 /**
  * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is wanted, and
- * the reconcilers do it. Only `power` waits for the world.
+ * the reconcilers do it. Only `power` and `inspect` wait for the world.
  * @throws SERVICE_UNKNOWN, HOST_UNKNOWN, ENGAGEMENT_UNKNOWN, ENGAGEMENT_REFUSED (with what stands in the way), EPOCH_STALE or
  * LEASE_LOST when this controller has been replaced, STORE_FAILED
  */
@@ -207,6 +211,11 @@ export interface ControllerApi {
    * @throws POWER_FAILED, POWER_TIMEOUT, POWER_UNKNOWN as well
    */
   power(host: string, state: 'on' | 'off', signal: AbortSignal): Promise<{ readonly power: PowerState }>;
+  /**
+   * What the disk of a host has that must not exist twice, at one moment of it, whether the host is on or not. Takes seconds.
+   * @throws the storage node's and the identity engine's errors as well
+   */
+  inspect(host: string, signal: AbortSignal): Promise<InspectionView>;
   /** The newest first. @param limit 1 to 1000 */
   explain(service: string, limit: number): Promise<readonly DecisionView[]>;
   /** Any that is kept, also one that was done long ago. */

@@ -6,6 +6,7 @@ export type {
   EventView,
   EvidenceView,
   HostView,
+  InspectionView,
   Phase,
   PlanView,
   ServiceView,

@@ -3,17 +3,20 @@
 import type { Instruction, Report } from '../agent/mod.ts';
 import { UnderstudyError } from '../base/mod.ts';
 import type { HostConfig, ServiceConfig } from '../config/mod.ts';
-import type { ControllerApi, DecisionView, EngagementView, EventView, StatusView } from './contract.ts';
+import type { ControllerApi, DecisionView, EngagementView, EventView, InspectionView, StatusView } from './contract.ts';
 import { switchHost } from './hosts.ts';
 import { iso, type Journal } from './journal.ts';
 import { type Context, hostOf, serviceOf, within } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
 import { askRelease, carryOut, createEngagement, factsOf } from './service.ts';
+import { identityOf } from './step.ts';
 import { engagementView, hostView, serviceView } from './view.ts';
 import type { World } from './world.ts';
 
 const REPORT_SECONDS = 5;
 const STORAGE_MS = 5000;
+/** Reads some hundred files of a disk, after its journal was replayed. */
+const INSPECT_MS = 300_000;
 /** Ended engagements in the status. */
 const ENDED_SHOWN = 5;
 
@@ -154,6 +157,15 @@ export class Operations implements ControllerApi {
     const power = await switchHost(context, host, state);
     this.#world.power.set(name, { state: power, atMs: this.#context.parts.wall() });
     return { power };
+  }
+
+  async inspect(name: string, signal: AbortSignal): Promise<InspectionView> {
+    const host = hostOf(this.#context.parts.config, name);
+    const context = { ...this.#context, signal: AbortSignal.any([this.#context.signal, signal]) };
+    const lead = await identityOf(context, host);
+    return within(context, `inspecting ${host.volume}`, INSPECT_MS, (call) =>
+      context.parts.storage.inspect(host.volume, lead, call),
+    );
   }
 
   async explain(service: string, limit: number): Promise<readonly DecisionView[]> {

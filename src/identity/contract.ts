@@ -129,8 +129,8 @@ export interface Verification {
 }
 
 /**
- * All methods take a raw image or block device that nobody has mounted or attached; one at a time for an image. Images are
- * hostile input.
+ * All methods take a raw image or block device that nobody has mounted or attached, or the NBD URI of such (nbd+unix:///NAME?socket=PATH,
+ * nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile input.
  * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
  */
 export interface IdentityEngine {

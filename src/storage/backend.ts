@@ -10,6 +10,8 @@ export interface CopyJob {
 /** One moment of a volume, whoever writes it meanwhile. */
 export interface Snapshot {
   readonly takenAt: Date;
+  /** Where the identity engine reads it: a path, or an NBD URI. */
+  readonly image: string;
   /** False when it cannot be read any more. */
   readonly live: boolean;
   /** Removes it. Idempotent. */

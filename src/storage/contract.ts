@@ -1,7 +1,7 @@
 // The storage node: volumes, who may use them, and copies of them made without any host's help. Seed rows P2, P3, P15, P17,
 // P24, D16. The node keeps its wanted graph in the store and makes it so again after any crash.
 import type { Call } from '../base/mod.ts';
-import type { HostIdentity, Plan } from '../identity/mod.ts';
+import type { HostIdentity, Inspection, Plan } from '../identity/mod.ts';
 
 /** What a volume holds. Only 'own', and a 'replica' whose identity is verified for the host that asks, can be attached. */
 export type VolumeContent =
@@ -90,6 +90,8 @@ export interface StorageNode {
   backup(volume: string, engagement: string, call: Call, onProgress?: (p: CopyProgress) => void): Promise<Backup>;
   /** `to` holds what `from` held at one moment, `from` being in use or not. Two at once for one lead share moment and reading. */
   replicate(request: ReplicateRequest, call: Call): Promise<{ readonly takenAt: string }>;
+  /** What the volume says about who its host is, at one moment, whether it is in use or not. Changes nothing. */
+  inspect(volume: string, lead: HostIdentity, call: Call): Promise<Inspection>;
   /** Gives the replica its identity and verifies it: IDENTITY_UNKNOWN, IDENTITY_UNVERIFIED. */
   personalise(request: PersonaliseRequest, call: Call): Promise<Plan>;
   /** Puts the backup back, compares its digest, and makes the content 'own'. The backup stays until `discard`. */

@@ -2,7 +2,7 @@
 // works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Call, type EpochGate, UnderstudyError, withinTime } from '../base/mod.ts';
-import type { IdentityEngine, Plan } from '../identity/mod.ts';
+import type { HostIdentity, IdentityEngine, Inspection, Plan } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
 import type { Backend, CopyJob } from './backend.ts';
 import { clearStep, discardBackup, makeBackup, restoreBackup } from './backup.ts';
@@ -169,6 +169,18 @@ export class NodeOfBackend implements LocalStorageNode {
     return this.#operate(`replicate ${from} to ${to}`, to, call, COPY_TIMEOUT_MS, (signal) =>
       replicate(this.#context, request, jobOf(signal, onProgress)),
     );
+  }
+
+  inspect(volume: string, lead: HostIdentity, call: Call): Promise<Inspection> {
+    const { snapshots, identity, claims } = this.#context;
+    return this.#operate(`inspect ${volume}`, volume, call, PERSONALISE_TIMEOUT_MS, async (signal) => {
+      const release = claims.read(volume, 'an inspection');
+      try {
+        return await snapshots.read(volume, ({ image }) => identity.inspect(image, lead, signal));
+      } finally {
+        release();
+      }
+    });
   }
 
   personalise(request: PersonaliseRequest, call: Call): Promise<Plan> {

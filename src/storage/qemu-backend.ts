@@ -127,6 +127,7 @@ export class QemuBackend implements Backend {
       served,
       bytes,
       takenAt: served.takenAt,
+      image: served.uri,
       get live() {
         return served.live;
       },

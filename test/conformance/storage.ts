@@ -248,6 +248,18 @@ function describeReplicas(rig: () => StorageRig): void {
 }
 
 function describeIdentities(rig: () => StorageRig): void {
+  it('storage - a volume is inspected whether its host has it or not, and is as it was', async () => {
+    const { node } = rig();
+    const before = await rig().content('web1');
+    expect((await node.inspect('web1', identityOf('web1'), callOf())).os.id).toBe('mark');
+    await node.attach('web1', 'web1', callOf());
+    expect((await node.inspect('web1', identityOf('web1'), callOf())).os.id).toBe('mark');
+    expect((await statusOf(rig(), 'web1')).attachment?.host).toBe('web1');
+    expect((await rig().content('web1')).equals(before)).toBe(true);
+    expect(await codeThrown(node.inspect('nothing', identityOf('web1'), callOf()))).toBe('VOLUME_UNKNOWN');
+    expect(await codeThrown(node.inspect('web1', identityOf('web1'), callOf(0)))).toBe('EPOCH_STALE');
+  });
+
   it('lets nobody boot a replica before it has been given the identity of that host', async () => {
     const { node } = rig();
     await node.backup('spare1', 'e1', callOf());

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { calibrate, OBJECTIVE, READERS } from '../../scripts/loop/calibrate.ts';
 import type { Stage } from '../../scripts/loop/stage.ts';
 import { memoryEpochGate } from '../../src/base/mod.ts';
-import type { StatusView } from '../../src/controller/mod.ts';
+import type { InspectionView, StatusView } from '../../src/controller/mod.ts';
 import { QemuPower, qemuSettings } from '../../src/power/mod.ts';
 import { machinesWith } from '../rig/machines.ts';
 import { BUILD_MS, dist, GuestStage, LOOP_MS } from './guest-stage.ts';
@@ -50,6 +50,12 @@ describe('the loop', () => {
       await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
       const before = await guests.digestOf('spare1');
       const lead = await guests.whoAmI('10.90.0.11');
+      // A report of the live disk, before anybody clones anything: who it is now, and what a clone would do twice.
+      const report = await stage.json<InspectionView>('inspect', 'web1');
+      const found = (rule: string) => report.findings.filter((one) => one.rule === rule);
+      expect(found('machine-id').map(({ value }) => value)).toEqual([lead.machineId]);
+      expect(found('cron').map(({ path }) => path)).toContain('/etc/cron.d/wiki-index');
+      expect(found('agent').map(({ action }) => action)).toEqual(['rewrite']);
       const bytesBefore = await diskBytesOf('web1');
       const user = guests.useOnAndOn();
       const clone = stage.json<{ ok: boolean; timeToCapacitySeconds: number }>('clone', 'web1', '--to', 'spare1');

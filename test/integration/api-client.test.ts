@@ -9,7 +9,7 @@ import type { EventView } from '../../src/controller/mod.ts';
 import { eventually } from '../rig/wait.ts';
 import { ApiStage, OPERATOR, VIEWER } from '../support/api-stage.ts';
 import { drivers } from '../support/config-folder.ts';
-import { decision, engagement } from '../support/controller-peer.ts';
+import { decision, engagement, inspection } from '../support/controller-peer.ts';
 
 let stage: ApiStage;
 const others: Server[] = [];
@@ -47,6 +47,7 @@ describe('the client', () => {
     expect(await all.dismiss({ host: 'spare1' })).toEqual({ engagement: 'wiki-1' });
     expect(await all.approve('p')).toEqual({ engagement: 'wiki-3' });
     expect(await all.power('spare2', 'on')).toEqual({ power: 'on' });
+    expect(await all.inspect('web1')).toEqual(inspection);
   });
 
   it('api - every code of the controller comes out as it went in', async () => {

@@ -67,6 +67,7 @@ describe('the description', () => {
       'get /metrics': 'For: viewer.',
       'get /v1/engagements/{name}': 'For: viewer.',
       'get /v1/events': 'For: viewer.',
+      'get /v1/hosts/{name}/inspection': 'For: operator.',
       'get /v1/services/{name}/decisions': 'For: viewer.',
       'get /v1/status': 'For: viewer.',
       'post /v1/agents/{host}/reports': 'For: the agent of the host.',

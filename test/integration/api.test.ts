@@ -9,7 +9,7 @@ import { loadConfiguration } from '../../src/config/mod.ts';
 import { eventually } from '../rig/wait.ts';
 import { AGENT, ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 import { drivers } from '../support/config-folder.ts';
-import { ControllerPeer, decision, engagement } from '../support/controller-peer.ts';
+import { ControllerPeer, decision, engagement, inspection } from '../support/controller-peer.ts';
 
 let stage: ApiStage;
 beforeEach(async () => {
@@ -53,6 +53,13 @@ describe('what the interface answers', () => {
     const one = await stage.ask('/v1/engagements/wiki-1', { token: VIEWER });
     expect(one.json).toEqual(engagement);
     expect(stage.controller.asked).toEqual(['explain wiki 20', 'explain wiki 2', 'engagement wiki-1']);
+  });
+
+  it('api - an operator sees what the disk of a host says, a viewer does not', async () => {
+    const seen = await stage.ask('/v1/hosts/web1/inspection', { token: OPERATOR });
+    expect([seen.status, seen.json]).toEqual([200, inspection]);
+    expect((await stage.ask('/v1/hosts/web1/inspection', { token: VIEWER })).status).toBe(403);
+    expect(stage.controller.asked).toEqual(['inspect web1']);
   });
 
   it('api - orders reach the controller', async () => {

@@ -9,7 +9,7 @@ import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { EngagementView } from '../../src/controller/mod.ts';
 import { ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 import { changed } from '../support/config-folder.ts';
-import { decision, engagement } from '../support/controller-peer.ts';
+import { decision, engagement, inspection } from '../support/controller-peer.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -170,11 +170,15 @@ describe('what commands print', () => {
     expect(await json('dismiss', 'spare1')).toEqual({ engagement: 'wiki-1' });
     expect(await json('approve', 'wiki-plan')).toEqual({ engagement: 'wiki-3' });
     expect(await json('power', 'spare2', 'off')).toEqual({ power: 'off' });
+    const report = await json('inspect', 'web1');
+    expect(shapeDifferences(documentedJson('inspect'), report)).toEqual([]);
+    expect(report).toEqual({ image: 'web1', ...inspection });
     expect(stage.controller.asked).toEqual([
       'explain wiki 3',
       'dismiss {"host":"spare1"}',
       'approve wiki-plan',
       'power spare2 off',
+      'inspect web1',
     ]);
   });
 

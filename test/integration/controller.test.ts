@@ -192,6 +192,13 @@ describe('the controller', () => {
     await untilPhase(controller, 'wiki-1', 'serving');
   });
 
+  it('controller - what the disk of a host says, of a host that is known', async () => {
+    const controller = await start('advise');
+    const { signal } = new AbortController();
+    expect((await controller.inspect('web1', signal)).os.id).toBe('mark');
+    await expect(controller.inspect('web9', signal)).rejects.toMatchObject({ code: 'HOST_UNKNOWN' });
+  });
+
   it('controller - clone and dismiss by hand; asked again they answer the same', async () => {
     const controller = await start('advise');
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare2' });

@@ -55,6 +55,8 @@ function run(node: LocalStorageNode, ask: StorageRequest, call: Call, onProgress
       return node.backup(ask.volume, ask.engagement, call, onProgress);
     case 'replicate':
       return node.replicate({ ...ask.request, onProgress }, call);
+    case 'inspect':
+      return node.inspect(ask.volume, ask.lead, call);
     case 'personalise':
       return node.personalise(ask.request, call);
     case 'restore':

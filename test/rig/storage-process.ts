@@ -66,6 +66,7 @@ export class StorageProcess {
     detach: (volume, call) => this.#ask({ method: 'detach', volume }, call),
     backup: (volume, engagement, call, report) => this.#ask({ method: 'backup', volume, engagement }, call, report),
     replicate: ({ onProgress, ...request }, call) => this.#ask({ method: 'replicate', request }, call, onProgress),
+    inspect: (volume, lead, call) => this.#ask({ method: 'inspect', volume, lead }, call),
     personalise: (request, call) => this.#ask({ method: 'personalise', request }, call),
     restore: (volume, engagement, call, report) => this.#ask({ method: 'restore', volume, engagement }, call, report),
     discard: (volume, engagement, call) => this.#ask({ method: 'discard', volume, engagement }, call),

@@ -1,5 +1,6 @@
 // What a test and the process that runs a storage node say to each other.
 import type { ErrorCode } from '../../src/base/mod.ts';
+import type { HostIdentity } from '../../src/identity/mod.ts';
 import type { CopyProgress, PersonaliseRequest, ReplicateRequest, StorageNodeOptions } from '../../src/storage/mod.ts';
 
 /** How the process is to make its node; everything else it brings itself. */
@@ -21,6 +22,7 @@ export type StorageRequest =
   | { readonly method: 'detach'; readonly volume: string }
   | { readonly method: 'backup' | 'restore' | 'discard'; readonly volume: string; readonly engagement: string }
   | { readonly method: 'replicate'; readonly request: ReplicateRequest }
+  | { readonly method: 'inspect'; readonly volume: string; readonly lead: HostIdentity }
   | { readonly method: 'personalise'; readonly request: PersonaliseRequest };
 
 export type ToHost =

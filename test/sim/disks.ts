@@ -47,6 +47,7 @@ export class SimulatedDisks {
       detach: (...args) => node.detach(...args),
       backup: (...args) => node.backup(...args),
       replicate: (...args) => node.replicate(...args),
+      inspect: (...args) => node.inspect(...args),
       personalise: (...args) => node.personalise(...args),
       restore: (...args) => node.restore(...args),
       discard: (...args) => node.discard(...args),

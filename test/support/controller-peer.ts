@@ -8,6 +8,7 @@ import type {
   EngagementView,
   EventView,
   HostView,
+  InspectionView,
   ServiceView,
   StatusView,
 } from '../../src/controller/mod.ts';
@@ -79,6 +80,20 @@ function host(name: string, role: HostView['role']): HostView {
   };
 }
 
+export const inspection: InspectionView = {
+  os: { id: 'debian', version: '12', arch: 'x86_64' },
+  findings: [
+    {
+      rule: 'cron',
+      path: '/etc/cron.d/invoices',
+      value: 'line 3: /usr/bin/php',
+      why: 'The job runs on the lead.',
+      action: 'disable',
+      confidence: 'certain',
+    },
+  ],
+};
+
 export class ControllerPeer implements ControllerApi {
   services: readonly ServiceView[] = [wiki];
   hosts: readonly HostView[] = [host('web1', 'lead'), host('spare1', 'understudy'), host('spare2', 'spare')];
@@ -145,6 +160,12 @@ export class ControllerPeer implements ControllerApi {
     this.signals.push(signal);
     await this.#ask(`power ${name} ${state}`);
     return { power: state };
+  }
+
+  async inspect(name: string, signal: AbortSignal): Promise<InspectionView> {
+    this.signals.push(signal);
+    await this.#ask(`inspect ${name}`);
+    return inspection;
   }
 
   async explain(service: string, limit: number): Promise<readonly DecisionView[]> {

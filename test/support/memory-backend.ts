@@ -5,6 +5,7 @@ import type { Backend, BackupFile, CopyJob, Snapshot } from '../../src/storage/b
 
 class MemorySnapshot implements Snapshot {
   readonly takenAt = new Date();
+  readonly image = 'a moment in memory';
   readonly bytes: Buffer;
   live = true;
 

@@ -1,35 +1,63 @@
 import { Command } from 'commander';
-import { codeOf, messageOf } from '../../base/mod.ts';
+import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type IdentityEngine, type Inspection, showFindings } from '../../identity/mod.ts';
+import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
 
-interface Flags {
+interface Flags extends ConnectionFlags {
   lead?: string;
   rules?: string;
   json?: boolean;
 }
 
 export function inspectCommand(done: (exit: number) => void): Command {
-  return new Command('inspect')
-    .description(
-      'Says what in a disk image must not exist twice, and what would become of it on a clone. Changes nothing.',
+  const command = new Command('inspect')
+    .description('Says what on a disk must not exist twice, and what would become of it on a clone. Changes nothing.')
+    .argument(
+      '<image>',
+      'a raw or qcow2 image or a block device that no host is using; with -f or --url the name of a host',
     )
-    .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
     .option('--lead <file>', 'who the host is; without it, what the image says')
     .option('--rules <file>', 'rules of your own; docs/identity.md')
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
-    .addHelpText('after', '\nExample:\n  understudy inspect /srv/volumes/web1.img')
-    .action(async (image: string, flags: Flags) => {
-      const engine = await engineWith(flags.rules);
-      const given = flags.lead === undefined ? null : await hostIn(flags.lead);
-      const [lead, inspection] = await untilInterrupted(async (signal) => {
-        const host = given ?? (await identified(engine, image, signal));
-        return [host, await engine.inspect(image, host, signal)] as const;
-      });
-      if (flags.json === true) process.stdout.write(`${JSON.stringify({ image, ...inspection })}\n`);
-      else process.stdout.write(describe(image, lead, inspection));
-      done(0);
-    });
+    .addHelpText(
+      'after',
+      '\nExamples:\n  understudy inspect web1 -f understudy.yaml\n  understudy inspect /srv/volumes/web1.img',
+    );
+  return withConnection(command).action(async (image: string, flags: Flags) => {
+    const isHost = flags.file !== undefined || flags.url !== undefined;
+    const { lead, inspection } = isHost ? await askController(image, flags) : await lookAtImage(image, flags);
+    if (flags.json === true) process.stdout.write(`${JSON.stringify({ image, ...inspection })}\n`);
+    else process.stdout.write(describe(image, lead, inspection));
+    done(0);
+  });
+}
+
+interface Answer {
+  /** What is said of whose it is. */
+  readonly lead: string;
+  readonly inspection: Inspection;
+}
+
+/** A moment of the live disk, by the storage node that has it. */
+async function askController(host: string, flags: Flags): Promise<Answer> {
+  if (flags.lead !== undefined || flags.rules !== undefined) {
+    throw new UnderstudyError('USAGE', '--lead and --rules are for images: who a host is, the controller knows');
+  }
+  return untilInterrupted(async (signal) => ({
+    lead: 'as its controller knows it',
+    inspection: await (await connect(flags, signal)).inspect(host),
+  }));
+}
+
+async function lookAtImage(image: string, flags: Flags): Promise<Answer> {
+  const engine = await engineWith(flags.rules);
+  const given = flags.lead === undefined ? null : await hostIn(flags.lead);
+  return untilInterrupted(async (signal) => {
+    const host = given ?? (await identified(engine, image, signal));
+    const inspection = await engine.inspect(image, host, signal);
+    return { lead: host === null ? 'nobody knows whose' : hostLine(host), inspection };
+  });
 }
 
 /** Null when the image does not say it: then nobody knows what to search for, but everything else is still found. */
@@ -43,10 +71,9 @@ async function identified(engine: IdentityEngine, image: string, signal: AbortSi
   }
 }
 
-function describe(image: string, lead: HostIdentity | null, { os, findings }: Inspection): string {
-  const host = lead === null ? 'nobody knows whose' : hostLine(lead);
+function describe(image: string, lead: string, { os, findings }: Inspection): string {
   const counts = countOf(findings);
-  return `${image}: ${os.id} ${os.version} for ${os.arch}, ${host}\n\n${showFindings(findings)}\n${counts}\n`;
+  return `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${showFindings(findings)}\n${counts}\n`;
 }
 
 export function hostLine({ hostName, domain, interfaces }: HostIdentity): string {

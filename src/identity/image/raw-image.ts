@@ -1,5 +1,6 @@
-// An image as the bytes of a disk. Raw ones are that already; of a qcow2 image the disk is shown as a file, so that everything else
-// need not know the difference.
+// An image as the bytes of a disk. Raw ones are that already; a qcow2 image and what an NBD server offers are shown as a file, so that
+// everything else need not know the difference.
+import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
@@ -24,16 +25,55 @@ export async function openRaw(
   work: WorkFolder,
   signal: AbortSignal,
 ): Promise<RawImage> {
+  const server = nbdServer(image);
+  if (server !== null) return openNbd(image, server, access.writable, work, signal);
   const name = await nameImage(image);
   if (access.formats === 'raw' || !name.isFile || !(await isQcow(name.path))) {
     return { ...name, label: image, close: async () => {} };
   }
   await refuseOtherFiles(image, name.path, signal);
+  const file = { driver: 'file', filename: name.path };
+  const block = { driver: 'qcow2', file, backing: null };
+  return { ...name, ...(await show(block, image, access.writable, work, signal)) };
+}
+
+interface NbdServer {
+  readonly server: Readonly<Record<string, string>>;
+  readonly export: string;
+}
+
+/** nbd+unix:///EXPORT?socket=PATH and nbd://HOST:PORT/EXPORT: what a storage node offers. Null for what is no such URI. */
+function nbdServer(image: string): NbdServer | null {
+  if (!/^nbd(\+unix)?:\/\//.test(image)) return null;
+  const { protocol, hostname, port, pathname, searchParams } = new URL(image);
+  const name = decodeURIComponent(pathname.slice(1));
+  const socket = searchParams.get('socket');
+  if (protocol === 'nbd+unix:')
+    return socket === null ? null : { server: { type: 'unix', path: socket }, export: name };
+  return { server: { type: 'inet', host: hostname.replace(/^\[|\]$/g, ''), port: port || '10809' }, export: name };
+}
+
+async function openNbd(
+  image: string,
+  server: NbdServer,
+  writable: boolean,
+  work: WorkFolder,
+  signal: AbortSignal,
+): Promise<RawImage> {
+  const key = createHash('sha256').update(image).digest('hex').slice(0, 24);
+  return { key, isFile: false, ...(await show({ driver: 'nbd', ...server }, image, writable, work, signal)) };
+}
+
+async function show(
+  block: Readonly<Record<string, unknown>>,
+  image: string,
+  writable: boolean,
+  work: WorkFolder,
+  signal: AbortSignal,
+): Promise<Pick<RawImage, 'path' | 'label' | 'close'>> {
   const folder = await work.make('disk');
   try {
-    const file = { driver: 'file', filename: name.path };
-    const block = { driver: 'qcow2', file, backing: null };
-    const shown = await ShownFile.open(block, { folder, name: image, writable: access.writable, signal });
+    const shown = await ShownFile.open(block, { folder, name: image, writable, signal });
     const close = async (): Promise<void> => {
       try {
         await shown.close();
@@ -41,7 +81,7 @@ export async function openRaw(
         await rm(folder, { recursive: true, force: true });
       }
     };
-    return { ...name, path: shown.path, label: image, close };
+    return { path: shown.path, label: image, close };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
