@@ -33,6 +33,8 @@ export interface StageFiles {
   readonly storage?: string;
   /** Time-outs of the services, in YAML. */
   readonly timeouts?: string;
+  /** What of the lead is copied, in YAML. @default everything */
+  readonly portion?: string;
   /** How a host is asked whether it answers, in YAML. */
   readonly check?: string;
   /** @default one, of the first host, whose understudies the others may be */
@@ -86,7 +88,7 @@ function hostEntry(host: StageHost, files: StageFiles): string {
 
 /** Windows are short, so that a demo takes minutes; on real hosts they are minutes themselves. */
 function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): string {
-  const { folder, mode, objectiveMs, timeouts = TIMEOUTS, check = CHECK } = files;
+  const { folder, mode, objectiveMs, timeouts = TIMEOUTS, check = CHECK, portion = 'null' } = files;
   return `
   ${name}:
     lead: ${lead}
@@ -98,6 +100,7 @@ function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): st
       settings: { socket: ${folder}/haproxy.sock, backend: ${name}, readsBackend: ${name}-reads }
     port: 80
     check: ${check}
+    portion: ${portion}
     objective: { signal: probe.milliseconds, below: ${objectiveMs}, fast: 5s, slow: 15s }
     scaleIn: { window: 15s, headroom: 0.8, cooldown: 15s }
     timeouts: ${timeouts}`;

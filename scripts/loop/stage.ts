@@ -7,26 +7,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Lan, makeVolume } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import { Insider, type Sample } from './insider.ts';
-import { configurationOf, haproxyConfiguration, type StageHost, type StageService } from './stage-files.ts';
+import { configurationOf, haproxyConfiguration, type StageFiles } from './stage-files.ts';
 
-export interface StageOptions {
-  /** Empty and short: sockets lie in it. */
-  readonly folder: string;
+/** `folder`: empty and short, for sockets lie in it. Of `hosts` the first is the lead. */
+export interface StageOptions extends Omit<StageFiles, 'subnet'> {
   /** Compiled programs: understudy.js, inside.js, agent.js. */
   readonly program: string;
   readonly inside: string;
   readonly agent: string;
-  readonly kernel: string;
-  readonly initrd: string;
-  readonly append: string;
-  /** The first is the lead. */
-  readonly hosts: readonly StageHost[];
-  readonly mode: 'advise' | 'approve' | 'automatic';
-  readonly objectiveMs: number;
-  readonly storage?: string;
-  readonly timeouts?: string;
-  readonly check?: string;
-  readonly services?: readonly StageService[];
   readonly onSample?: (sample: Sample) => void;
 }
 
@@ -97,7 +85,9 @@ export class Stage {
   }
 
   /** Writes understudy.yaml anew; it counts from the next start of the controller. */
-  configure(change: Partial<Pick<StageOptions, 'hosts' | 'mode' | 'objectiveMs' | 'storage' | 'timeouts'>>): void {
+  configure(
+    change: Partial<Pick<StageOptions, 'hosts' | 'mode' | 'objectiveMs' | 'portion' | 'storage' | 'timeouts'>>,
+  ): void {
     const files = { ...this.#options, ...change, subnet: SUBNET, apiPort: API_PORT };
     writeFileSync(this.configuration, configurationOf(files));
   }

@@ -89,6 +89,7 @@ function buildService(
     scaleIn: { windowSeconds: scaleIn.window, headroom: scaleIn.headroom, cooldownSeconds: scaleIn.cooldown },
     timeoutsMs: raw.timeouts,
     acceptUnknown: raw.acceptUnknown,
+    portion: raw.portion,
   };
 }
 

@@ -77,6 +77,8 @@ export interface ServiceConfig {
   readonly timeoutsMs: TimeoutsConfig;
   /** Rules of the identity engine whose unknown findings are accepted. */
   readonly acceptUnknown: readonly string[];
+  /** Absolute paths of the lead that alone are copied, into the understudy's own system; null: the whole disk. @default null */
+  readonly portion: readonly string[] | null;
 }
 
 export interface DirectorConfig {

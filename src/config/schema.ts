@@ -171,6 +171,15 @@ export const serviceSchema = z.strictObject({
     .max(100)
     .prefault([])
     .describe('Rules of the identity engine whose unknown findings are accepted.'),
+  portion: orNull(
+    z
+      .array(z.string().regex(/^\/./, { error: 'must begin with "/" and be more than that' }).max(1000))
+      .min(1)
+      .max(100),
+  ).describe(
+    'Files and folders of the lead, for spares that cannot run its system: only these are copied, into the own system of the spare, which ' +
+      'stays who it is. Without it: the whole disk.',
+  ),
 });
 
 export const configurationSchema = z.strictObject({

@@ -21,6 +21,7 @@ const service: ServiceConfig = {
   scaleIn: { windowSeconds: 100, headroom: 0.7, cooldownSeconds: 50 },
   timeoutsMs: { off: 1000, boot: 1000, drain: 1000, call: 1000, copy: 1000 },
   acceptUnknown: [],
+  portion: null,
 };
 
 function host(name: string, verdict: ServingHost['verdict'], forMs = 1_000_000): ServingHost {

@@ -71,9 +71,10 @@ export const replicate: Step = async (input) => {
   const onProgress = (progress: { bytesDone: number; bytesTotal: number }): void => {
     input.world.progress.set(engagement.name, progress);
   };
+  const portion = service.portion === null ? null : { paths: service.portion, accept: service.acceptUnknown };
   const { takenAt } = await within(context, `copying ${lead.volume}`, service.timeoutsMs.copy, (call) =>
     context.parts.storage.replicate(
-      { engagement: engagement.name, from: lead.volume, to: understudy.volume, onProgress },
+      { engagement: engagement.name, from: lead.volume, to: understudy.volume, portion, onProgress },
       call,
     ),
   );

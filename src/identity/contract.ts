@@ -91,6 +91,8 @@ export interface IdentityRequest {
   readonly understudy: HostIdentity;
   /** The hosts have other disks and cards: names of devices mean nothing on the other one. @default false */
   readonly otherHardware?: boolean;
+  /** The image is the understudy's own system, with files of the lead in it: its identity stays, and is verified. @default false */
+  readonly keepsOwn?: boolean;
   /** The disk is larger than the lead's: its last partition and the root in it are to fill it. @default false */
   readonly grow?: boolean;
 }

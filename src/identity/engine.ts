@@ -27,11 +27,11 @@ import {
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan } from './plan.ts';
-import { builtinRules, type Rule } from './rules/mod.ts';
+import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
 import { makeSshKey } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
-import { type Entry, fileTree } from './tree/mod.ts';
+import { type Entry, type FileTree, fileTree } from './tree/mod.ts';
 
 const MODE_NEW = 0o644;
 
@@ -171,10 +171,29 @@ async function verify(
     if (!isAsPlanned) problems.push(`${change.path} is not as planned`);
   }
   const tree = fileTree(nodes);
-  const correspondence = correspond(request.lead, request.understudy);
-  const context = { ...request, correspondence, proof: plan.proof, findings: plan.findings };
-  for (const rule of rules) {
-    problems.push(...(await rule.verify(tree, context)).map((problem) => `${rule.name}: ${problem}`));
+  if (request.keepsOwn === true) problems.push(...(await problemsOfOwn(tree, request, plan)));
+  else {
+    const correspondence = correspond(request.lead, request.understudy);
+    const context = { ...request, correspondence, proof: plan.proof, findings: plan.findings };
+    for (const rule of rules) {
+      problems.push(...(await rule.verify(tree, context)).map((problem) => `${rule.name}: ${problem}`));
+    }
   }
   return { verified: problems.length === 0, problems };
+}
+
+/** A system that stays who it is has to be the understudy's: nobody may have given its files to another host. */
+async function problemsOfOwn(
+  tree: FileTree,
+  { understudy }: IdentityRequest,
+  { proof }: Plan,
+): Promise<readonly string[]> {
+  const { hostName, interfaces } = await identify(tree);
+  const declared = interfaces.flatMap(({ addresses }) => addresses);
+  const missing = understudy.interfaces.flatMap(({ addresses }) => addresses).filter((one) => !declared.includes(one));
+  return [
+    ...(hostName === understudy.hostName ? [] : [`it is the system of ${hostName}, not of ${understudy.hostName}`]),
+    ...missing.map((address) => `its system does not have ${address}`),
+    ...(proof.machineId === (await machineIdIn(tree)) ? [] : ['its machine-id is not what was planned']),
+  ];
 }

@@ -40,7 +40,7 @@ export async function makePlan(
   const notes = new Map<string, Notes>();
   const context: ChangeContext = { ...request, correspondence: correspond(request.lead, request.understudy), makers };
   const findings: Finding[] = [];
-  for (const rule of rules) {
+  for (const rule of request.keepsOwn === true ? [] : rules) {
     const found = withKept(await rule.find(tree, { ...request, claimed: new Set() }), kept);
     findings.push(...found);
     for (const finding of found) {

@@ -15,6 +15,8 @@ export type VolumeContent =
       readonly of: string;
       /** ISO 8601: the one moment of the lead's volume that it shows. */
       readonly takenAt: string;
+      /** Only a portion of the lead's files is, in the volume's own system. Absent: all of it. */
+      readonly portion?: true;
       /** Host whose identity it has been given and verified to have; null before "personalise". */
       readonly identityOf: string | null;
     };
@@ -59,6 +61,11 @@ export interface ReplicateRequest {
   readonly engagement: string;
   readonly from: string;
   readonly to: string;
+  /**
+   * Only these paths of the lead are copied, into the system that `to` holds; `accept`: rules whose unknown findings are accepted. Null:
+   * everything. @default null
+   */
+  readonly portion?: { readonly paths: readonly string[]; readonly accept: readonly string[] } | null;
   readonly onProgress?: (progress: CopyProgress) => void;
 }
 
@@ -92,7 +99,10 @@ export interface StorageNode {
   replicate(request: ReplicateRequest, call: Call): Promise<{ readonly takenAt: string }>;
   /** What the volume says about who its host is, at one moment, whether it is in use or not. Changes nothing. */
   inspect(volume: string, lead: HostIdentity, call: Call): Promise<Inspection>;
-  /** Gives the replica its identity and verifies it: IDENTITY_UNKNOWN, IDENTITY_UNVERIFIED. */
+  /**
+   * Gives the replica its identity and verifies it: IDENTITY_UNKNOWN, IDENTITY_UNVERIFIED. A volume that was given a portion has an
+   * identity, which stays, and is verified to be the understudy's.
+   */
   personalise(request: PersonaliseRequest, call: Call): Promise<Plan>;
   /** Puts the backup back, compares its digest, and makes the content 'own'. The backup stays until `discard`. */
   restore(volume: string, engagement: string, call: Call, onProgress?: (p: CopyProgress) => void): Promise<void>;

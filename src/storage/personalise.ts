@@ -45,7 +45,8 @@ async function planOf(
   { content }: VolumeRecord,
   signal: AbortSignal,
 ): Promise<KeptPlan> {
-  const request: IdentityRequest = { lead, understudy };
+  const isPortion = content.kind === 'replica' && content.portion === true;
+  const request: IdentityRequest = { lead, understudy, ...(isPortion ? { keepsOwn: true } : {}) };
   if (content.kind === 'own' || content.engagement !== engagement) {
     throw stateError(volume, content, `it is no replica of ${engagement}`);
   }
@@ -57,7 +58,8 @@ async function planOf(
   }
   const text = await backend.secretOf(volume);
   const kept = text === null ? null : (JSON.parse(text) as KeptPlan);
-  const same = kept?.host === host && JSON.stringify(kept.request) === JSON.stringify(request);
+  const hosts = (one: IdentityRequest): string => JSON.stringify([one.lead, one.understudy]);
+  const same = kept?.host === host && hosts(kept.request) === hosts(request);
   if (kept === null || !same) {
     throw stateError(volume, content, `another identity than ${host}'s was given to it; it has to be replicated again`);
   }

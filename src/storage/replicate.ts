@@ -1,6 +1,6 @@
 // A replica: one moment of the lead's volume on the spare's.
 import { UnderstudyError } from '../base/mod.ts';
-import type { CopyJob } from './backend.ts';
+import type { CopyJob, Snapshot } from './backend.ts';
 import { beginStep, type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
 import type { ReplicateRequest, VolumeContent } from './contract.ts';
 import type { VolumeRecord } from './records.ts';
@@ -11,7 +11,7 @@ export function replicate(
   request: ReplicateRequest,
   job: CopyJob,
 ): Promise<{ readonly takenAt: string }> {
-  const { engagement, from, to } = request;
+  const { engagement, from, to, portion = null } = request;
   const { records, claims, backend, snapshots } = context;
   if (from === to) throw new UnderstudyError('VOLUME_STATE', `${from} cannot be replicated to itself`);
   return withVolume(context, to, `replication of ${from} for ${engagement}`, async (record) => {
@@ -23,15 +23,17 @@ export function replicate(
       if (done !== null) return { takenAt: done };
       refuse(record, to, engagement);
       const [bytes, room] = await Promise.all([backend.sizeOf(from), backend.sizeOf(to)]);
-      if (bytes > room) {
+      if (bytes > room && portion === null) {
         throw new UnderstudyError('TARGET_TOO_SMALL', `${to} has ${room} bytes, ${from} has ${bytes}`);
       }
       return await snapshots.read(from, async (snapshot) => {
         stopIfAborted(job.signal);
         await beginStep(context, to, engagement, 'replicate');
-        await backend.replicate(snapshot, to, job);
+        if (portion === null) await backend.replicate(snapshot, to, job);
+        else await givePortion(context, snapshot, to, portion, job);
         const takenAt = snapshot.takenAt.toISOString();
-        const content: VolumeContent = { kind: 'replica', engagement, of: from, takenAt, identityOf: null };
+        const part = portion === null ? {} : { portion: true as const };
+        const content: VolumeContent = { kind: 'replica', engagement, of: from, takenAt, ...part, identityOf: null };
         await records.change(to, () => ({ content }));
         return { takenAt };
       });
@@ -39,6 +41,23 @@ export function replicate(
       release();
     }
   });
+}
+
+/**
+ * Done again after a crash it goes on: what is there already is not written again. What the volume held besides stays, and with it its own
+ * identity.
+ */
+async function givePortion(
+  { backend, identity }: NodeContext,
+  { image }: Snapshot,
+  to: string,
+  { paths, accept }: NonNullable<ReplicateRequest['portion']>,
+  { signal, onProgress }: CopyJob,
+): Promise<void> {
+  const request = { lead: null, understudy: null, portion: paths, accept, apply: true };
+  const { bytes } = await identity.transplant(image, backend.pathOf(to), request, signal);
+  await backend.flush(to);
+  onProgress({ bytesDone: bytes, bytesTotal: bytes });
 }
 
 /** The moment of the replica that is asked for and already there. */

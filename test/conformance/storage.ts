@@ -257,7 +257,31 @@ function describeIdentities(rig: () => StorageRig): void {
     expect((await statusOf(rig(), 'web1')).attachment?.host).toBe('web1');
     expect((await rig().content('web1')).equals(before)).toBe(true);
     expect(await codeThrown(node.inspect('nothing', identityOf('web1'), callOf()))).toBe('VOLUME_UNKNOWN');
-    expect(await codeThrown(node.inspect('web1', identityOf('web1'), callOf(0)))).toBe('EPOCH_STALE');
+    await node.inspect('web1', identityOf('web1'), callOf(3));
+    expect(await codeThrown(node.inspect('web1', identityOf('web1'), callOf(2)))).toBe('EPOCH_STALE');
+  });
+
+  it('storage - a portion leaves a volume the identity of its own host, which alone may have it, until its own content is restored', async () => {
+    const { node } = rig();
+    const before = await rig().content('spare1');
+    await node.backup('spare1', 'e1', callOf());
+    const portion = { paths: ['/srv'], accept: [] };
+    const request = { engagement: 'e1', from: 'web1', to: 'spare1', portion };
+    const { takenAt } = await node.replicate(request, callOf());
+    expect(await node.replicate(request, callOf())).toEqual({ takenAt });
+    expect((await statusOf(rig(), 'spare1')).content).toMatchObject({
+      kind: 'replica',
+      portion: true,
+      identityOf: null,
+    });
+    expect(await codeThrown(node.attach('spare1', 'spare1', callOf()))).toBe('VOLUME_STATE');
+    const plan = await node.personalise(personaliseOf('spare1', 'e1'), callOf());
+    expect(plan.changes).toEqual([]);
+    expect(await node.personalise(personaliseOf('spare1', 'e1'), callOf())).toEqual(plan);
+    await node.attach('spare1', 'spare1', callOf());
+    await node.detach('spare1', callOf());
+    await node.restore('spare1', 'e1', callOf());
+    expect((await rig().content('spare1')).equals(before)).toBe(true);
   });
 
   it('lets nobody boot a replica before it has been given the identity of that host', async () => {

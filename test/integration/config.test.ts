@@ -85,6 +85,7 @@ describe('a configuration that is right', () => {
       scaleIn: { windowSeconds: 300, headroom: 0.7, cooldownSeconds: 300 },
       timeoutsMs: { off: 60_000, boot: 300_000, drain: 120_000, call: 30_000, copy: 14_400_000 },
       acceptUnknown: [],
+      portion: null,
     });
   });
 

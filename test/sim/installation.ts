@@ -32,6 +32,7 @@ export function service(name: string, lead: string, pool: string[]): ServiceConf
     scaleIn: { windowSeconds: 30, headroom: 0.8, cooldownSeconds: 10 },
     timeoutsMs: { off: 5000, boot: 60_000, drain: 5000, call: 5000, copy: 60_000 },
     acceptUnknown: [],
+    portion: null,
   };
 }
 

@@ -99,16 +99,23 @@ export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
   return {
     inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
     identify: async (image) => ({ hostName: readMark(image, disk), interfaces: [] }),
-    plan: async (image, request) => planFor(readMark(image, disk), request.understudy.hostName),
-    transplant: async () => {
-      throw new Error('a mark has no portions');
+    plan: async (image, request) => {
+      const plan = planFor(readMark(image, disk), request.understudy.hostName);
+      return request.keepsOwn === true ? { ...plan, changes: [], findings: [], unknown: [] } : plan;
+    },
+    // A mark has no files: who a volume is stays as it is, and that is what callers have to hold.
+    transplant: async (_from, to, { apply }) => {
+      readMark(to, disk);
+      const nothing = { files: 0, folders: 0, bytes: 0, written: 0, removed: 0, skipped: [], findings: [] };
+      return { ...nothing, applied: apply };
     },
     async apply(image, plan) {
       for (const { after } of plan.changes) if (after !== null) writeMark(image, after, disk);
     },
-    async verify(image, _request, plan) {
+    async verify(image, { keepsOwn, understudy }, plan) {
       const mark = readMark(image, disk);
-      const wanted = plan.changes[0]?.after;
+      const own = markOf(understudy.hostName).toString().replace(/\0+$/, '');
+      const wanted = keepsOwn === true ? own : plan.changes[0]?.after;
       return mark === wanted
         ? { verified: true, problems: [] }
         : { verified: false, problems: [`it says "${mark}", not "${wanted}"`] };
