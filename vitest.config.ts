@@ -3,6 +3,9 @@ import LongFirst from './test/support/long-first.ts';
 
 const shared = { testTimeout: 60_000, hookTimeout: 60_000 };
 
+/** What takes minutes of its own and whose parts are tried by the others: `npm run proof:long`. */
+const long = { test: { ...shared, name: 'long', include: ['test/long/**/*.test.ts'], maxWorkers: 1 } };
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongFirst },
@@ -12,7 +15,7 @@ export default defineConfig({
           ...shared,
           name: 'parts',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: ['dist/**', 'node_modules/**', 'test/e2e/**'],
+          exclude: ['dist/**', 'node_modules/**', 'test/e2e/**', 'test/long/**'],
           // Real processes share two cores and one disk: more than two files at once only adds noise to their time-outs.
           maxWorkers: 2,
           sequence: { groupOrder: 0 },
@@ -28,6 +31,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
         },
       },
+      ...(process.env.UNDERSTUDY_LONG === undefined ? [] : [long]),
     ],
   },
 });

@@ -3,10 +3,9 @@
 // answers of the guests, HAProxy's own statistics, QEMU's processes and counters, the bytes of volumes; not our records.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readFromImage } from '../../guests/mod.ts';
 import { calibrate, OBJECTIVE, READERS } from '../../scripts/loop/calibrate.ts';
 import type { Stage } from '../../scripts/loop/stage.ts';
-import { memoryEpochGate, present } from '../../src/base/mod.ts';
+import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { InspectionView, StatusView } from '../../src/controller/mod.ts';
 import { QemuPower, qemuSettings } from '../../src/power/mod.ts';
 import { machinesWith } from '../rig/machines.ts';
@@ -37,10 +36,6 @@ async function diskBytesOf(host: string): Promise<number> {
   });
   const counted = await power.statistics(host, { epoch: 1, signal: AbortSignal.timeout(30_000) });
   return counted.readBytes + counted.writtenBytes;
-}
-
-async function textIn(image: string, path: string): Promise<string> {
-  return Buffer.from(present(await readFromImage(image, path), path)).toString();
 }
 
 function stat() {
@@ -147,30 +142,6 @@ describe('the loop', () => {
       await guests.untilEngagement('spare1 is free', ({ state }) => state === 'done');
       expect(await guests.digestOf('spare1')).toBe(before);
       expect((await stat()).some(({ server }) => server === 'spare1')).toBe(false);
-    },
-    LOOP_MS,
-  );
-
-  it(
-    'loop - hosts that differ: the spare keeps its own system and its own name, and serves the portion of the lead that it can use',
-    async () => {
-      stage.configure({ mode: 'advise', portion: '[/var/lib/dokuwiki, /etc/nginx/sites-enabled]' });
-      await stage.stopController('SIGKILL');
-      await stage.startController();
-      const before = await guests.digestOf('spare1');
-      const lead = await guests.whoAmI('10.90.0.11');
-      const own = await textIn(stage.volume('spare1'), '/etc/machine-id');
-      await guests.run('10.90.0.11', 'echo "written a moment ago" > /var/lib/dokuwiki/data/pages/news.txt; sync');
-      expect(await stage.json('clone', 'web1', '--to', 'spare1')).toMatchObject({ ok: true });
-      expect(await guests.whoAmI('10.90.0.21')).toMatchObject({ hostName: 'spare1', machineId: own.trim() });
-      expect(own.trim()).not.toBe(lead.machineId);
-      const page = await stage.insider.ask({ url: 'http://10.90.0.21/doku.php?id=news' });
-      expect([page.status, page.body.includes('written a moment ago')]).toEqual([200, true]);
-      expect(await guests.run('10.90.0.21', 'stat -c %U /var/lib/dokuwiki/data/pages/news.txt')).toBe('root\n');
-      expect(await guests.run('10.90.0.21', 'stat -c %U /var/lib/dokuwiki/data/pages')).toBe('www-data\n');
-      await stage.json('dismiss', 'spare1');
-      await guests.untilEngagement('spare1 is free', ({ state }) => state === 'done');
-      expect(await guests.digestOf('spare1')).toBe(before);
     },
     LOOP_MS,
   );

@@ -6,10 +6,12 @@ import { ROOT_INODE } from './superblock.ts';
 
 /** Names kept in memory before all are forgotten and read again. */
 const NAMES_KEPT_MAX = 200_000;
+const ENTRIES_KEPT_MAX = 50_000;
 
 export class ExtTree implements NodeTree {
   readonly #files: ExtFileSystem;
   readonly #folders = new Map<string, ReadonlyMap<string, number>>();
+  readonly #entries = new Map<string, Promise<Entry | null>>();
   #namesKept = 0;
 
   constructor(files: ExtFileSystem) {
@@ -20,7 +22,17 @@ export class ExtTree implements NodeTree {
     return this.#files.superblock.uuid;
   }
 
-  async entry(path: string): Promise<Entry | null> {
+  /** The same nodes are asked for again and again, by one rule after the other. */
+  entry(path: string): Promise<Entry | null> {
+    const kept = this.#entries.get(path);
+    if (kept !== undefined) return kept;
+    if (this.#entries.size >= ENTRIES_KEPT_MAX) this.#entries.clear();
+    const entry = this.#entry(path);
+    this.#entries.set(path, entry);
+    return entry;
+  }
+
+  async #entry(path: string): Promise<Entry | null> {
     const inode = await this.#inodeAt(path);
     if (inode === null) return null;
     const { kind, mode, uid, gid, sizeBytes, links } = inode;

@@ -13,9 +13,9 @@ import { buildGuests, GUEST_APPEND, type GuestIdentity, LEAD, SPARE } from '../.
 import { calibrate } from '../../scripts/loop/calibrate.ts';
 import { Stage } from '../../scripts/loop/stage.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
+import { askHaproxyStat } from '../e2e/haproxy-stat.ts';
 import { machinesWith } from '../rig/machines.ts';
 import { makeSmallGuest, petOf } from '../rig/small-guest.ts';
-import { askHaproxyStat } from './haproxy-stat.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 const BUILD_MS = 900_000;
