@@ -10,6 +10,7 @@ import {
   type TargetResult,
 } from '../replication/mod.ts';
 import { createProgress } from './progress.ts';
+import { untilInterrupted } from './until-interrupted.ts';
 
 interface Flags {
   format?: string;
@@ -81,28 +82,15 @@ function bytes(text: string): number {
 }
 
 async function runCopy(source: string, targets: readonly string[], flags: Flags): Promise<number> {
-  const abort = new AbortController();
-  let signals = 0;
-  const interrupt = (): void => {
-    signals += 1;
-    // The first asks for an orderly end; a second means now.
-    if (signals > 1) process.exit(errorRegistry.INTERRUPTED.exit);
-    abort.abort();
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   const progress = createProgress(process.stderr, flags.quiet === true);
   try {
-    const result = await copy({
-      ...copyOptions(source, targets, flags),
-      signal: abort.signal,
-      onProgress: progress.show,
-    });
+    const options = copyOptions(source, targets, flags);
+    const result = await untilInterrupted((signal) => copy({ ...options, signal, onProgress: progress.show }));
     progress.end();
     report(result, flags);
     return exitOf(result);
   } finally {
     progress.end();
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
   }
 }
 

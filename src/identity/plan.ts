@@ -52,7 +52,14 @@ export async function makePlan(
   const unknown = findings.filter(({ action }) => action === 'unknown');
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
   const disk = request.grow === true ? { grow: true } : {};
-  return { fingerprint: fingerprintOf(changes, findings), changes, findings, unknown, proof, ...disk };
+  return {
+    fingerprint: fingerprintOf(changes, findings, request.grow === true),
+    changes,
+    findings,
+    unknown,
+    proof,
+    ...disk,
+  };
 }
 
 /** Links that a file's path leads through are followed; a link is replaced or removed itself. */
@@ -149,11 +156,11 @@ export function digestOf(bytes: Buffer): string {
 }
 
 /** Of everything that another plan for the same image and hosts says as well. */
-function fingerprintOf(changes: readonly FileChange[], findings: readonly Finding[]): string {
+function fingerprintOf(changes: readonly FileChange[], findings: readonly Finding[], grow: boolean): string {
   const lasting = changes.map((change) =>
     change.fresh ? { ...change, after: change.after === null ? null : '(fresh)' } : change,
   );
   return createHash('sha256')
-    .update(JSON.stringify({ changes: lasting, findings }))
+    .update(JSON.stringify({ changes: lasting, findings, ...(grow ? { grow } : {}) }))
     .digest('hex');
 }

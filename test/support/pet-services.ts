@@ -298,6 +298,7 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
         '[Interface]\nPrivateKey = HIDDENKEYHIDDENKEYHIDDENKEYHIDDENKEYHIDDENK=\nAddress = 10.99.0.2/32\n',
       '/usr/lib/systemd/system/wg-quick@.service': UNIT,
       [wants('multi-user', 'wg-quick@wg0.service')]: { link: '/usr/lib/systemd/system/wg-quick@.service' },
+      ...starts('netbird.service'),
       '/etc/openvpn/client/office.conf': 'client\nremote vpn.example.org\n<key>\nHIDDENKEY\n</key>\n',
       '/var/lib/tailscale/tailscaled.state': '{"_machinekey": "HIDDENKEY"}\n',
     },
@@ -313,6 +314,8 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
     files: {
       '/etc/zabbix/zabbix_agentd.conf': 'Server=zabbix\nHostname=web1\nTLSPSKIdentity=x\n',
       ...starts('zabbix-agent.service'),
+      // It starts, and nothing says that it is registered anywhere: what others found is no reason to touch it.
+      ...starts('icinga2.service'),
       '/etc/salt/minion_id': 'web1',
       '/etc/runlevels/default/salt-minion': { link: '/etc/init.d/salt-minion' },
       '/var/ossec/etc/client.keys': '003 web1 any hidden-word\n',

@@ -1,6 +1,6 @@
 // What the commands about identities take: files about hosts, files of rules, and an end by Ctrl-C.
 import { tokenForClient } from '../../api/mod.ts';
-import { errorRegistry, UnderstudyError } from '../../base/mod.ts';
+import { UnderstudyError } from '../../base/mod.ts';
 import { loadIdentity, loadRules } from '../../config/mod.ts';
 import {
   builtinRules,
@@ -42,21 +42,4 @@ export async function engineWith(file: string | undefined, only = false): Promis
   // The search for what is left looks at what all others have made.
   const all = [...builtinRules.slice(0, -1), ...own, ...builtinRules.slice(-1)];
   return createIdentityEngine({ formats: 'detect', rules: only ? own : all, kept: keep });
-}
-
-/** Runs something that Ctrl-C stops; a second one ends the process at once. */
-export async function untilInterrupted<T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const abort = new AbortController();
-  let signals = 0;
-  const interrupt = (): void => {
-    signals += 1;
-    if (signals > 1) process.exit(errorRegistry.INTERRUPTED.exit);
-    abort.abort();
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-  try {
-    return await use(abort.signal);
-  } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-  }
 }

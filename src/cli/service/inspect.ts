@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type IdentityEngine, type Inspection, showFindings } from '../../identity/mod.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
-import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
+import { engineWith, hostIn } from './identity-options.ts';
 
 interface Flags extends ConnectionFlags {
   lead?: string;

@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import { UnderstudyError } from '../../base/mod.ts';
 import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
-import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
+import { engineWith, hostIn } from './identity-options.ts';
 import { countOf, hostLine } from './inspect.ts';
 
 interface Flags {

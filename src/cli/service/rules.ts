@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { showFindings } from '../../identity/mod.ts';
-import { engineWith, hostIn, untilInterrupted } from './identity-options.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
+import { engineWith, hostIn } from './identity-options.ts';
 
 interface Flags {
   as?: string;

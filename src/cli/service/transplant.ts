@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { formatBytes } from '../../base/mod.ts';
 import { createIdentityEngine, showFindings, type Transplant } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
-import { untilInterrupted } from './identity-options.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 
 interface Flags {
   accept: string[];

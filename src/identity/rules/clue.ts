@@ -42,16 +42,16 @@ const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
 const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
 const NOTHING_STARTS = 'Nothing starts it by itself.';
 
+/** Which clue found what: clues may share their words, and what one found is not for another to change. */
+const origins = new WeakMap<Finding, Clue>();
+
 export function clueRule(name: string, clues: readonly Clue[]): Rule {
   return {
     name,
     find: (tree) => findAll(name, clues, tree),
     async change(found, tree, context) {
-      const edits: Edit[] = [];
-      for (const clue of clues.filter(({ why }) => why === found.why)) {
-        edits.push(...(await changeBy(clue, found, tree, context)));
-      }
-      return edits;
+      const clue = origins.get(found);
+      return clue === undefined ? [] : changeBy(clue, found, tree, context);
     },
     async verify(tree, { findings }) {
       const done = findings.filter((one) => one.rule === name && DONE.includes(one.action));
@@ -71,12 +71,14 @@ async function findAll(rule: string, clues: readonly Clue[], tree: FileTree): Pr
     const { files, cut } = await filesAt(tree, clue.at);
     for (const file of files) {
       const one = await findIn(rule, clue, file, tree);
+      if (one === null) continue;
       // Two clues about one file that cannot be read say so once.
-      if (
-        one !== null &&
-        !found.some(({ path, value, why }) => path === one.path && value === one.value && why === one.why)
-      )
-        found.push(one);
+      const isTold = found.some(({ action, path, value, why }) => {
+        return action === 'unknown' && path === one.path && value === one.value && why === one.why;
+      });
+      if (isTold) continue;
+      origins.set(one, clue);
+      found.push(one);
     }
     if (cut)
       found.push(finding({ rule, path: clue.at[0] ?? '/', value: 'too many files', why: TOO_MANY, action: 'unknown' }));

@@ -1,6 +1,6 @@
 // What a host is in a realm or domain, and by what keys networks know it: Kerberos, SSSD, Samba; WireGuard and OpenVPN.
 import { nameOf } from '../../tree/mod.ts';
-import { clueRule } from '../clue.ts';
+import { type Clue, clueRule } from '../clue.ts';
 
 const DOMAIN =
   'The directory has one account for it, with one password that is changed now and then: then one of two hosts is locked out.';
@@ -46,6 +46,13 @@ function instance(unit: string): (path: string) => readonly string[] {
   return (path) => [`${unit}@${nameOf(path).replace(/\.conf$/, '')}.service`];
 }
 
+/** Where overlay networks keep the key of a host, and what uses it. */
+const OVERLAYS = [
+  ['/var/lib/tailscale/tailscaled.state', 'tailscaled.service'],
+  ['/var/lib/zerotier-one/identity.secret', 'zerotier-one.service'],
+  ['/var/lib/netbird/*.json', 'netbird.service'],
+] as const;
+
 export const vpnRule = clueRule('vpn', [
   {
     at: ['/etc/wireguard/*.conf'],
@@ -85,14 +92,13 @@ export const vpnRule = clueRule('vpn', [
     why: VPN,
     becomes: { action: 'disable', units: () => ['strongswan.service', 'strongswan-starter.service', 'ipsec.service'] },
   },
-  {
-    at: ['/var/lib/tailscale/tailscaled.state', '/var/lib/zerotier-one/identity.secret', '/var/lib/netbird/*.json'],
-    value: 'the key of this host in an overlay network',
-    secret: true,
-    why: VPN,
-    becomes: {
-      action: 'disable',
-      units: () => ['tailscaled.service', 'zerotier-one.service', 'netbird.service'],
-    },
-  },
+  ...OVERLAYS.map(
+    ([at, unit]): Clue => ({
+      at: [at],
+      value: 'the key of this host in an overlay network',
+      secret: true,
+      why: VPN,
+      becomes: { action: 'disable', units: () => [unit] },
+    }),
+  ),
 ]);

@@ -32,11 +32,10 @@ const AGENTS: readonly (readonly [what: string, files: readonly string[], units:
   ['Datadog agent', ['/etc/datadog-agent/datadog.yaml'], ['datadog-agent.service', 'datadog-agent-trace.service']],
   ['New Relic agent', ['/etc/newrelic-infra.yml'], ['newrelic-infra.service']],
   ['Elastic agent', ['/opt/Elastic/Agent/fleet.enc', '/etc/elastic-agent/fleet.enc'], ['elastic-agent.service']],
-  [
-    'Beats',
-    ['/var/lib/{filebeat,metricbeat,packetbeat,auditbeat,heartbeat}/meta.json'],
-    ['filebeat.service', 'metricbeat.service', 'packetbeat.service', 'auditbeat.service', 'heartbeat-elastic.service'],
-  ],
+  ...['filebeat', 'metricbeat', 'packetbeat', 'auditbeat'].map(
+    (beat) => [`Beats (${beat})`, [`/var/lib/${beat}/meta.json`], [`${beat}.service`]] as const,
+  ),
+  ['Beats (heartbeat)', ['/var/lib/heartbeat/meta.json'], ['heartbeat-elastic.service']],
   ['Icinga 2', ['/var/lib/icinga2/certs/*.key'], ['icinga2.service']],
   ['Checkmk agent', ['/var/lib/cmk-agent/registered_connections.json'], ['cmk-agent-ctl-daemon.service']],
   [
