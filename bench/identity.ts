@@ -88,7 +88,8 @@ async function beside(bench: Bench, pet: Pet, spare: string, rows: string[][]): 
       continue;
     }
     bench.say(`identity: ${name}`);
-    const env = { LIBGUESTFS_BACKEND: 'direct' };
+    // /dev/kvm may be there and not work; emulation always does.
+    const env = { LIBGUESTFS_BACKEND: 'direct', LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg' };
     const pairs = await alternate(
       PEER_ROUNDS,
       () => timed(bench, pet.image, (image) => understudy(['personalise', image, '--as', spare, '--apply'])),
