@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createApi } from '../src/api/mod.ts';
 import { type EpochGate, UnderstudyError } from '../src/base/mod.ts';
-import type { Configuration, HostConfig } from '../src/config/mod.ts';
+import { type Configuration, type HostConfig, loadRules } from '../src/config/mod.ts';
 import { startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
-import { createIdentityEngine } from '../src/identity/mod.ts';
+import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
 import { tryLock } from '../src/linux/mod.ts';
 import { LocalNetwork } from '../src/network/mod.ts';
 import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
@@ -49,7 +49,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         listen: configuration.storage.listen,
         store,
         gate,
-        identity: createIdentityEngine({ stateFolder: join(configuration.state, 'identity') }),
+        identity: await identityOf(configuration),
         backgroundRate: configuration.storage.backgroundRate,
         overlayBytesMax: configuration.storage.overlayBytesMax,
       });
@@ -64,6 +64,14 @@ export async function serve(options: ServeOptions): Promise<void> {
   } finally {
     closeSync(lock);
   }
+}
+
+/** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+async function identityOf({ state, identity }: Configuration): Promise<IdentityEngine> {
+  const { rulesFile, kernelMount } = identity;
+  const own = rulesFile === null ? null : await loadRules(rulesFile);
+  const rules = rulesFile === null || own === null ? {} : { rules: ruleSet(rulesFile, own.rules), kept: own.keep };
+  return createIdentityEngine({ stateFolder: join(state, 'identity'), kernelMount, ...rules });
 }
 
 interface Parts {

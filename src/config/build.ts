@@ -21,6 +21,7 @@ export function buildConfiguration(path: string, raw: Raw, settings: Settings): 
     state: raw.state,
     api: buildApi(raw.api),
     storage: buildStorage(raw.storage, raw.state),
+    identity: { rulesFile: raw.identity.rules, kernelMount: raw.identity.kernelMount },
     volumes: mapOf(raw.volumes, (name, volume): VolumeConfig => ({ name, path: volume.path })),
     hosts: mapOf(raw.hosts, (name, host) => buildHost(name, host, settingsOf(`hosts.${name}.power`))),
     services: mapOf(raw.services, (name, service) => {

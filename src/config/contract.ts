@@ -142,6 +142,13 @@ export interface ApiConfig {
   readonly tokensFile: string;
 }
 
+export interface ImagesConfig {
+  /** Absolute path of a file of rules. null: only those that come with the program. */
+  readonly rulesFile: string | null;
+  /** The kernel may mount private overlays of images. @default false */
+  readonly kernelMount: boolean;
+}
+
 export interface Configuration {
   /** Absolute path of understudy.yaml. */
   readonly path: string;
@@ -149,6 +156,7 @@ export interface Configuration {
   readonly state: string;
   readonly api: ApiConfig;
   readonly storage: StorageConfig;
+  readonly identity: ImagesConfig;
   readonly volumes: ReadonlyMap<string, VolumeConfig>;
   readonly hosts: ReadonlyMap<string, HostConfig>;
   readonly services: ReadonlyMap<string, ServiceConfig>;

@@ -43,7 +43,7 @@ export const identitySchema = z.strictObject({
     .describe('Without it an agent in the image is disabled.'),
 });
 
-const action = z.enum(['keep', 'unknown', 'delete', 'disable', 'comment', 'replace']);
+const action = z.enum(['keep', 'unknown', 'delete', 'disable', 'comment', 'replace', 'generate', 'run']);
 
 export const rulesSchema = z.strictObject({
   rules: z
@@ -60,17 +60,26 @@ export const rulesSchema = z.strictObject({
         secret: z.boolean().prefault(false).describe('What is found is never shown.'),
         action: action.describe(
           '`keep` and `unknown` say so only; `delete` removes the files, `comment` makes the lines comments, `replace` puts another ' +
-            'value in place of that of the lines, `disable` keeps units from starting.',
+            'value in place of that of the lines, `generate` another content in place of the whole file, `disable` keeps units from starting, ' +
+            '`run` runs a program of the image in the image, without network, which has to make the file anew or remove it.',
         ),
         with: z
           .string()
           .max(1000)
           .optional()
           .describe(
-            'With `replace`: the new value. `{{hostName}}`, `{{fullName}}`, `{{address}}` and `{{mac}}` are those of the understudy, ' +
+            'With `replace`: the new value; with `generate`: the new content. `{{hostName}}`, `{{fullName}}`, `{{address}}` and `{{mac}}` are those of the understudy, ' +
               '`{{id}}`, `{{uuid}}` and `{{number}}` are made of the old value, and differ for every understudy.',
           ),
         units: z.array(z.string().min(1).max(200)).max(50).prefault([]).describe('With `disable`: the units.'),
+        run: z
+          .array(z.string().max(1000))
+          .max(100)
+          .prefault([])
+          .describe(
+            'With `run`: the program, absolute inside the image, and its arguments; the variables of `with` work here, and are in the ' +
+              'environment as UNDERSTUDY_HOST_NAME and so on. It takes a kernel mount.',
+          ),
       }),
     )
     .max(1000)

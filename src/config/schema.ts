@@ -53,6 +53,19 @@ export const storageSchema = z.strictObject({
     .describe('Room for blocks that the lead changes while it is copied. Beyond it the copy fails, never the lead.'),
 });
 
+export const imagesSchema = z.strictObject({
+  rules: orNull(path()).describe(
+    'File of rules of your own for what must not exist twice, and of what is to stay; rules.schema.json.',
+  ),
+  kernelMount: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'The kernel of the storage node may mount private overlays of images: for XFS and btrfs, and for rules that run a program of the ' +
+        'image. Understudy has to run as root for it.',
+    ),
+});
+
 export const volumeSchema = z.strictObject({
   path: path().describe('A raw file or a block device on the storage node.'),
 });
@@ -186,6 +199,7 @@ export const configurationSchema = z.strictObject({
   state: path().describe('Folder for all durable state; made with mode 0700 when it is not there.'),
   api: apiSchema.describe('The HTTP interface of the controller.'),
   storage: storageSchema.prefault({}).describe('The storage node.'),
+  identity: imagesSchema.prefault({}).describe('How copies become hosts of their own.'),
   volumes: z.record(name(), volumeSchema).describe('Disks, by name.'),
   hosts: z.record(name(), hostSchema).describe('Computers that can lead or be an understudy, by name.'),
   services: z.record(name(), serviceSchema).describe('What users care about, by name.'),

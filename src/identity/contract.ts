@@ -71,6 +71,17 @@ export interface FileChange {
   readonly mode: number | null;
 }
 
+/** A program of the image that is run in it, after all changes, because it alone knows how to make new what was found. */
+export interface PlannedCommand {
+  readonly rule: string;
+  /** Absolute inside the image: what it is to make anew, or to remove. */
+  readonly path: string;
+  /** SHA-256 of what may be there before it has run, hexadecimal: as found, and as other changes leave it. */
+  readonly before: readonly string[];
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
 /** Holds new private keys and tokens in clear: keep it as one keeps those. It is JSON through and through. */
 export interface Plan {
   /** SHA-256 over changes and findings, without what is fresh: the same image and request give the same. */
@@ -81,6 +92,8 @@ export interface Plan {
   readonly unknown: readonly Finding[];
   /** The root is to fill the disk. */
   readonly grow?: boolean;
+  /** In this order. Absent: none. They need the engine's `kernelMount`. */
+  readonly commands?: readonly PlannedCommand[];
   /** SSH host key fingerprints ("SHA256:...", sorted) and machine-id that the replica will have: what "prove" compares. */
   readonly proof: { readonly sshHostKeys: readonly string[]; readonly machineId: string };
 }

@@ -9,29 +9,29 @@ import type {
   Inspection,
   Kept,
   Plan,
+  PlannedCommand,
   Verification,
 } from './contract.ts';
 import { correspond } from './correspondence.ts';
-import type { ExtTree } from './ext/mod.ts';
 import { identify } from './identify.ts';
 import {
   changeImage,
-  type FileEdit,
   type ImageFormats,
   type OnStep,
   openRaw,
   type RawImage,
+  type Remaining,
   WorkFolder,
   withTree,
 } from './image/mod.ts';
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
-import { contentOf, digestOf, makePlan } from './plan.ts';
+import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
 import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
 import { makeSshKey } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
-import { type Entry, type FileTree, fileTree } from './tree/mod.ts';
+import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree } from './tree/mod.ts';
 
 const MODE_NEW = 0o644;
 
@@ -43,6 +43,11 @@ export interface IdentityOptions {
   readonly stateFolder?: string;
   /** What an image file may be, beside raw: 'detect' looks for qcow2. Of disks that a guest writes, say 'raw'. @default 'raw' */
   readonly formats?: ImageFormats;
+  /**
+   * The kernel may mount a private overlay of an image: XFS and btrfs are read and changed then, and rules may run commands in
+   * images. Only root may mount. docs/decisions/0053-kernel-mounts.md @default false
+   */
+  readonly kernelMount?: boolean;
   /** In the order in which they look and change. @default builtinRules */
   readonly rules?: readonly Rule[];
   /** What stays as it is, although a rule would change it or ask. */
@@ -54,36 +59,36 @@ export interface IdentityOptions {
 export function createIdentityEngine(options: IdentityOptions = {}): IdentityEngine {
   const work = new WorkFolder(options.stateFolder ?? null);
   const rules = options.rules ?? builtinRules;
-  const { formats = 'raw', kept = [] } = options;
-  const look = <T>(image: string, signal: AbortSignal, use: (tree: ExtTree) => Promise<T>): Promise<T> =>
-    withRaw(image, { formats, writable: false }, work, signal, (raw) => withTree(raw, work, signal, use));
+  const { formats = 'raw', kept = [], kernelMount = false } = options;
+  const look = <T>(image: string, signal: AbortSignal, use: (tree: ImageTree) => Promise<T>): Promise<T> =>
+    withRaw(image, { formats, kernelMount, writable: false }, work, signal, (raw) => withTree(raw, work, signal, use));
   return {
     async inspect(image, lead, signal) {
-      return look(image, signal, (tree) => inspect(tree, lead, rules, kept));
+      return look(image, signal, (tree) => inspect(tree, lead, rules, { kept, canRun: kernelMount }));
     },
     async identify(image, signal) {
       return look(image, signal, (tree) => identify(fileTree(tree)));
     },
     async plan(image, request, signal) {
       const makers = { sshHostKey: (spec: Parameters<typeof makeSshKey>[0]) => makeSshKey(spec, work, signal) };
-      return look(image, signal, (tree) => makePlan(tree, request, rules, makers, kept));
+      return look(image, signal, (tree) => makePlan(tree, request, rules, makers, { kept, canRun: kernelMount }));
     },
     async apply(image, plan, signal) {
-      const change = { remaining: (tree: ExtTree) => remaining(tree, plan), grow: plan.grow === true };
-      await withRaw(image, { formats, writable: true }, work, signal, (raw) =>
+      const change = { remaining: (tree: ImageTree) => remaining(tree, plan), grow: plan.grow === true };
+      await withRaw(image, { formats, kernelMount, writable: true }, work, signal, (raw) =>
         changeImage(raw, change, work, signal, options.onStep ?? (() => {})),
       );
     },
     async transplant(from, to, request, signal) {
       const { apply } = request;
-      return withRaw(from, { formats, writable: false }, work, signal, (lead) =>
-        withRaw(to, { formats, writable: apply }, work, signal, (spare) =>
+      return withRaw(from, { formats, kernelMount, writable: false }, work, signal, (lead) =>
+        withRaw(to, { formats, kernelMount, writable: apply }, work, signal, (spare) =>
           transplant({ from: lead, to: spare, work, signal, onStep: options.onStep ?? (() => {}) }, request),
         ),
       );
     },
     async verify(image, request, plan, signal) {
-      return look(image, signal, (tree) => verify(tree, request, plan, rules));
+      return look(image, signal, (tree) => verify(tree, request, plan, { rules, canRun: kernelMount }));
     },
     show: showPlan,
   };
@@ -111,22 +116,22 @@ async function withRaw<T>(
 }
 
 async function inspect(
-  nodes: ExtTree,
+  nodes: ImageTree,
   lead: HostIdentity | null,
   rules: readonly Rule[],
-  kept: readonly Kept[],
+  { kept, canRun }: { readonly kept: readonly Kept[]; readonly canRun: boolean },
 ): Promise<Inspection> {
   const tree = fileTree(nodes);
   const findings: Finding[] = [];
   for (const rule of rules) {
     const claimed = new Set(findings.map(({ path }) => path));
-    findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed }), kept));
+    findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed, canRun }), kept));
   }
   return { os: await osOf(tree), findings };
 }
 
 /** @throws IDENTITY_FAILED for what is neither as it was nor as it is to be */
-async function remaining(tree: ExtTree, plan: Plan): Promise<readonly FileEdit[]> {
+async function remaining(tree: ImageTree, plan: Plan): Promise<Remaining> {
   const edits: FileEdit[] = [];
   for (const change of plan.changes) {
     const entry = await tree.entry(change.path);
@@ -137,10 +142,18 @@ async function remaining(tree: ExtTree, plan: Plan): Promise<readonly FileEdit[]
     }
     edits.push(await editOf(change, entry, tree));
   }
-  return edits;
+  return { edits, commands: await commandsLeft(tree, plan) };
 }
 
-async function isDone(change: FileChange, entry: Entry | null, tree: ExtTree): Promise<boolean> {
+async function commandsLeft(tree: ImageTree, { commands = [] }: Plan): Promise<readonly PlannedCommand[]> {
+  const left: PlannedCommand[] = [];
+  for (const one of commands) {
+    if (one.before.includes(await stateOfFile(tree, one.path))) left.push(one);
+  }
+  return left;
+}
+
+async function isDone(change: FileChange, entry: Entry | null, tree: ImageTree): Promise<boolean> {
   if (entry === null || change.after === null) return entry === null && change.after === null;
   if (entry.kind !== change.kind) return false;
   const content = await contentOf(entry, tree);
@@ -148,7 +161,7 @@ async function isDone(change: FileChange, entry: Entry | null, tree: ExtTree): P
   return change.mode === null || (entry.mode === change.mode && entry.uid === 0 && entry.gid === 0);
 }
 
-async function editOf(change: FileChange, entry: Entry | null, tree: ExtTree): Promise<FileEdit> {
+async function editOf(change: FileChange, entry: Entry | null, tree: ImageTree): Promise<FileEdit> {
   const { path, after, mode } = change;
   const replaces = entry !== null;
   if (after === null) return { path, replaces, state: { kind: 'gone' } };
@@ -160,21 +173,24 @@ async function editOf(change: FileChange, entry: Entry | null, tree: ExtTree): P
 }
 
 async function verify(
-  nodes: ExtTree,
+  nodes: ImageTree,
   request: IdentityRequest,
   plan: Plan,
-  rules: readonly Rule[],
+  { rules, canRun }: { readonly rules: readonly Rule[]; readonly canRun: boolean },
 ): Promise<Verification> {
   const problems: string[] = [];
   for (const change of plan.changes) {
     const isAsPlanned = await isDone(change, await nodes.entry(change.path), nodes);
     if (!isAsPlanned) problems.push(`${change.path} is not as planned`);
   }
+  for (const { path, command } of await commandsLeft(nodes, plan)) {
+    problems.push(`${path} is as it was before ${command[0]} had to make it anew`);
+  }
   const tree = fileTree(nodes);
   if (request.keepsOwn === true) problems.push(...(await problemsOfOwn(tree, request, plan)));
   else {
     const correspondence = correspond(request.lead, request.understudy);
-    const context = { ...request, correspondence, proof: plan.proof, findings: plan.findings };
+    const context = { ...request, canRun, correspondence, proof: plan.proof, findings: plan.findings };
     for (const rule of rules) {
       problems.push(...(await rule.verify(tree, context)).map((problem) => `${rule.name}: ${problem}`));
     }

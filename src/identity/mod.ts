@@ -9,6 +9,7 @@ export type {
   InterfaceIdentity,
   Kept,
   Plan,
+  PlannedCommand,
   Transplant,
   TransplantRequest,
   Verification,
@@ -20,9 +21,8 @@ export {
   type Edit,
   type FindContext,
   type OwnRule,
-  ownRules,
-  problemOfRule,
   type Rule,
+  ruleSet,
   type VerifyContext,
 } from './rules/mod.ts';
 export { showFindings } from './show.ts';

@@ -1,10 +1,18 @@
 // Making a plan: every rule finds and changes in the tree as those before it left it; what comes out is the difference.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../base/mod.ts';
-import type { FileChange, Finding, IdentityRequest, Kept, Plan } from './contract.ts';
+import type { FileChange, Finding, IdentityRequest, Kept, Plan, PlannedCommand } from './contract.ts';
 import { correspond } from './correspondence.ts';
 import { withKept } from './kept.ts';
-import { type ChangeContext, type Edit, type Makers, machineIdIn, type Rule, sshFingerprints } from './rules/mod.ts';
+import {
+  type ChangeContext,
+  type Edit,
+  type Makers,
+  machineIdIn,
+  type Rule,
+  type RuleCommand,
+  sshFingerprints,
+} from './rules/mod.ts';
 import {
   bytesOfName,
   type Entry,
@@ -28,38 +36,68 @@ interface Notes {
   fresh: boolean;
 }
 
+type WantedCommand = RuleCommand & { readonly rule: string };
+
 export async function makePlan(
   nodes: NodeTree,
   request: IdentityRequest,
   rules: readonly Rule[],
   makers: Makers,
-  kept: readonly Kept[] = [],
+  { kept = [], canRun = false }: { readonly kept?: readonly Kept[]; readonly canRun?: boolean } = {},
 ): Promise<Plan> {
   const planned = new PlannedTree(nodes);
   const tree = fileTree(planned);
   const notes = new Map<string, Notes>();
-  const context: ChangeContext = { ...request, correspondence: correspond(request.lead, request.understudy), makers };
+  const context: ChangeContext = {
+    ...request,
+    canRun,
+    correspondence: correspond(request.lead, request.understudy),
+    makers,
+  };
   const findings: Finding[] = [];
+  const wanted: WantedCommand[] = [];
   for (const rule of request.keepsOwn === true ? [] : rules) {
-    const found = withKept(await rule.find(tree, { ...request, claimed: new Set() }), kept);
+    const found = withKept(await rule.find(tree, { ...request, canRun, claimed: new Set() }), kept);
     findings.push(...found);
     for (const finding of found) {
       if (!DONE_BY_RULES.includes(finding.action)) continue;
       for (const edit of await rule.change(finding, tree, context)) await planEdit(edit, rule.name, planned, notes);
+      const run = (await rule.commands?.(finding, tree, context)) ?? [];
+      wanted.push(...run.map((command) => ({ rule: rule.name, ...command })));
     }
   }
   const changes = await changesOf(nodes, planned, notes);
   const unknown = findings.filter(({ action }) => action === 'unknown');
+  const commands = await commandsOf(wanted, nodes, planned);
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
-  const disk = request.grow === true ? { grow: true } : {};
+  const more = { ...(request.grow === true ? { grow: true } : {}), ...(commands.length > 0 ? { commands } : {}) };
   return {
-    fingerprint: fingerprintOf(changes, findings, request.grow === true),
+    fingerprint: fingerprintOf(changes, findings, more),
     changes,
     findings,
     unknown,
     proof,
-    ...disk,
+    ...more,
   };
+}
+
+async function commandsOf(
+  wanted: readonly WantedCommand[],
+  nodes: NodeTree,
+  planned: PlannedTree,
+): Promise<readonly PlannedCommand[]> {
+  const commands: PlannedCommand[] = [];
+  for (const { rule, path, command, environment } of wanted) {
+    const states = [await stateOfFile(nodes, path), await stateOfFile(planned, path)];
+    commands.push({ rule, path, before: [...new Set(states)], command, environment });
+  }
+  return commands;
+}
+
+/** SHA-256 of a file or of what a link leads to; "gone" for nothing. */
+export async function stateOfFile(nodes: NodeTree, path: string): Promise<string> {
+  const content = await contentOf(await nodes.entry(path), nodes);
+  return content === null ? 'gone' : digestOf(content);
 }
 
 /** Links that a file's path leads through are followed; a link is replaced or removed itself. */
@@ -156,11 +194,11 @@ export function digestOf(bytes: Buffer): string {
 }
 
 /** Of everything that another plan for the same image and hosts says as well. */
-function fingerprintOf(changes: readonly FileChange[], findings: readonly Finding[], grow: boolean): string {
+function fingerprintOf(changes: readonly FileChange[], findings: readonly Finding[], more: object): string {
   const lasting = changes.map((change) =>
     change.fresh ? { ...change, after: change.after === null ? null : '(fresh)' } : change,
   );
   return createHash('sha256')
-    .update(JSON.stringify({ changes: lasting, findings, ...(grow ? { grow } : {}) }))
+    .update(JSON.stringify({ changes: lasting, findings, ...more }))
     .digest('hex');
 }

@@ -27,6 +27,9 @@ export function showPlan(plan: Plan): string {
     const shown = diff.length > 0 ? diff : [`--- ${change.path}`, `+++ ${change.path}`, '-(secret)', '+(secret)'];
     lines.push(`${kindOf(change)} (${change.rule})`, ...shown, '');
   }
+  for (const { rule, path, command } of plan.commands ?? []) {
+    lines.push(`run in the image (${rule}), for ${path}`, `  ${command.join(' ')}`, '');
+  }
   lines.push(`machine-id  ${plan.proof.machineId}`, ...plan.proof.sshHostKeys.map((one) => `SSH host key  ${one}`));
   return textOf(lines);
 }

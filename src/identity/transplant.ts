@@ -2,12 +2,11 @@
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../base/mod.ts';
 import type { Finding, Transplant, TransplantRequest } from './contract.ts';
-import type { ExtTree } from './ext/mod.ts';
 import { identify } from './identify.ts';
-import { changeImage, type FileEdit, type OnStep, type RawImage, type WorkFolder, withTree } from './image/mod.ts';
+import { changeImage, type OnStep, type RawImage, type WorkFolder, withTree } from './image/mod.ts';
 import { mapOwners, type Portion, remainingOf, takePortion } from './portion/mod.ts';
 import { mentionsBelow } from './rules/mod.ts';
-import { fileTree } from './tree/mod.ts';
+import { type FileEdit, fileTree, type ImageTree } from './tree/mod.ts';
 
 interface Stage {
   readonly from: RawImage;
@@ -31,7 +30,8 @@ export async function transplant(stage: Stage, request: TransplantRequest): Prom
     const edits = await withTree(to, work, signal, (spare) => remainingOf(portion, spare));
     refuseUnknown(findings, request);
     if (request.apply) {
-      const change = { remaining: (tree: ExtTree) => remainingOf(portion, tree), grow: false };
+      const remaining = async (tree: ImageTree) => ({ edits: await remainingOf(portion, tree), commands: [] });
+      const change = { remaining, grow: false };
       await changeImage(to, change, work, signal, onStep);
     }
     return { ...summaryOf(portion, edits), findings, applied: request.apply };
@@ -41,8 +41,8 @@ export async function transplant(stage: Stage, request: TransplantRequest): Prom
 }
 
 async function namesOfLead(
-  lead: ExtTree,
-  spare: ExtTree,
+  lead: ImageTree,
+  spare: ImageTree,
   { roots }: Portion,
   request: TransplantRequest,
 ): Promise<readonly Finding[]> {

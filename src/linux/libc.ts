@@ -71,6 +71,24 @@ export const libc = {
     length: number,
     flags: number,
   ) => number,
+  llistxattr: library.func('int64_t llistxattr(void*, void*, size_t)') as (
+    path: Uint8Array,
+    list: Uint8Array,
+    length: number,
+  ) => number,
+  lgetxattr: library.func('int64_t lgetxattr(void*, const char*, void*, size_t)') as (
+    path: Uint8Array,
+    name: string,
+    value: Uint8Array,
+    length: number,
+  ) => number,
+  lsetxattr: library.func('int lsetxattr(void*, const char*, void*, size_t, int)') as (
+    path: Uint8Array,
+    name: string,
+    value: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
   ifNametoindex: library.func('uint32_t if_nametoindex(const char*)') as (name: string) => number,
   syscall: library.func('int64_t syscall(long, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)') as (
     number: number,

@@ -1,6 +1,7 @@
 export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
 export { ArpSocket } from './arp-socket.ts';
 export { Digester, digestOf } from './digest.ts';
+export { attributesOf, type FileAttribute, setAttribute } from './extended-attribute.ts';
 export {
   adviseDontNeed,
   adviseSequential,

@@ -17,7 +17,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/replication': { modules: ['src/base', 'src/linux'], packages: [] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base'], packages: ['yaml', 'zod'] },
-  'src/identity': { modules: ['src/base'], packages: ['yaml', 'zod'] },
+  'src/identity': { modules: ['src/base', 'src/linux'], packages: ['yaml', 'zod'] },
   'src/storage': {
     modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'],
     packages: ['zod'],

@@ -92,19 +92,20 @@ describe('a configuration that is right', () => {
   it('config - reads what may be written instead of the defaults', async () => {
     const text = changed(
       'volumes:',
-      'storage: { listen: "[::1]:10809", backgroundRate: 200M, overlayMax: 1.5G }\nvolumes:',
+      'identity: { rules: shop.yaml, kernelMount: true }\nstorage: { listen: "[::1]:10809", backgroundRate: 200M, overlayMax: 1.5G }\nvolumes:',
     )
       .replace('port: 0', 'host: "::1"\n  port: 7000\n  advertise: https://ctl.example.org:8443/')
       .replace('port: 80\n', 'port: 80\n    timeouts: { off: 1.5m, call: 900ms }\n    scaleIn: { window: 1h }\n')
       .replace('call: 900ms', 'call: 2s')
       .replace('outlet: 1', 'outlet: 1, login: { file: ../token }');
-    const { api, storage, services, hosts } = await loadConfiguration(config.write(text), drivers);
+    const { api, storage, identity, services, hosts } = await loadConfiguration(config.write(text), drivers);
     expect(api).toMatchObject({ host: '::1', port: 7000, advertise: 'https://ctl.example.org:8443' });
     expect(storage).toMatchObject({
       listen: { kind: 'tcp', host: '::1', port: 10809 },
       backgroundRate: 200 * 1024 ** 2,
       overlayBytesMax: 1.5 * 1024 ** 3,
     });
+    expect(identity).toEqual({ rulesFile: join(config.folder, 'shop.yaml'), kernelMount: true });
     expect(services.get('wiki')?.timeoutsMs).toMatchObject({ off: 90_000, call: 2000 });
     expect(services.get('wiki')?.scaleIn.windowSeconds).toBe(3600);
     expect(hosts.get('web1')?.power.settings.login).toEqual({ file: join(config.folder, '../token') });

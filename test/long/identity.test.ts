@@ -6,9 +6,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildPet, copySparsely, GATEWAY, LEAD, type Pet, SPARE } from '../../guests/mod.ts';
+import { demoImage } from '../../scripts/demo-image.ts';
 import { createIdentityEngine, type HostIdentity, type IdentityEngine, type Plan } from '../../src/identity/mod.ts';
 import { BOOT_PATIENCE_MS, RunningGuest } from '../rig/guest.ts';
 import { eventually } from '../rig/wait.ts';
+import { run } from '../support/disk-image.ts';
 import { digestOfFile } from '../support/system-image.ts';
 
 const BUILD_TIMEOUT_MS = 600_000;
@@ -135,6 +137,44 @@ it(
       await Promise.all(guests.map((guest) => guest.kill()));
     }
     expect([digestOfFile(pet.image), digestOfFile(pet.disk)]).toEqual(before);
+  },
+  TEST_TIMEOUT_MS,
+);
+
+const ROOT = '?offset=2097152';
+const SETTING = '/etc/initramfs-tools/initramfs.conf';
+
+it(
+  'an initial file system with the lead’s drivers only is made anew by the system in the image',
+  async () => {
+    const disk = join(folder, 'debian.img');
+    await copySparsely(await demoImage(() => undefined, signal), disk);
+    const root = `${disk}${ROOT}`;
+    const setting = join(folder, 'setting');
+    writeFileSync(setting, run('debugfs', ['-R', `cat ${SETTING}`, root]).replace('MODULES=most', 'MODULES=dep'));
+    run(
+      'debugfs',
+      ['-w', '-f', '-', root],
+      `rm ${SETTING}\ncd /etc/initramfs-tools\nwrite ${setting} initramfs.conf\n`,
+    );
+    const link = { name: 'eth0', mac: '52:54:00:00:00:70', addresses: ['10.0.2.70/24'] };
+    const request = { lead: { hostName: 'golden', interfaces: [link] }, understudy, otherHardware: true };
+
+    const asked = await engine.plan(disk, request, signal);
+    expect(asked.unknown.map(({ path }) => path)).toEqual([SETTING]);
+    const allowed = createIdentityEngine({ stateFolder: join(folder, 'state'), kernelMount: true });
+    const plan = await allowed.plan(disk, request, signal);
+    expect(plan.unknown).toEqual([]);
+    const [made] = plan.commands ?? [];
+    expect(made?.command[0]).toBe('/usr/sbin/update-initramfs');
+    const image = join(folder, 'initrd');
+    run('debugfs', ['-R', `dump ${made?.path} ${image}`, root]);
+    const before = readFileSync(image);
+    await allowed.apply(disk, plan, signal);
+    expect(await allowed.verify(disk, request, plan, signal)).toEqual({ verified: true, problems: [] });
+    run('debugfs', ['-R', `dump ${made?.path} ${image}`, root]);
+    expect(readFileSync(image).equals(before)).toBe(false);
+    expect(run('debugfs', ['-R', `cat ${SETTING}`, root])).toContain('MODULES=most');
   },
   TEST_TIMEOUT_MS,
 );

@@ -42,6 +42,7 @@ export const config: Configuration = {
   state: '/sim',
   api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1', tokensFile: '/sim/tokens' },
   storage: { folder: '/sim', listen: { kind: 'unix' }, backgroundRate: null, overlayBytesMax: 1e9 },
+  identity: { rulesFile: null, kernelMount: false },
   volumes: new Map(hosts.map(({ name }) => [name, { name, path: `/sim/${name}` }])),
   hosts: new Map(hosts.map((one) => [one.name, one])),
   services: new Map([

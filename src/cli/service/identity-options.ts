@@ -1,15 +1,8 @@
 // What the commands about identities take: files about hosts, files of rules, and an end by Ctrl-C.
+import type { Command } from 'commander';
 import { tokenForClient } from '../../api/mod.ts';
-import { UnderstudyError } from '../../base/mod.ts';
 import { loadIdentity, loadRules } from '../../config/mod.ts';
-import {
-  builtinRules,
-  createIdentityEngine,
-  type HostIdentity,
-  type IdentityEngine,
-  ownRules,
-  problemOfRule,
-} from '../../identity/mod.ts';
+import { createIdentityEngine, type HostIdentity, type IdentityEngine, ruleSet } from '../../identity/mod.ts';
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
 export async function hostIn(file: string): Promise<HostIdentity> {
@@ -24,22 +17,31 @@ export async function hostIn(file: string): Promise<HostIdentity> {
   };
 }
 
-/** @param only the rules of the file, without those that come with the program */
-export async function engineWith(file: string | undefined, only = false): Promise<IdentityEngine> {
-  if (file === undefined) return createIdentityEngine({ formats: 'detect' });
+export interface EngineFlags {
+  rules?: string;
+  kernelMount?: boolean;
+}
+
+/** Of commands that look into images. */
+export function withEngine(command: Command): Command {
+  return command
+    .option('--rules <file>', 'rules of your own; docs/identity.md')
+    .option(
+      '--kernel-mount',
+      'the kernel may mount a private overlay of the image: XFS, btrfs, rules that run a program',
+    );
+}
+
+/**
+ * @param only the rules of the file, without those that come with the program
+ * @throws CONFIG_INVALID, CONFIG_UNREADABLE
+ */
+export async function engineWith(
+  { rules: file, kernelMount = false }: EngineFlags,
+  only = false,
+): Promise<IdentityEngine> {
+  const options = { formats: 'detect', kernelMount } as const;
+  if (file === undefined) return createIdentityEngine(options);
   const { rules, keep } = await loadRules(file);
-  for (const [index, rule] of rules.entries()) {
-    const problem = problemOfRule(rule);
-    if (problem !== null)
-      throw new UnderstudyError('CONFIG_INVALID', `${file}: rules[${index}] (${rule.name}): ${problem}`);
-    if (builtinRules.some(({ name }) => name === rule.name))
-      throw new UnderstudyError(
-        'CONFIG_INVALID',
-        `${file}: rules[${index}]: "${rule.name}" comes with the program; use another name`,
-      );
-  }
-  const own = ownRules(rules);
-  // The search for what is left looks at what all others have made.
-  const all = [...builtinRules.slice(0, -1), ...own, ...builtinRules.slice(-1)];
-  return createIdentityEngine({ formats: 'detect', rules: only ? own : all, kept: keep });
+  return createIdentityEngine({ ...options, rules: ruleSet(file, rules, only), kept: keep });
 }

@@ -3,11 +3,10 @@ import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type IdentityEngine, type Inspection, showFindings } from '../../identity/mod.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
-import { engineWith, hostIn } from './identity-options.ts';
+import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
 
-interface Flags extends ConnectionFlags {
+interface Flags extends ConnectionFlags, EngineFlags {
   lead?: string;
-  rules?: string;
   json?: boolean;
 }
 
@@ -19,13 +18,12 @@ export function inspectCommand(done: (exit: number) => void): Command {
       'a raw or qcow2 image or a block device that no host is using; with -f or --url the name of a host',
     )
     .option('--lead <file>', 'who the host is; without it, what the image says')
-    .option('--rules <file>', 'rules of your own; docs/identity.md')
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
     .addHelpText(
       'after',
       '\nExamples:\n  understudy inspect web1 -f understudy.yaml\n  understudy inspect /srv/volumes/web1.img',
     );
-  return withConnection(command).action(async (image: string, flags: Flags) => {
+  return withConnection(withEngine(command)).action(async (image: string, flags: Flags) => {
     const isHost = flags.file !== undefined || flags.url !== undefined;
     const { lead, inspection } = isHost ? await askController(image, flags) : await lookAtImage(image, flags);
     if (flags.json === true) process.stdout.write(`${JSON.stringify({ image, ...inspection })}\n`);
@@ -42,8 +40,11 @@ interface Answer {
 
 /** A moment of the live disk, by the storage node that has it. */
 async function askController(host: string, flags: Flags): Promise<Answer> {
-  if (flags.lead !== undefined || flags.rules !== undefined) {
-    throw new UnderstudyError('USAGE', '--lead and --rules are for images: who a host is, the controller knows');
+  if (flags.lead !== undefined || flags.rules !== undefined || flags.kernelMount === true) {
+    throw new UnderstudyError(
+      'USAGE',
+      '--lead, --rules and --kernel-mount are for images: what holds for a host, its controller knows',
+    );
   }
   return untilInterrupted(async (signal) => ({
     lead: 'as its controller knows it',
@@ -52,7 +53,7 @@ async function askController(host: string, flags: Flags): Promise<Answer> {
 }
 
 async function lookAtImage(image: string, flags: Flags): Promise<Answer> {
-  const engine = await engineWith(flags.rules);
+  const engine = await engineWith(flags);
   const given = flags.lead === undefined ? null : await hostIn(flags.lead);
   return untilInterrupted(async (signal) => {
     const host = given ?? (await identified(engine, image, signal));

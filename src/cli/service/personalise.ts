@@ -3,13 +3,12 @@ import { UnderstudyError } from '../../base/mod.ts';
 import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
-import { engineWith, hostIn } from './identity-options.ts';
+import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
 import { countOf, hostLine } from './inspect.ts';
 
-interface Flags {
+interface Flags extends EngineFlags {
   as: string;
   lead?: string;
-  rules?: string;
   accept: string[];
   otherHardware?: boolean;
   grow?: boolean;
@@ -25,29 +24,26 @@ interface Outcome {
 }
 
 export function personaliseCommand(done: (exit: number) => void): Command {
-  return new Command('personalise')
+  const command = new Command('personalise')
     .description('Shows what makes a copy of one host another host; with --apply does it, and verifies it.')
     .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
     .requiredOption('--as <file>', 'who the copy is to be')
     .option('--lead <file>', 'whose copy it is; without it, what the image says')
-    .option('--rules <file>', 'rules of your own; docs/identity.md')
     .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
     .option('--other-hardware', 'the hosts have other disks and cards: names of devices become what they keep')
     .option('--grow', 'the last partition and the root in it are to fill the disk')
     .option('--apply', 'change the image')
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
-    .addHelpText('after', '\nExample:\n  understudy personalise copy-of-web1.img --as spare1.yaml --apply')
-    .action(async (image: string, flags: Flags) => {
-      const engine = await engineWith(flags.rules);
-      const understudy = await hostIn(flags.as);
-      const lead = flags.lead === undefined ? null : await hostIn(flags.lead);
-      const outcome = await untilInterrupted((signal) =>
-        personalise(engine, image, { lead, understudy }, flags, signal),
-      );
-      if (flags.json === true) process.stdout.write(`${JSON.stringify(answer(image, outcome))}\n`);
-      else process.stdout.write(describe(engine, image, understudy, outcome));
-      done(0);
-    });
+    .addHelpText('after', '\nExample:\n  understudy personalise copy-of-web1.img --as spare1.yaml --apply');
+  return withEngine(command).action(async (image: string, flags: Flags) => {
+    const engine = await engineWith(flags);
+    const understudy = await hostIn(flags.as);
+    const lead = flags.lead === undefined ? null : await hostIn(flags.lead);
+    const outcome = await untilInterrupted((signal) => personalise(engine, image, { lead, understudy }, flags, signal));
+    if (flags.json === true) process.stdout.write(`${JSON.stringify(answer(image, outcome))}\n`);
+    else process.stdout.write(describe(engine, image, understudy, outcome));
+    done(0);
+  });
 }
 
 async function personalise(

@@ -5,6 +5,7 @@ import { engineWith, hostIn } from './identity-options.ts';
 
 interface Flags {
   as?: string;
+  kernelMount?: boolean;
   json?: boolean;
 }
 
@@ -16,10 +17,11 @@ export function rulesCommand(done: (exit: number) => void): Command {
     .argument('<rules>', 'rules.yaml')
     .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
     .option('--as <file>', 'who the copy would be: shows what would change')
+    .option('--kernel-mount', 'the kernel may mount a private overlay of the image: XFS, btrfs')
     .option('--json', 'the findings as an array on standard output')
     .addHelpText('after', '\nExample:\n  understudy rules test shop.yaml copy-of-web1.img --as spare1.yaml')
     .action(async (rules: string, image: string, flags: Flags) => {
-      const engine = await engineWith(rules, true);
+      const engine = await engineWith({ rules, ...flags }, true);
       const understudy = flags.as === undefined ? null : await hostIn(flags.as);
       const text = await untilInterrupted(async (signal) => {
         if (understudy === null || flags.json === true) {

@@ -7,6 +7,7 @@ import { untilInterrupted } from '../until-interrupted.ts';
 interface Flags {
   accept: string[];
   apply?: boolean;
+  kernelMount?: boolean;
   json?: boolean;
 }
 
@@ -18,15 +19,16 @@ export function transplantCommand(done: (exit: number) => void): Command {
     .argument('<path...>', 'files and folders of the lead')
     .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
     .option('--apply', 'change the image of the other')
+    .option('--kernel-mount', 'the kernel may mount private overlays of the images: XFS, btrfs')
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
     .addHelpText(
       'after',
       '\nExample:\n  understudy transplant web1.img spare1.img /var/lib/dokuwiki /etc/nginx/sites-enabled --apply',
     )
     .action(async (lead: string, spare: string, portion: string[], flags: Flags) => {
-      const { accept, apply = false } = flags;
+      const { accept, apply = false, kernelMount = false } = flags;
       if (apply) await checkTarget({ target: spare, sourceIdentity: '' });
-      const engine = createIdentityEngine({ formats: 'detect' });
+      const engine = createIdentityEngine({ formats: 'detect', kernelMount });
       const request = { lead: null, understudy: null, portion, accept, apply };
       const result = await untilInterrupted((signal) => engine.transplant(lead, spare, request, signal));
       process.stdout.write(flags.json === true ? `${JSON.stringify({ lead, spare, ...result })}\n` : describe(result));

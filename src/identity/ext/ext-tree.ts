@@ -1,5 +1,5 @@
 // An ext file system as a tree of nodes by path.
-import { type Entry, type ExtendedAttribute, type NodeTree, nameOf, nameOfBytes, parentOf } from '../tree/mod.ts';
+import { type Entry, type ExtendedAttribute, type ImageTree, nameOf, nameOfBytes, parentOf } from '../tree/mod.ts';
 import type { ExtFileSystem } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { ROOT_INODE } from './superblock.ts';
@@ -8,7 +8,7 @@ import { ROOT_INODE } from './superblock.ts';
 const NAMES_KEPT_MAX = 200_000;
 const ENTRIES_KEPT_MAX = 50_000;
 
-export class ExtTree implements NodeTree {
+export class ExtTree implements ImageTree {
   readonly #files: ExtFileSystem;
   readonly #folders = new Map<string, ReadonlyMap<string, number>>();
   readonly #entries = new Map<string, Promise<Entry | null>>();
@@ -49,13 +49,11 @@ export class ExtTree implements NodeTree {
     return inode?.kind === 'file' ? this.#files.data(inode, bytesMax) : Buffer.alloc(0);
   }
 
-  /** All of a file in pieces; nothing when it is none. */
   async *pieces(path: string): AsyncGenerator<Buffer> {
     const inode = await this.#inodeAt(path);
     if (inode?.kind === 'file') yield* this.#files.pieces(inode);
   }
 
-  /** When what has this name changed last, seconds since 1970; 0 when nothing has. */
   async modified(path: string): Promise<number> {
     return (await this.#inodeAt(path))?.modified ?? 0;
   }

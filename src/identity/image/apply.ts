@@ -2,33 +2,15 @@
 // the image from a redo log. A crash at any moment leaves an image that is as before, or that the next call completes.
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
-import {
-  ExtFileSystem,
-  ExtTree,
-  ImageFile,
-  parseSuperblock,
-  SUPERBLOCK_BYTES,
-  SUPERBLOCK_OFFSET_BYTES,
-} from '../ext/mod.ts';
-import { faultIn, repairAll } from './check.ts';
-import { editFiles, type FileEdit } from './edit.ts';
-import { growFileSystem, growPartition, hasRoom, roomFor } from './grow.ts';
+import type { FileSystem } from './candidates.ts';
+import { faultIn } from './check.ts';
+import { editOverlay, type ImageChange } from './edit-overlay.ts';
+import { growPartition, hasRoom, roomFor } from './grow.ts';
 import { openImage } from './open-image.ts';
 import { Overlay } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
 import { findRedo, keepAsRedo, type Redo, removeRedo, writeRedo } from './redo.ts';
-import { identityFailed } from './tool.ts';
 import type { ImageName, WorkFolder } from './work-folder.ts';
-
-export interface ImageChange {
-  /**
-   * What is still to be done, looked at in the tree as it is; none when all is done.
-   * @throws what it finds to be neither as before nor as after
-   */
-  remaining(tree: ExtTree): Promise<readonly FileEdit[]>;
-  /** The root is to fill the disk. */
-  readonly grow: boolean;
-}
 
 /** Told the name of each step before it begins. */
 export type OnStep = (step: string) => void;
@@ -50,6 +32,12 @@ export async function changeImage(
   await work.removeLeftovers(purpose);
   onStep('look');
   const found = await lookAt(name, change, work, signal);
+  if (change.grow && found.holds.type !== 'ext') {
+    throw new UnderstudyError(
+      'IMAGE_UNSUPPORTED',
+      `the ${found.holds.type} in ${name.label} cannot be made larger here`,
+    );
+  }
   const grows = change.grow && (await growPartition(name, found.offsetBytes, signal));
   const roomBytes = change.grow ? await roomFor(name, found.offsetBytes, signal) : null;
   const isFull = roomBytes === null || !hasRoom(found.sizeBytes, roomBytes);
@@ -61,6 +49,7 @@ export async function changeImage(
         image: name.label,
         name,
         offsetBytes: found.offsetBytes,
+        holds: found.holds,
         roomBytes: isFull ? null : roomBytes,
         change,
         folder,
@@ -89,12 +78,15 @@ async function lookAt(
   change: ImageChange,
   work: WorkFolder,
   signal: AbortSignal,
-): Promise<{ offsetBytes: number; sizeBytes: number; done: boolean }> {
+): Promise<{ offsetBytes: number; sizeBytes: number; holds: FileSystem; done: boolean }> {
   const opened = await openImage(name, work, signal);
   try {
-    const { offsetBytes, sizeBytes, clean } = opened;
-    const done = clean && (await change.remaining(opened.tree)).length === 0;
-    return { offsetBytes, sizeBytes, done: done && (await faultIn(name.path, offsetBytes, signal)) === null };
+    const { offsetBytes, sizeBytes, holds, clean } = opened;
+    const { edits, commands } = await change.remaining(opened.tree);
+    const done = clean && edits.length === 0 && commands.length === 0;
+    // What the kernel mounts it has replayed for us to look at; whether it is whole is asked when it is changed.
+    const isWhole = holds.type !== 'ext' || (done && (await faultIn(name.path, offsetBytes, signal)) === null);
+    return { offsetBytes, sizeBytes, holds, done: done && isWhole };
   } finally {
     await opened.close();
   }
@@ -102,8 +94,9 @@ async function lookAt(
 
 interface Work {
   readonly image: string;
-  readonly name: ImageName;
+  readonly name: RawImage;
   readonly offsetBytes: number;
+  readonly holds: FileSystem;
   /** What the file system is to fill; null: it stays as large as it is. */
   readonly roomBytes: number | null;
   readonly change: ImageChange;
@@ -117,7 +110,7 @@ async function prepareRedo(given: Work, work: WorkFolder): Promise<Redo> {
   onStep('overlay');
   const overlay = await Overlay.open({ path: name.path, format: 'raw' }, offsetBytes, given.folder, signal);
   try {
-    await editIn(overlay, given);
+    await editOverlay(overlay, { ...given, kernelMount: name.kernelMount });
     onStep('close');
     await overlay.close();
   } catch (error) {
@@ -125,41 +118,5 @@ async function prepareRedo(given: Work, work: WorkFolder): Promise<Redo> {
     throw error;
   }
   onStep('keep');
-  return keepAsRedo(overlay.file, work.path, name, offsetBytes);
-}
-
-async function editIn(overlay: Overlay, given: Work): Promise<void> {
-  const { image, change, folder, signal, onStep } = given;
-  onStep('repair');
-  await repairAll(image, overlay.path, signal);
-  const edits = await withTree(overlay.path, given, (tree) => change.remaining(tree));
-  onStep('edit');
-  if (edits.length > 0) await editFiles(overlay.path, edits, folder, signal);
-  if (given.roomBytes !== null) {
-    onStep('grow');
-    // It insists on a check that is newer than the last change.
-    await repairAll(image, overlay.path, signal);
-    await growFileSystem(overlay.path, given.roomBytes, signal);
-  }
-  onStep('check');
-  const left = await withTree(overlay.path, given, (tree) => change.remaining(tree));
-  if (left.length > 0) throw identityFailed(`${left.map(({ path }) => path).join(', ')} could not be changed`);
-  let fault = await faultIn(overlay.path, 0, signal);
-  if (fault === null) return;
-  // debugfs keeps no accounts of quotas; e2fsck does that, and sees for itself whether that was all.
-  await repairAll(image, overlay.path, signal);
-  fault = await faultIn(overlay.path, 0, signal);
-  if (fault !== null) throw identityFailed(`the file system in ${image} would not be whole afterwards: ${fault}`);
-}
-
-async function withTree<T>(path: string, given: Work, use: (tree: ExtTree) => Promise<T>): Promise<T> {
-  const file = await ImageFile.open(path, given.image, given.signal);
-  try {
-    const bytes = await file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES);
-    const result = parseSuperblock(bytes);
-    if (result.kind !== 'ext') throw new UnderstudyError('IMAGE_DAMAGED', `${given.image} has lost its superblock`);
-    return await use(new ExtTree(new ExtFileSystem(file, 0, result.superblock)));
-  } finally {
-    await file.close();
-  }
+  return keepAsRedo(overlay.file, work.path, name, { offsetBytes, type: given.holds.type });
 }

@@ -11,10 +11,19 @@ import {
 
 const PARTITIONS_MAX = 256;
 const LVM_LABEL = 'LABELONE';
+/** Where btrfs has its superblock. */
+const BTRFS_BYTES = 64 * 1024;
+const START_BYTES = 68 * 1024;
+
+/** Where in them a superblock lies, with something in it that differs after each change. */
+export type FileSystem =
+  | { readonly type: 'ext'; readonly superblock: Superblock }
+  /** `subvolume`: null is the default one. */
+  | { readonly type: 'xfs' | 'btrfs'; readonly uuid: string; readonly subvolume: string | null };
 
 export interface Candidate {
   readonly offsetBytes: number;
-  readonly superblock: Superblock;
+  readonly holds: FileSystem;
 }
 
 export interface Candidates {
@@ -25,8 +34,15 @@ export interface Candidates {
   readonly damaged: boolean;
 }
 
-/** @param path where sfdisk(8) finds the bytes of `image` */
-export async function findCandidates(image: ImageFile, path: string, signal: AbortSignal): Promise<Candidates> {
+/**
+ * @param path where sfdisk(8) finds the bytes of `image`
+ * @param kernelMount those count as well that the kernel has to mount
+ */
+export async function findCandidates(
+  image: ImageFile,
+  { path, kernelMount }: { readonly path: string; readonly kernelMount: boolean },
+  signal: AbortSignal,
+): Promise<Candidates> {
   const found: Candidate[] = [];
   const obstacles: string[] = [];
   let damaged = false;
@@ -35,22 +51,41 @@ export async function findCandidates(image: ImageFile, path: string, signal: Abo
   for (const offsetBytes of [0, ...offsets]) {
     const result = parseSuperblock(await image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
     const where = offsetBytes === 0 ? 'at its start' : `at byte ${offsetBytes}`;
-    if (result.kind === 'ext') found.push({ offsetBytes, superblock: result.superblock });
+    if (result.kind === 'ext') found.push({ offsetBytes, holds: { type: 'ext', superblock: result.superblock } });
     else if (result.kind !== 'none') obstacles.push(`${where}: ${result.why}`);
-    else obstacles.push(...(await otherContent(image, offsetBytes, where)));
+    else {
+      const start = await image.read(offsetBytes, START_BYTES);
+      const mountable = mountableIn(start);
+      found.push(...(kernelMount ? mountable.map((holds) => ({ offsetBytes, holds })) : []));
+      obstacles.push(...otherContent(start, where));
+    }
     damaged ||= result.kind === 'damaged';
   }
   return { found, obstacles, damaged };
 }
 
+/** XFS: struct xfs_dsb; btrfs: struct btrfs_super_block. Many systems have their root in a subvolume of one of these names. */
+function mountableIn(start: Buffer): Exclude<FileSystem, { type: 'ext' }>[] {
+  const has = (at: number, text: string): boolean => start.toString('latin1', at, at + text.length) === text;
+  if (has(0, 'XFSB')) return [{ type: 'xfs', uuid: uuidAt(start, 32), subvolume: null }];
+  if (!has(BTRFS_BYTES + 64, '_BHRfS_M')) return [];
+  const uuid = uuidAt(start, BTRFS_BYTES + 32);
+  return [null, '@', 'root'].map((subvolume) => ({ type: 'btrfs', uuid, subvolume }));
+}
+
+function uuidAt(start: Buffer, at: number): string {
+  const digits = start.toString('hex', at, at + 16);
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
 /** Signatures of what people are likely to have instead, so that the message can say so. */
-async function otherContent(image: ImageFile, offsetBytes: number, where: string): Promise<string[]> {
-  const start = await image.read(offsetBytes, 68 * 1024);
+function otherContent(start: Buffer, where: string): string[] {
   const has = (at: number, text: string): boolean => start.toString('latin1', at, at + text.length) === text;
   if (has(0, 'QFI\xfb')) return [`${where}: a qcow2 image, where a raw one is expected`];
   if ([0, 512, 1024, 1536].some((at) => has(at, LVM_LABEL))) return [`${where}: LVM, which is not supported`];
-  if (has(0, 'XFSB')) return [`${where}: XFS, which is not supported`];
-  if (has(65536 + 64, '_BHRfS_M')) return [`${where}: btrfs, which is not supported`];
+  const [mountable] = mountableIn(start);
+  if (mountable !== undefined)
+    return [`${where}: ${mountable.type}, which only a kernel mount can read (--kernel-mount)`];
   if (has(0, 'LUKS\xba\xbe')) return [`${where}: encrypted (LUKS), which is not supported`];
   return [];
 }

@@ -1,6 +1,6 @@
-// e2fsck(8): replays journals, and judges whether a file system is whole.
+// e2fsck(8) replays journals, and judges whether a file system is whole; xfs_repair(8) and btrfs-check(8) only judge.
 import { UnderstudyError } from '../../base/mod.ts';
-import { e2fsName, runE2fs, summary } from './tool.ts';
+import { e2fsName, runBounded, summary } from './tool.ts';
 
 const CORRECTED = 1;
 const LEFT = 4;
@@ -22,7 +22,7 @@ export async function repairAll(image: string, path: string, signal: AbortSignal
 }
 
 async function repair(image: string, args: readonly string[], signal: AbortSignal): Promise<void> {
-  const outcome = await runE2fs('e2fsck', args, signal);
+  const outcome = await runBounded('e2fsck', args, signal);
   if (!outcome.ended) throw damaged(image, outcome.why);
   // Exit codes are a sum (e2fsck(8), EXIT CODE): 1 and 2 mean corrected, all above that something is wrong.
   if (outcome.result.status >= LEFT) throw damaged(image, summary(outcome.result));
@@ -30,9 +30,19 @@ async function repair(image: string, args: readonly string[], signal: AbortSigna
 
 /** Nothing is written. Null when the file system is whole, else what e2fsck says. */
 export async function faultIn(path: string, offsetBytes: number, signal: AbortSignal): Promise<string | null> {
-  const outcome = await runE2fs('e2fsck', ['-f', '-n', e2fsName(path, offsetBytes)], signal);
+  const outcome = await runBounded('e2fsck', ['-f', '-n', e2fsName(path, offsetBytes)], signal);
   if (!outcome.ended) return outcome.why;
   return outcome.result.status < CORRECTED ? null : summary(outcome.result);
+}
+
+/** The same for a file system that the kernel mounts, and that has been unmounted. */
+export async function faultInMounted(type: 'xfs' | 'btrfs', path: string, signal: AbortSignal): Promise<string | null> {
+  const outcome =
+    type === 'xfs'
+      ? await runBounded('xfs_repair', ['-n', '-f', path], signal)
+      : await runBounded('btrfs', ['check', '--readonly', '--', path], signal);
+  if (!outcome.ended) return outcome.why;
+  return outcome.result.status === 0 ? null : summary(outcome.result);
 }
 
 function damaged(image: string, why: string): UnderstudyError {

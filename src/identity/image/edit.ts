@@ -2,9 +2,8 @@
 // command and quotes by doubling; only names without control characters get in.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ExtendedAttribute } from '../tree/mod.ts';
-import { nameOf, parentOf } from '../tree/mod.ts';
-import { identityFailed, runE2fs, summary } from './tool.ts';
+import { type FileEdit, nameOf, type Owned, parentOf } from '../tree/mod.ts';
+import { identityFailed, runBounded, summary } from './tool.ts';
 
 /** Of an attribute. The attribute itself may hold anything; it goes by a file. */
 const ATTRIBUTE_NAME = /^[A-Za-z0-9._-]{1,255}$/;
@@ -13,33 +12,6 @@ const ATTRIBUTE_NAME = /^[A-Za-z0-9._-]{1,255}$/;
 const REGULAR = 0o100000;
 /** S_IFDIR. */
 const FOLDER = 0o040000;
-
-export interface FileEdit {
-  /** Canonical. */
-  readonly path: string;
-  /** Something has this name now and goes first. */
-  readonly replaces: boolean;
-  readonly state:
-    | { readonly kind: 'gone' }
-    /** An empty one. */
-    | { readonly kind: 'folder-gone' }
-    | { readonly kind: 'link'; readonly target: string }
-    | ({
-        readonly kind: 'file' /** Or the path of a file of ours that has them. */;
-        readonly bytes: Buffer | string;
-      } & Owned)
-    /** `make`: it is not there yet. */
-    | ({ readonly kind: 'folder'; readonly make: boolean } & Owned);
-}
-
-interface Owned {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly attributes: readonly ExtendedAttribute[];
-  /** Seconds since 1970. Absent: now. */
-  readonly modified?: number;
-}
 
 /**
  * @param path of the file system
@@ -57,7 +29,7 @@ export async function editFiles(
   try {
     const commands: string[] = [];
     for (const [index, edit] of edits.entries()) commands.push(...(await commandsOf(edit, join(sources, `${index}`))));
-    const outcome = await runE2fs('debugfs', ['-w', '-f', '-', path], signal, `${commands.join('\n')}\n`);
+    const outcome = await runBounded('debugfs', ['-w', '-f', '-', path], signal, `${commands.join('\n')}\n`);
     if (!outcome.ended) throw identityFailed(outcome.why);
     // It goes on after a command that failed, and its status does not tell; whatever it says beside its name is a complaint.
     const complaints = outcome.result.stderr

@@ -4,7 +4,7 @@
 import { open } from 'node:fs/promises';
 import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
 import type { RawImage } from './raw-image.ts';
-import { identityFailed, runE2fs, summary } from './tool.ts';
+import { identityFailed, runBounded, summary } from './tool.ts';
 
 const SECTOR_BYTES = 512;
 /** Below this nothing is worth a change: partitions end at whole MiB. */
@@ -56,7 +56,7 @@ export async function growPartition(image: RawImage, offsetBytes: number, signal
 
 /** @param path of the file system, which is whole */
 export async function growFileSystem(path: string, roomBytes: number, signal: AbortSignal): Promise<void> {
-  const outcome = await runE2fs('resize2fs', [path, `${Math.floor(roomBytes / 1024)}K`], signal);
+  const outcome = await runBounded('resize2fs', [path, `${Math.floor(roomBytes / 1024)}K`], signal);
   if (!outcome.ended) throw identityFailed(outcome.why);
   if (outcome.result.status !== 0) throw identityFailed(`the file system cannot grow: ${summary(outcome.result)}`);
 }

@@ -10,9 +10,10 @@ import {
   SUPERBLOCK_OFFSET_BYTES,
   type Superblock,
 } from '../ext/mod.ts';
-import { type FileTree, fileTree } from '../tree/mod.ts';
-import { type Candidate, type Candidates, findCandidates } from './candidates.ts';
+import { type FileTree, fileTree, type ImageTree } from '../tree/mod.ts';
+import { type Candidate, type Candidates, type FileSystem, findCandidates } from './candidates.ts';
 import { replayJournal } from './check.ts';
+import { mountOf } from './mounted-overlay.ts';
 import { type Below, Overlay } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
 import { findRedo } from './redo.ts';
@@ -22,10 +23,19 @@ import type { WorkFolder } from './work-folder.ts';
 const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab'];
 
 export interface Root {
-  readonly tree: ExtTree;
+  readonly tree: ImageTree;
+  readonly holds: FileSystem;
   readonly offsetBytes: number;
-  /** Of the file system. */
+  /** Of the file system; 0 when the kernel mounts it. */
   readonly sizeBytes: number;
+}
+
+/** Of one file system. */
+interface Place {
+  readonly below: Below;
+  readonly image: string;
+  readonly work: WorkFolder;
+  readonly signal: AbortSignal;
 }
 
 export interface OpenImage extends Root {
@@ -51,19 +61,22 @@ export async function openImage(name: RawImage, work: WorkFolder, signal: AbortS
     await file.close();
   };
   try {
-    const candidates = await findCandidates(file, name.path, signal);
+    const candidates = await findCandidates(file, name, signal);
     let failure: UnderstudyError | null = null;
     for (const candidate of candidates.found) {
+      // A tree of btrfs whose default is the root may be found by its name again.
+      if (views.some(({ offsetBytes }) => offsetBytes === candidate.offsetBytes)) continue;
       try {
-        const isDirect = redo === null && !candidate.superblock.needsRecovery;
         const below: Below = redo === null ? { path: name.path, format: 'raw' } : { path: redo.file, format: 'qcow2' };
-        const view = isDirect ? viewOf(file, candidate) : await viewOver(below, image, candidate, work, signal);
+        const view = await viewOf({ below, image, work, signal }, candidate, redo === null ? file : null);
         views.push(view);
         if (await isRoot(fileTree(view.tree))) continue;
         views.pop();
         await view.close();
       } catch (error) {
-        failure = aboutImage(error, failure);
+        const next = aboutImage(error, failure);
+        // That there is no such subvolume says nothing about the file system.
+        if (!('subvolume' in candidate.holds) || candidate.holds.subvolume === null) failure = next;
       }
     }
     const root = theRoot(image, views, candidates, failure);
@@ -78,19 +91,43 @@ function sizeOf({ blockCount, blockBytes }: Superblock): number {
   return blockCount * blockBytes;
 }
 
-function viewOf(file: ImageFile, { offsetBytes, superblock }: Candidate): View {
-  const tree = new ExtTree(new ExtFileSystem(file, offsetBytes, superblock));
-  return { tree, offsetBytes, sizeBytes: sizeOf(superblock), clean: true, close: async () => {} };
+/** @param file the image as it is; null: changes to it have not been written yet */
+async function viewOf(place: Place, { offsetBytes, holds }: Candidate, file: ImageFile | null): Promise<View> {
+  if (holds.type !== 'ext') return mountedView(place, offsetBytes, holds);
+  if (file === null || holds.superblock.needsRecovery) return viewOver(place, offsetBytes);
+  const tree = new ExtTree(new ExtFileSystem(file, offsetBytes, holds.superblock));
+  return { tree, holds, offsetBytes, sizeBytes: sizeOf(holds.superblock), clean: true, close: async () => {} };
+}
+
+/** The kernel replays the journal, in the overlay. Whether there was one to replay it does not tell. */
+async function mountedView(
+  { below, image, work, signal }: Place,
+  offsetBytes: number,
+  holds: Exclude<FileSystem, { type: 'ext' }>,
+): Promise<View> {
+  const folder = await work.make('look');
+  let overlay: Overlay | null = null;
+  let close = async (): Promise<void> => {
+    await overlay?.discard();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    overlay = await Overlay.open(below, offsetBytes, folder, signal);
+    const { tree, mount } = await mountOf(overlay, holds, { folder, name: image, signal });
+    const discard = close;
+    close = async () => {
+      await mount.discard();
+      await discard();
+    };
+    return { tree, holds, offsetBytes, sizeBytes: 0, clean: true, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** The file system with its journal replayed. What becomes of the overlay concerns nobody. */
-async function viewOver(
-  below: Below,
-  image: string,
-  { offsetBytes }: Candidate,
-  work: WorkFolder,
-  signal: AbortSignal,
-): Promise<View> {
+async function viewOver({ below, image, work, signal }: Place, offsetBytes: number): Promise<View> {
   const folder = await work.make('look');
   let overlay: Overlay | null = null;
   let file: ImageFile | null = null;
@@ -109,7 +146,14 @@ async function viewOver(
     }
     const { superblock } = result;
     const tree = new ExtTree(new ExtFileSystem(file, 0, superblock));
-    return { tree, offsetBytes, sizeBytes: sizeOf(superblock), clean: false, close };
+    return {
+      tree,
+      holds: { type: 'ext', superblock },
+      offsetBytes,
+      sizeBytes: sizeOf(superblock),
+      clean: false,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -133,7 +177,7 @@ function theRoot(image: string, views: readonly View[], candidates: Candidates, 
   if (failure !== null) throw failure;
   const obstacles = candidates.obstacles.length === 0 ? '' : ` (${candidates.obstacles.join('; ')})`;
   const code = candidates.damaged ? 'IMAGE_DAMAGED' : 'IMAGE_UNSUPPORTED';
-  throw new UnderstudyError(code, `${image} has no root file system of the ext family${obstacles}`);
+  throw new UnderstudyError(code, `${image} has no root file system that can be read${obstacles}`);
 }
 
 async function isRoot(tree: FileTree): Promise<boolean> {
@@ -149,7 +193,7 @@ export async function withTree<T>(
   raw: RawImage,
   work: WorkFolder,
   signal: AbortSignal,
-  use: (tree: ExtTree) => Promise<T>,
+  use: (tree: ImageTree) => Promise<T>,
 ): Promise<T> {
   const opened = await openImage(raw, work, signal);
   try {

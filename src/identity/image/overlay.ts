@@ -27,6 +27,16 @@ export class Overlay {
     return this.#shown.path;
   }
 
+  /** Of the process in whose mount namespace `place` is to be found. */
+  get pid(): number {
+    return this.#shown.pid;
+  }
+
+  /** Where it is for that process. */
+  get place(): string {
+    return this.#shown.place;
+  }
+
   /**
    * @param offsetBytes where the file system begins; a multiple of 512
    * @param folder an empty private folder, absolute

@@ -12,29 +12,32 @@ export type ImageFormats = 'raw' | 'detect';
 export interface RawImage extends ImageName {
   /** What messages call it. */
   readonly label: string;
+  /** The kernel may mount what is in it. */
+  readonly kernelMount: boolean;
   /** @throws IDENTITY_FAILED when what was written may not be in the image */
   close(): Promise<void>;
 }
 
 const QCOW_MAGIC = 'QFI\xfb';
 
+export interface Access {
+  readonly formats: ImageFormats;
+  readonly writable: boolean;
+  readonly kernelMount: boolean;
+}
+
 /** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
-export async function openRaw(
-  image: string,
-  access: { readonly formats: ImageFormats; readonly writable: boolean },
-  work: WorkFolder,
-  signal: AbortSignal,
-): Promise<RawImage> {
+export async function openRaw(image: string, access: Access, work: WorkFolder, signal: AbortSignal): Promise<RawImage> {
   const server = nbdServer(image);
-  if (server !== null) return openNbd(image, server, access.writable, work, signal);
+  if (server !== null) return openNbd(image, server, access, work, signal);
   const name = await nameImage(image);
   if (access.formats === 'raw' || !name.isFile || !(await isQcow(name.path))) {
-    return { ...name, label: image, close: async () => {} };
+    return { ...name, label: image, kernelMount: access.kernelMount, close: async () => {} };
   }
   await refuseOtherFiles(image, name.path, signal);
   const file = { driver: 'file', filename: name.path };
   const block = { driver: 'qcow2', file, backing: null };
-  return { ...name, ...(await show(block, image, access.writable, work, signal)) };
+  return { ...name, ...(await show(block, image, access, work, signal)) };
 }
 
 interface NbdServer {
@@ -56,21 +59,21 @@ function nbdServer(image: string): NbdServer | null {
 async function openNbd(
   image: string,
   server: NbdServer,
-  writable: boolean,
+  access: Access,
   work: WorkFolder,
   signal: AbortSignal,
 ): Promise<RawImage> {
   const key = createHash('sha256').update(image).digest('hex').slice(0, 24);
-  return { key, isFile: false, ...(await show({ driver: 'nbd', ...server }, image, writable, work, signal)) };
+  return { key, isFile: false, ...(await show({ driver: 'nbd', ...server }, image, access, work, signal)) };
 }
 
 async function show(
   block: Readonly<Record<string, unknown>>,
   image: string,
-  writable: boolean,
+  { writable, kernelMount }: Access,
   work: WorkFolder,
   signal: AbortSignal,
-): Promise<Pick<RawImage, 'path' | 'label' | 'close'>> {
+): Promise<Pick<RawImage, 'path' | 'label' | 'kernelMount' | 'close'>> {
   const folder = await work.make('disk');
   try {
     const shown = await ShownFile.open(block, { folder, name: image, writable, signal });
@@ -81,7 +84,7 @@ async function show(
         await rm(folder, { recursive: true, force: true });
       }
     };
-    return { path: shown.path, label: image, close };
+    return { path: shown.path, label: image, kernelMount, close };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;

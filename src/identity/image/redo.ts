@@ -3,12 +3,13 @@
 // finds that superblock in the image knows that the writing has begun, and writes all of it again, which does no harm. Whoever
 // does not find it (not begun, or the image has been replaced since) throws the log away.
 //
-// The superblock tells it for sure: it holds time and counts of our check and our changes, and no journal to replay, which a
-// system that runs always has.
+// The superblock tells it for sure: that of ext holds time and counts of our check and our changes, and no journal to replay, which a
+// system that runs always has; those of XFS and btrfs hold the number of the last change.
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireTool, runTool } from '../../base/mod.ts';
 import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET_BYTES } from '../ext/mod.ts';
+import type { FileSystem } from './candidates.ts';
 import { identityFailed } from './tool.ts';
 import type { ImageName } from './work-folder.ts';
 
@@ -27,7 +28,15 @@ export interface Redo {
   readonly file: string;
   /** Where the file system begins that was changed. */
   readonly offsetBytes: number;
+  readonly type: FileSystem['type'];
 }
+
+/** Where in a file system its superblock lies. */
+const SUPERBLOCKS: Readonly<Record<FileSystem['type'], { readonly at: number; readonly lengthBytes: number }>> = {
+  ext: { at: SUPERBLOCK_OFFSET_BYTES, lengthBytes: SUPERBLOCK_BYTES },
+  xfs: { at: 0, lengthBytes: 512 },
+  btrfs: { at: 64 * 1024, lengthBytes: 4096 },
+};
 
 /** Told after each step of which a crash could leave the image half written. */
 export type OnWritten = (step: string) => void;
@@ -37,22 +46,22 @@ export async function keepAsRedo(
   overlayFile: string,
   folder: string,
   image: ImageName,
-  offsetBytes: number,
+  { offsetBytes, type }: Omit<Redo, 'file'>,
 ): Promise<Redo> {
-  const file = join(folder, `redo-${image.key}-${offsetBytes}.qcow2`);
+  const file = join(folder, `redo-${image.key}-${offsetBytes}-${type}.qcow2`);
   await withFile(overlayFile, 'r+', (handle) => handle.sync());
   await rename(overlayFile, file);
   await withFile(folder, 'r', (handle) => handle.sync());
-  return { file, offsetBytes };
+  return { file, offsetBytes, type };
 }
 
 /** The redo log of an image whose writing has begun and may not have ended. Others are of no use, and are not returned. */
 export async function findRedo(folder: string, image: ImageName): Promise<Redo | null> {
   for (const redo of await logsOf(folder, image)) {
     const extents = await extentsOf(redo.file);
-    const at = redo.offsetBytes + SUPERBLOCK_OFFSET_BYTES;
-    const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, SUPERBLOCK_BYTES));
-    const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, SUPERBLOCK_BYTES));
+    const { at, lengthBytes } = superblockOf(redo);
+    const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, lengthBytes));
+    const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, lengthBytes));
     if (wanted?.equals(there)) return redo;
   }
   return null;
@@ -61,7 +70,7 @@ export async function findRedo(folder: string, image: ImageName): Promise<Redo |
 /** Writes all of it, flushes, and removes the log. May be done again and again. */
 export async function writeRedo(redo: Redo, image: ImageName, onWritten: OnWritten = () => {}): Promise<void> {
   const extents = await extentsOf(redo.file);
-  const superblock = { at: redo.offsetBytes + SUPERBLOCK_OFFSET_BYTES, lengthBytes: SUPERBLOCK_BYTES };
+  const superblock = superblockOf(redo);
   await withFile(redo.file, 'r', async (log) => {
     await withFile(image.path, 'r+', async (target) => {
       const first = await readExtents(log, extents, superblock.at, superblock.lengthBytes);
@@ -82,11 +91,17 @@ export async function removeRedo(folder: string, image: ImageName): Promise<void
   for (const { file } of await logsOf(folder, image)) await rm(file, { force: true });
 }
 
+function superblockOf({ offsetBytes, type }: Redo): { at: number; lengthBytes: number } {
+  const { at, lengthBytes } = SUPERBLOCKS[type];
+  return { at: offsetBytes + at, lengthBytes };
+}
+
 async function logsOf(folder: string, image: ImageName): Promise<Redo[]> {
-  const pattern = new RegExp(`^redo-${image.key}-(\\d+)\\.qcow2$`);
+  const pattern = new RegExp(`^redo-${image.key}-(\\d+)-(ext|xfs|btrfs)\\.qcow2$`);
   return (await readdir(folder)).flatMap((name) => {
     const match = pattern.exec(name);
-    return match === null ? [] : [{ file: join(folder, name), offsetBytes: Number(match[1]) }];
+    if (match === null) return [];
+    return [{ file: join(folder, name), offsetBytes: Number(match[1]), type: match[2] as FileSystem['type'] }];
   });
 }
 

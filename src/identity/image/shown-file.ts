@@ -25,11 +25,17 @@ interface ShownOptions {
 export class ShownFile {
   /** Where it is while it is open. */
   readonly path: string;
+  /** Of the process that shows it, in a mount namespace of its own. */
+  readonly pid: number;
+  /** Where it is in there. */
+  readonly place: string;
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
 
-  private constructor(path: string, child: ChildProcess) {
-    this.path = path;
+  private constructor(place: string, child: ChildProcess) {
+    this.pid = child.pid ?? 0;
+    this.place = place;
+    this.path = `/proc/${this.pid}/root${place}`;
     this.#child = child;
     this.#ended = new Promise((resolve) => {
       child.once('exit', () => resolve());
@@ -48,7 +54,7 @@ export class ShownFile {
     const shown = join(folder, 'shown');
     await writeFile(shown, '', { mode: 0o600 });
     const child = start({ ...block, 'node-name': 'top', 'read-only': !writable }, shown, writable);
-    const file = new ShownFile(`/proc/${child.pid}/root${shown}`, child);
+    const file = new ShownFile(shown, child);
     await file.#ready(name, signal);
     return file;
   }

@@ -1,4 +1,4 @@
-// How the programs of e2fsprogs are run on bytes that somebody hostile may have made: bounded in time, memory and output.
+// How programs that know a file system are run on bytes that somebody hostile may have made: bounded in time, memory and output.
 import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../base/mod.ts';
 
 /** A check reads all inodes and folders: minutes for tens of millions of files. */
@@ -7,19 +7,28 @@ const TIMEOUT_MS = 20 * 60_000;
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Debian's. */
+const PACKAGES = {
+  e2fsck: 'e2fsprogs',
+  debugfs: 'e2fsprogs',
+  resize2fs: 'e2fsprogs',
+  xfs_repair: 'xfsprogs',
+  btrfs: 'btrfs-progs',
+} as const;
+
 export type ToolOutcome =
   | { readonly ended: true; readonly result: ToolResult & { readonly status: number } }
   /** It took too long, wrote too much, or a signal ended it. */
   | { readonly ended: false; readonly why: string };
 
 /** @throws TOOL_MISSING, INTERRUPTED */
-export async function runE2fs(
-  name: 'e2fsck' | 'debugfs' | 'resize2fs',
+export async function runBounded(
+  name: keyof typeof PACKAGES,
   args: readonly string[],
   signal: AbortSignal,
   input = '',
 ): Promise<ToolOutcome> {
-  const program = requireTool(name, 'e2fsprogs');
+  const program = requireTool(name, PACKAGES[name]);
   const limited = [`--as=${MEMORY_BYTES_MAX}`, '--core=0', '--', program, ...args];
   try {
     const result = await runTool(requireTool('prlimit', 'util-linux'), limited, {

@@ -1,13 +1,11 @@
 // What is still to be done for another system to have a portion of the lead's files, and nothing else where they lie.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../../base/mod.ts';
-import type { ExtTree } from '../ext/mod.ts';
-import type { FileEdit } from '../image/mod.ts';
-import { type Entry, fileTree, join } from '../tree/mod.ts';
+import { type Entry, type FileEdit, fileTree, type ImageTree, join } from '../tree/mod.ts';
 import type { Item, Portion } from './take.ts';
 
 /** In the order in which they can be done: away with what is in the way, then folders before what is in them. */
-export async function remainingOf(portion: Portion, tree: ExtTree): Promise<readonly FileEdit[]> {
+export async function remainingOf(portion: Portion, tree: ImageTree): Promise<readonly FileEdit[]> {
   const wanted = new Map(portion.items.map((item) => [item.path, item]));
   const gone: FileEdit[] = [];
   const made: FileEdit[] = [];
@@ -21,7 +19,12 @@ export async function remainingOf(portion: Portion, tree: ExtTree): Promise<read
 }
 
 /** Entries that the lead has not, or has as something else; those in a folder before the folder. */
-async function away(path: string, wanted: ReadonlyMap<string, Item>, tree: ExtTree, edits: FileEdit[]): Promise<void> {
+async function away(
+  path: string,
+  wanted: ReadonlyMap<string, Item>,
+  tree: ImageTree,
+  edits: FileEdit[],
+): Promise<void> {
   const entry = await tree.entry(path);
   if (entry === null) return;
   if ((await fileTree(tree).lstat(path))?.path !== path) throw elsewhere(path);
@@ -34,7 +37,7 @@ async function away(path: string, wanted: ReadonlyMap<string, Item>, tree: ExtTr
   }
 }
 
-async function isSo(item: Item, entry: Entry | null, tree: ExtTree): Promise<boolean> {
+async function isSo(item: Item, entry: Entry | null, tree: ImageTree): Promise<boolean> {
   if (entry?.kind !== item.kind) return false;
   if (item.isAbove) return true;
   if (item.kind === 'link') return entry.target === item.target;
@@ -44,12 +47,12 @@ async function isSo(item: Item, entry: Entry | null, tree: ExtTree): Promise<boo
   return entry.sizeBytes === item.sizeBytes && (await digestIn(tree, item.path)) === item.digest;
 }
 
-async function hasAttributes({ path, attributes }: Item, tree: ExtTree): Promise<boolean> {
+async function hasAttributes({ path, attributes }: Item, tree: ImageTree): Promise<boolean> {
   const own = await tree.attributes(path);
   return attributes.every(({ name, value }) => own.some((one) => one.name === name && one.value.equals(value)));
 }
 
-async function digestIn(tree: ExtTree, path: string): Promise<string> {
+async function digestIn(tree: ImageTree, path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const piece of tree.pieces(path)) hash.update(piece);
   return hash.digest('hex');

@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join as joinPath } from 'node:path';
 import { UnderstudyError } from '../../base/mod.ts';
-import type { ExtTree } from '../ext/mod.ts';
-import { type Entry, type ExtendedAttribute, fileTree, join, parentOf } from '../tree/mod.ts';
+import { type Entry, type ExtendedAttribute, fileTree, type ImageTree, join, parentOf } from '../tree/mod.ts';
 
 const ITEMS_MAX = 200_000;
 
@@ -40,7 +39,7 @@ export interface Portion {
  * @param folder private and empty; files will be in it
  * @throws IMAGE_UNSUPPORTED: a path that is not there, is everything, or has too much in it
  */
-export async function takePortion(tree: ExtTree, paths: readonly string[], folder: string): Promise<Portion> {
+export async function takePortion(tree: ImageTree, paths: readonly string[], folder: string): Promise<Portion> {
   const items = new Map<string, Item>();
   const skipped: string[] = [];
   const roots: string[] = [];
@@ -82,7 +81,7 @@ function foldersAbove(path: string): string[] {
   return parent === '/' ? [] : [...foldersAbove(parent), parent];
 }
 
-async function copyOut(tree: ExtTree, path: string, to: string): Promise<string> {
+async function copyOut(tree: ImageTree, path: string, to: string): Promise<string> {
   const hash = createHash('sha256');
   const file = await open(to, 'wx', 0o600);
   try {

@@ -2,7 +2,7 @@
 // it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are clues from YAML.
 import type { Action, Finding } from '../contract.ts';
 import { type Entry, type FileTree, readText } from '../tree/mod.ts';
-import type { ChangeContext, Edit, Rule } from './contract.ts';
+import type { ChangeContext, Edit, Rule, RuleCommand } from './contract.ts';
 import { finding, unusable } from './finding.ts';
 import { filesAt, isNameable } from './glob.ts';
 import { disableUnit, unitStarts } from './units.ts';
@@ -15,6 +15,9 @@ export type Outcome =
   | { readonly action: 'disable'; readonly by: 'comment' }
   /** systemd units that are not to start by themselves; where none does, what was found is kept. */
   | { readonly action: 'disable'; readonly units: (path: string) => readonly string[] }
+  /** What was found is another file as a whole, or is made one by a program of the image. */
+  | { readonly action: 'regenerate'; readonly content: (before: string, context: ChangeContext) => string }
+  | { readonly action: 'regenerate'; readonly run: (path: string, context: ChangeContext) => Omit<RuleCommand, 'path'> }
   /** Group 1 of the lines becomes something else; null: the line goes. The same value and hosts give the same. */
   | { readonly action: 'rewrite'; readonly to: (value: string, context: ChangeContext) => string | null };
 
@@ -53,16 +56,27 @@ export function clueRule(name: string, clues: readonly Clue[]): Rule {
       const clue = origins.get(found);
       return clue === undefined ? [] : changeBy(clue, found, tree, context);
     },
+    async commands(found, _tree, context) {
+      const becomes = origins.get(found)?.becomes;
+      if (becomes === undefined || !('run' in becomes)) return [];
+      return [{ path: found.path, ...becomes.run(found.path, context) }];
+    },
     async verify(tree, { findings }) {
       const done = findings.filter((one) => one.rule === name && DONE.includes(one.action));
       const key = ({ path, value, why }: Finding): string => JSON.stringify([path, value, why]);
       const before = new Set(done.map(key));
       const left = (await findAll(name, clues, tree)).filter(
-        (one) => DONE.includes(one.action) && before.has(key(one)),
+        (one) => DONE.includes(one.action) && !isJudgedByContent(one) && before.has(key(one)),
       );
       return left.map(({ path, value }) => `${path} still has ${value}`);
     },
   };
+}
+
+/** A file that was made anew is there as it was before: whether it differs is not for its name to tell. */
+function isJudgedByContent(found: Finding): boolean {
+  const becomes = origins.get(found)?.becomes;
+  return becomes !== undefined && ('run' in becomes || 'content' in becomes);
 }
 
 async function findAll(rule: string, clues: readonly Clue[], tree: FileTree): Promise<readonly Finding[]> {
@@ -148,10 +162,12 @@ async function changeBy(clue: Clue, found: Finding, tree: FileTree, context: Cha
     for (const unit of becomes.units(path)) edits.push(...(await disableUnit(tree, unit)));
     return edits;
   }
-  if (becomes.action === 'keep' || becomes.action === 'unknown') return [];
+  if (becomes.action === 'keep' || becomes.action === 'unknown' || 'run' in becomes) return [];
   if ('by' in becomes && becomes.by === 'removal') return [{ kind: 'remove', path, ...secret }];
   const file = await readText(tree, path);
-  if (file.status !== 'text' || lines === undefined) return [];
+  if (file.status !== 'text') return [];
+  if ('content' in becomes) return [{ kind: 'write', path, text: becomes.content(file.text, context), ...secret }];
+  if (lines === undefined) return [];
   const text = file.text
     .split('\n')
     .map((line) => {

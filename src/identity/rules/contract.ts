@@ -17,6 +17,8 @@ export interface FindContext {
   readonly claimed: ReadonlySet<string>;
   /** Names of devices mean nothing on the other host. */
   readonly otherHardware?: boolean;
+  /** Commands can be run in the image. */
+  readonly canRun?: boolean;
 }
 
 export interface ChangeContext {
@@ -24,6 +26,7 @@ export interface ChangeContext {
   readonly understudy: HostIdentity;
   readonly correspondence: Correspondence;
   readonly otherHardware?: boolean;
+  readonly canRun?: boolean;
   readonly makers: Makers;
 }
 
@@ -63,12 +66,22 @@ export type Edit =
   /** A file or a link is gone; nothing there is no error. */
   | { readonly kind: 'remove'; readonly path: string; readonly secret?: boolean };
 
+/** What is run in the image for a finding: until what the finding is about has become something else. */
+export interface RuleCommand {
+  /** Absolute inside the image: the file that it makes anew, or removes. */
+  readonly path: string;
+  /** The program as the image knows it, and its arguments. */
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
 export interface VerifyContext {
   readonly lead: HostIdentity;
   readonly understudy: HostIdentity;
   readonly correspondence: Correspondence;
   readonly proof: Plan['proof'];
   readonly otherHardware?: boolean;
+  readonly canRun?: boolean;
   /** What the plan said, with its 'keep' and 'unknown', which are there still. */
   readonly findings: readonly Finding[];
 }
@@ -83,6 +96,8 @@ export interface Rule {
    * Nothing to do is no edit. The same tree and hosts give the same edits, but for what is `fresh`.
    */
   change(finding: Finding, tree: FileTree, context: ChangeContext): Promise<readonly Edit[]>;
+  /** For the same findings, after `change`. Absent: nothing is ever run. */
+  commands?(finding: Finding, tree: FileTree, context: ChangeContext): Promise<readonly RuleCommand[]>;
   /** After applying: what of the new is missing, what of the old is left, one line each. Nothing: all is well. */
   verify(tree: FileTree, context: VerifyContext): Promise<readonly string[]>;
 }

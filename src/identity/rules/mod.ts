@@ -5,6 +5,7 @@ export type {
   FindContext,
   Makers,
   Rule,
+  RuleCommand,
   SshKeyPair,
   SshKeySpec,
   VerifyContext,
@@ -14,5 +15,6 @@ export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
 export { mentionsBelow } from './mentions.ts';
 export { declaredInterfaces } from './network-formats.ts';
-export { type OwnRule, ownRules, problemOfRule } from './own-rules.ts';
+export type { OwnRule } from './own-rules.ts';
+export { ruleSet } from './rule-set.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';

@@ -40,6 +40,16 @@ export interface NodeTree {
   bytes(path: string, bytesMax: number): Promise<Buffer>;
 }
 
+/** A file system of an image, with what copying its files takes. */
+export interface ImageTree extends NodeTree {
+  /** All of a file in pieces; nothing when it is none. */
+  pieces(path: string): AsyncGenerator<Buffer>;
+  /** When what has this name changed last, seconds since 1970; 0 when nothing has. */
+  modified(path: string): Promise<number>;
+  /** Without what the file system makes up by itself. */
+  attributes(path: string): Promise<readonly ExtendedAttribute[]>;
+}
+
 /** What a path leads to, and what is there. */
 export interface Place {
   readonly path: string;

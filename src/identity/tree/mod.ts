@@ -1,4 +1,5 @@
-export type { Entry, EntryKind, ExtendedAttribute, FileTree, NodeTree, Place } from './contract.ts';
+export type { Entry, EntryKind, ExtendedAttribute, FileTree, ImageTree, NodeTree, Place } from './contract.ts';
+export type { FileEdit, Owned } from './file-edit.ts';
 export { fileTree, join, nameOf, parentOf } from './file-tree.ts';
 export { bytesOfName, nameOfBytes, printable } from './name-bytes.ts';
 export { type PlannedState, PlannedTree } from './planned-tree.ts';

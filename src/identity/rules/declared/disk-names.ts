@@ -1,8 +1,9 @@
 // Disks that are named by the order in which they are found: fstab(5), crypttab(5), the command lines of boot loaders. Right on a host
 // with the same hardware. On another one the disk has another name, and the UUID of its file system is the name that it keeps.
+import type { Finding } from '../../contract.ts';
 import type { FileTree } from '../../tree/mod.ts';
 import { type Clue, clueRule } from '../clue.ts';
-import type { Rule } from '../contract.ts';
+import type { FindContext, Rule } from '../contract.ts';
 
 const RULE = 'disk-names';
 const BOOT = [
@@ -18,6 +19,8 @@ const ALIKE =
 const OTHER = 'On a host with other hardware this disk has another name.';
 const OWN_MODULES =
   'The initial file system has only the drivers that the lead needs; on other hardware it may not find its disk.';
+
+const MADE_ANEW = 'It is made anew, by the system in the image, with the drivers of all hardware.';
 
 const ROOT = new RegExp(String.raw`^\s*(${DISK})\s+\/\s`);
 const ANY = new RegExp(String.raw`^\s*(?!#)(?:\S+\s+)?(${DISK})(?:\s|$)`);
@@ -39,25 +42,60 @@ function otherOn(tree: FileTree): readonly Clue[] {
     { at: BOOT, lines: KERNEL_ROOT, why: OTHER, becomes },
     { at: ['/etc/fstab'], lines: NOT_ROOT, why: OTHER, becomes: { action: 'unknown' } },
     { at: ['/etc/crypttab'], lines: CRYPT, why: OTHER, becomes: { action: 'unknown' } },
-    {
-      at: ['/etc/initramfs-tools/initramfs.conf', '/etc/initramfs-tools/conf.d/*'],
-      lines: /^\s*(MODULES=(?:dep|list))/,
-      why: OWN_MODULES,
-      becomes: { action: 'unknown' },
-    },
-    {
-      at: ['/etc/dracut.conf', '/{etc,usr/lib}/dracut.conf.d/*.conf'],
-      lines: /^\s*(hostonly=["']?yes)/,
-      why: OWN_MODULES,
-      becomes: { action: 'unknown' },
-    },
   ];
+}
+
+/** How an initial file system with drivers for any hardware is made: initramfs-tools(7), dracut.conf(5). */
+const MAKERS = [
+  {
+    at: ['/etc/initramfs-tools/initramfs.conf', '/etc/initramfs-tools/conf.d/*'],
+    lines: /^\s*(MODULES=(?:dep|list))/,
+    instead: 'MODULES=most',
+    images: '/boot/initrd.img-*',
+    command: (_: string, kernel: string) => ['/usr/sbin/update-initramfs', '-u', '-k', kernel],
+  },
+  {
+    at: ['/etc/dracut.conf', '/{etc,usr/lib}/dracut.conf.d/*.conf'],
+    lines: /^\s*(hostonly=["']?yes["']?)/,
+    instead: 'hostonly="no"',
+    images: '/boot/initramfs-*.img',
+    command: (path: string, kernel: string) => ['/usr/bin/dracut', '--force', '--no-hostonly', path, kernel],
+  },
+] as const;
+
+/** Without a word that programs may be run nobody can make it, and so nobody knows whether the clone starts. */
+async function initialFileSystems(tree: FileTree, context: FindContext): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  for (const { at, lines, instead, images, command } of MAKERS) {
+    const setting: Clue = {
+      at,
+      lines,
+      why: OWN_MODULES,
+      becomes: context.canRun === true ? { action: 'rewrite', to: () => instead } : { action: 'unknown' },
+    };
+    const settings = await clueRule(RULE, [setting]).find(tree, context);
+    found.push(...settings);
+    if (context.canRun !== true || settings.length === 0) continue;
+    const [before = '', after = ''] = images.split('*');
+    const run = (path: string) => ({
+      command: command(path, path.slice(before.length, path.length - after.length)),
+      environment: {},
+    });
+    const image: Clue = { at: [images], why: MADE_ANEW, becomes: { action: 'regenerate', run } };
+    found.push(...(await clueRule(RULE, [image]).find(tree, context)));
+  }
+  return found;
 }
 
 export const diskNamesRule: Rule = {
   name: RULE,
-  find: (tree, context) => ruleFor(tree, context).find(tree, context),
+  async find(tree, context) {
+    const named = await ruleFor(tree, context).find(tree, context);
+    return context.otherHardware === true ? [...named, ...(await initialFileSystems(tree, context))] : named;
+  },
+  // What becomes of a finding is known by the clue that found it.
   change: (found, tree, context) => ruleFor(tree, context).change(found, tree, context),
+  commands: async (found, tree, context) => (await ruleFor(tree, context).commands?.(found, tree, context)) ?? [],
   verify: (tree, context) => ruleFor(tree, context).verify(tree, context),
 };
 

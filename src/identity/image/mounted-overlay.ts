@@ -1,0 +1,22 @@
+// A private overlay of an image, mounted by the kernel.
+import { KernelMount, MountedTree, type MountType } from '../mounted/mod.ts';
+import type { FileSystem } from './candidates.ts';
+import type { Overlay } from './overlay.ts';
+
+export interface MountedOverlay {
+  readonly tree: MountedTree;
+  readonly mount: KernelMount;
+}
+
+/** Whoever asks ends the mount before the overlay. @throws as KernelMount.open */
+export async function mountOf(
+  { pid, place }: Overlay,
+  holds: FileSystem,
+  options: { readonly folder: string; readonly name: string; readonly signal: AbortSignal },
+): Promise<MountedOverlay> {
+  const type: MountType = holds.type === 'ext' ? 'ext4' : holds.type;
+  const subvolume = holds.type === 'ext' ? null : holds.subvolume;
+  const mount = await KernelMount.open({ ...options, type, subvolume, pid, file: place });
+  const uuid = holds.type === 'ext' ? holds.superblock.uuid : holds.uuid;
+  return { tree: new MountedTree(mount.root, uuid), mount };
+}
