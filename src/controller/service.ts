@@ -1,11 +1,12 @@
 // The reconciler of services: looks, decides, and turns a decision into an engagement, a proposal, or advice.
 import { present, UnderstudyError } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
+import { carriedRate, type Decision, decide, RATE_GAP_MS_MAX, type ServingHost } from '../policy/mod.ts';
 import { update } from '../store/mod.ts';
 import type { DecisionView } from './contract.ts';
+import type { ControllerFacts } from './facts.ts';
 import type { Journal } from './journal.ts';
 import { type Context, directorOf, within } from './parts.ts';
-import { carriedRate, type Decision, decide, RATE_GAP_MS_MAX, type ServiceFacts, type ServingHost } from './policy.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
 import type { World } from './world.ts';
 
@@ -42,7 +43,7 @@ async function look(context: Context, world: World, service: ServiceConfig): Pro
   world.requestsSeen(service.name, total, context.parts.wall(), keepMs);
 }
 
-export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ServiceFacts> {
+export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ControllerFacts> {
   const nowMs = context.parts.wall();
   const all = (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
   const ours = all.filter((engagement) => engagement.service === service.name);
@@ -81,7 +82,7 @@ async function act(
   context: Context,
   journal: Journal,
   service: ServiceConfig,
-  facts: ServiceFacts,
+  facts: ControllerFacts,
   decision: Decision,
 ): Promise<void> {
   const plan = await keepPlan(context, service, decision);
@@ -131,7 +132,7 @@ async function keepPlan(context: Context, service: ServiceConfig, decision: Deci
 /** Makes the decision true in the store; the reconciler of engagements does the rest. */
 export async function carryOut(
   context: Context,
-  facts: ServiceFacts,
+  facts: ControllerFacts,
   decision: Pick<Decision, 'action' | 'subject' | 'reason'>,
 ): Promise<string | null> {
   const { action, subject, reason } = decision;

@@ -1,9 +1,10 @@
 // Records and observations as the stable views that everybody outside sees.
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
+import { verdictOf } from '../policy/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
 import type { DecisionView, EngagementView, HostView, PlanView, ServiceView } from './contract.ts';
+import type { ControllerFacts } from './facts.ts';
 import { iso } from './journal.ts';
-import { type ServiceFacts, verdictOf } from './policy.ts';
 import { type Engagement, type PendingPlan, phaseSince, timeToCapacity } from './record.ts';
 import { remedyOf } from './remedy.ts';
 import type { World } from './world.ts';
@@ -64,7 +65,7 @@ export function planView(plan: PendingPlan, engagements: readonly Engagement[], 
   };
 }
 
-export function serviceView(facts: ServiceFacts, plan: PendingPlan | null, last: DecisionView | null): ServiceView {
+export function serviceView(facts: ControllerFacts, plan: PendingPlan | null, last: DecisionView | null): ServiceView {
   const { service, engagements } = facts;
   return {
     name: service.name,

@@ -1,5 +1,7 @@
 // What the controller has seen of the world lately. It lives in memory because it is worthless when it is old: after a
 // restart it is empty, and what is not known never scales anything in.
+
+import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import type { EvidenceView, VerdictView } from './contract.ts';
 
@@ -15,12 +17,6 @@ export interface AgentSeen {
   /** Of the agent's life, and of the report in it. */
   readonly boot: string;
   readonly sequence: number;
-}
-
-export interface RateSample {
-  readonly atMs: number;
-  /** Requests a second since the sample before; null: the director could not be asked, or was restarted. */
-  readonly rate: number | null;
 }
 
 export class World {

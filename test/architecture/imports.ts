@@ -26,6 +26,8 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/director': { modules: ['src/base'], packages: ['zod'] },
   'src/network': { modules: ['src/base', 'src/linux'], packages: [] },
   'src/detection': { modules: ['src/base'], packages: [] },
+  'src/policy': { modules: [], packages: [] },
+  'src/replay': { modules: ['src/base', 'src/detection', 'src/policy'], packages: [] },
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {
     modules: [
@@ -36,6 +38,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/director',
       'src/identity',
       'src/network',
+      'src/policy',
       'src/power',
       'src/storage',
       'src/store',
@@ -47,7 +50,16 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
   },
   'src/cli': {
-    modules: ['src/agent', 'src/base', 'src/replication', 'src/config', 'src/identity', 'src/api', 'src/controller'],
+    modules: [
+      'src/agent',
+      'src/base',
+      'src/replication',
+      'src/config',
+      'src/identity',
+      'src/api',
+      'src/controller',
+      'src/replay',
+    ],
     packages: ['commander'],
   },
   bin: {

@@ -1,56 +1,28 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ServiceConfig } from '../config/mod.ts';
-import { decide, type ServiceFacts, type ServingHost, verdictOf } from './policy.ts';
-import type { Engagement } from './record.ts';
-import type { RateSample } from './world.ts';
+import type { PolicyEngagement, PolicyService, RateSample, ServiceFacts, ServingHost } from './contract.ts';
+import { decide, verdictOf } from './decide.ts';
 
 const NOW = 1_000_000_000;
 
-const service: ServiceConfig = {
+const service: PolicyService = {
   name: 'wiki',
-  lead: 'web1',
-  pool: ['spare1', 'spare2'],
-  mode: 'automatic',
   hostsMax: 3,
-  traffic: 'reads',
-  director: { driver: 'fake', settings: {} },
-  port: 80,
-  check: { kind: 'http', path: '/', contains: null, timeoutMs: 1000 },
-  objective: { signal: 'probe.milliseconds', below: 300, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+  objective: { fastSeconds: 10, slowSeconds: 60 },
   scaleIn: { windowSeconds: 100, headroom: 0.7, cooldownSeconds: 50 },
-  timeoutsMs: { off: 1000, boot: 1000, drain: 1000, call: 1000, copy: 1000 },
-  acceptUnknown: [],
-  portion: null,
 };
 
 function host(name: string, verdict: ServingHost['verdict'], forMs = 1_000_000): ServingHost {
   return { name, verdict, verdictSinceMs: NOW - forMs, evidence: [] };
 }
 
-function engagement(understudy: string, edit: Partial<Engagement> = {}): Engagement {
-  const phase = edit.phase ?? 'serving';
+function engagement(understudy: string, edit: Partial<PolicyEngagement> = {}): PolicyEngagement {
   return {
     name: `wiki-${understudy}`,
-    sequence: 1,
-    epoch: 1,
-    service: 'wiki',
-    lead: 'web1',
     understudy,
     origin: 'automatic',
     goal: 'serve',
-    reason: '',
-    phase,
-    ended: false,
-    createdAt: NOW - 900_000,
-    stages: [{ phase, startedAt: NOW - 800_000, endedAt: null }],
-    attempts: 0,
-    reboots: 0,
-    failure: null,
-    hold: null,
-    failed: false,
-    takenAt: null,
-    proof: null,
+    phase: 'serving',
     admittedAt: NOW - 800_000,
     breach: { rate: 100, hosts: 1 },
     ...edit,
@@ -121,7 +93,7 @@ describe('scaling out', () => {
 
   it('policy - hosts that failed or are leaving count for the maximum', () => {
     const engagements = [
-      engagement('spare1', { phase: 'restore', goal: 'release', failed: true }),
+      engagement('spare1', { phase: 'restore', goal: 'release' }),
       engagement('spare2', { phase: 'off', goal: 'release' }),
     ];
     expect(decide(facts({ serving: degraded, engagements, freeSpares: ['spare3'] }))).toMatchObject({

@@ -1,53 +1,25 @@
 // Policy as a pure function: what is known of a service goes in, what is to be done comes out, with the reason. Numbers that
 // change with every look are in the evidence, not in the reason, so that the same decision is recognized as the same.
-import type { ServiceConfig } from '../config/mod.ts';
-import type { DecisionAction, EvidenceView, VerdictView } from './contract.ts';
-import { type Engagement, isUp } from './record.ts';
-import type { RateSample } from './world.ts';
-
-export interface ServingHost {
-  readonly name: string;
-  readonly verdict: VerdictView;
-  /** Since when without a gap; null: not known. */
-  readonly verdictSinceMs: number | null;
-  readonly evidence: readonly EvidenceView[];
-}
-
-export interface ServiceFacts {
-  readonly nowMs: number;
-  readonly service: ServiceConfig;
-  /** The lead, and every understudy that takes traffic. */
-  readonly serving: readonly ServingHost[];
-  /** All that have not ended, failed ones too. */
-  readonly engagements: readonly Engagement[];
-  /** Spares of the pool that nobody uses, in the order of preference. */
-  readonly freeSpares: readonly string[];
-  /** Of the scale-in window and a little before it, oldest first. */
-  readonly rates: readonly RateSample[];
-  /** When the number of hosts that serve changed last; null: never. */
-  readonly lastChangeMs: number | null;
-}
-
-export interface Verdict {
-  readonly verdict: VerdictView;
-  readonly evidence: readonly EvidenceView[];
-}
-
-export interface Decision extends Verdict {
-  readonly action: DecisionAction;
-  /** 'wanted': it is to be done. 'refused': it would be, and cannot. */
-  readonly outcome: 'wanted' | 'refused' | 'none';
-  readonly reason: string;
-  /** The spare to be engaged, or the engagement to be released. */
-  readonly subject: string | null;
-}
+import type {
+  Decision,
+  PolicyEngagement,
+  PolicyEvidence,
+  PolicyVerdict,
+  RateSample,
+  ServiceFacts,
+  ServingHost,
+  Verdict,
+} from './contract.ts';
 
 /** Rates are sampled every few seconds; a longer silence is a gap, and a window with a gap proves nothing. */
 export const RATE_GAP_MS_MAX = 15_000;
 
+/** Phases in which a host is on its way to its users. */
+const COMING: readonly string[] = ['choose', 'fence', 'preserve', 'replicate', 'personalise', 'boot', 'prove', 'admit'];
+
 /** Degraded when any host that serves is; healthy only when all are, and known to be. */
 export function verdictOf(serving: readonly ServingHost[]): Verdict {
-  const of = (verdict: VerdictView): readonly ServingHost[] => serving.filter((host) => host.verdict === verdict);
+  const of = (verdict: PolicyVerdict): readonly ServingHost[] => serving.filter((host) => host.verdict === verdict);
   const deciding = [of('degraded'), of('unknown')].find((hosts) => hosts.length > 0) ?? serving;
   return {
     verdict: deciding[0]?.verdict ?? 'unknown',
@@ -70,7 +42,7 @@ export function decide(facts: ServiceFacts): Decision {
     reason,
     subject: null,
   });
-  const coming = facts.engagements.find(({ phase, goal }) => goal === 'serve' && isUp(phase) && phase !== 'serving');
+  const coming = facts.engagements.find(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
   if (coming !== undefined) return none(`${coming.understudy} is on its way`);
   switch (verdict) {
     case 'unknown':
@@ -89,6 +61,14 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
   const settleMs = service.objective.slowSeconds * 1000;
   if (lastChangeMs !== null && nowMs - lastChangeMs < settleMs) {
     return none('the last change has not had time to show in the slow window');
+  }
+  const cooldownMs = (service.scaleOut?.cooldownSeconds ?? 0) * 1000;
+  if (lastChangeMs !== null && nowMs - lastChangeMs < cooldownMs) {
+    return none('the last change is too recent to add anything');
+  }
+  if (facts.outside !== undefined && facts.outside !== null) {
+    const reason = `the objective is broken, but what holds it up lies outside of the host: ${facts.outside.text}`;
+    return { ...wanted, evidence: [...verdict.evidence, facts.outside], outcome: 'refused', reason, subject: null };
   }
   const hosts = 1 + engagements.length;
   if (hosts >= service.hostsMax) {
@@ -145,13 +125,14 @@ function scaleIn(facts: ServiceFacts, verdict: Verdict, none: (reason: string) =
 }
 
 /** The evidence that the rest can carry the load, or what is missing for it. */
-function headroom(facts: ServiceFacts, newest: Engagement, windowMs: number): EvidenceView | string {
+function headroom(facts: ServiceFacts, newest: PolicyEngagement, windowMs: number): PolicyEvidence | string {
   const { service, serving, rates, nowMs } = facts;
   const breach = newest.breach;
   if (breach === null || breach.rate === null || breach.rate <= 0) {
     return `what a host can carry was not measured when ${newest.understudy} was engaged; dismiss it by hand`;
   }
-  if (!coversWindow(rates, nowMs - windowMs, nowMs)) return 'the load is not known for the whole window';
+  if (!coversWindow(rates, nowMs - windowMs, nowMs, facts.rateGapMs ?? RATE_GAP_MS_MAX))
+    return 'the load is not known for the whole window';
   const highest = Math.max(...rates.map(({ rate }) => rate ?? 0));
   const perHost = breach.rate / breach.hosts;
   const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
@@ -165,11 +146,11 @@ function headroom(facts: ServiceFacts, newest: Engagement, windowMs: number): Ev
 }
 
 /** No sample without a rate, none missing: neither at the edges of the window nor inside. */
-function coversWindow(rates: readonly RateSample[], fromMs: number, toMs: number): boolean {
+function coversWindow(rates: readonly RateSample[], fromMs: number, toMs: number, gapMs: number): boolean {
   let last = fromMs;
   for (const { atMs, rate } of rates) {
-    if (rate === null || atMs - last > RATE_GAP_MS_MAX) return false;
+    if (rate === null || atMs - last > gapMs) return false;
     last = Math.max(last, atMs);
   }
-  return rates.length > 0 && toMs - last <= RATE_GAP_MS_MAX;
+  return rates.length > 0 && toMs - last <= gapMs;
 }

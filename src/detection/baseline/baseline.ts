@@ -1,0 +1,196 @@
+// Change detection against what is usual for a signal, learned from the signal alone. Memory and work for a sample do not grow.
+//
+// The level follows the signal slowly and is not moved far by what is unusual. Beside the level alone, a daily and a weekly rhythm are
+// tried; the one that foresees best is believed. How far that is off is held against how far it ever was, as single samples (a
+// spike) and as means over runs of them (a shift). So the measure comes from the signal itself: scaling it or moving its origin changes nothing,
+// and a signal that is full of spikes is not reported for one more.
+//
+// What stays as it has become is the new level after some hundred samples: then it is healthy again.
+import type { Sample } from '../contract.ts';
+import { Expectation, RUNS } from './expectation.ts';
+import { Rhythm } from './rhythm.ts';
+
+export type Direction = 'above' | 'below' | 'both';
+
+export interface BaselineOptions {
+  /** Deviations that matter. @default 'both' */
+  readonly direction?: Direction;
+  /** Samples before anything is judged. At least 50. @default 300 */
+  readonly learnSamples?: number;
+}
+
+/** A type, not an interface, so that it passes as a record of numbers and texts. */
+export type BaselineValues = {
+  readonly value: number;
+  readonly expected: number;
+  /** The longest run of samples that is remarkable, or the most remarkable one. */
+  readonly runSamples: number;
+  /** Of that run: 1 and more is beyond everything usual. */
+  readonly score: number;
+  readonly kind: 'none' | 'spike' | 'shift';
+  readonly rhythm: 'none' | 'daily' | 'weekly';
+};
+
+const FIRST_SAMPLES = 20;
+const LEARN_SAMPLES = 300;
+const LEVEL_SAMPLES = 288;
+const USUAL_SAMPLES = 500;
+const LEVEL_CLIP = 4;
+const USUAL_CLIP = 6;
+/** A rhythm has to foresee so much better than what is simpler, over so many samples. */
+const BETTER = 0.85;
+const COMPARED_SAMPLES = 100;
+const COMPARE_EVERY = 50;
+/** Recovered when nothing deviates by more than this for so many samples. */
+const CALM = 0.6;
+const CALM_SAMPLES = 72;
+/** A shift so far beyond the usual is a failure. */
+const FAILING = 2;
+/** A silence of so many usual intervals is a gap. */
+const GAP_INTERVALS = 5;
+const VALUE_MAX = 1e300;
+const MINUTE_MS = 60_000;
+const RHYTHMS = ['none', 'daily', 'weekly'] as const;
+
+export class Baseline {
+  readonly #direction: Direction;
+  readonly #learnSamples: number;
+  readonly #daily = new Rhythm(15 * MINUTE_MS, 96);
+  readonly #weekly = new Rhythm(60 * MINUTE_MS, 168);
+  readonly #expectations = RHYTHMS.map(() => new Expectation());
+  readonly #first: number[] = [];
+  #samples = 0;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #intervalMs = 0;
+  #level = 0;
+  #usual = 0;
+  #believed = 0;
+  #calm = 0;
+  #deviates = false;
+  #failing = false;
+  #values: BaselineValues = { value: 0, expected: 0, runSamples: 1, score: 0, kind: 'none', rhythm: 'none' };
+
+  constructor({ direction = 'both', learnSamples = LEARN_SAMPLES }: BaselineOptions = {}) {
+    this.#direction = direction;
+    this.#learnSamples = Math.max(2 * FIRST_SAMPLES, learnSamples);
+  }
+
+  /** Samples still to be taken before anything is judged. */
+  get toLearn(): number {
+    return Math.max(0, this.#learnSamples - this.#samples);
+  }
+
+  /** The time from which on silence is a gap; Infinity before that is known. */
+  get silentFromMs(): number {
+    return this.#intervalMs > 0 ? this.#lastMs + GAP_INTERVALS * this.#intervalMs : Number.POSITIVE_INFINITY;
+  }
+
+  get state(): 'learning' | 'healthy' | 'degraded' | 'failing' {
+    if (this.toLearn > 0) return 'learning';
+    return this.#deviates ? (this.#failing ? 'failing' : 'degraded') : 'healthy';
+  }
+
+  /** Of the last sample. */
+  get values(): BaselineValues {
+    return this.#values;
+  }
+
+  /** Samples that are none, or not later than the last one, are passed over: what is late is not news. */
+  add({ atMs, value }: Sample): void {
+    if (value === null || !Number.isFinite(value) || !Number.isFinite(atMs) || atMs <= this.#lastMs) return;
+    if (atMs > this.silentFromMs) for (const expectation of this.#expectations) expectation.forgetRuns();
+    this.#time(atMs);
+    this.#samples += 1;
+    const bounded = Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value));
+    if (this.#first.length < FIRST_SAMPLES) this.#begin(bounded);
+    else this.#take(atMs, bounded);
+  }
+
+  /** The interval is learned like a level: from ratios, so that one gap does not move it far. */
+  #time(atMs: number): void {
+    const passedMs = atMs - this.#lastMs;
+    this.#lastMs = atMs;
+    if (!Number.isFinite(passedMs)) return;
+    if (this.#intervalMs === 0) this.#intervalMs = passedMs;
+    else this.#intervalMs *= Math.max(0.9, Math.min(1.1, passedMs / this.#intervalMs));
+  }
+
+  #begin(value: number): void {
+    this.#first.push(value);
+    if (this.#first.length < FIRST_SAMPLES) return;
+    this.#level = middleOf(this.#first);
+    const deviations = this.#first.map((one) => Math.abs(one - this.#level));
+    this.#usual = middleOf(deviations) || deviations.reduce((sum, one) => sum + one / FIRST_SAMPLES, 0);
+  }
+
+  #take(atMs: number, value: number): void {
+    const offsets = [0, this.#daily.offsetAt(atMs), this.#weekly.offsetAt(atMs)];
+    for (const [index, offset] of offsets.entries()) {
+      if (offset !== null) this.#expectations[index]?.observe(value - this.#level - offset, this.#usual);
+    }
+    // A time of the day that was never seen has no rhythm yet.
+    const believed = offsets[this.#believed] === null ? 0 : this.#believed;
+    const expected = this.#level + (offsets[believed] ?? 0);
+    this.#judge(value, expected, believed);
+    for (const [index, offset] of offsets.entries()) if (offset !== null) this.#expectations[index]?.keep();
+    this.#learn(atMs, value, value - expected);
+  }
+
+  #judge(value: number, expected: number, believed: number): void {
+    const expectation = this.#expectations[believed];
+    let [most, run, sustained] = [0, 0, 0];
+    for (let index = 0; index < RUNS.length; index += 1) {
+      const score = this.#inDirection(expectation?.score(index) ?? 0);
+      if (index > 0) sustained = Math.max(sustained, score);
+      // The longest that is remarkable says most; else the largest.
+      if (score < 1 ? score <= most : false) continue;
+      most = Math.max(most, score);
+      run = index;
+    }
+    const isRemarkable = most >= 1 && this.toLearn === 0;
+    if (isRemarkable) {
+      this.#deviates = true;
+      this.#calm = 0;
+    } else if (this.#deviates) {
+      this.#calm = most < CALM ? this.#calm + 1 : 0;
+      if (this.#calm >= CALM_SAMPLES) this.#deviates = false;
+    }
+    if (sustained >= FAILING && this.#deviates) this.#failing = true;
+    if (!this.#deviates) this.#failing = false;
+    const kind = most < 1 ? 'none' : run === 0 ? 'spike' : 'shift';
+    const rhythm = RHYTHMS[believed] ?? 'none';
+    this.#values = { value, expected, runSamples: RUNS[run] ?? 1, score: most, kind, rhythm };
+  }
+
+  #inDirection(score: number): number {
+    if (this.#direction === 'both') return Math.abs(score);
+    return Math.max(0, this.#direction === 'above' ? score : -score);
+  }
+
+  #learn(atMs: number, value: number, error: number): void {
+    const usualBefore = this.#usual;
+    const size = usualBefore > 0 ? Math.min(Math.abs(error), USUAL_CLIP * usualBefore) : Math.abs(error);
+    this.#usual += (size - usualBefore) / Math.min(this.#samples, USUAL_SAMPLES);
+    const bound = LEVEL_CLIP * this.#usual;
+    const step = bound > 0 ? Math.max(-bound, Math.min(bound, error)) : error;
+    this.#level += step / Math.min(this.#samples, LEVEL_SAMPLES);
+    this.#daily.learn(atMs, value - this.#level);
+    this.#weekly.learn(atMs, value - this.#level);
+    if (this.#samples % COMPARE_EVERY === 0) this.#believed = this.#best();
+  }
+
+  #best(): number {
+    let best = 0;
+    for (let index = 1; index < RHYTHMS.length; index += 1) {
+      const candidate = this.#expectations[index];
+      const before = this.#expectations[best];
+      if (candidate === undefined || before === undefined || candidate.samples <= COMPARED_SAMPLES) continue;
+      if (candidate.error < BETTER * before.error) best = index;
+    }
+    return best;
+  }
+}
+
+function middleOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}

@@ -1,0 +1,63 @@
+// One way to foresee a signal, and how far off it has been: of single samples, and of runs of them, so that a spike and a lasting
+// shift are each held against their like.
+import { DeviationRecord } from './record.ts';
+
+/** Samples that a run spans, about: its mean is exponential, with a weight of 2 / (n + 1) for the newest. */
+export const RUNS = [1, 6, 36, 216] as const;
+/** How far beyond the record a run has to be: much for one sample, little for many. */
+const BEYOND = [1.7, 1.4, 1.3, 1.3] as const;
+/** Of samples. */
+const HALF_LIFE = 6000;
+/** The error by which expectations are compared remembers so many samples. */
+const ERROR_SAMPLES = 1000;
+const CLIP = 8;
+
+export class Expectation {
+  readonly #runs = RUNS.map(() => 0);
+  readonly #records = RUNS.map(() => new DeviationRecord(HALF_LIFE));
+  #error = 0;
+  #samples = 0;
+
+  /** Mean absolute error, large ones counting as no more than some usual ones. */
+  get error(): number {
+    return this.#error;
+  }
+
+  get samples(): number {
+    return this.#samples;
+  }
+
+  /** @param usual size of an error of this signal, for clipping; 0: not known */
+  observe(error: number, usual: number): void {
+    this.#samples += 1;
+    const clipped = usual > 0 ? Math.min(Math.abs(error), CLIP * usual) : Math.abs(error);
+    this.#error += (clipped - this.#error) / Math.min(this.#samples, ERROR_SAMPLES);
+    for (const [index, span] of RUNS.entries()) {
+      const run = this.#runs[index] ?? 0;
+      this.#runs[index] = run + (error - run) * (2 / (span + 1));
+    }
+  }
+
+  /** How far a run deviates, as a multiple of what would be remarkable; its sign is that of the deviation. To be asked before `keep`. */
+  score(index: number): number {
+    const run = this.#runs[index] ?? 0;
+    if (run === 0) return 0;
+    const record = this.#records[index]?.remarkable ?? 0;
+    const ratio = run / (record * (BEYOND[index] ?? 1));
+    // What never deviated before and does now is remarkable, and nobody knows how much.
+    return record === 0 ? Math.sign(run) * NEVER_BEFORE : Math.max(-SCORE_MAX, Math.min(SCORE_MAX, ratio));
+  }
+
+  /** What was observed becomes part of the record. */
+  keep(): void {
+    for (const [index, record] of this.#records.entries()) record.add(Math.abs(this.#runs[index] ?? 0));
+  }
+
+  /** After a silence runs begin anew. */
+  forgetRuns(): void {
+    this.#runs.fill(0);
+  }
+}
+
+const NEVER_BEFORE = 1.01;
+export const SCORE_MAX = 1000;

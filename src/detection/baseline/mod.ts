@@ -1,0 +1,1 @@
+export { Baseline, type BaselineOptions, type BaselineValues, type Direction } from './baseline.ts';

@@ -1,0 +1,12 @@
+export type {
+  Decision,
+  PolicyEngagement,
+  PolicyEvidence,
+  PolicyService,
+  PolicyVerdict,
+  RateSample,
+  ServiceFacts,
+  ServingHost,
+  Verdict,
+} from './contract.ts';
+export { carriedRate, decide, RATE_GAP_MS_MAX, verdictOf } from './decide.ts';
