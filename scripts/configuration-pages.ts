@@ -1,10 +1,16 @@
 // Writes docs/configuration.md and docs/understudy.schema.json from the schema of understudy.yaml, and docs/rules.schema.json from that
-// of rules: `npm run docs:configuration`. A test compares all with what this would write.
+// of rules, docs/policy.schema.json from that of policies: `npm run docs:configuration`. A test compares all with what this would write.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { driverSchemas } from '../bin/drivers.ts';
-import { configurationJsonSchema, type DriverSchemas, type JsonSchema, rulesJsonSchema } from '../src/config/mod.ts';
+import {
+  configurationJsonSchema,
+  type DriverSchemas,
+  type JsonSchema,
+  policyJsonSchema,
+  rulesJsonSchema,
+} from '../src/config/mod.ts';
 
 /** The whole of docs/understudy.schema.json. */
 export function schemaPage(drivers: DriverSchemas): string {
@@ -14,6 +20,11 @@ export function schemaPage(drivers: DriverSchemas): string {
 /** The whole of docs/rules.schema.json. */
 export function rulesPage(): string {
   return `${JSON.stringify(rulesJsonSchema(), null, 2)}\n`;
+}
+
+/** The whole of docs/policy.schema.json. */
+export function policyPage(): string {
+  return `${JSON.stringify(policyJsonSchema(), null, 2)}\n`;
 }
 
 const INTRODUCTION = `# Configuration
@@ -129,4 +140,5 @@ if (script === fileURLToPath(import.meta.url) && folder !== undefined) {
   writeFileSync(join(folder, 'configuration.md'), configurationPage(driverSchemas));
   writeFileSync(join(folder, 'understudy.schema.json'), schemaPage(driverSchemas));
   writeFileSync(join(folder, 'rules.schema.json'), rulesPage());
+  writeFileSync(join(folder, 'policy.schema.json'), policyPage());
 }

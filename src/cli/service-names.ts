@@ -13,5 +13,6 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   personalise: 'Shows what makes a copy of one host another host; with --apply does it, and verifies it.',
   rules: 'Tries rules of your own for what must not exist twice.',
   transplant: 'Puts a portion of the files of one host into the system of another, which stays who it is.',
+  replay: 'Says what a policy would have done with recorded signals, and when. Touches no host.',
   power: 'Switches a host that is in no engagement on or off.',
 };

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import type { DriverSchemas } from './contract.ts';
 import { rulesSchema } from './identity-schema.ts';
+import { policySchema } from './policy-schema.ts';
 import { configurationSchema } from './schema.ts';
 
 /** As JSON: an object of JSON Schema draft 7, which is what editors understand best. */
@@ -17,6 +18,11 @@ export function configurationJsonSchema(drivers: DriverSchemas): JsonSchema {
 /** Of a file of rules for what must not exist twice. */
 export function rulesJsonSchema(): JsonSchema {
   return { ...toJson(rulesSchema), title: 'rules.yaml' };
+}
+
+/** Of a policy for recorded signals. */
+export function policyJsonSchema(): JsonSchema {
+  return { ...toJson(policySchema), title: 'policy.yaml' };
 }
 
 function toJson(schema: z.ZodType): JsonSchema {

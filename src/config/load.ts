@@ -14,6 +14,7 @@ import { type ConfigDocument, FILE_BYTES_MAX, readDocument } from './document.ts
 import { explain } from './explain.ts';
 import { identitySchema, type RawIdentity, type RawRules, rulesSchema } from './identity-schema.ts';
 import type { PartlyRaw } from './partial.ts';
+import { policySchema, type RawPolicy } from './policy-schema.ts';
 import { formatProblem, type Path, type Problem, type Report } from './problem.ts';
 import { configurationSchema, type Raw } from './schema.ts';
 import { resolvePaths, salvage } from './shape.ts';
@@ -87,6 +88,11 @@ export function loadIdentity(path: string): Promise<RawIdentity> {
 /** A file of rules for what must not exist twice. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
 export function loadRules(path: string): Promise<RawRules> {
   return loadOf(path, rulesSchema);
+}
+
+/** A policy for recorded signals. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export function loadPolicy(path: string): Promise<RawPolicy> {
+  return loadOf(path, policySchema);
 }
 
 async function loadOf<T extends z.ZodObject>(path: string, schema: T): Promise<z.output<T>> {

@@ -18,14 +18,16 @@ export type {
 } from './contract.ts';
 export type { RawIdentity, RawRules } from './identity-schema.ts';
 export type { JsonRecord } from './json.ts';
-export { configurationJsonSchema, type JsonSchema, rulesJsonSchema } from './json-schema.ts';
+export { configurationJsonSchema, type JsonSchema, policyJsonSchema, rulesJsonSchema } from './json-schema.ts';
 export {
   type Connection,
   loadConfiguration,
   loadConnection,
   loadIdentity,
+  loadPolicy,
   loadRules,
   type Reading,
   readConfiguration,
 } from './load.ts';
+export type { RawPolicy } from './policy-schema.ts';
 export { formatProblem, type Problem } from './problem.ts';

@@ -3,7 +3,7 @@ import type { Evidence, Objective, WindowValues } from './contract.ts';
 import type { Trace } from './trace.ts';
 
 /** Four digits are enough for anybody who reads. */
-function shown(value: number): string {
+export function shown(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 

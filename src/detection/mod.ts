@@ -1,2 +1,5 @@
+export { Baseline, type BaselineOptions, type BaselineValues, type Direction } from './baseline/mod.ts';
 export type { Detector, Evidence, Finding, Objective, Sample, Verdict, WindowValues } from './contract.ts';
 export { COVERAGE_MIN, createDetector, HOLD_SHARE, RECOVERY, SAMPLES_MAX } from './detector.ts';
+export { percent, shown } from './evidence.ts';
+export { StreamDetector } from './stream.ts';

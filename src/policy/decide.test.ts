@@ -107,6 +107,30 @@ describe('scaling out', () => {
     expect(decide(facts({ serving: degraded, rates: rates(() => 0) })).reason).toContain('would not help');
   });
 
+  it('policy - what is recovering already needs no host', () => {
+    const fast = (share: number) => [{ host: 'web1', text: '', values: { window: 'fast', share, shareMax: 0.5 } }];
+    const serving = (share: number) => [{ ...host('web1', 'degraded'), evidence: fast(share) }];
+    expect(decide(facts({ serving: serving(0.4) })).reason).toContain('has recovered already');
+    expect(decide(facts({ serving: serving(0.5) })).action).toBe('scale-out');
+    const other = { ...host('spare1', 'degraded'), evidence: fast(0.9) };
+    expect(decide(facts({ serving: [...serving(0.4), other] })).action).toBe('scale-out');
+  });
+
+  it('policy - another host does not help against what lies outside of the hosts', () => {
+    const outside = { host: null, text: 'the database is slow', values: {} };
+    const decision = decide(facts({ serving: degraded, outside }));
+    expect(decision).toMatchObject({ action: 'scale-out', outcome: 'refused', subject: null });
+    expect(decision.reason).toContain('the database is slow');
+    expect(decision.evidence).toContain(outside);
+  });
+
+  it('policy - hosts are added no faster than somebody wants', () => {
+    const cool = { ...service, scaleOut: { cooldownSeconds: 120 } };
+    const since = (lastChangeMs: number) => decide(facts({ service: cool, serving: degraded, lastChangeMs }));
+    expect(since(NOW - 119_000).reason).toContain('too recent to add');
+    expect(since(NOW - 120_000).action).toBe('scale-out');
+  });
+
   it('policy - without a free spare it is refused, with the reason', () => {
     const decision = decide(facts({ serving: degraded, freeSpares: [] }));
     expect(decision).toMatchObject({ action: 'scale-out', outcome: 'refused' });

@@ -62,6 +62,7 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
   if (lastChangeMs !== null && nowMs - lastChangeMs < settleMs) {
     return none('the last change has not had time to show in the slow window');
   }
+  if (isRecovering(facts.serving)) return none('the objective was broken, and the fast window has recovered already');
   const cooldownMs = (service.scaleOut?.cooldownSeconds ?? 0) * 1000;
   if (lastChangeMs !== null && nowMs - lastChangeMs < cooldownMs) {
     return none('the last change is too recent to add anything');
@@ -91,6 +92,16 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
   const broken = facts.serving.filter((host) => host.verdict === 'degraded').map((host) => host.name);
   const reason = `the objective is broken in both windows on ${broken.join(' and ')}; ${spare} is free`;
   return { ...wanted, outcome: 'wanted', reason, subject: spare };
+}
+
+/** Every host that is degraded says of its fast window that it does not breach any more. */
+function isRecovering(serving: readonly ServingHost[]): boolean {
+  const degraded = serving.filter(({ verdict }) => verdict === 'degraded');
+  return degraded.every(({ evidence }) =>
+    evidence.some(({ values: { window, share, shareMax } }) => {
+      return window === 'fast' && typeof share === 'number' && typeof shareMax === 'number' && share < shareMax;
+    }),
+  );
 }
 
 /**

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
 import { driverSchemas } from '../../bin/drivers.ts';
-import { configurationPage, rulesPage, schemaPage } from '../../scripts/configuration-pages.ts';
+import { configurationPage, policyPage, rulesPage, schemaPage } from '../../scripts/configuration-pages.ts';
 import { configurationJsonSchema, loadConfiguration } from '../../src/config/mod.ts';
 import { ConfigFolder, drivers } from '../support/config-folder.ts';
 
@@ -13,6 +13,10 @@ describe('what is published about understudy.yaml', () => {
 
   it('config - so is the JSON Schema of rules', () => {
     expect(readFileSync('docs/rules.schema.json', 'utf8')).toBe(rulesPage());
+  });
+
+  it('config - so is the JSON Schema of policies', () => {
+    expect(readFileSync('docs/policy.schema.json', 'utf8')).toBe(policyPage());
   });
 
   it('config - the page is what the program checks', () => {

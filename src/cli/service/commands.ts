@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { inspectCommand } from './inspect.ts';
 import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
+import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { statusCommand } from './status.ts';
 import { transplantCommand } from './transplant.ts';
@@ -31,5 +32,6 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     personaliseCommand(done),
     rulesCommand(done),
     transplantCommand(done),
+    replayCommand(done),
   ];
 }

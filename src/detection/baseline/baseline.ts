@@ -40,14 +40,20 @@ const USUAL_CLIP = 6;
 /** A rhythm has to foresee so much better than what is simpler, over so many samples. */
 const BETTER = 0.85;
 const COMPARED_SAMPLES = 100;
+/** Else a rhythm would be believed for the quiet hours since it is known. */
+const COMPARED_MS = 24 * 60 * 60_000;
 const COMPARE_EVERY = 50;
 /** Recovered when nothing deviates by more than this for so many samples. */
 const CALM = 0.6;
 const CALM_SAMPLES = 72;
 /** A shift so far beyond the usual is a failure. */
 const FAILING = 2;
+/** Fewer samples aside, one after the other, are a spike. */
+const SHIFT_SAMPLES = 3;
 /** A silence of so many usual intervals is a gap. */
 const GAP_INTERVALS = 5;
+/** A shift is learned, but slowly: else the second failure of a kind would be usual. Spikes that come again are. */
+const SHIFT_PART = 0.02;
 const VALUE_MAX = 1e300;
 const MINUTE_MS = 60_000;
 const RHYTHMS = ['none', 'daily', 'weekly'] as const;
@@ -58,6 +64,8 @@ export class Baseline {
   readonly #daily = new Rhythm(15 * MINUTE_MS, 96);
   readonly #weekly = new Rhythm(60 * MINUTE_MS, 168);
   readonly #expectations = RHYTHMS.map(() => new Expectation());
+  /** By rhythm: what it adds to the level now. */
+  readonly #offsets: (number | null)[] = [0, null, null];
   readonly #first: number[] = [];
   #samples = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
@@ -66,6 +74,8 @@ export class Baseline {
   #usual = 0;
   #believed = 0;
   #calm = 0;
+  /** Samples one after the other that lie aside of what is expected by more than usual; negative: below it. */
+  #streak = 0;
   #deviates = false;
   #failing = false;
   #values: BaselineValues = { value: 0, expected: 0, runSamples: 1, score: 0, kind: 'none', rhythm: 'none' };
@@ -124,20 +134,32 @@ export class Baseline {
   }
 
   #take(atMs: number, value: number): void {
-    const offsets = [0, this.#daily.offsetAt(atMs), this.#weekly.offsetAt(atMs)];
-    for (const [index, offset] of offsets.entries()) {
+    this.#offsets[1] = this.#daily.offsetAt(atMs);
+    this.#offsets[2] = this.#weekly.offsetAt(atMs);
+    for (let index = 0; index < RHYTHMS.length; index += 1) {
+      const offset = this.#offsets[index] ?? null;
       if (offset !== null) this.#expectations[index]?.observe(value - this.#level - offset, this.#usual);
     }
     // A time of the day that was never seen has no rhythm yet.
-    const believed = offsets[this.#believed] === null ? 0 : this.#believed;
-    const expected = this.#level + (offsets[believed] ?? 0);
+    const believed = this.#offsets[this.#believed] === null ? 0 : this.#believed;
+    const expected = this.#level + (this.#offsets[believed] ?? 0);
     this.#judge(value, expected, believed);
-    for (const [index, offset] of offsets.entries()) if (offset !== null) this.#expectations[index]?.keep();
+    const part = this.#values.kind === 'shift' ? SHIFT_PART : 1;
+    for (let index = 0; index < RHYTHMS.length; index += 1) {
+      if (this.#offsets[index] !== null) this.#expectations[index]?.keep(part, this.#sizeOf);
+    }
     this.#learn(atMs, value, value - expected);
   }
 
   #judge(value: number, expected: number, believed: number): void {
     const expectation = this.#expectations[believed];
+    const error = value - expected;
+    const isAside = Math.abs(error) > this.#usual;
+    this.#streak = isAside
+      ? Math.sign(error) === Math.sign(this.#streak)
+        ? this.#streak + Math.sign(error)
+        : Math.sign(error)
+      : 0;
     let [most, run, sustained] = [0, 0, 0];
     for (let index = 0; index < RUNS.length; index += 1) {
       const score = this.#inDirection(expectation?.score(index) ?? 0);
@@ -157,15 +179,24 @@ export class Baseline {
     }
     if (sustained >= FAILING && this.#deviates) this.#failing = true;
     if (!this.#deviates) this.#failing = false;
-    const kind = most < 1 ? 'none' : run === 0 ? 'spike' : 'shift';
+    const kind = this.#kindOf(isRemarkable, run > 0 && Math.abs(this.#streak) >= SHIFT_SAMPLES);
     const rhythm = RHYTHMS[believed] ?? 'none';
     this.#values = { value, expected, runSamples: RUNS[run] ?? 1, score: most, kind, rhythm };
+  }
+
+  /** For as long as it deviates, it is what it was at its worst. */
+  #kindOf(isRemarkable: boolean, isShift: boolean): BaselineValues['kind'] {
+    if (!this.#deviates) return 'none';
+    const before = this.#values.kind;
+    return (isRemarkable && isShift) || before === 'shift' ? 'shift' : 'spike';
   }
 
   #inDirection(score: number): number {
     if (this.#direction === 'both') return Math.abs(score);
     return Math.max(0, this.#direction === 'above' ? score : -score);
   }
+
+  readonly #sizeOf = (deviation: number): number => this.#inDirection(deviation);
 
   #learn(atMs: number, value: number, error: number): void {
     const usualBefore = this.#usual;
@@ -184,7 +215,9 @@ export class Baseline {
     for (let index = 1; index < RHYTHMS.length; index += 1) {
       const candidate = this.#expectations[index];
       const before = this.#expectations[best];
-      if (candidate === undefined || before === undefined || candidate.samples <= COMPARED_SAMPLES) continue;
+      if (candidate === undefined || before === undefined || candidate.samples * this.#intervalMs < COMPARED_MS)
+        continue;
+      if (candidate.samples < COMPARED_SAMPLES) continue;
       if (candidate.error < BETTER * before.error) best = index;
     }
     return best;

@@ -5,16 +5,21 @@ import { DeviationRecord } from './record.ts';
 /** Samples that a run spans, about: its mean is exponential, with a weight of 2 / (n + 1) for the newest. */
 export const RUNS = [1, 6, 36, 216] as const;
 /** How far beyond the record a run has to be: much for one sample, little for many. */
-const BEYOND = [1.7, 1.4, 1.3, 1.3] as const;
+const BEYOND = [1.6, 1.3, 1.2, 1.1] as const;
+/** Long runs change slowly: one of so many samples is enough for their record. */
+const RECORD_EVERY = [1, 1, 4, 24] as const;
 /** Of samples. */
 const HALF_LIFE = 6000;
 /** The error by which expectations are compared remembers so many samples. */
 const ERROR_SAMPLES = 1000;
 const CLIP = 8;
+/** A record of fewer independent runs says nothing. */
+const SPANS_MIN = 5;
+const UNSURE = 1;
 
 export class Expectation {
   readonly #runs = RUNS.map(() => 0);
-  readonly #records = RUNS.map(() => new DeviationRecord(HALF_LIFE));
+  readonly #records = RECORD_EVERY.map((samples) => new DeviationRecord(HALF_LIFE, samples));
   #error = 0;
   #samples = 0;
 
@@ -32,25 +37,34 @@ export class Expectation {
     this.#samples += 1;
     const clipped = usual > 0 ? Math.min(Math.abs(error), CLIP * usual) : Math.abs(error);
     this.#error += (clipped - this.#error) / Math.min(this.#samples, ERROR_SAMPLES);
-    for (const [index, span] of RUNS.entries()) {
+    for (let index = 0; index < RUNS.length; index += 1) {
       const run = this.#runs[index] ?? 0;
-      this.#runs[index] = run + (error - run) * (2 / (span + 1));
+      this.#runs[index] = run + (error - run) * (2 / ((RUNS[index] ?? 1) + 1));
     }
   }
 
   /** How far a run deviates, as a multiple of what would be remarkable; its sign is that of the deviation. To be asked before `keep`. */
   score(index: number): number {
     const run = this.#runs[index] ?? 0;
-    if (run === 0) return 0;
-    const record = this.#records[index]?.remarkable ?? 0;
-    const ratio = run / (record * (BEYOND[index] ?? 1));
+    if (run === 0 || this.#samples < SPANS_MIN * (RUNS[index] ?? 1)) return 0;
+    const record = this.#records[index]?.remarkable(this.#beyond(index)) ?? 0;
+    const ratio = run / record;
     // What never deviated before and does now is remarkable, and nobody knows how much.
     return record === 0 ? Math.sign(run) * NEVER_BEFORE : Math.max(-SCORE_MAX, Math.min(SCORE_MAX, ratio));
   }
 
-  /** What was observed becomes part of the record. */
-  keep(): void {
-    for (const [index, record] of this.#records.entries()) record.add(Math.abs(this.#runs[index] ?? 0));
+  /** More where the record is of few independent runs. */
+  #beyond(index: number): number {
+    const runs = Math.min(this.#samples, HALF_LIFE) / (RUNS[index] ?? 1);
+    return (BEYOND[index] ?? 1) * (1 + UNSURE / Math.sqrt(runs));
+  }
+
+  /** What was observed becomes part of the record. @param part of it that does @param sizeOf a deviation that matters */
+  keep(part: number, sizeOf: (deviation: number) => number): void {
+    for (let index = 0; index < RUNS.length; index += 1) {
+      if (this.#samples % (RECORD_EVERY[index] ?? 1) !== 0) continue;
+      this.#records[index]?.add(sizeOf(this.#runs[index] ?? 0), part);
+    }
   }
 
   /** After a silence runs begin anew. */

@@ -8,12 +8,14 @@ const FIRST = STEPS / 2;
 const WEIGHT_MAX = 1e100;
 /** What is exceeded less often is no part of the record. */
 const RARE_SHARE = 0.001;
+const SELDOM_SHARE = 0.01;
 /** Looking through all steps for each sample would be most of the work, for what changes slowly. */
-const RENEW_EVERY = 16;
+const RENEW_SAMPLES = 16;
 
 export class DeviationRecord {
   readonly #counts = new Float64Array(STEPS);
   readonly #growth: number;
+  readonly #renewEvery: number;
   #weight = 1;
   #total = 0;
   /** 0: nothing has ever deviated. */
@@ -23,13 +25,14 @@ export class DeviationRecord {
   #remembered = 0;
   #rememberedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param halfLife samples after which a deviation counts half */
-  constructor(halfLife: number) {
-    this.#growth = 2 ** (1 / halfLife);
+  /** @param halfLife samples after which a deviation counts half @param every one of so many samples is added */
+  constructor(halfLife: number, every: number) {
+    this.#renewEvery = Math.max(1, Math.floor(RENEW_SAMPLES / every));
+    this.#growth = 2 ** (every / halfLife);
   }
 
-  /** @param size finite, not negative */
-  add(size: number): void {
+  /** @param size finite, not negative @param part of a deviation that it counts for: above 0, up to 1 */
+  add(size: number, part: number): void {
     this.#added += 1;
     if (this.#unit === 0 && size > 0) {
       this.#unit = size;
@@ -38,24 +41,27 @@ export class DeviationRecord {
     if (this.#unit > 0) {
       const step = size > 0 ? Math.round((Math.log2(size) - this.#logUnit) * STEPS_PER_DOUBLING) + FIRST : 0;
       const index = Math.max(0, Math.min(STEPS - 1, step));
-      this.#counts[index] = (this.#counts[index] ?? 0) + this.#weight;
+      this.#counts[index] = (this.#counts[index] ?? 0) + part * this.#weight;
     }
-    this.#total += this.#weight;
+    this.#total += part * this.#weight;
     this.#weight *= this.#growth;
     if (this.#weight > WEIGHT_MAX) this.#shrink();
   }
 
-  /** The size that all but this share of the deviations stay below, but for the newest few; 0 when that is no deviation at all. */
-  get remarkable(): number {
-    if (this.#added >= this.#rememberedAt + RENEW_EVERY) {
-      this.#remembered = this.#exceeded();
+  /** The size from which on a deviation is remarkable; 0 when there was none at all. @param beyond the least that it exceeds the record by */
+  remarkable(beyond: number): number {
+    if (this.#added >= this.#rememberedAt + this.#renewEvery) {
+      const [rare, seldom] = [this.#exceededBy(RARE_SHARE), this.#exceededBy(SELDOM_SHARE)];
+      // What now and then is far larger than usual will be as much larger again: the step from seldom to rare is made once more.
+      const tail = seldom > 0 ? rare / seldom : 1;
+      this.#remembered = rare * Math.max(beyond, tail);
       this.#rememberedAt = this.#added;
     }
     return this.#remembered;
   }
 
-  #exceeded(): number {
-    let left = RARE_SHARE * this.#total;
+  #exceededBy(share: number): number {
+    let left = share * this.#total;
     for (let step = STEPS - 1; step > 0; step -= 1) {
       left -= this.#counts[step] ?? 0;
       if (left < 0) return this.#unit * 2 ** ((step - FIRST + 0.5) / STEPS_PER_DOUBLING);

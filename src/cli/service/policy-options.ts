@@ -1,0 +1,65 @@
+// What replay and simulate take: a policy, and signals from a file or a Prometheus server.
+import { readFile } from 'node:fs/promises';
+import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import { loadPolicy } from '../../config/mod.ts';
+import { type Policy, parsePrometheus, parseRecording, type Recording } from '../../replay/mod.ts';
+
+const SHARE = 0.5;
+const PROMETHEUS_TIMEOUT_MS = 60_000;
+
+/** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export async function policyIn(file: string): Promise<Policy> {
+  const { signals, hosts, timeToCapacity, scaleOut, scaleIn } = await loadPolicy(file);
+  return {
+    signals: signals.map(({ name, objective, baseline, outside }) => ({
+      name,
+      outside,
+      objective:
+        objective === undefined
+          ? null
+          : {
+              below: objective.below,
+              fastSeconds: objective.fast ?? null,
+              slowSeconds: objective.slow ?? null,
+              share:
+                objective.percentile === undefined ? (objective.share ?? SHARE) : (100 - objective.percentile) / 100,
+            },
+      baseline: baseline === undefined ? null : { direction: baseline.direction, learnSamples: baseline.learn },
+    })),
+    hostsMax: hosts.max,
+    secondsToCapacity: timeToCapacity,
+    scaleOut: { cooldownSeconds: scaleOut.cooldown },
+    scaleIn: { windowSeconds: scaleIn.window ?? null, headroom: scaleIn.headroom, cooldownSeconds: scaleIn.cooldown },
+    load: scaleIn.load ?? null,
+  };
+}
+
+/** A CSV file, or the URL of a range query of Prometheus. @throws USAGE */
+export async function recordingIn(signal: string): Promise<Recording> {
+  if (/^https?:\/\//.test(signal)) return parsePrometheus(await answerOf(signal), signal);
+  return parseRecording(await bytesOf(signal), signal);
+}
+
+/** @throws USAGE */
+export async function bytesOf(file: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === null) throw cause;
+    throw new UnderstudyError('USAGE', `${file} cannot be read: ${errno}`, { cause });
+  }
+}
+
+async function answerOf(url: string): Promise<string> {
+  try {
+    const answer = await fetch(url, { signal: AbortSignal.timeout(PROMETHEUS_TIMEOUT_MS) });
+    const text = await answer.text();
+    if (!answer.ok) throw new UnderstudyError('USAGE', `${url} answers ${answer.status}: ${text.slice(0, 200)}`);
+    return text;
+  } catch (cause) {
+    if (cause instanceof UnderstudyError) throw cause;
+    const why = cause instanceof Error ? ((cause.cause as Error | undefined)?.message ?? cause.message) : String(cause);
+    throw new UnderstudyError('USAGE', `${url} cannot be asked: ${why}`, { cause });
+  }
+}

@@ -1,0 +1,16 @@
+export { chartOf } from './chart.ts';
+export type {
+  LabelScore,
+  LabelWindow,
+  Policy,
+  Recording,
+  Replay,
+  ReplayEvent,
+  ReplayScaling,
+  ReplayVerdict,
+  SignalPolicy,
+} from './contract.ts';
+export { parseLabels } from './labels.ts';
+export { parsePrometheus } from './prometheus.ts';
+export { parseRecording } from './recording.ts';
+export { replay } from './replay.ts';
