@@ -6,6 +6,7 @@ import { agent } from './agent.ts';
 import { allAtOnce } from './all-at-once.ts';
 import { capacity } from './capacity/mod.ts';
 import { cost } from './cost.ts';
+import { detection } from './detection.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
@@ -35,6 +36,7 @@ const questions: readonly Question[] = [
   agent,
   capacity,
   identity,
+  detection,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;

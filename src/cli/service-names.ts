@@ -14,5 +14,6 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   rules: 'Tries rules of your own for what must not exist twice.',
   transplant: 'Puts a portion of the files of one host into the system of another, which stays who it is.',
   replay: 'Says what a policy would have done with recorded signals, and when. Touches no host.',
+  simulate: 'Drives a policy against a model of hosts, beside how others would scale them. Touches no host.',
   power: 'Switches a host that is in no engagement on or off.',
 };

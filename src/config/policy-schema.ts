@@ -40,6 +40,21 @@ const baseline = z.strictObject({
   learn: z.int().min(50).max(1_000_000).prefault(300).describe('Samples before anything is judged.'),
 });
 
+const model = z.strictObject({
+  capacity: z.number().gt(0).max(1e9).prefault(100).describe('Requests a second that one host can answer.'),
+  serviceTime: durationSeconds('1ms', '1h').prefault('50ms').describe('Of one request on an idle host.'),
+  copyCost: z
+    .number()
+    .min(0)
+    .lt(1)
+    .prefault(0.1)
+    .describe('Share of its capacity that the lead loses while it is copied.'),
+  copy: durationSeconds('0s', '24h').prefault('1m').describe('For so long.'),
+  drain: durationSeconds('0s', '24h')
+    .prefault('30s')
+    .describe('From the decision to take a host away until it is off.'),
+});
+
 export const policySchema = z.strictObject({
   signals: z
     .array(
@@ -103,6 +118,7 @@ export const policySchema = z.strictObject({
     })
     .prefault({})
     .describe('Taking hosts away.'),
+  model: model.prefault({}).describe('What hosts are like, for `understudy simulate`.'),
 });
 
 export type RawPolicy = z.output<typeof policySchema>;

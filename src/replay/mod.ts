@@ -14,3 +14,4 @@ export { parseLabels } from './labels.ts';
 export { parsePrometheus } from './prometheus.ts';
 export { parseRecording } from './recording.ts';
 export { replay } from './replay.ts';
+export { SignalJudge } from './signal-judge.ts';

@@ -28,6 +28,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/detection': { modules: ['src/base'], packages: [] },
   'src/policy': { modules: [], packages: [] },
   'src/replay': { modules: ['src/base', 'src/detection', 'src/policy'], packages: [] },
+  'src/simulation': { modules: ['src/base', 'src/policy', 'src/replay'], packages: [] },
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {
     modules: [
@@ -59,6 +60,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/api',
       'src/controller',
       'src/replay',
+      'src/simulation',
     ],
     packages: ['commander'],
   },
@@ -84,7 +86,18 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   },
   guests: { modules: ['src/base', 'src/linux'], packages: [] },
   bench: {
-    modules: ['src/base', 'src/linux', 'src/replication', 'src/controller', 'src/power', 'guests', 'scripts'],
+    modules: [
+      'src/base',
+      'src/linux',
+      'src/replication',
+      'src/controller',
+      'src/power',
+      'src/detection',
+      'src/replay',
+      'src/simulation',
+      'guests',
+      'scripts',
+    ],
     packages: [],
   },
   scripts: { modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },

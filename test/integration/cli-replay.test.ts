@@ -131,3 +131,32 @@ test('a file that is not there is said to be so', async () => {
   expect(status).toBe(2);
   expect(stderr).toContain('none.csv cannot be read: ENOENT');
 });
+
+test('simulate sets a policy beside others, on arrivals of a file and on those that come with the program', async () => {
+  const policy = file('policy.yaml', 'signals: [{name: latency, objective: {below: 300}}]\nhosts: {max: 4}\n');
+  const rates = file(
+    'arrivals.csv',
+    `rate\n${Array.from({ length: 900 }, (_, second) => (second < 300 ? 40 : 150)).join('\n')}\n`,
+  );
+  const simulated = (...args: readonly string[]) =>
+    runTool(process.execPath, [PROGRAM, 'simulate', ...args], { timeoutMs: 60_000 });
+  const json = await simulated('--policy', policy, '--rate', rates, '--json');
+  expect({ status: json.status, stderr: json.stderr }).toEqual({ status: 0, stderr: '' });
+  const answer = JSON.parse(json.stdout) as { seconds: number; results: { scaler: string; scaling: unknown[] }[] };
+  expect(shapeDifferences(answer, documentedJson('simulate'))).toEqual([]);
+  expect(answer.seconds).toBe(900);
+  expect(answer.results.map(({ scaler }) => scaler)).toEqual(['understudy', 'kubernetes-hpa', 'target-tracking']);
+  expect(answer.results[0]?.scaling[0]).toEqual({ second: 330, action: 'scale-out', hosts: 2 });
+  const text = await simulated('--policy', policy, '--trace', 'flash-crowd');
+  expect(text.stdout).toContain('seconds above 300 ms');
+  for (const [args, message] of [
+    [['--policy', policy], 'either --rate FILE or --trace NAME'],
+    [['--policy', policy, '--trace', 'comet'], 'there is no trace "comet"'],
+    [['--policy', policy, '--rate', file('wrong.csv', '1\nmany\n')], 'wrong.csv, line 2: "many" is no rate'],
+    [['--policy', file('cpu.yaml', POLICY), '--rate', rates], 'the model has no "value"'],
+  ] as const) {
+    const wrong = await simulated(...args);
+    expect(wrong).toMatchObject({ status: 2, stdout: '' });
+    expect(wrong.stderr).toContain(message);
+  }
+});

@@ -8,6 +8,7 @@ import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
+import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
 import { transplantCommand } from './transplant.ts';
 import { type Serve, upCommand } from './up.ts';
@@ -33,5 +34,6 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     rulesCommand(done),
     transplantCommand(done),
     replayCommand(done),
+    simulateCommand(done),
   ];
 }

@@ -1,15 +1,30 @@
 // What replay and simulate take: a policy, and signals from a file or a Prometheus server.
 import { readFile } from 'node:fs/promises';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
-import { loadPolicy } from '../../config/mod.ts';
+import { loadPolicy, type RawPolicy } from '../../config/mod.ts';
 import { type Policy, parsePrometheus, parseRecording, type Recording } from '../../replay/mod.ts';
+import type { HostModel } from '../../simulation/mod.ts';
 
 const SHARE = 0.5;
 const PROMETHEUS_TIMEOUT_MS = 60_000;
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
 export async function policyIn(file: string): Promise<Policy> {
-  const { signals, hosts, timeToCapacity, scaleOut, scaleIn } = await loadPolicy(file);
+  return policyOf(await loadPolicy(file));
+}
+
+/** A policy, and what hosts are like. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export async function modelIn(file: string): Promise<{ readonly policy: Policy; readonly model: HostModel }> {
+  const raw = await loadPolicy(file);
+  const { capacity, serviceTime, copyCost, copy, drain } = raw.model;
+  const model = {
+    ...{ capacity, copyCost, serviceMilliseconds: serviceTime * 1000, copySeconds: copy, drainSeconds: drain },
+    ...{ secondsToCapacity: raw.timeToCapacity, hostsMax: raw.hosts.max },
+  };
+  return { policy: policyOf(raw), model };
+}
+
+function policyOf({ signals, hosts, timeToCapacity, scaleOut, scaleIn }: RawPolicy): Policy {
   return {
     signals: signals.map(({ name, objective, baseline, outside }) => ({
       name,
