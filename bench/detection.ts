@@ -208,7 +208,7 @@ function closedLoop(): string[][] {
     ...{ secondsToCapacity: 120, drainSeconds: 30, hostsMax: HOSTS_MAX },
   };
   return Object.keys(traces).flatMap((trace) =>
-    [ownScaler(policy), horizontalPodAutoscaler(HOSTS_MAX), targetTracking(HOSTS_MAX)].map((scaler) => {
+    [ownScaler(policy, model), horizontalPodAutoscaler(HOSTS_MAX), targetTracking(HOSTS_MAX)].map((scaler) => {
       const { violatedSeconds, hostHours, reversals } = simulate(
         traceRates(trace) ?? new Float64Array(),
         model,

@@ -69,9 +69,10 @@ export async function serve(options: ServeOptions): Promise<void> {
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
 async function identityOf({ state, identity }: Configuration): Promise<IdentityEngine> {
   const { rulesFile, kernelMount } = identity;
-  const own = rulesFile === null ? null : await loadRules(rulesFile);
-  const rules = rulesFile === null || own === null ? {} : { rules: ruleSet(rulesFile, own.rules), kept: own.keep };
-  return createIdentityEngine({ stateFolder: join(state, 'identity'), kernelMount, ...rules });
+  const options = { stateFolder: join(state, 'identity'), kernelMount };
+  if (rulesFile === null) return createIdentityEngine(options);
+  const { rules, keep } = await loadRules(rulesFile);
+  return createIdentityEngine({ ...options, rules: ruleSet(rulesFile, rules, { canRun: kernelMount }), kept: keep });
 }
 
 interface Parts {

@@ -144,7 +144,7 @@ function headroom(facts: ServiceFacts, newest: PolicyEngagement, windowMs: numbe
   }
   if (!coversWindow(rates, nowMs - windowMs, nowMs, facts.rateGapMs ?? RATE_GAP_MS_MAX))
     return 'the load is not known for the whole window';
-  const highest = Math.max(...rates.map(({ rate }) => rate ?? 0));
+  const highest = rates.reduce((most, { rate }) => Math.max(most, rate ?? 0), 0);
   const perHost = breach.rate / breach.hosts;
   const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
   if (highest > allowed) return 'the load of the window would not leave enough headroom on one host less';

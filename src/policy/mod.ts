@@ -10,3 +10,4 @@ export type {
   Verdict,
 } from './contract.ts';
 export { carriedRate, decide, RATE_GAP_MS_MAX, verdictOf } from './decide.ts';
+export { type Look, Understudies } from './understudies.ts';

@@ -1,6 +1,7 @@
 // A recording in the width of a terminal: its values as blocks, and below them what the verdict was.
 import { assert } from '../base/mod.ts';
 import type { Recording, Replay, ReplayVerdict } from './contract.ts';
+import { boundsOf } from './recording.ts';
 
 const BLOCKS = '▁▂▃▄▅▆▇█';
 const MARKS: Readonly<Record<ReplayVerdict, string>> = { healthy: '·', degraded: '▲', failing: '█', unknown: ' ' };
@@ -10,7 +11,7 @@ const ORDER: readonly ReplayVerdict[] = ['failing', 'degraded', 'healthy', 'unkn
 export function chartOf({ timesMs, columns }: Recording, { events, scaling }: Replay, width: number): string {
   const [values] = [...columns.values()];
   assert(values !== undefined && width > 0, 'a chart needs values and a width');
-  const [fromMs, toMs] = boundsOf(timesMs);
+  const [fromMs, toMs] = boundsOf({ timesMs });
   const place = (atMs: number): number =>
     Math.min(width - 1, Math.floor(((atMs - fromMs) / (toMs - fromMs || 1)) * width));
   const highest = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
@@ -36,13 +37,4 @@ export function chartOf({ timesMs, columns }: Recording, { events, scaling }: Re
   for (const { at, action } of scaling) steps[place(Date.parse(at))] = action === 'scale-out' ? '+' : '-';
   const lines = [[...highest].map(block), verdicts.map((verdict) => MARKS[verdict]), steps];
   return lines.map((line) => line.join('').trimEnd()).join('\n');
-}
-
-function boundsOf(timesMs: Float64Array): readonly [number, number] {
-  let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const atMs of timesMs) {
-    from = Math.min(from, atMs);
-    to = Math.max(to, atMs);
-  }
-  return [from, to];
 }

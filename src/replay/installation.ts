@@ -1,21 +1,20 @@
 // The hosts that a policy would have engaged, and what it would have decided about them. Nothing of what it decides changes the recording, so
 // it is what would have been done, not what would have come of it: `simulate` is for that.
 import {
-  type Decision,
-  decide,
-  type PolicyEngagement,
+  type PolicyEvidence,
   type PolicyService,
   type PolicyVerdict,
   type RateSample,
+  Understudies,
 } from '../policy/mod.ts';
 import type { Policy, ReplayScaling } from './contract.ts';
 
 const WINDOW_SECONDS = 300;
 const WINDOW_INTERVALS = 12;
 const GAP_MS = 15_000;
+const GAP_INTERVALS = 3;
 /** A change of the verdict is looked at at once, what goes on so often in the window that has to prove something. */
 const LOOKS_IN_WINDOW = 4;
-const GAP_INTERVALS = 3;
 
 export interface Moment {
   readonly atMs: number;
@@ -23,8 +22,7 @@ export interface Moment {
   readonly evidence: () => readonly string[];
   /** Of the last sample of the load up to now, in the order of times. */
   readonly index: number;
-  /** A line about what outside of the hosts holds it up; null: nothing. */
-  readonly outside: string | null;
+  readonly outside: () => PolicyEvidence | null;
 }
 
 /** Times and values in one order; NaN where nothing was measured. */
@@ -33,124 +31,68 @@ export interface Load {
   readonly values: Float64Array;
 }
 
-interface Host extends PolicyEngagement {
-  readonly readyMs: number;
+export interface Windows {
+  readonly fastSeconds: number;
+  readonly slowSeconds: number;
+  readonly intervalSeconds: number;
+}
+
+/** A policy as the controller is told it, with windows that fit the samples. */
+export function serviceOf({ hostsMax, scaleOut, scaleIn }: Policy, windows: Windows): PolicyService {
+  const windowSeconds = scaleIn.windowSeconds ?? Math.max(WINDOW_SECONDS, WINDOW_INTERVALS * windows.intervalSeconds);
+  return { name: 'service', hostsMax, objective: windows, scaleOut, scaleIn: { ...scaleIn, windowSeconds } };
 }
 
 export class Installation {
-  readonly #policy: Policy;
-  readonly #service: PolicyService;
+  readonly scaling: ReplayScaling[] = [];
+  readonly #understudies: Understudies;
+  readonly #load: Load;
   readonly #gapMs: number;
   readonly #historyMs: number;
-  readonly scaling: ReplayScaling[] = [];
-  readonly #load: Load;
+  readonly #lookEveryMs: { readonly degraded: number; readonly healthy: number };
   #lookedMs = Number.NEGATIVE_INFINITY;
   #lookedAt: PolicyVerdict = 'unknown';
-  readonly #lookEveryMs: { readonly degraded: number; readonly healthy: number };
-  #hosts: readonly Host[] = [];
-  #asked = 0;
-  #lastChangeMs: number | null = null;
-  #healthySinceMs: number | null = null;
 
-  constructor(
-    policy: Policy,
-    load: Load,
-    windows: { readonly fastSeconds: number; readonly slowSeconds: number; readonly intervalSeconds: number },
-  ) {
-    const { intervalSeconds } = windows;
-    const windowSeconds = policy.scaleIn.windowSeconds ?? Math.max(WINDOW_SECONDS, WINDOW_INTERVALS * intervalSeconds);
-    this.#policy = policy;
+  constructor(policy: Policy, load: Load, windows: Windows) {
+    const service = serviceOf(policy, windows);
+    const windowMs = service.scaleIn.windowSeconds * 1000;
+    this.#understudies = new Understudies(service, { ...policy, drainSeconds: 0 });
     this.#load = load;
-    this.#service = {
-      name: 'service',
-      hostsMax: policy.hostsMax,
-      objective: windows,
-      scaleOut: policy.scaleOut,
-      scaleIn: { ...policy.scaleIn, windowSeconds },
-    };
-    this.#gapMs = Math.max(GAP_MS, GAP_INTERVALS * intervalSeconds * 1000);
-    this.#lookEveryMs = {
-      degraded: (windows.fastSeconds * 1000) / LOOKS_IN_WINDOW,
-      healthy: (windowSeconds * 1000) / LOOKS_IN_WINDOW,
-    };
-    this.#historyMs = windowSeconds * 1000 + this.#gapMs;
+    this.#gapMs = Math.max(GAP_MS, GAP_INTERVALS * windows.intervalSeconds * 1000);
+    this.#historyMs = windowMs + this.#gapMs;
+    const degraded = (windows.fastSeconds * 1000) / LOOKS_IN_WINDOW;
+    this.#lookEveryMs = { degraded, healthy: windowMs / LOOKS_IN_WINDOW };
   }
 
   /** Moments come in their order. */
   pass(moment: Moment): void {
     const { atMs, verdict } = moment;
-    if (verdict !== 'healthy') this.#healthySinceMs = null;
-    else this.#healthySinceMs ??= atMs;
-    this.#admit(atMs);
+    this.#understudies.pass(atMs, verdict);
     // Otherwise nothing could be decided, and most moments are like that.
-    if (verdict === 'unknown' || (verdict === 'healthy' && this.#hosts.length === 0)) {
+    if (verdict === 'unknown' || (verdict === 'healthy' && this.#understudies.hosts === 1)) {
       this.#lookedMs = Number.NEGATIVE_INFINITY;
       return;
     }
     if (verdict === this.#lookedAt && atMs < this.#lookedMs + this.#lookEveryMs[verdict]) return;
     this.#lookedAt = verdict;
     this.#lookedMs = atMs;
-    this.#decide(moment);
+    this.#look(moment);
   }
 
-  #admit(atMs: number): void {
-    if (!this.#hosts.some(({ phase, readyMs }) => phase === 'boot' && readyMs <= atMs)) return;
-    this.#hosts = this.#hosts.map((host) =>
-      host.phase === 'boot' && host.readyMs <= atMs ? { ...host, phase: 'serving', admittedAt: atMs } : host,
-    );
-    this.#lastChangeMs = atMs;
-  }
-
-  #decide({ atMs, index, verdict, evidence, outside }: Moment): void {
+  #look({ atMs, index, verdict, evidence, outside }: Moment): void {
     const rates = this.#ratesUpTo(index, atMs - this.#historyMs);
-    const names = [
-      'lead',
-      ...this.#hosts.filter(({ phase }) => phase === 'serving').map(({ understudy }) => understudy),
-    ];
-    const about = { verdict, verdictSinceMs: this.#healthySinceMs, evidence: [] };
-    const decision = decide({
+    const decision = this.#understudies.look({
       nowMs: atMs,
-      service: this.#service,
-      serving: names.map((name) => ({ name, ...about })),
-      engagements: this.#hosts,
-      freeSpares: [`understudy${this.#asked + 1}`],
+      verdict,
       rates,
       rateGapMs: this.#gapMs,
-      lastChangeMs: this.#lastChangeMs,
-      outside: outside === null ? null : { host: null, text: outside, values: {} },
+      outside: outside(),
     });
-    if (decision.outcome === 'wanted') this.#carryOut(decision, atMs, { evidence: evidence(), rates });
-  }
-
-  #carryOut(
-    { action, subject, reason }: Decision,
-    atMs: number,
-    { evidence, rates }: { readonly evidence: readonly string[]; readonly rates: readonly RateSample[] },
-  ): void {
-    if (action === 'scale-out') {
-      this.#asked += 1;
-      const name = subject ?? '';
-      const breach = { rate: this.#recentLoad(rates, atMs), hosts: 1 + this.#hosts.length };
-      const readyMs = atMs + this.#policy.secondsToCapacity * 1000;
-      const host = { name, understudy: name, origin: 'automatic', goal: 'serve', phase: 'boot', admittedAt: null };
-      this.#hosts = [...this.#hosts, { ...host, breach, readyMs }];
-    } else {
-      this.#hosts = this.#hosts.filter(({ name }) => name !== subject);
-      this.#lastChangeMs = atMs;
-    }
-    const why = action === 'scale-out' && evidence.length > 0 ? `: ${evidence.join('; ')}` : '';
-    this.scaling.push({
-      at: new Date(atMs).toISOString(),
-      action: action === 'scale-out' ? 'scale-out' : 'scale-in',
-      hosts: 1 + this.#hosts.length,
-      reason: reason + why,
-    });
-  }
-
-  #recentLoad(rates: readonly RateSample[], atMs: number): number | null {
-    const fromMs = atMs - this.#service.objective.fastSeconds * 1000;
-    const recent = rates.flatMap(({ atMs: at, rate }) => (rate === null || at < fromMs ? [] : [rate]));
-    return recent.length === 0 ? null : recent.reduce((sum, rate) => sum + rate, 0) / recent.length;
+    if (decision === null || decision.action === 'none') return;
+    const { action, reason } = decision;
+    const why = action === 'scale-out' ? `: ${evidence().join('; ')}` : '';
+    const at = new Date(atMs).toISOString();
+    this.scaling.push({ at, action, hosts: this.#understudies.hosts, reason: reason + why });
   }
 
   /** Built when something is to be decided, which is seldom. */

@@ -10,8 +10,9 @@ export type {
   ReplayVerdict,
   SignalPolicy,
 } from './contract.ts';
+export { serviceOf } from './installation.ts';
 export { parseLabels } from './labels.ts';
 export { parsePrometheus } from './prometheus.ts';
-export { parseRecording } from './recording.ts';
+export { boundsOf, parseRecording } from './recording.ts';
 export { replay } from './replay.ts';
-export { SignalJudge } from './signal-judge.ts';
+export { ServiceJudge } from './service-judge.ts';

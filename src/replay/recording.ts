@@ -141,3 +141,13 @@ class LineReader {
 function wrong(name: string, line: number, why: string): UnderstudyError {
   return new UnderstudyError('USAGE', `${name}, line ${line}: ${why}`);
 }
+
+/** Times of the first and of the last sample. */
+export function boundsOf({ timesMs }: Pick<Recording, 'timesMs'>): readonly [number, number] {
+  let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const atMs of timesMs) {
+    from = Math.min(from, atMs);
+    to = Math.max(to, atMs);
+  }
+  return [from, to];
+}

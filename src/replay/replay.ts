@@ -1,119 +1,73 @@
-// What would have happened: recorded samples through the detection and the policy that the agent and the controller run.
+// What would have happened: recorded samples through detection, and the policy that the controller runs.
 import { assert, UnderstudyError } from '../base/mod.ts';
-import type { PolicyVerdict } from '../policy/mod.ts';
 import type { LabelWindow, Policy, Recording, Replay, ReplayEvent, ReplayVerdict } from './contract.ts';
 import { Installation } from './installation.ts';
 import { scoreLabels } from './labels.ts';
-import { SignalJudge, worst } from './signal-judge.ts';
+import { ServiceJudge } from './service-judge.ts';
 
 const INTERVALS_LOOKED_AT = 1000;
-
-interface Column {
-  readonly judge: SignalJudge;
-  readonly values: Float64Array;
-}
 
 /** @throws USAGE when the recording has no column for a signal, or fewer than two samples */
 export function replay(policy: Policy, given: Recording, labels: readonly LabelWindow[] | null): Replay {
   const recording = inOrder(given);
   const { timesMs } = recording;
   const intervalSeconds = intervalOf(timesMs);
-  const columns = policy.signals.map((signal) => ({
-    judge: new SignalJudge(signal, intervalSeconds),
-    values: columnOf(recording, signal.name, policy.signals.length === 1),
-  }));
-  const inside = columns.find(({ judge }) => !judge.policy.outside) ?? columns[0];
-  assert(inside !== undefined, 'a policy has signals');
-  const values = policy.load === null ? inside.values : columnOf(recording, policy.load, false);
-  const { fastSeconds, slowSeconds } = inside.judge;
-  const windows = { fastSeconds, slowSeconds, intervalSeconds };
-  const run = new Run(columns, new Installation(policy, { timesMs, values }, windows));
+  const judge = new ServiceJudge(policy.signals, intervalSeconds);
+  const columns = policy.signals.map(({ name }) => columnOf(recording, name, policy.signals.length === 1));
+  const first = Math.max(
+    0,
+    policy.signals.findIndex(({ outside }) => !outside),
+  );
+  const [signal, column] = [judge.signals[first], columns[first]];
+  assert(signal !== undefined && column !== undefined, 'a policy has signals');
+  const values = policy.load === null ? column : columnOf(recording, policy.load, false);
+  const { fastSeconds, slowSeconds } = signal;
+  const installation = new Installation(policy, { timesMs, values }, { fastSeconds, slowSeconds, intervalSeconds });
+  const run = new Run(judge, columns, installation);
   for (let index = 0; index < timesMs.length; index += 1) run.pass(timesMs[index] ?? 0, index);
-  const { events, scaling } = run;
-  const lastMs = timesMs.at(-1) ?? 0;
-  return { events, scaling, labels: labels === null ? null : scoreLabels(labels, events, lastMs) };
+  const { events } = run;
+  const score = labels === null ? null : scoreLabels(labels, events, timesMs.at(-1) ?? 0);
+  return { events, scaling: installation.scaling, labels: score };
 }
 
 class Run {
   readonly events: ReplayEvent[] = [];
-  readonly #columns: readonly Column[];
+  readonly #judge: ServiceJudge;
+  readonly #columns: readonly Float64Array[];
   readonly #installation: Installation;
   #verdict: ReplayVerdict | null = null;
   #lastMs = Number.NEGATIVE_INFINITY;
-  #silentFromMs = Number.POSITIVE_INFINITY;
 
-  constructor(columns: readonly Column[], installation: Installation) {
+  constructor(judge: ServiceJudge, columns: readonly Float64Array[], installation: Installation) {
+    this.#judge = judge;
     this.#columns = columns;
     this.#installation = installation;
   }
 
-  get scaling() {
-    return this.#installation.scaling;
-  }
-
   pass(atMs: number, index: number): void {
-    if (this.#verdict !== null && atMs > this.#silentFromMs) this.#silence(atMs, index - 1);
+    const judge = this.#judge;
+    if (this.#verdict !== null && atMs > judge.silentFromMs) this.#silence(atMs, index - 1);
     this.#lastMs = atMs;
-    this.#silentFromMs = Number.POSITIVE_INFINITY;
-    for (const { judge, values } of this.#columns) {
-      judge.add(atMs, values[index] ?? Number.NaN);
-      this.#silentFromMs = Math.min(this.#silentFromMs, judge.silentFromMs);
-    }
-    const verdict = this.#worst(atMs);
+    judge.add(atMs, (column) => this.#columns[column]?.[index] ?? Number.NaN);
+    const verdict = judge.verdictAt(atMs);
     if (verdict !== this.#verdict) this.#becomes(verdict, atMs);
-    this.#installation.pass({
-      atMs,
-      index,
-      verdict: this.#forPolicy(verdict),
-      evidence: () => this.#evidence(verdict, atMs),
-      outside: this.#outside(),
-    });
-  }
-
-  /** What another host would not mend is nothing that policy has to know. */
-  #forPolicy(verdict: ReplayVerdict): PolicyVerdict {
-    if (verdict !== 'degraded' && verdict !== 'failing') return verdict;
-    return this.#columns.some(({ judge }) => judge.wantsCapacity) ? 'degraded' : 'unknown';
+    const [evidence, outside] = [() => judge.evidence(verdict, atMs), () => judge.outside];
+    this.#installation.pass({ atMs, index, verdict: judge.forPolicy(verdict), evidence, outside });
   }
 
   /** Nothing came for too long before the next sample: that was unknown from some moment on. */
   #silence(atMs: number, index: number): void {
-    const fromMs = Math.max(this.#lastMs, this.#silentFromMs);
+    const fromMs = Math.max(this.#lastMs, this.#judge.silentFromMs);
     if (fromMs >= atMs || this.#verdict === 'unknown') return;
     this.#becomes('unknown', fromMs);
-    this.#installation.pass({ atMs: fromMs, index, verdict: 'unknown', evidence: () => [], outside: null });
-  }
-
-  #worst(atMs: number): ReplayVerdict {
-    const verdicts = this.#columns.map(({ judge }) => (atMs > judge.silentFromMs ? 'unknown' : judge.verdict));
-    return worst.find((verdict) => verdicts.includes(verdict)) ?? 'unknown';
+    this.#installation.pass({ atMs: fromMs, index, verdict: 'unknown', evidence: () => [], outside: () => null });
   }
 
   #becomes(verdict: ReplayVerdict, atMs: number): void {
     this.#verdict = verdict;
-    const score = verdict === 'unknown' ? 0 : Math.max(...this.#columns.map(({ judge }) => judge.score));
-    this.events.push({
-      at: new Date(atMs).toISOString(),
-      verdict,
-      score: Number(score.toPrecision(4)),
-      evidence: this.#evidence(verdict, atMs),
-    });
-  }
-
-  #evidence(verdict: ReplayVerdict, atMs: number): readonly string[] {
-    const deciding = this.#columns.filter(({ judge }) => judge.verdict === verdict && atMs < judge.silentFromMs);
-    if (deciding.length > 0) return deciding.flatMap(({ judge }) => judge.evidence());
-    const silent = this.#columns
-      .filter(({ judge }) => atMs >= judge.silentFromMs)
-      .map(({ judge }) => judge.policy.name);
-    return [`no sample of ${silent.join(' and ')} for too long`];
-  }
-
-  #outside(): string | null {
-    const guilty = this.#columns.find(
-      ({ judge }) => judge.policy.outside && ['degraded', 'failing'].includes(judge.verdict),
-    );
-    return guilty?.judge.evidence()[0] ?? null;
+    const score = verdict === 'unknown' ? 0 : Number(this.#judge.score.toPrecision(4));
+    const evidence = this.#judge.evidence(verdict, atMs);
+    this.events.push({ at: new Date(atMs).toISOString(), verdict, score, evidence });
   }
 }
 

@@ -51,7 +51,7 @@ function scripted(steps: Readonly<Record<number, number>>, copies = false): Scal
   };
 }
 
-const scalers = () => [ownScaler(POLICY), horizontalPodAutoscaler(4), targetTracking(4)];
+const scalers = () => [ownScaler(POLICY, MODEL), horizontalPodAutoscaler(4), targetTracking(4)];
 
 describe('the model of hosts', () => {
   it('simulation - a request takes longer the busier the host is, and waits when that is too much', () => {
@@ -129,7 +129,7 @@ describe('how others scale', () => {
 
 describe('our own decisions', () => {
   it('simulation - no host is added where one is enough', () => {
-    expect(simulate(constant(60, 3600), MODEL, ownScaler(POLICY), 300)).toMatchObject({
+    expect(simulate(constant(60, 3600), MODEL, ownScaler(POLICY, MODEL), 300)).toMatchObject({
       violatedSeconds: 0,
       scaling: [],
     });

@@ -43,5 +43,6 @@ export async function engineWith(
   const options = { formats: 'detect', kernelMount } as const;
   if (file === undefined) return createIdentityEngine(options);
   const { rules, keep } = await loadRules(file);
-  return createIdentityEngine({ ...options, rules: ruleSet(file, rules, only), kept: keep });
+  // To look at what they would do takes no mount; `apply` asks for it.
+  return createIdentityEngine({ ...options, rules: ruleSet(file, rules, { only, canRun: true }), kept: keep });
 }

@@ -1,6 +1,14 @@
 import { Command } from 'commander';
 import { formatDuration } from '../../base/mod.ts';
-import { chartOf, type LabelScore, parseLabels, type Recording, type Replay, replay } from '../../replay/mod.ts';
+import {
+  boundsOf,
+  chartOf,
+  type LabelScore,
+  parseLabels,
+  type Recording,
+  type Replay,
+  replay,
+} from '../../replay/mod.ts';
 import { bytesOf, policyIn, recordingIn } from './policy-options.ts';
 
 interface Flags {
@@ -35,15 +43,6 @@ export function replayCommand(done: (exit: number) => void): Command {
       process.stdout.write(flags.json === true ? `${JSON.stringify(result)}\n` : describe(recording, result));
       done(0);
     });
-}
-
-function boundsOf({ timesMs }: Recording): readonly [number, number] {
-  let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const atMs of timesMs) {
-    from = Math.min(from, atMs);
-    to = Math.max(to, atMs);
-  }
-  return [from, to];
 }
 
 function describe(recording: Recording, result: Replay): string {

@@ -44,7 +44,11 @@ export function simulateCommand(done: (exit: number) => void): Command {
         throw new UnderstudyError('USAGE', `${flags.policy}: an objective for "latency" says what is to be counted`);
       }
       const rates = await ratesOf(flags);
-      const scalers = [ownScaler(policy), horizontalPodAutoscaler(model.hostsMax), targetTracking(model.hostsMax)];
+      const scalers = [
+        ownScaler(policy, model),
+        horizontalPodAutoscaler(model.hostsMax),
+        targetTracking(model.hostsMax),
+      ];
       const results = scalers.map((scaler) => simulate(rates, model, scaler, below));
       const answer = { seconds: rates.length, below, results };
       process.stdout.write(

@@ -74,4 +74,4 @@ export class Expectation {
 }
 
 const NEVER_BEFORE = 1.01;
-export const SCORE_MAX = 1000;
+const SCORE_MAX = 1000;

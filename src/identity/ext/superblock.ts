@@ -1,5 +1,6 @@
 // The superblock of ext2, ext3 and ext4: linux/Documentation/filesystems/ext4/super.rst. Its numbers are the image's own and are
 // held against each other here, once.
+import { uuidOf } from '../uuid.ts';
 
 export const SUPERBLOCK_OFFSET_BYTES = 1024;
 export const SUPERBLOCK_BYTES = 1024;
@@ -65,7 +66,7 @@ export function parseSuperblock(bytes: Buffer): SuperblockResult {
   }
   const wide = (incompatible & INCOMPATIBLE.wide) !== 0;
   const superblock: Superblock = {
-    uuid: bytes.toString('hex', 0x68, 0x78).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    uuid: uuidOf(bytes.toString('hex', 0x68, 0x78)),
     inodeCount: bytes.readUInt32LE(0),
     blockCount: bytes.readUInt32LE(4) + (wide ? bytes.readUInt32LE(0x150) * 2 ** 32 : 0),
     firstBlock: bytes.readUInt32LE(0x14),

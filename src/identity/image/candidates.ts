@@ -8,6 +8,7 @@ import {
   SUPERBLOCK_OFFSET_BYTES,
   type Superblock,
 } from '../ext/mod.ts';
+import { uuidOf } from '../uuid.ts';
 
 const PARTITIONS_MAX = 256;
 const LVM_LABEL = 'LABELONE';
@@ -15,7 +16,7 @@ const LVM_LABEL = 'LABELONE';
 const BTRFS_BYTES = 64 * 1024;
 const START_BYTES = 68 * 1024;
 
-/** Where in them a superblock lies, with something in it that differs after each change. */
+/** What we read ourselves, and what the kernel has to mount. */
 export type FileSystem =
   | { readonly type: 'ext'; readonly superblock: Superblock }
   /** `subvolume`: null is the default one. */
@@ -74,8 +75,7 @@ function mountableIn(start: Buffer): Exclude<FileSystem, { type: 'ext' }>[] {
 }
 
 function uuidAt(start: Buffer, at: number): string {
-  const digits = start.toString('hex', at, at + 16);
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return uuidOf(start.toString('hex', at, at + 16));
 }
 
 /** Signatures of what people are likely to have instead, so that the message can say so. */

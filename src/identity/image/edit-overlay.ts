@@ -1,14 +1,7 @@
 // A change made in a private overlay, and judged before anything of it gets out: ext by its own programs, what they do not know mounted
 // by the kernel. Commands of the image need a mount in any case.
 import { UnderstudyError } from '../../base/mod.ts';
-import {
-  ExtFileSystem,
-  ExtTree,
-  ImageFile,
-  parseSuperblock,
-  SUPERBLOCK_BYTES,
-  SUPERBLOCK_OFFSET_BYTES,
-} from '../ext/mod.ts';
+import { openExt } from '../ext/mod.ts';
 import { editMounted, type InsideCommand, runInside } from '../mounted/mod.ts';
 import type { FileEdit, ImageTree } from '../tree/mod.ts';
 import type { FileSystem } from './candidates.ts';
@@ -137,12 +130,9 @@ async function withTree<T>(
   { image, signal }: OverlayEdit,
   use: (tree: ImageTree) => Promise<T>,
 ): Promise<T> {
-  const file = await ImageFile.open(path, image, signal);
+  const { tree, file } = await openExt(path, image, signal);
   try {
-    const bytes = await file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES);
-    const result = parseSuperblock(bytes);
-    if (result.kind !== 'ext') throw new UnderstudyError('IMAGE_DAMAGED', `${image} has lost its superblock`);
-    return await use(new ExtTree(new ExtFileSystem(file, 0, result.superblock)));
+    return await use(tree);
   } finally {
     await file.close();
   }

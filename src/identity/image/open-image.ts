@@ -1,15 +1,7 @@
 // An image opened for reading: its root file system found by content, its journal replayed in a private overlay when it is dirty.
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
-import {
-  ExtFileSystem,
-  ExtTree,
-  ImageFile,
-  parseSuperblock,
-  SUPERBLOCK_BYTES,
-  SUPERBLOCK_OFFSET_BYTES,
-  type Superblock,
-} from '../ext/mod.ts';
+import { ExtFileSystem, ExtTree, ImageFile, openExt, type Superblock } from '../ext/mod.ts';
 import { type FileTree, fileTree, type ImageTree } from '../tree/mod.ts';
 import { type Candidate, type Candidates, type FileSystem, findCandidates } from './candidates.ts';
 import { replayJournal } from './check.ts';
@@ -139,13 +131,9 @@ async function viewOver({ below, image, work, signal }: Place, offsetBytes: numb
   try {
     overlay = await Overlay.open(below, offsetBytes, folder, signal);
     await replayJournal(image, overlay.path, signal);
-    file = await ImageFile.open(overlay.path, image, signal);
-    const result = parseSuperblock(await file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
-    if (result.kind !== 'ext' || result.superblock.needsRecovery) {
-      throw new UnderstudyError('IMAGE_DAMAGED', `the journal of the file system in ${image} cannot be replayed`);
-    }
-    const { superblock } = result;
-    const tree = new ExtTree(new ExtFileSystem(file, 0, superblock));
+    const opened = await openExt(overlay.path, image, signal);
+    file = opened.file;
+    const { tree, superblock } = opened;
     return {
       tree,
       holds: { type: 'ext', superblock },

@@ -31,7 +31,7 @@ export interface Redo {
   readonly type: FileSystem['type'];
 }
 
-/** Where in a file system its superblock lies. */
+/** Where in a file system its superblock lies, in which something differs after each change. */
 const SUPERBLOCKS: Readonly<Record<FileSystem['type'], { readonly at: number; readonly lengthBytes: number }>> = {
   ext: { at: SUPERBLOCK_OFFSET_BYTES, lengthBytes: SUPERBLOCK_BYTES },
   xfs: { at: 0, lengthBytes: 512 },

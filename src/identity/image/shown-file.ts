@@ -5,13 +5,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requireTool, spawnBound, UnderstudyError } from '../../base/mod.ts';
+import { requireTool, spawnBound } from '../../base/mod.ts';
+import { HeldProcess } from '../held-process.ts';
 import { identityFailed } from './tool.ts';
 
 const START_TIMEOUT_MS = 30_000;
 /** It flushes what it has, which may be some megabytes on a busy disk. */
 const END_TIMEOUT_MS = 60_000;
-const STDERR_CHARS_MAX = 4096;
 
 interface ShownOptions {
   /** Private, absolute; a file of ours will be in it. */
@@ -29,20 +29,13 @@ export class ShownFile {
   readonly pid: number;
   /** Where it is in there. */
   readonly place: string;
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
+  readonly #daemon: HeldProcess;
 
-  private constructor(place: string, child: ChildProcess) {
-    this.pid = child.pid ?? 0;
+  private constructor(place: string, daemon: HeldProcess) {
+    this.pid = daemon.pid;
     this.place = place;
     this.path = `/proc/${this.pid}/root${place}`;
-    this.#child = child;
-    this.#ended = new Promise((resolve) => {
-      child.once('exit', () => resolve());
-      child.once('error', () => resolve());
-    });
-    // A daemon that has gone cannot be told anything; that it has gone is what counts, and `#ended` tells it.
-    child.stdin?.on('error', () => {});
+    this.#daemon = daemon;
   }
 
   /**
@@ -53,47 +46,21 @@ export class ShownFile {
     const { folder, name, writable, signal } = options;
     const shown = join(folder, 'shown');
     await writeFile(shown, '', { mode: 0o600 });
-    const child = start({ ...block, 'node-name': 'top', 'read-only': !writable }, shown, writable);
-    const file = new ShownFile(shown, child);
-    await file.#ready(name, signal);
-    return file;
+    const daemon = new HeldProcess(start({ ...block, 'node-name': 'top', 'read-only': !writable }, shown, writable));
+    // The monitor greets when everything that was asked for on the command line is there.
+    const why = await daemon.ready(name, START_TIMEOUT_MS, signal);
+    if (why !== null) throw identityFailed(`${name} could not be shown as a file: ${why}`);
+    return new ShownFile(shown, daemon);
   }
 
   /** Everything is written, and the daemon has gone. @throws IDENTITY_FAILED when it did not end well */
   async close(): Promise<void> {
-    this.#child.stdin?.write('{"execute":"qmp_capabilities"}{"execute":"quit"}');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_TIMEOUT_MS);
-    await this.#ended;
-    clearTimeout(timer);
-    if (this.#child.exitCode !== 0) throw identityFailed('what was written to an image could not be completed');
+    await this.#daemon.close('{"execute":"qmp_capabilities"}{"execute":"quit"}', END_TIMEOUT_MS);
   }
 
   /** Ends it at once. May be called at any time. */
   async discard(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#ended;
-  }
-
-  /** The monitor greets when everything that was asked for on the command line is there. */
-  async #ready(name: string, signal: AbortSignal): Promise<void> {
-    let stderr = '';
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      if (stderr.length < STDERR_CHARS_MAX) stderr += text;
-    });
-    const stop = (): void => void this.#child.kill('SIGKILL');
-    const timer = setTimeout(stop, START_TIMEOUT_MS);
-    signal.addEventListener('abort', stop);
-    if (signal.aborted) stop();
-    const greeted = await new Promise<boolean>((resolve) => {
-      this.#child.stdout?.once('data', () => resolve(true));
-      this.#child.once('close', () => resolve(false));
-    });
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    if (greeted && !signal.aborted) return;
-    await this.discard();
-    if (signal.aborted) throw new UnderstudyError('INTERRUPTED', `reading ${name} was stopped`);
-    throw identityFailed(`${name} could not be shown as a file: ${stderr.trim() || 'no answer'}`);
+    await this.#daemon.discard();
   }
 }
 

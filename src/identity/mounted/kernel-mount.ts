@@ -4,15 +4,14 @@
 // What is mounted is never the image but its private overlay, which may be written: a journal has to be replayed even for looking. The
 // mount lives in a namespace of its
 // own and ends with the process that holds it, however that dies. We reach into it by /proc/PID/root.
-import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireTool, spawnBound, UnderstudyError } from '../../base/mod.ts';
+import { HeldProcess } from '../held-process.ts';
 
 const START_TIMEOUT_MS = 60_000;
 /** What was written goes to the overlay, some megabytes on a busy disk. */
 const END_TIMEOUT_MS = 120_000;
-const STDERR_CHARS_MAX = 4096;
 
 /** Nothing in the image is a device or has rights of its own. A copy has the UUID of its original, which XFS has to be told. */
 const OPTIONS: Readonly<Record<MountType, string>> = {
@@ -39,25 +38,19 @@ export interface MountOptions {
 }
 
 export class KernelMount {
-  /** Where the file system's root is while it is mounted; bytes may follow that are no UTF-8. */
+  /** Where the file system's root is while it is mounted. */
   readonly root: string;
   /** Of the process that holds the mount. */
   readonly pid: number;
   /** As the holder sees it. */
   readonly place: string;
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<void>;
+  readonly #holder: HeldProcess;
 
-  private constructor(child: ChildProcess, place: string) {
-    this.pid = child.pid ?? 0;
+  private constructor(holder: HeldProcess, place: string) {
+    this.pid = holder.pid;
     this.place = place;
     this.root = `/proc/${this.pid}/root${place}`;
-    this.#child = child;
-    this.#ended = new Promise((resolve) => {
-      child.once('exit', () => resolve());
-      child.once('error', () => resolve());
-    });
-    child.stdin?.on('error', () => {});
+    this.#holder = holder;
   }
 
   /**
@@ -75,47 +68,24 @@ export class KernelMount {
     const inside = ['/bin/sh', '-c', script, 'sh', type, flags.join(','), file, place];
     const own = [requireTool('unshare', 'util-linux'), '--mount', '--propagation', 'private', '--', ...inside];
     const args = ['--mount', '--target', String(pid), '--', ...own];
-    const child = spawnBound(requireTool('nsenter', 'util-linux'), args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    const mount = new KernelMount(child, place);
-    await mount.#ready(name, type, signal);
-    return mount;
+    const holder = new HeldProcess(
+      spawnBound(requireTool('nsenter', 'util-linux'), args, { stdio: ['pipe', 'pipe', 'pipe'] }),
+    );
+    const why = await holder.ready(name, START_TIMEOUT_MS, signal);
+    if (why === null) return new KernelMount(holder, place);
+    throw new UnderstudyError(
+      'IMAGE_DAMAGED',
+      `the kernel does not mount the ${type} in ${name}: ${why.split('\n')[0]}`,
+    );
   }
 
   /** Everything is written. @throws IDENTITY_FAILED when that did not end well */
   async close(): Promise<void> {
-    this.#child.stdin?.end('\n');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_TIMEOUT_MS);
-    await this.#ended;
-    clearTimeout(timer);
-    if (this.#child.exitCode !== 0)
-      throw new UnderstudyError('IDENTITY_FAILED', 'what was written to an image could not be completed');
+    await this.#holder.close('\n', END_TIMEOUT_MS);
   }
 
   /** Ends it at once. May be called at any time. */
   async discard(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#ended;
-  }
-
-  async #ready(name: string, type: MountType, signal: AbortSignal): Promise<void> {
-    let stderr = '';
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      if (stderr.length < STDERR_CHARS_MAX) stderr += text;
-    });
-    const stop = (): void => void this.#child.kill('SIGKILL');
-    const timer = setTimeout(stop, START_TIMEOUT_MS);
-    signal.addEventListener('abort', stop);
-    if (signal.aborted) stop();
-    const mounted = await new Promise<boolean>((resolve) => {
-      this.#child.stdout?.once('data', () => resolve(true));
-      this.#child.once('close', () => resolve(false));
-    });
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    if (mounted && !signal.aborted) return;
-    await this.discard();
-    if (signal.aborted) throw new UnderstudyError('INTERRUPTED', `reading ${name} was stopped`);
-    const why = stderr.trim().split('\n')[0] ?? 'no answer';
-    throw new UnderstudyError('IMAGE_DAMAGED', `the kernel does not mount the ${type} in ${name}: ${why}`);
+    await this.#holder.discard();
   }
 }

@@ -3,6 +3,7 @@
 // every plan for these two.
 import { createHmac } from 'node:crypto';
 import type { HostIdentity } from '../contract.ts';
+import { uuidOf } from '../uuid.ts';
 
 /** @param bytes at most 32 */
 export function derive(leads: string, understudy: HostIdentity, bytes: number): Buffer {
@@ -21,5 +22,5 @@ export function deriveId(leads: string, understudy: HostIdentity): string {
 
 /** The same with dashes. */
 export function deriveUuid(leads: string, understudy: HostIdentity): string {
-  return deriveId(leads, understudy).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+  return uuidOf(deriveId(leads, understudy));
 }

@@ -4,15 +4,24 @@ import { builtinRules } from './builtin.ts';
 import type { Rule } from './contract.ts';
 import { type OwnRule, ownRules, problemOfRule } from './own-rules.ts';
 
+const TAKEN = 'this name belongs to a rule that comes with the program';
+const NO_MOUNT = 'it runs a program of the image, which takes a kernel mount (--kernel-mount, or identity.kernelMount)';
+
 /**
  * @param file what messages call the list
  * @param only without those that come with the program
- * @throws CONFIG_INVALID for a rule that contradicts itself, or has the name of one that comes with the program
+ * @param canRun images may be mounted, so that programs can be run in them
+ * @throws CONFIG_INVALID for a rule that contradicts itself, cannot be carried out, or has the name of one that comes with the program
  */
-export function ruleSet(file: string, list: readonly OwnRule[], only = false): readonly Rule[] {
+export function ruleSet(
+  file: string,
+  list: readonly OwnRule[],
+  { only = false, canRun }: { readonly only?: boolean; readonly canRun: boolean },
+): readonly Rule[] {
   for (const [index, rule] of list.entries()) {
     const isTaken = builtinRules.some(({ name }) => name === rule.name);
-    const problem = isTaken ? 'this name belongs to a rule that comes with the program' : problemOfRule(rule);
+    const cannot = rule.action === 'run' && !canRun ? NO_MOUNT : null;
+    const problem = isTaken ? TAKEN : (problemOfRule(rule) ?? cannot);
     if (problem !== null)
       throw new UnderstudyError('CONFIG_INVALID', `${file}: rules[${index}] (${rule.name}): ${problem}`);
   }
