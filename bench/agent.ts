@@ -42,7 +42,7 @@ async function runAgentQuestion(bench: Bench): Promise<Report> {
     title: 'The agent on its host',
     method:
       'The bundled agent, started as its unit starts it, with one look at all sensors a second. Reporting, it asks a service on loopback ' +
-      `for a page of ${PAGE.length} bytes each second, judges windows of 10 and 60 s, and sends a report every 5 s; with its controller away it only tries to. ` +
+      `for a page of ${PAGE.length} bytes each second, judges five signals by windows of 10 and 60 s and by a learned baseline each, and sends a report every 5 s; with its controller away it only tries to. ` +
       `Processor time is that of all its threads, minute by minute after the first ${WARM_UP_MS / 1000} s; memory is looked at each second.`,
     target: 'under 80 MiB of resident memory, and under 1 % of one processor.',
     tables: [
@@ -59,7 +59,14 @@ async function runAgentQuestion(bench: Bench): Promise<Report> {
 async function measureAgent(bench: Bench, situation: Situation, minutes: number): Promise<string[]> {
   const service = await serve(bench, (_, response) => response.end(PAGE));
   const instruction = {
-    objective: { signal: 'probe.milliseconds', below: 300, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+    signals: ['probe.milliseconds', 'cpu.pressure', 'memory.pressure', 'io.pressure', 'disk.milliseconds'].map(
+      (name) => ({
+        name,
+        objective: { below: 300, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+        baseline: { direction: 'both', learnSamples: 300 },
+        outside: false,
+      }),
+    ),
     probe: { url: `http://127.0.0.1:${service}/`, contains: null, timeoutMs: 5000 },
     reportSeconds: 5,
   };

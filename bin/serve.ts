@@ -12,6 +12,7 @@ import { startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
 import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
 import { tryLock } from '../src/linux/mod.ts';
+import { Prometheus } from '../src/metrics/mod.ts';
 import { LocalNetwork } from '../src/network/mod.ts';
 import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
 import { createStorageNode, type StorageNode } from '../src/storage/mod.ts';
@@ -90,6 +91,7 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     power: powerDrivers(configuration, storage, gate),
     directors: directors(configuration, gate),
     network: new LocalNetwork(),
+    metrics: new Prometheus(),
     agentToken,
     wall: () => Date.now(),
     pause,

@@ -7,6 +7,8 @@ import { readSettings, type SettingsRequest } from './settings.ts';
 export interface AgentCommand extends SettingsRequest {
   /** @default "/proc" */
   readonly proc?: string | undefined;
+  /** Folder of a control group (v2) that is the host. */
+  readonly cgroup?: string | undefined;
   readonly once?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
@@ -30,6 +32,7 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
       signal: ending.signal,
       once: command.once === true,
       procFolder: command.proc ?? '/proc',
+      cgroupFolder: command.cgroup ?? null,
       say: (line) => void process.stderr.write(`understudy agent: ${line}\n`),
       onReport: (report, delivery) => {
         last = report;
@@ -44,9 +47,9 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
 
 /** The shape of --json; docs/agent.md has it. */
 function shown(report: Report, delivery: Delivery): object {
-  const { host, sentAt, verdict, since, evidence, signals } = report;
+  const { host, sentAt, verdict, score, since, evidence, signals } = report;
   const error = delivery.kind === 'delivered' ? null : delivery.reason;
-  return { host, at: sentAt, verdict, since, evidence, signals, delivered: error === null, error };
+  return { host, at: sentAt, verdict, score, since, evidence, signals, delivered: error === null, error };
 }
 
 function describe({ host, verdict, evidence, signals }: Report): string {

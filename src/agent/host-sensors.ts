@@ -3,8 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, errnoOf } from '../base/mod.ts';
+import { type DiskReading, DiskSensor } from './disk-sensor.ts';
+import { type NetworkReading, NetworkSensor } from './network-sensor.ts';
 import { type Pressure, type PressureLine, parsePressure, stalledPercent } from './pressure.ts';
-import type { SignalReading } from './protocol.ts';
+import type { SignalReading, SignalUnit } from './protocol.ts';
 
 const RESOURCES = ['cpu', 'memory', 'io'] as const;
 type Resource = (typeof RESOURCES)[number];
@@ -21,17 +23,30 @@ interface Earlier {
 
 export type Readings = Map<string, SignalReading>;
 
+export interface HostPlaces {
+  /** "/proc", or a folder that looks like it. */
+  readonly procFolder: string;
+  /**
+   * Folder of a control group (v2) whose pressure and memory are those of the host: of a container that is one. null: the whole
+   * machine's are.
+   */
+  readonly cgroupFolder: string | null;
+}
+
 export class HostSensors {
   readonly #procFolder: string;
+  readonly #cgroupFolder: string | null;
   readonly #clock: Clock;
+  readonly #disks = new DiskSensor();
+  readonly #network = new NetworkSensor();
   readonly #earlier = new Map<Resource, Earlier>();
   #processors: { readonly count: number; readonly atMs: number } | null = null;
 
-  /** @param procFolder "/proc", or a folder that looks like it */
-  constructor(procFolder: string, clock: Clock) {
+  constructor({ procFolder, cgroupFolder }: HostPlaces, clock: Clock) {
     this.#procFolder = procFolder;
+    this.#cgroupFolder = cgroupFolder;
     this.#clock = clock;
-    for (const resource of RESOURCES) this.#pressureOf(resource);
+    this.sample();
   }
 
   /** Readings now; those that are averages go back to the call before, or to the construction. */
@@ -39,7 +54,9 @@ export class HostSensors {
     const readings: Readings = new Map();
     for (const resource of RESOURCES) this.#addPressure(readings, resource);
     readings.set('load.perCpu', this.#loadPerProcessor());
-    readings.set('memory.available', this.#memoryAvailable());
+    readings.set('memory.available', this.#cgroupMemory() ?? this.#memoryAvailable());
+    this.#addDisks(readings);
+    this.#addNetwork(readings);
     return readings;
   }
 
@@ -49,9 +66,10 @@ export class HostSensors {
 
   /** The pressure now, remembered as the beginning of the next interval; or why there is none. */
   #pressureOf(resource: Resource): Earlier | string {
-    const name = `pressure/${resource}`;
+    const group = this.#cgroupFolder;
+    const name = group === null ? `pressure/${resource}` : `${resource}.pressure`;
     try {
-      const pressure = parsePressure(this.#read(name));
+      const pressure = parsePressure(group === null ? this.#read(name) : readFileSync(join(group, name), 'utf8'));
       if (pressure === null) return `${name} is not understood`;
       const now = { atMs: this.#clock.nowMs(), pressure };
       this.#earlier.set(resource, now);
@@ -107,6 +125,75 @@ export class HostSensors {
       return percent(`meminfo cannot be read: ${reasonOf(error)}`);
     }
   }
+
+  /** Of a control group with a limit; null: there is none, so the machine's memory is what counts. cgroup v2, memory.max. */
+  #cgroupMemory(): SignalReading | null {
+    if (this.#cgroupFolder === null) return null;
+    try {
+      const read = (name: string): string => readFileSync(join(this.#cgroupFolder ?? '', name), 'utf8');
+      const most = read('memory.max').trim();
+      if (most === 'max') return null;
+      // The page cache can be given back, but for what was used just now.
+      const reclaimable = Number(/^inactive_file ([0-9]+)$/m.exec(read('memory.stat'))?.[1] ?? 0);
+      const free = Number(most) - Number(read('memory.current')) + reclaimable;
+      const share = (100 * free) / Number(most);
+      return percent(Number.isFinite(share) ? Math.max(0, Math.min(100, share)) : 'memory.max is not understood');
+    } catch (error) {
+      return percent(`the memory of the control group cannot be read: ${reasonOf(error)}`);
+    }
+  }
+
+  #addDisks(readings: Readings): void {
+    const reading = this.#counted('diskstats', (nowMs) => this.#disks.sample(this.#read('diskstats'), nowMs));
+    const of = (value: (all: DiskReading) => number, unit: SignalUnit) => measured(reading, value, unit);
+    readings.set(
+      'disk.milliseconds',
+      of(({ milliseconds }) => milliseconds, 'ms'),
+    );
+    readings.set(
+      'disk.queue',
+      of(({ queue }) => queue, '1'),
+    );
+    readings.set(
+      'disk.busy',
+      of(({ busy }) => busy, '%'),
+    );
+  }
+
+  #addNetwork(readings: Readings): void {
+    const reading = this.#counted('net/dev', (nowMs) => {
+      return this.#network.sample(this.#read('net/dev'), this.#read('net/snmp'), nowMs);
+    });
+    const of = (value: (all: NetworkReading) => number, unit: SignalUnit) => measured(reading, value, unit);
+    readings.set(
+      'network.receivedBytes',
+      of(({ receivedBytes }) => receivedBytes, 'B/s'),
+    );
+    readings.set(
+      'network.sentBytes',
+      of(({ sentBytes }) => sentBytes, 'B/s'),
+    );
+    readings.set(
+      'network.errors',
+      of(({ errors }) => errors, '/s'),
+    );
+    readings.set(
+      'network.retransmits',
+      of(({ retransmits }) => retransmits, '%'),
+    );
+  }
+
+  #counted<T>(what: string, sample: (nowMs: number) => T | string | null): T | string {
+    try {
+      return sample(this.#clock.nowMs()) ?? 'no interval has passed yet';
+    } catch (error) {
+      return `${what} cannot be read: ${reasonOf(error)}`;
+    }
+  }
+}
+
+function measured<T>(reading: T | string, value: (all: T) => number, unit: SignalUnit): SignalReading {
+  return typeof reading === 'string' ? { value: null, unit, error: reading } : { value: rounded(value(reading)), unit };
 }
 
 function stalledShare(before: Earlier | undefined, now: Earlier, line: 'some' | 'full'): number | string {

@@ -1,14 +1,16 @@
 // The controller's answer, checked once, here. What is not as the protocol says is refused as a whole: an agent that follows
 // half of an instruction watches something that nobody asked for.
 import { messageOf } from '../base/mod.ts';
-import type { AgentObjective, AgentProbe, Instruction } from './protocol.ts';
-import { SIGNAL_NAME } from './protocol.ts';
+import type { AgentProbe, AgentSignal, Instruction } from './protocol.ts';
+import { JUDGED_MAX, SIGNAL_NAME } from './protocol.ts';
 import { parseUrl } from './url.ts';
 
 const PROTOCOLS = ['http:', 'https:', 'tcp:'];
 const URL_CHARACTERS_MAX = 2000;
 const CONTAINS_CHARACTERS_MAX = 1000;
 const WINDOW_SECONDS_MAX = 86_400;
+const LEARN_SAMPLES_MIN = 50;
+const LEARN_SAMPLES_MAX = 1_000_000;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -19,7 +21,7 @@ export function parseInstruction(text: string): Instruction | string {
   try {
     const fields = fieldsOf('the answer', JSON.parse(text));
     return {
-      objective: fields.objective === null ? null : objectiveOf(fieldsOf('objective', fields.objective)),
+      signals: signalsOf(fields.signals),
       probe: fields.probe === null ? null : probeOf(fieldsOf('probe', fields.probe)),
       reportSeconds: numberIn(fields, 'reportSeconds', 1, 60),
     };
@@ -41,18 +43,42 @@ function numberIn(fields: Fields, name: string, least: number, most: number): nu
   throw new Refused(`${name} is not a number from ${least} to ${most}`);
 }
 
-function objectiveOf(fields: Fields): AgentObjective {
-  const { signal, share } = fields;
-  if (typeof signal !== 'string' || !SIGNAL_NAME.test(signal)) throw new Refused('signal is not the name of a signal');
+function signalsOf(value: unknown): readonly AgentSignal[] {
+  if (!Array.isArray(value) || value.length > JUDGED_MAX)
+    throw new Refused(`signals is no list of at most ${JUDGED_MAX}`);
+  const signals = value.map((one) => signalOf(fieldsOf('a signal', one)));
+  if (new Set(signals.map(({ name }) => name)).size < signals.length) throw new Refused('a signal is there twice');
+  return signals;
+}
+
+function signalOf(fields: Fields): AgentSignal {
+  const { name, outside } = fields;
+  if (typeof name !== 'string' || !SIGNAL_NAME.test(name)) throw new Refused('name is not the name of a signal');
+  if (typeof outside !== 'boolean') throw new Refused('outside is neither true nor false');
+  const objective = fields.objective === null ? null : objectiveOf(fieldsOf('objective', fields.objective));
+  const baseline = fields.baseline === null ? null : baselineOf(fieldsOf('baseline', fields.baseline));
+  if (objective === null && baseline === null) throw new Refused('a signal has neither objective nor baseline');
+  return { name, objective, baseline, outside };
+}
+
+function objectiveOf(fields: Fields): AgentSignal['objective'] {
+  const { share } = fields;
   if (typeof share !== 'number' || !(share > 0 && share <= 1)) throw new Refused('share is not above 0 and up to 1');
-  const fastSeconds = numberIn(fields, 'fastSeconds', 1, WINDOW_SECONDS_MAX);
+  const seconds = (name: string, least: number): number | null =>
+    fields[name] === null ? null : numberIn(fields, name, least, WINDOW_SECONDS_MAX);
+  const fastSeconds = seconds('fastSeconds', 1);
   return {
-    signal,
-    below: numberIn(fields, 'below', 0, Number.MAX_VALUE),
+    below: numberIn(fields, 'below', -Number.MAX_VALUE, Number.MAX_VALUE),
     fastSeconds,
-    slowSeconds: numberIn(fields, 'slowSeconds', fastSeconds, WINDOW_SECONDS_MAX),
+    slowSeconds: seconds('slowSeconds', fastSeconds ?? 1),
     share,
   };
+}
+
+function baselineOf(fields: Fields): AgentSignal['baseline'] {
+  const { direction } = fields;
+  if (direction !== 'above' && direction !== 'below' && direction !== 'both') throw new Refused('direction is none');
+  return { direction, learnSamples: numberIn(fields, 'learnSamples', LEARN_SAMPLES_MIN, LEARN_SAMPLES_MAX) };
 }
 
 function probeOf(fields: Fields): AgentProbe {

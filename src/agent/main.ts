@@ -5,14 +5,15 @@ import { runAgentCommand } from './command.ts';
 
 const USAGE = `Usage: agent [options]
 
-Watches this host and its service, judges them by the service's objective, and tells the controller.
+Watches this host and its service, judges them by what is asked of the service, and tells the controller.
 
   --host NAME          this host, as the controller's configuration names it
   --controller URL     for example http://controller.example:7780
   --token-file FILE    the token of this host's agent
   --ca-file FILE       PEM certificates to check the controller's with
-  --config FILE        JSON with host, controller, token or tokenFile, caFile (/etc/understudy/agent.json)
+  --config FILE        JSON with host, controller, token or tokenFile, caFile, command (/etc/understudy/agent.json)
   --proc FOLDER        where the host's proc file system is (/proc)
+  --cgroup FOLDER      measure a control group (v2) instead of the machine: for a container that is the host
   --once               one measurement, one report of it, then the end
   --json               each report as a line of JSON on standard output
   --help               this text
@@ -32,6 +33,7 @@ function parse(args: readonly string[]) {
         'ca-file': { type: 'string' },
         config: { type: 'string' },
         proc: { type: 'string' },
+        cgroup: { type: 'string' },
         once: { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean' },

@@ -24,7 +24,8 @@
 // Times are told twice: as the host's own clock has them, for people, and as an age at the moment of sending, by a clock that
 // never steps. A receiver that orders events counts the age back from when it received the report.
 
-export type AgentVerdict = 'healthy' | 'degraded' | 'unknown';
+/** 'failing': far beyond degraded. */
+export type AgentVerdict = 'healthy' | 'degraded' | 'failing' | 'unknown';
 
 /** One fact on which a verdict rests: the controller's EvidenceView, without the host. */
 export interface AgentEvidence {
@@ -34,14 +35,25 @@ export interface AgentEvidence {
   readonly values: Readonly<Record<string, number | string | null>>;
 }
 
+/** Milliseconds, percent, bytes a second, events a second, plain numbers. */
+export type SignalUnit = 'ms' | '%' | 'B/s' | '/s' | '1';
+
 /** The last value of a signal. */
 export interface SignalReading {
   /** Finite; null: it could not be measured, and `error` says why. */
   readonly value: number | null;
-  /** "ms", "%", or "1" for plain numbers. */
-  readonly unit: 'ms' | '%' | '1';
+  readonly unit: SignalUnit;
   /** One line, at most 200 characters; only where value is null. */
   readonly error?: string;
+}
+
+/** A signal since the last report that was delivered. */
+export interface SignalSummary extends SignalReading {
+  /** Of the values since then, highest and mean; absent when there was none. */
+  readonly max?: number;
+  readonly mean?: number;
+  /** Values since then. */
+  readonly samples: number;
 }
 
 export interface VerdictChange {
@@ -66,7 +78,7 @@ export interface Report {
   readonly sentAt: string;
   /** The same as in the path. */
   readonly host: string;
-  /** Now. "unknown" also while the agent has no objective, and as the last word of an agent that is being stopped. */
+  /** Now. "unknown" also while the agent has nothing to judge, and as the last word of an agent that is being stopped. */
   readonly verdict: AgentVerdict;
   /** ISO 8601: `sentAt` less `ageMs`, so it moves when the host's clock is set. */
   readonly since: string;
@@ -74,24 +86,40 @@ export interface Report {
   readonly ageMs: number;
   /** What decided it; at most EVIDENCE_MAX. */
   readonly evidence: readonly AgentEvidence[];
+  /** 1 and more breaks what is asked; 0 for unknown. */
+  readonly score: number;
+  /** Another host would help; only with "degraded" and "failing". Not so for a spike, and what is recovering. */
+  readonly lacksCapacity: boolean;
+  /** What says that the host is not to blame; null: nothing does. */
+  readonly outside: AgentEvidence | null;
   /** By name, at most SIGNALS_MAX: "probe.milliseconds", "cpu.pressure", ... (docs/agent.md has them all). */
-  readonly signals: { readonly [name: string]: SignalReading };
+  readonly signals: { readonly [name: string]: SignalSummary };
   /** The oldest first, at most CHANGES_MAX. */
   readonly changes: readonly VerdictChange[];
   /** Changes of this boot that were dropped because too many were waiting; never falls within a boot. */
   readonly dropped: number;
 }
 
-/** The same as the configuration's `objective`, and as detection's. There is one sample a second. */
-export interface AgentObjective {
-  readonly signal: string;
-  /** 0 and up. */
-  readonly below: number;
-  /** 1 to 86400; below 4, the samples are too far apart for a verdict. */
-  readonly fastSeconds: number;
-  /** `fastSeconds` to 86400. */
-  readonly slowSeconds: number;
-  readonly share: number;
+/** The same as the configuration's signals, and as detection's. There is one sample a second. */
+export interface AgentSignal {
+  readonly name: string;
+  readonly objective: {
+    /** Finite. */
+    readonly below: number;
+    /** 1 to 86400; below 4, the samples are too far apart for a verdict. null: 10. */
+    readonly fastSeconds: number | null;
+    /** `fastSeconds` to 86400. null: 60. */
+    readonly slowSeconds: number | null;
+    /** Above 0, up to 1. */
+    readonly share: number;
+  } | null;
+  readonly baseline: {
+    readonly direction: 'above' | 'below' | 'both';
+    /** 50 to 1000000. */
+    readonly learnSamples: number;
+  } | null;
+  /** It measures something outside of the host. */
+  readonly outside: boolean;
 }
 
 /** How the agent uses the service as its users do, once a second. */
@@ -106,8 +134,8 @@ export interface AgentProbe {
 
 /** What the controller wants; it holds until the next answer. Fields that are not known here are not looked at. */
 export interface Instruction {
-  /** null: the host belongs to no service now. */
-  readonly objective: AgentObjective | null;
+  /** At most JUDGED_MAX, of which any can break what is asked. Empty: nothing of this host is to be judged now. */
+  readonly signals: readonly AgentSignal[];
   readonly probe: AgentProbe | null;
   /** 1 to 60: seconds between reports while nothing changes. */
   readonly reportSeconds: number;
@@ -118,6 +146,7 @@ export const REPORT_BYTES_MAX = 256 * 1024;
 export const INSTRUCTION_BYTES_MAX = 64 * 1024;
 export const EVIDENCE_MAX = 8;
 export const SIGNALS_MAX = 64;
+export const JUDGED_MAX = 16;
 export const CHANGES_MAX = 64;
 /** Names of signals. */
 export const SIGNAL_NAME = /^[a-z][A-Za-z0-9]*(\.[a-z][A-Za-z0-9]*)*$/;

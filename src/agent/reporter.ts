@@ -62,7 +62,8 @@ export class Reporter {
     if (delivery.kind === 'delivered') {
       this.#parts.outbox.confirm(report.changes);
       this.#reportSeconds = delivery.instruction.reportSeconds;
-      this.#parts.watch.instruct(delivery.instruction.objective, delivery.instruction.probe);
+      this.#parts.watch.summaries.delivered(report.signals);
+      this.#parts.watch.instruct(delivery.instruction.signals, delivery.instruction.probe);
     }
     if (!signal.aborted) this.#parts.onDelivery(report, delivery);
     return delivery;
@@ -81,7 +82,7 @@ export class Reporter {
   #compose(): Report {
     const { settings, watch, outbox, clock } = this.#parts;
     const [nowMs, wallMs] = [clock.nowMs(), this.#parts.wallMs()];
-    const { verdict, sinceMs, evidence } = watch.standing;
+    const { sinceMs, ...standing } = watch.standing;
     const ageMs = Math.max(0, Math.round(nowMs - sinceMs));
     this.#sequence += 1;
     return {
@@ -89,11 +90,10 @@ export class Reporter {
       sequence: this.#sequence,
       sentAt: new Date(wallMs).toISOString(),
       host: settings.host,
-      verdict,
+      ...standing,
       since: new Date(wallMs - ageMs).toISOString(),
       ageMs,
-      evidence,
-      signals: Object.fromEntries(watch.readings),
+      signals: watch.summaries.all(),
       changes: outbox.oldest(nowMs, wallMs),
       dropped: outbox.dropped,
     };

@@ -22,6 +22,8 @@ export interface AgentOptions {
   readonly once?: boolean;
   /** @default "/proc" */
   readonly procFolder?: string;
+  /** Control group that is the host, as for HostPlaces. @default null */
+  readonly cgroupFolder?: string | null;
   /** A line for people: what began, what changed, what is wrong. */
   readonly say: (line: string) => void;
   /** Every report and what became of it. */
@@ -56,8 +58,14 @@ class Agent {
     this.#options = options;
     this.#signal = options.signal;
     this.#link = new LinkAccount(systemClock, options.say);
-    const sensors = new HostSensors(options.procFolder ?? '/proc', systemClock);
-    this.#watch = new Watch(sensors, systemClock, options.signal, (standing) => this.#changed(standing));
+    const { procFolder = '/proc', cgroupFolder = null, settings, signal } = options;
+    this.#watch = new Watch({
+      sensors: new HostSensors({ procFolder, cgroupFolder }, systemClock),
+      clock: systemClock,
+      signal,
+      command: settings.command,
+      onChange: (standing, isVerdict) => this.#changed(standing, isVerdict),
+    });
     this.#reporter = new Reporter({
       settings: options.settings,
       watch: this.#watch,
@@ -116,9 +124,10 @@ class Agent {
     }
   }
 
-  #changed(standing: Standing): void {
-    this.#outbox.add(standing.sinceMs, standing.verdict, standing.evidence);
+  #changed(standing: Standing, isVerdict: boolean): void {
     this.#bell.ring();
+    if (!isVerdict) return;
+    this.#outbox.add(standing.sinceMs, standing.verdict, standing.evidence);
     const why = standing.evidence[0]?.text;
     this.#options.say(`${standing.verdict}${why === undefined ? '' : `: ${why}`}`);
   }

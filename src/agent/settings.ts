@@ -12,7 +12,8 @@ const SETTINGS_BYTES_MAX = 64 * 1024;
 /** b68 characters of RFC 6750. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]{1,1024}=*$/;
 const HOST = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
-const FIELDS = ['host', 'controller', 'token', 'tokenFile', 'caFile'];
+const FIELDS = ['host', 'controller', 'token', 'tokenFile', 'caFile', 'command'];
+const COMMAND_WORDS_MAX = 100;
 
 /** As written on a command line; all may be absent. */
 export interface SettingsRequest {
@@ -32,6 +33,8 @@ export interface AgentSettings {
   token(): string;
   /** PEM certificates that the controller's is checked with; null: the system's. */
   readonly trust: string | null;
+  /** The host's own probe, program and arguments; null: none. Only the file can say it. */
+  readonly command: readonly string[] | null;
   /** One line each, for people: a secret that others may read, a token sent without encryption. */
   readonly warnings: readonly string[];
 }
@@ -57,6 +60,7 @@ export function readSettings(request: SettingsRequest): AgentSettings {
     controller: base.href.replace(/\/+$/, ''),
     token: readToken,
     trust: caFile === null ? null : readText(caFile),
+    command: file.command,
     warnings: [...openness(typeof source === 'string' ? file.path : source.path), ...plainness(base)],
   };
 }
@@ -73,21 +77,27 @@ function resolved(folder: string, path: string | undefined): string | null {
   return path === undefined ? null : resolve(folder, path);
 }
 
+interface SettingsFile {
+  readonly path: string;
+  readonly texts: ReadonlyMap<string, string>;
+  readonly command: readonly string[] | null;
+}
+
 /** The file may be absent only where nobody named it. */
-function readSettingsFile(request: SettingsRequest): { path: string; texts: ReadonlyMap<string, string> } {
+function readSettingsFile(request: SettingsRequest): SettingsFile {
   const path = resolve(request.config ?? SETTINGS_FILE);
   const complete = [request.host, request.controller, request.tokenFile].every((option) => option !== undefined);
-  if (request.config === undefined && complete) return { path, texts: new Map() };
+  if (request.config === undefined && complete) return { path, texts: new Map(), command: null };
   try {
-    return { path, texts: parseSettings(path, readText(path)) };
+    return { path, ...parseSettings(path, readText(path)) };
   } catch (error) {
     const absent = error instanceof UnderstudyError && errnoOf(error.cause) === 'ENOENT';
-    if (absent && request.config === undefined) return { path, texts: new Map() };
+    if (absent && request.config === undefined) return { path, texts: new Map(), command: null };
     throw error;
   }
 }
 
-function parseSettings(path: string, text: string): ReadonlyMap<string, string> {
+function parseSettings(path: string, text: string): Omit<SettingsFile, 'path'> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -98,14 +108,28 @@ function parseSettings(path: string, text: string): ReadonlyMap<string, string> 
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalid(`${path} is not a JSON object`);
   const texts = new Map<string, string>();
+  let command: readonly string[] | null = null;
   for (const [name, content] of Object.entries(value)) {
     if (!FIELDS.includes(name)) throw invalid(`${path}: "${name}" is not known; there are ${FIELDS.join(', ')}`);
+    if (name === 'command') {
+      command = commandOf(content, path);
+      continue;
+    }
     if (typeof content !== 'string' || content === '') throw invalid(`${path}: "${name}" is not a text`);
     texts.set(name, content);
   }
   if (texts.has('token') && texts.has('tokenFile'))
     throw invalid(`${path}: "token" and "tokenFile" exclude each other`);
-  return texts;
+  return { texts, command };
+}
+
+function commandOf(content: unknown, path: string): readonly string[] {
+  const words: readonly unknown[] = Array.isArray(content) ? content : [];
+  const isWord = (word: unknown): word is string => typeof word === 'string' && !word.includes('\0');
+  if (words.every(isWord) && words.length <= COMMAND_WORDS_MAX && words[0]?.startsWith('/') === true) return words;
+  throw invalid(
+    `${path}: "command" is not a list of texts that begins with the path of a program: ["/usr/local/bin/check"]`,
+  );
 }
 
 function controllerBase(text: string): URL {

@@ -1,24 +1,25 @@
 // The agent's own judgement: once a second it reads the sensors and starts a probe, gives the objective's samples to detection,
 // and says when the verdict changes. Seed rows P1, P16, P23.
 import type { Clock } from '../base/mod.ts';
-import { createDetector, type Detector } from '../detection/mod.ts';
-import type { HostSensors, Readings } from './host-sensors.ts';
-import {
-  type AgentEvidence,
-  type AgentObjective,
-  type AgentProbe,
-  type AgentVerdict,
-  EVIDENCE_MAX,
-} from './protocol.ts';
+import { type Fact, Judge, type SignalJudge } from '../detection/mod.ts';
+import { Asking } from './asking.ts';
+import { type CommandResult, runCommand } from './command-probe.ts';
+import type { HostSensors } from './host-sensors.ts';
+import { type AgentEvidence, type AgentProbe, type AgentSignal, type AgentVerdict, EVIDENCE_MAX } from './protocol.ts';
 import { type ProbeResult, probeService } from './service-probe.ts';
+import { Summaries } from './summaries.ts';
 
 export const PROBE_SIGNAL = 'probe.milliseconds';
+export const COMMAND_SIGNAL = 'command.milliseconds';
+export const COMMAND_VALUE = 'command.value';
+/** They bring their samples when they are answered, not with the tick. */
+const ASKED: readonly string[] = [PROBE_SIGNAL, COMMAND_SIGNAL, COMMAND_VALUE];
 
-/**
- * Probes are started each second whether or not the earlier ones were answered: else a service would be asked the less often
- * the slower it is, and its slow moments would count the least. So many may wait at once.
- */
-const PROBES_WAITING_MAX = 10;
+const PROBES_AT_ONCE = 10;
+const SAMPLE_SECONDS = 1;
+/** What has no objective is waited for so long before the waiting itself counts. */
+const WAITING_MS = 1000;
+const ERROR_CHARACTERS_MAX = 200;
 
 const NO_PROBE = 'the controller has not asked for a probe';
 
@@ -27,163 +28,189 @@ export interface Standing {
   /** By the monotonic clock. */
   readonly sinceMs: number;
   readonly evidence: readonly AgentEvidence[];
+  readonly score: number;
+  readonly lacksCapacity: boolean;
+  readonly outside: AgentEvidence | null;
+}
+
+export interface WatchParts {
+  readonly sensors: HostSensors;
+  readonly clock: Clock;
+  /** Ends what is under way. */
+  readonly signal: AbortSignal;
+  /** Program and arguments of the host's own probe; null: none. */
+  readonly command: readonly string[] | null;
+  /** @param isVerdict whether the verdict is another; else only what it means for policy */
+  readonly onChange: (standing: Standing, isVerdict: boolean) => void;
 }
 
 export class Watch {
-  readonly #sensors: HostSensors;
-  readonly #clock: Clock;
-  readonly #signal: AbortSignal;
-  readonly #onChange: (standing: Standing) => void;
-  readonly #readings: Readings = new Map();
-  #objective: AgentObjective | null = null;
-  #detector: Detector | null = null;
+  readonly summaries = new Summaries();
+  readonly #parts: WatchParts;
+  readonly #command: Asking<CommandResult> | null;
+  #judge: Judge | null = null;
+  #signals: readonly AgentSignal[] = [];
   #probe: AgentProbe | null = null;
-  /** Probes under way, oldest first, and when each began. */
-  readonly #probing = new Map<Promise<void>, number>();
-  /** When detection was last given a sample of the probe. */
-  #sampledMs = Number.NEGATIVE_INFINITY;
-  #tickedMs = Number.NEGATIVE_INFINITY;
-  /** Why there is no objective. */
+  #probing: Asking<ProbeResult> | null = null;
+  /** Why there is nothing to judge. */
   #absence = 'the controller has not been heard yet';
   #standing: Standing;
 
-  /** @param signal ends probes that are under way */
-  constructor(sensors: HostSensors, clock: Clock, signal: AbortSignal, onChange: (standing: Standing) => void) {
-    this.#sensors = sensors;
-    this.#clock = clock;
-    this.#signal = signal;
-    this.#onChange = onChange;
-    this.#standing = { verdict: 'unknown', sinceMs: clock.nowMs(), evidence: [fact(this.#absence)] };
-    this.#setProbeError(NO_PROBE);
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+    const evidence = [fact(this.#absence)];
+    const sinceMs = parts.clock.nowMs();
+    this.#standing = { verdict: 'unknown', sinceMs, evidence, score: 0, lacksCapacity: false, outside: null };
+    this.#setError(PROBE_SIGNAL, NO_PROBE);
+    const { command, clock, signal } = parts;
+    this.#command =
+      command === null
+        ? null
+        : new Asking({
+            clock,
+            atOnce: 1,
+            ask: () => runCommand(command, clock, signal),
+            onResult: (result) => this.#commanded(result),
+          });
   }
 
   get standing(): Standing {
     return this.#standing;
   }
 
-  /** The last of every signal. */
-  get readings(): Readings {
-    return this.#readings;
-  }
-
-  /** What is unchanged goes on; a new objective begins without samples. */
-  instruct(objective: AgentObjective | null, probe: AgentProbe | null): void {
+  /** What is unchanged goes on, with what it has learned; another one begins without samples. */
+  instruct(signals: readonly AgentSignal[], probe: AgentProbe | null): void {
     const newProbe = !same(probe, this.#probe);
-    if (newProbe) {
-      this.#probe = probe;
-      this.#setProbeError(probe === null ? NO_PROBE : 'not probed yet');
+    if (newProbe) this.#setProbe(probe);
+    const restarted = newProbe && signals.some(({ name }) => name === PROBE_SIGNAL);
+    if (signals.length === 0) this.#absence = 'nothing of this host is to be judged';
+    if (!same(signals, this.#signals) || restarted) {
+      this.#signals = signals;
+      this.#judge = signals.length === 0 ? null : new Judge(signals, SAMPLE_SECONDS, 'live');
     }
-    const restarted = newProbe && objective?.signal === PROBE_SIGNAL;
-    if (objective === null) this.#absence = 'the host belongs to no service';
-    if (!same(objective, this.#objective) || restarted) {
-      this.#objective = objective;
-      this.#detector = objective === null ? null : createDetector(objective);
-    }
-    this.#judge();
+    this.#judgeNow();
   }
 
   /** To be called once a second. */
   tick(): void {
-    const readings = this.#sensors.sample();
-    for (const [name, reading] of readings) this.#readings.set(name, reading);
-    const signal = this.#objective?.signal;
-    if (signal === PROBE_SIGNAL) this.#addWaiting();
-    else if (signal !== undefined) this.#add(readings.get(signal)?.value ?? null);
-    this.#startProbe();
-    this.#judge();
+    const nowMs = this.#parts.clock.nowMs();
+    const readings = this.#parts.sensors.sample();
+    for (const [name, reading] of readings) this.summaries.note(name, reading);
+    for (const signal of this.#judge?.signals ?? []) {
+      const { name } = signal.policy;
+      if (!ASKED.includes(name)) signal.add(nowMs, readings.get(name)?.value ?? null);
+    }
+    this.#ask(PROBE_SIGNAL, this.#probing);
+    this.#ask(COMMAND_SIGNAL, this.#command);
+    this.#judgeNow();
   }
 
-  /** Resolves when no probe is under way. */
+  /** Resolves when nothing is being asked. */
   async settled(): Promise<void> {
-    await Promise.all(this.#probing.keys());
+    await Promise.all([this.#probing?.settled(), this.#command?.settled()]);
   }
 
   /** The last word: nothing is known from now on. */
   close(reason: string): void {
-    this.#objective = null;
-    this.#detector = null;
-    this.#probe = null;
+    this.#signals = [];
+    this.#judge = null;
+    this.#setProbe(null);
     this.#absence = reason;
-    this.#judge();
+    this.#judgeNow();
   }
 
-  #startProbe(): void {
-    const probe = this.#probe;
-    if (probe === null) return;
-    if (this.#probing.size >= PROBES_WAITING_MAX) return;
-    const probing = probeService(probe, this.#clock, this.#signal).then((result) => {
-      this.#probing.delete(probing);
-      // An answer to a question that nobody asks any more.
-      if (probe === this.#probe && !this.#signal.aborted) this.#probed(probe, result);
-    });
-    this.#probing.set(probing, this.#clock.nowMs());
+  #setProbe(probe: AgentProbe | null): void {
+    const { clock, signal } = this.#parts;
+    this.#probing?.end();
+    this.#probe = probe;
+    this.#setError(PROBE_SIGNAL, probe === null ? NO_PROBE : 'not probed yet');
+    const ask = (asked: AgentProbe) => () => probeService(asked, clock, signal);
+    const onResult = (result: ProbeResult): void => this.#probed(result);
+    this.#probing = probe === null ? null : new Asking({ clock, atOnce: PROBES_AT_ONCE, ask: ask(probe), onResult });
+  }
+
+  #ask(name: string, asking: { tick(): number | null } | null): void {
+    const waitedMs = asking?.tick() ?? null;
+    if (waitedMs === null) return;
+    const judged = this.#judged(name);
+    if (waitedMs > (judged?.policy.objective?.below ?? WAITING_MS)) this.#add(judged, waitedMs);
+  }
+
+  #probed(result: ProbeResult): void {
+    if (this.#parts.signal.aborted) return;
+    this.#take(PROBE_SIGNAL, result, this.#probe?.url ?? 'the service');
+    this.#judgeNow();
+  }
+
+  #commanded(result: CommandResult): void {
+    if (this.#parts.signal.aborted) return;
+    this.#take(COMMAND_SIGNAL, result, 'the command');
+    const { value } = result;
+    if (value === null) this.#setError(COMMAND_VALUE, 'it printed no number', '1');
+    else this.summaries.note(COMMAND_VALUE, { value, unit: '1' });
+    this.#add(this.#judged(COMMAND_VALUE), value);
+    this.#judgeNow();
   }
 
   /**
-   * While nothing is answered, what is known comes from the probe that waits the longest: it will have taken more than that. Without
-   * this, a service that stops answering would be unknown until the first time-out.
+   * What is known of a probe that was not served for lack of time or room is how long it would have taken at least. To leave
+   * it out would make a service that serves nobody look like one of which nothing is known.
    */
-  #addWaiting(): void {
-    const nowMs = this.#clock.nowMs();
-    const silent = this.#sampledMs <= this.#tickedMs;
-    this.#tickedMs = nowMs;
-    const [oldestMs] = this.#probing.values();
-    if (!silent || oldestMs === undefined || this.#objective === null) return;
-    const waitedMs = nowMs - oldestMs;
-    if (waitedMs > this.#objective.below) this.#add(waitedMs);
+  #take(name: string, result: ProbeResult, what: string): void {
+    const isAnswer = result.kind === 'answer';
+    if (isAnswer) this.summaries.note(name, { value: Math.round(result.milliseconds * 1000) / 1000, unit: 'ms' });
+    else this.#setError(name, `${what}: ${result.reason}`);
+    this.#add(this.#judged(name), isAnswer ? result.milliseconds : result.atLeastMs);
   }
 
-  #probed(probe: AgentProbe, result: ProbeResult): void {
-    if (result.kind === 'answer') {
-      this.#readings.set(PROBE_SIGNAL, { value: Math.round(result.milliseconds * 1000) / 1000, unit: 'ms' });
-    } else {
-      this.#setProbeError(`${probe.url}: ${result.reason}`.slice(0, 200));
+  #setError(name: string, error: string, unit: 'ms' | '1' = 'ms'): void {
+    this.summaries.note(name, { value: null, unit, error: error.slice(0, ERROR_CHARACTERS_MAX) });
+  }
+
+  #judged(name: string): SignalJudge | undefined {
+    return this.#judge?.signals.find(({ policy }) => policy.name === name);
+  }
+
+  #add(signal: SignalJudge | undefined, value: number | null): void {
+    signal?.add(this.#parts.clock.nowMs(), value);
+  }
+
+  #judgeNow(): void {
+    const nowMs = this.#parts.clock.nowMs();
+    const before = this.#standing;
+    const now = this.#judgement(nowMs);
+    const isVerdict = now.verdict !== before.verdict;
+    this.#standing = { ...now, sinceMs: isVerdict ? nowMs : before.sinceMs };
+    const isNews = now.lacksCapacity !== before.lacksCapacity || (now.outside === null) !== (before.outside === null);
+    if (isVerdict || isNews) this.#parts.onChange(this.#standing, isVerdict);
+  }
+
+  #judgement(nowMs: number): Omit<Standing, 'sinceMs'> {
+    if (this.#judge === null) {
+      return { verdict: 'unknown', evidence: [fact(this.#absence)], score: 0, lacksCapacity: false, outside: null };
     }
-    if (this.#objective?.signal !== PROBE_SIGNAL) return;
-    this.#sampledMs = this.#clock.nowMs();
-    // What is known of a probe that was not served for lack of time or room is how long it would have taken at least. To leave
-    // it out would make a service that serves nobody look like one of which nothing is known.
-    this.#add(result.kind === 'answer' ? result.milliseconds : result.atLeastMs);
-    this.#judge();
+    const { condition, score, facts, lacksCapacity, outside } = this.#judge.at(nowMs);
+    const [first, ...rest] = facts;
+    // Why there is no value says more than that there is none.
+    const all = [...(first === undefined ? [] : [first]), ...this.#missing(), ...rest];
+    return { verdict: condition, evidence: all.slice(0, EVIDENCE_MAX), score, lacksCapacity, outside };
   }
 
-  #setProbeError(error: string): void {
-    this.#readings.set(PROBE_SIGNAL, { value: null, unit: 'ms', error });
-  }
-
-  #add(value: number | null): void {
-    this.#detector?.add({ atMs: this.#clock.nowMs(), value });
-  }
-
-  #judge(): void {
-    const nowMs = this.#clock.nowMs();
-    const { verdict, evidence } = this.#judgement(nowMs);
-    const changed = verdict !== this.#standing.verdict;
-    this.#standing = { verdict, sinceMs: changed ? nowMs : this.#standing.sinceMs, evidence };
-    if (changed) this.#onChange(this.#standing);
-  }
-
-  #judgement(nowMs: number): Pick<Standing, 'verdict' | 'evidence'> {
-    if (this.#objective === null || this.#detector === null) {
-      return { verdict: 'unknown', evidence: [fact(this.#absence)] };
-    }
-    const { verdict, reason, evidence } = this.#detector.verdict(nowMs);
-    const all = [fact(reason), ...this.#missing(this.#objective), ...evidence];
-    return { verdict, evidence: all.slice(0, EVIDENCE_MAX) };
-  }
-
-  /** Why the objective's signal has no value, if it has none. */
-  #missing({ signal }: AgentObjective): AgentEvidence[] {
-    const reading = this.#readings.get(signal);
-    if (reading === undefined) return [fact(`${signal} is not a signal of this agent`)];
-    return reading.value === null ? [fact(`${signal} has no value: ${reading.error ?? 'no reason given'}`)] : [];
+  /** Why a signal that is judged has no value. */
+  #missing(): AgentEvidence[] {
+    return this.#signals.flatMap(({ name }) => {
+      const reading = this.summaries.last(name);
+      if (reading === undefined) return [fact(`${name} is not a signal of this agent`)];
+      return reading.value === null ? [fact(`${name} has no value: ${reading.error ?? 'no reason given'}`)] : [];
+    });
   }
 }
 
-function fact(text: string): AgentEvidence {
+function fact(text: string): Fact {
   return { text, values: {} };
 }
 
+/** Both are plain JSON, built in the same order of fields. */
 function same(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }

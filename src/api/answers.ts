@@ -29,7 +29,7 @@ export function answer<T>(view: T): Mutable<T> {
 type Schema<T> = z.ZodType<Mutable<T>>;
 
 const time = z.iso.datetime().describe('ISO 8601, UTC');
-const verdict = z.enum(['healthy', 'degraded', 'unknown']);
+const verdict = z.enum(['healthy', 'degraded', 'failing', 'unknown']);
 const power = z.enum(['on', 'off', 'unknown']);
 export const phase = z.enum([
   'choose',

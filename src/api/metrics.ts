@@ -81,7 +81,7 @@ export class Metrics {
   }
 }
 
-const VERDICTS = ['healthy', 'degraded', 'unknown'] as const;
+const VERDICTS = ['healthy', 'degraded', 'failing', 'unknown'] as const;
 
 function services(out: Exposition, { services: all }: StatusView): void {
   const verdicts = all.flatMap(({ name, verdict }) =>

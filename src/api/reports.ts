@@ -5,16 +5,13 @@ import type { Mutable } from './answers.ts';
 
 const count = z.int().min(0);
 const time = z.iso.datetime();
-const verdict = z.enum(['healthy', 'degraded', 'unknown']);
+const verdict = z.enum(['healthy', 'degraded', 'failing', 'unknown']);
 
-const evidence = z
-  .array(
-    z.object({
-      text: z.string().max(500),
-      values: limited(z.record(z.string().max(100), z.union([z.number(), z.string().max(200), z.null()])), 32),
-    }),
-  )
-  .max(EVIDENCE_MAX);
+const fact = z.object({
+  text: z.string().max(500),
+  values: limited(z.record(z.string().max(100), z.union([z.number(), z.string().max(200), z.null()])), 32),
+});
+const evidence = z.array(fact).max(EVIDENCE_MAX);
 
 /** A record of so many entries. */
 function limited<T extends z.ZodRecord>(record: T, entriesMax: number): T {
@@ -31,13 +28,19 @@ export const report = z
     since: time,
     ageMs: z.number().min(0),
     evidence,
+    score: z.number().min(0),
+    lacksCapacity: z.boolean(),
+    outside: fact.nullable(),
     signals: limited(
       z.record(
         z.string().regex(SIGNAL_NAME).max(100),
         z.object({
           value: z.number().nullable(),
-          unit: z.enum(['ms', '%', '1']),
+          unit: z.enum(['ms', '%', 'B/s', '/s', '1']),
           error: z.string().max(200).exactOptional(),
+          max: z.number().exactOptional(),
+          mean: z.number().exactOptional(),
+          samples: count,
         }),
       ),
       SIGNALS_MAX,
@@ -51,15 +54,21 @@ export const report = z
 
 export const instruction = z
   .object({
-    objective: z
-      .object({
-        signal: z.string(),
-        below: z.number(),
-        fastSeconds: z.number(),
-        slowSeconds: z.number(),
-        share: z.number(),
-      })
-      .nullable(),
+    signals: z.array(
+      z.object({
+        name: z.string(),
+        objective: z
+          .object({
+            below: z.number(),
+            fastSeconds: z.number().nullable(),
+            slowSeconds: z.number().nullable(),
+            share: z.number(),
+          })
+          .nullable(),
+        baseline: z.object({ direction: z.enum(['above', 'below', 'both']), learnSamples: z.number() }).nullable(),
+        outside: z.boolean(),
+      }),
+    ),
     probe: z.object({ url: z.string(), contains: z.string().nullable(), timeoutMs: z.number() }).nullable(),
     reportSeconds: z.number(),
   })

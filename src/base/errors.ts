@@ -125,6 +125,7 @@ export const errorRegistry = {
     'backoff',
     'The director did not answer, or did not reach the state asked for, in time.',
   ),
+  METRICS_FAILED: of(9, 502, 'backoff', 'Numbers that others have measured could not be had.'),
   NETWORK_FAILED: of(9, 502, 'backoff', 'The network cannot be looked at from this machine.'),
   ADDRESS_IN_USE: of(8, 409, 'after-change', 'Another computer answers at the address that the understudy is to have.'),
   PROVE_FAILED: of(9, 504, 'after-change', 'The understudy did not come up as who it should be.'),

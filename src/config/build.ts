@@ -1,6 +1,7 @@
 // From what the file says to what the parts of the installation take.
 import { join } from 'node:path';
 import { present } from '../base/mod.ts';
+import { type Windows, windowsOf } from '../detection/mod.ts';
 import type { Settings } from './check-drivers.ts';
 import type {
   ApiConfig,
@@ -8,10 +9,15 @@ import type {
   Configuration,
   HostConfig,
   ServiceConfig,
+  SignalConfig,
+  SignalSource,
   StorageConfig,
   VolumeConfig,
 } from './contract.ts';
 import type { Raw } from './schema.ts';
+import { signalPolicyOf } from './signal-schema.ts';
+
+type RawPrometheus = NonNullable<Raw['services'][string]['signals'][number]['prometheus']>;
 
 /** @param raw checked, with paths made absolute */
 export function buildConfiguration(path: string, raw: Raw, settings: Settings): Configuration {
@@ -69,7 +75,8 @@ function buildService(
   raw: Raw['services'][string],
   settings: ServiceConfig['director']['settings'],
 ): ServiceConfig {
-  const { objective, scaleIn } = raw;
+  const { scaleOut, scaleIn } = raw;
+  const signals = buildSignals(raw);
   return {
     name,
     lead: raw.lead,
@@ -80,17 +87,42 @@ function buildService(
     director: { driver: raw.director.driver, settings },
     port: raw.port,
     check: buildCheck(raw.check),
-    objective: {
-      signal: objective.signal,
-      below: objective.below,
-      fastSeconds: objective.fast,
-      slowSeconds: objective.slow,
-      share: objective.share,
-    },
+    signals,
+    windows: windowsOfAll(signals),
+    scaleOut: { cooldownSeconds: scaleOut.cooldown, atOnce: scaleOut.atOnce },
     scaleIn: { windowSeconds: scaleIn.window, headroom: scaleIn.headroom, cooldownSeconds: scaleIn.cooldown },
     timeoutsMs: raw.timeouts,
     acceptUnknown: raw.acceptUnknown,
     portion: raw.portion,
+  };
+}
+
+/** The short form is one signal more. */
+function buildSignals({ objective, signals }: Raw['services'][string]): readonly SignalConfig[] {
+  const short = objective === undefined ? [] : [{ name: objective.signal, objective, outside: false }];
+  return [...short, ...signals].map((signal) => ({ ...signalPolicyOf(signal), source: sourceOf(signal) }));
+}
+
+function sourceOf(signal: { readonly name: string; readonly prometheus?: RawPrometheus | undefined }): SignalSource {
+  const { name, prometheus } = signal;
+  if (prometheus === undefined) return { kind: name.startsWith('director.') ? 'director' : 'agent' };
+  const { url, query, every, tokenFile = null } = prometheus;
+  return { kind: 'prometheus', url: url.replace(/\/+$/, ''), query, everySeconds: every, tokenFile };
+}
+
+/** Seconds between two samples. The director is looked at every other second, agents measure each second. */
+export function intervalOf(source: SignalSource): number {
+  return source.kind === 'prometheus' ? source.everySeconds : source.kind === 'director' ? 2 : 1;
+}
+
+/** Of what asks for hosts; a baseline has those that an objective would have. */
+function windowsOfAll(signals: readonly SignalConfig[]): Windows {
+  const all = signals
+    .filter(({ outside }) => !outside)
+    .map(({ objective, source }) => windowsOf(objective, intervalOf(source)));
+  return {
+    fastSeconds: Math.max(...all.map(({ fastSeconds }) => fastSeconds)),
+    slowSeconds: Math.max(...all.map(({ slowSeconds }) => slowSeconds)),
   };
 }
 

@@ -13,6 +13,12 @@ export async function checkSecrets(raw: PartlyRaw, report: Report): Promise<void
   for (const [name, host] of entriesOf(raw.hosts)) {
     if (typeof host.agentTokenFile === 'string') files.push([['hosts', name, 'agentTokenFile'], host.agentTokenFile]);
   }
+  for (const [name, service] of entriesOf(raw.services)) {
+    for (const [index, signal] of (service.signals ?? []).entries()) {
+      const file = signal?.prometheus?.tokenFile;
+      if (file !== undefined) files.push([['services', name, 'signals', index, 'prometheus', 'tokenFile'], file]);
+    }
+  }
   for (const [path, file] of files) {
     const problem = await secretProblem(file);
     if (problem !== null) report(path, `${formatPath(path)}: ${file} ${problem.text}`, problem.hint);

@@ -83,9 +83,32 @@ function checkService(service: PartlyService, base: Path, report: Report): void 
     const path = [...base, 'check', key];
     report(path, `${formatPath(path)}: a tcp check has no ${key}`, 'remove it, or write kind: http', 'key');
   }
+  checkSignals(service, base, report);
   if (objective?.fast !== undefined && objective.slow !== undefined && objective.fast > objective.slow) {
     const path = [...base, 'objective', 'fast'];
     const hint = `at most ${objective.slow}s`;
     report(path, `${formatPath(path)}: the short window is longer than the long one`, hint);
+  }
+}
+
+/** What is watched, once each, and something that another host could help. */
+function checkSignals({ objective, signals }: PartlyService, base: Path, report: Report): void {
+  const names = new Set<string>(objective?.signal === undefined ? [] : [objective.signal]);
+  let helps = objective !== undefined;
+  for (const [index, signal] of (signals ?? []).entries()) {
+    if (signal === undefined || signal.name === undefined) helps = true;
+    else {
+      const path = [...base, 'signals', index, 'name'];
+      if (names.has(signal.name)) report(path, `${formatPath(path)}: "${signal.name}" is watched already`);
+      names.add(signal.name);
+      if (signal.outside !== true) helps = true;
+    }
+  }
+  if (helps) return;
+  const path = formatPath(base);
+  if (names.size === 0) {
+    report(base, `${path}: nothing is watched`, 'write objective, or signals', 'key');
+  } else {
+    report([...base, 'signals'], `${path}: all signals are outside, so nothing could ask for a host`);
   }
 }

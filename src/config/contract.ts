@@ -1,6 +1,8 @@
 // What understudy.yaml says, after defaults: the one description of an installation that all parts share. Secrets are never
 // in it; a file that holds one is named. The schema beside this file is checked against these types.
+
 import type { ZodType } from 'zod';
+import type { SignalPolicy, Windows } from '../detection/mod.ts';
 import type { JsonRecord } from './json.ts';
 
 /** A computer that can lead or be an understudy. */
@@ -72,7 +74,11 @@ export interface ServiceConfig {
   readonly port: number;
   /** How users use it; asked at each host's own address. */
   readonly check: CheckConfig;
-  readonly objective: ObjectiveConfig;
+  /** At least one that is not `outside`. */
+  readonly signals: readonly SignalConfig[];
+  /** The longest of its objectives: what policy waits for. */
+  readonly windows: Windows;
+  readonly scaleOut: ScaleOutConfig;
   readonly scaleIn: ScaleInConfig;
   readonly timeoutsMs: TimeoutsConfig;
   /** Rules of the identity engine whose unknown findings are accepted. */
@@ -93,21 +99,33 @@ export interface CheckConfig {
   readonly timeoutMs: number;
 }
 
-/**
- * One service-level objective. A sample breaches when its value is above `below`. The verdict is degraded when, in both windows,
- * at least `share` of the samples breach, until less than half of that share breaches in the slow one (src/detection). Each
- * quarter of the fast window needs a sample at least, or the verdict is unknown.
- */
-export interface ObjectiveConfig {
-  /** A signal of the agent: "probe.milliseconds", "cpu.pressure", "memory.pressure", "io.pressure", "load.perCpu". */
-  readonly signal: string;
-  readonly below: number;
-  /** @default 10 */
-  readonly fastSeconds: number;
-  /** @default 60 */
-  readonly slowSeconds: number;
-  /** Above 0, up to 1. @default 0.5 */
-  readonly share: number;
+/** Where the values of a signal come from. */
+export type SignalSource =
+  /** Measured by the agent of each host, and judged there. */
+  | { readonly kind: 'agent' }
+  /** What the director counts for each host. */
+  | { readonly kind: 'director' }
+  | {
+      readonly kind: 'prometheus';
+      /** Without a slash at its end. */
+      readonly url: string;
+      /** `{{host}}` and `{{address}}` stand for the host. */
+      readonly query: string;
+      readonly everySeconds: number;
+      /** File of a bearer token; null: none. */
+      readonly tokenFile: string | null;
+    };
+
+/** A signal and what is asked of it (src/detection). */
+export interface SignalConfig extends SignalPolicy {
+  readonly source: SignalSource;
+}
+
+export interface ScaleOutConfig {
+  /** After any change of the number of hosts, nothing is added for so long. @default 0 */
+  readonly cooldownSeconds: number;
+  /** Hosts on their way at the same time; more than the first only for a service that is failing. @default 1 */
+  readonly atOnce: number;
 }
 
 export interface ScaleInConfig {

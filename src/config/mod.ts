@@ -1,3 +1,4 @@
+export { intervalOf } from './build.ts';
 export { secretProblem } from './check-secrets.ts';
 export type {
   ApiConfig,
@@ -8,10 +9,12 @@ export type {
   HostConfig,
   HostInterfaceConfig,
   Mode,
-  ObjectiveConfig,
   PowerConfig,
   ScaleInConfig,
+  ScaleOutConfig,
   ServiceConfig,
+  SignalConfig,
+  SignalSource,
   StorageConfig,
   TimeoutsConfig,
   VolumeConfig,
@@ -31,3 +34,5 @@ export {
 } from './load.ts';
 export type { RawPolicy } from './policy-schema.ts';
 export { formatProblem, type Problem } from './problem.ts';
+export { AGENT_SIGNALS, DIRECTOR_SIGNALS } from './service-signals.ts';
+export { signalPolicyOf } from './signal-schema.ts';

@@ -1,44 +1,8 @@
 // What a policy for recorded signals may say: `understudy replay` and `understudy simulate`.
 import * as z from 'zod';
 import { durationSeconds } from './fields.ts';
-
-const objective = z
-  .strictObject({
-    below: z.number().describe('Values above it break the objective.'),
-    fast: durationSeconds('1s', '1h')
-      .optional()
-      .describe(
-        'Window that shows that it is so now. Without it: 10s, or six intervals of samples that are farther apart.',
-      ),
-    slow: durationSeconds('1s', '24h')
-      .optional()
-      .describe('Window that shows that it is no spike. Without it: 60s, or 24 intervals.'),
-    share: z
-      .number()
-      .gt(0)
-      .max(1)
-      .optional()
-      .describe('Of the samples of both windows, for the objective to be broken. Without it: 0.5.'),
-    percentile: z
-      .number()
-      .min(0)
-      .lt(100)
-      .optional()
-      .describe('The same as a percentile that has to be below: 95 is a share of 0.05.'),
-  })
-  .superRefine(({ share, percentile, fast, slow }, context) => {
-    if (share !== undefined && percentile !== undefined) {
-      context.addIssue({ code: 'custom', message: '"share" and "percentile" say the same; keep one of them' });
-    }
-    if (fast !== undefined && slow !== undefined && slow < fast) {
-      context.addIssue({ code: 'custom', message: 'the slow window must not be shorter than the fast one' });
-    }
-  });
-
-const baseline = z.strictObject({
-  direction: z.enum(['above', 'below', 'both']).prefault('both').describe('Deviations from what is usual that matter.'),
-  learn: z.int().min(50).max(1_000_000).prefault(300).describe('Samples before anything is judged.'),
-});
+import { scaleOutSchema } from './schema.ts';
+import { objectiveOrBaseline, signalBaseline, signalObjective, signalOutside } from './signal-schema.ts';
 
 const model = z.strictObject({
   capacity: z.number().gt(0).max(1e9).prefault(100).describe('Requests a second that one host can answer.'),
@@ -61,25 +25,13 @@ export const policySchema = z.strictObject({
       z
         .strictObject({
           name: z.string().min(1).max(200).describe('Column of the recording.'),
-          objective: objective.optional().describe('What has to hold.'),
-          baseline: baseline
+          objective: signalObjective.optional().describe('What has to hold.'),
+          baseline: signalBaseline
             .optional()
             .describe('Judged by what is usual for it, learned from it alone, with its daily and weekly rhythm.'),
-          outside: z
-            .boolean()
-            .prefault(false)
-            .describe(
-              'It measures something outside of the hosts (a database, a network): while that is degraded, another host would not help.',
-            ),
+          outside: signalOutside,
         })
-        .superRefine(({ objective: has, baseline: learns, name }, context) => {
-          if (has === undefined && learns === undefined) {
-            context.addIssue({
-              code: 'custom',
-              message: `"${name}" has neither an objective nor a baseline: write baseline: {}`,
-            });
-          }
-        }),
+        .superRefine(objectiveOrBaseline),
     )
     .min(1)
     .max(100)
@@ -89,12 +41,7 @@ export const policySchema = z.strictObject({
     .prefault({})
     .describe('Bounds.'),
   timeToCapacity: durationSeconds('0s', '24h').prefault('2m').describe('From the decision until a host takes traffic.'),
-  scaleOut: z
-    .strictObject({
-      cooldown: durationSeconds('0s', '24h').prefault('0s').describe('After any change nothing is added for so long.'),
-    })
-    .prefault({})
-    .describe('Adding hosts.'),
+  scaleOut: scaleOutSchema.prefault({}).describe('Adding hosts.'),
   scaleIn: z
     .strictObject({
       window: durationSeconds('1s', '24h')

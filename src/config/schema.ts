@@ -15,6 +15,7 @@ import {
   path,
   port,
 } from './fields.ts';
+import { objectiveSchema, SIGNALS_MAX, signalSchema } from './service-signals.ts';
 
 /** A text or nothing: an entry without a value says the same as no entry. */
 function orNull<T extends z.ZodType>(schema: T) {
@@ -111,22 +112,6 @@ export const checkSchema = z.strictObject({
   timeout: durationMs('100ms', '60s').prefault('5s').describe('How long an answer may take.'),
 });
 
-/** docs/agent.md has what they mean. */
-export const SIGNALS = ['probe.milliseconds', 'cpu.pressure', 'memory.pressure', 'io.pressure', 'load.perCpu'] as const;
-
-export const objectiveSchema = z.strictObject({
-  signal: z.enum(SIGNALS).describe('What the agent measures.'),
-  below: z.number().positive().max(1e9).describe('A sample above this breaches the objective.'),
-  fast: durationSeconds('2s', '1h').prefault('10s').describe('Short window: the objective is broken now ...'),
-  slow: durationSeconds('2s', '24h').prefault('60s').describe('... and long window: and it is not one spike.'),
-  share: z
-    .number()
-    .positive()
-    .max(1)
-    .prefault(0.5)
-    .describe('Degraded when in both windows at least this share of the samples breach.'),
-});
-
 export const scaleInSchema = z.strictObject({
   window: durationSeconds('10s', '24h')
     .prefault('5m')
@@ -140,6 +125,18 @@ export const scaleInSchema = z.strictObject({
   cooldown: durationSeconds('0s', '24h')
     .prefault('5m')
     .describe('After any change of the number of hosts, nothing is taken away for so long.'),
+});
+
+export const scaleOutSchema = z.strictObject({
+  cooldown: durationSeconds('0s', '24h').prefault('0s').describe('After any change nothing is added for so long.'),
+  atOnce: z
+    .int()
+    .min(1)
+    .max(64)
+    .prefault(1)
+    .describe(
+      'Hosts on their way at the same time. More than the first only while the policy is failing, not just degraded.',
+    ),
 });
 
 export const timeoutsSchema = z.strictObject({
@@ -176,7 +173,13 @@ export const serviceSchema = z.strictObject({
     .describe('Where the traffic of the service is directed.'),
   port: port().describe('Port of the service on every host.'),
   check: checkSchema.prefault({}).describe("How users use it; asked at each host's own address."),
-  objective: objectiveSchema.describe('When the service does well.'),
+  objective: objectiveSchema.optional().describe('When the service does well: the short form of one signal.'),
+  signals: z
+    .array(signalSchema)
+    .max(SIGNALS_MAX)
+    .prefault([])
+    .describe('What is watched; any of it can break the policy.'),
+  scaleOut: scaleOutSchema.prefault({}).describe('When an understudy is added.'),
   scaleIn: scaleInSchema.prefault({}).describe('When an understudy may go.'),
   timeouts: timeoutsSchema.prefault({}).describe('How long things may take.'),
   acceptUnknown: z

@@ -8,7 +8,7 @@ import type { PowerState } from '../power/mod.ts';
 /** What a host's disk says about who it is. */
 export type InspectionView = Inspection;
 
-export type VerdictView = 'healthy' | 'degraded' | 'unknown';
+export type VerdictView = 'healthy' | 'degraded' | 'failing' | 'unknown';
 
 /** In the order in which an engagement goes through them. */
 export type Phase =

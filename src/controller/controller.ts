@@ -5,6 +5,7 @@ import type { ControllerApi } from './contract.ts';
 import { reconcileEngagement } from './engagement.ts';
 import { reconcileHosts } from './hosts.ts';
 import { Journal } from './journal.ts';
+import { reconcileMetrics } from './observe.ts';
 import { Operations } from './operations.ts';
 import { type Context, type ControllerParts, serviceOf } from './parts.ts';
 import { WorkQueue } from './queue.ts';
@@ -82,7 +83,10 @@ class Life {
     });
     this.#watching = this.#watch();
     this.#queue.add(HOSTS);
-    for (const name of config.services.keys()) this.#queue.add(`service/${name}`);
+    for (const [name, { signals }] of config.services) {
+      this.#queue.add(`service/${name}`);
+      if (signals.some(({ source }) => source.kind === 'prometheus')) this.#queue.add(`metrics/${name}`);
+    }
   }
 
   controller(): Controller {
@@ -104,6 +108,7 @@ class Life {
     if (kind === 'service') {
       return reconcileService(context, this.#world, this.#journal, serviceOf(this.#parts.config, name));
     }
+    if (kind === 'metrics') return reconcileMetrics(context, this.#world, serviceOf(this.#parts.config, name));
     return reconcileEngagement(context, this.#world, this.#journal, name);
   }
 

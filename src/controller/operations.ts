@@ -3,7 +3,16 @@
 import type { Instruction, Report } from '../agent/mod.ts';
 import { UnderstudyError } from '../base/mod.ts';
 import type { HostConfig, ServiceConfig } from '../config/mod.ts';
-import type { ControllerApi, DecisionView, EngagementView, EventView, InspectionView, StatusView } from './contract.ts';
+import type {
+  ControllerApi,
+  DecisionView,
+  EngagementView,
+  EventView,
+  EvidenceView,
+  InspectionView,
+  StatusView,
+  VerdictView,
+} from './contract.ts';
 import { switchHost } from './hosts.ts';
 import { iso, type Journal } from './journal.ts';
 import { type Context, hostOf, serviceOf, within } from './parts.ts';
@@ -190,27 +199,37 @@ export class Operations implements ControllerApi {
     const before = this.#world.agents.get(name);
     const old = before !== undefined && before.boot === report.boot && report.sequence <= before.sequence;
     if (!old) await this.#take(host, report, wall(), service);
-    if (service === null) return { objective: null, probe: null, reportSeconds: REPORT_SECONDS };
+    if (service === null) return { signals: [], probe: null, reportSeconds: REPORT_SECONDS };
     const { kind, path, contains, timeoutMs } = service.check;
     const place = `${host.address}:${service.port}`;
     const url = kind === 'http' ? `http://${place}${path}` : `tcp://${place}`;
     const probe = { url, contains: kind === 'http' ? contains : null, timeoutMs };
-    return { objective: service.objective, probe, reportSeconds: REPORT_SECONDS };
+    const signals = service.signals
+      .filter(({ source }) => source.kind === 'agent')
+      .map(({ name: signal, objective, baseline, outside }) => ({ name: signal, objective, baseline, outside }));
+    return { signals, probe, reportSeconds: REPORT_SECONDS };
   }
 
   async #take(host: HostConfig, report: Report, atMs: number, service: ServiceConfig | null): Promise<void> {
     const evidence = report.evidence.map((fact) => ({ host: host.name, ...fact }));
-    const { verdict, boot, sequence, ageMs } = report;
-    const seen = { atMs, verdict, sinceMs: atMs - ageMs, evidence, boot, sequence };
-    if (!this.#world.agentSeen(host.name, seen)) return;
+    const { verdict, boot, sequence, ageMs, lacksCapacity } = report;
+    const outside = report.outside === null ? null : { host: host.name, ...report.outside };
+    const sinceMs = atMs - ageMs;
+    const news = this.#world.agentSeen(host.name, {
+      ...{ atMs, verdict, sinceMs, evidence, lacksCapacity, outside, boot, sequence },
+    });
+    if (news === 'verdict') await this.#verdictEvent(host.name, verdict, evidence);
+    if (news !== 'nothing' && service !== null) this.#input.wake(`service/${service.name}`);
+  }
+
+  async #verdictEvent(host: string, verdict: VerdictView, evidence: readonly EvidenceView[]): Promise<void> {
     const facts = evidence.map(({ text }) => text).join('; ');
     await this.#journal.event({
       kind: 'verdict',
-      subject: `host/${host.name}`,
-      text: `${host.name} is ${verdict}${facts === '' ? '' : `: ${facts}`}`,
-      data: { host: host.name, verdict },
+      subject: `host/${host}`,
+      text: `${host} is ${verdict}${facts === '' ? '' : `: ${facts}`}`,
+      data: { host, verdict },
     });
-    if (service !== null) this.#input.wake(`service/${service.name}`);
   }
 
   /** That it leads, or is engaged for. */

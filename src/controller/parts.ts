@@ -2,6 +2,7 @@
 import { type Call, UnderstudyError } from '../base/mod.ts';
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
 import type { Director } from '../director/mod.ts';
+import type { Metrics } from '../metrics/mod.ts';
 import type { NetworkProbe } from '../network/mod.ts';
 import type { PowerDriver } from '../power/mod.ts';
 import type { StorageNode } from '../storage/mod.ts';
@@ -16,6 +17,8 @@ export interface ControllerParts {
   /** By the name that a service's `director.driver` gives. */
   readonly directors: ReadonlyMap<string, Director>;
   readonly network: NetworkProbe;
+  /** For signals of a service that come from Prometheus. */
+  readonly metrics: Metrics;
   /** The token of a host's agent, read from its file when it is needed; null: the host has none. */
   readonly agentToken: (host: HostConfig) => Promise<string | null>;
   /** Milliseconds since 1970. */

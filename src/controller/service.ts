@@ -1,13 +1,15 @@
 // The reconciler of services: looks, decides, and turns a decision into an engagement, a proposal, or advice.
 import { present, UnderstudyError } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
-import { carriedRate, type Decision, decide, RATE_GAP_MS_MAX, type ServingHost } from '../policy/mod.ts';
+import { carriedRate, type Decision, decide, type ServingHost } from '../policy/mod.ts';
 import { update } from '../store/mod.ts';
 import type { DecisionView } from './contract.ts';
 import type { ControllerFacts } from './facts.ts';
 import type { Journal } from './journal.ts';
-import { type Context, directorOf, within } from './parts.ts';
+import { lookAtDirector, servingNames } from './observe.ts';
+import type { Context } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
+import type { Standing } from './standing.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS = 2000;
@@ -20,27 +22,11 @@ export async function reconcileService(
   journal: Journal,
   service: ServiceConfig,
 ): Promise<{ readonly inMs: number }> {
-  await look(context, world, service);
+  await lookAtDirector(context, world, service);
   const facts = await factsOf(context, world, service);
   const decision = decide(facts);
   await act(context, journal, service, facts, decision);
   return { inMs: LOOK_MS };
-}
-
-/** Requests of the whole service, as the director counts them; that it cannot be asked is a gap in what is known. */
-async function look(context: Context, world: World, service: ServiceConfig): Promise<void> {
-  const keepMs = service.scaleIn.windowSeconds * 1000 + 2 * RATE_GAP_MS_MAX;
-  let total: number | null = null;
-  try {
-    const { requestsTotal } = await within(context, 'asking the director', service.timeoutsMs.call, (call) =>
-      directorOf(context.parts, service).observe(service.name, call),
-    );
-    total = requestsTotal;
-  } catch (error) {
-    // A director that is away is reported where it is needed; here its absence is an observation like any other.
-    if (context.signal.aborted) throw error;
-  }
-  world.requestsSeen(service.name, total, context.parts.wall(), keepMs);
 }
 
 export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ControllerFacts> {
@@ -48,10 +34,9 @@ export async function factsOf(context: Context, world: World, service: ServiceCo
   const all = (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
   const ours = all.filter((engagement) => engagement.service === service.name);
   const engagements = ours.filter(({ ended }) => !ended);
-  const onStage = engagements.filter(({ phase, goal }) => phase === 'serving' && goal === 'serve');
-  const serving = [service.lead, ...onStage.map(({ understudy }) => understudy)].map((name) =>
-    servingHost(world, name, nowMs),
-  );
+  const names = servingNames(service, engagements);
+  world.own.keep(service.name, names);
+  const standings = names.map((name) => world.standing(service, name, nowMs));
   const used = new Set(all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
   const leads = new Set([...context.parts.config.services.values()].map(({ lead }) => lead));
   const changes = ours.flatMap(({ admittedAt, stages }) => [
@@ -61,21 +46,17 @@ export async function factsOf(context: Context, world: World, service: ServiceCo
   return {
     nowMs,
     service,
-    serving,
+    serving: standings.map((standing, index) => servingHost(names[index] ?? '', standing)),
     engagements,
+    outside: standings.find(({ outside }) => outside !== null)?.outside ?? null,
     freeSpares: service.pool.filter((spare) => !used.has(spare) && !leads.has(spare)),
     rates: world.ratesSince(service.name, nowMs - service.scaleIn.windowSeconds * 1000),
     lastChangeMs: changes.length === 0 ? null : Math.max(...changes),
   };
 }
 
-function servingHost(world: World, name: string, nowMs: number): ServingHost {
-  return {
-    name,
-    verdict: world.verdictOf(name, nowMs),
-    verdictSinceMs: world.verdictSince(name, nowMs),
-    evidence: world.agents.get(name)?.evidence ?? [],
-  };
+function servingHost(name: string, { verdict, sinceMs, evidence, lacksCapacity }: Standing): ServingHost {
+  return { name, verdict, verdictSinceMs: sinceMs, evidence, lacksCapacity };
 }
 
 async function act(

@@ -104,7 +104,10 @@ export function hostView(host: HostConfig, facts: HostFacts): HostView {
     role: led !== undefined ? 'lead' : engagement !== undefined ? 'understudy' : pooled ? 'spare' : 'free',
     service: led?.name ?? engagement?.service ?? null,
     engagement: engagement?.name ?? null,
-    agent: seen === undefined ? null : { lastSeenAt: iso(seen.atMs), verdict: world.verdictOf(host.name, nowMs) },
+    agent:
+      seen === undefined
+        ? null
+        : { lastSeenAt: iso(seen.atMs), verdict: world.agentStanding(host.name, nowMs).verdict },
     volume: {
       name: host.volume,
       content: volume?.content.kind ?? 'unknown',

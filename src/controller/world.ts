@@ -1,9 +1,13 @@
 // What the controller has seen of the world lately. It lives in memory because it is worthless when it is old: after a
 // restart it is empty, and what is not known never scales anything in.
 
+import type { ServiceConfig } from '../config/mod.ts';
+import type { ObservedServer } from '../director/mod.ts';
 import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import type { EvidenceView, VerdictView } from './contract.ts';
+import { OwnJudges } from './own-judges.ts';
+import { combine, NOTHING_KNOWN, type Standing } from './standing.ts';
 
 /** An agent that has said nothing for so long is not believed any more. */
 export const REPORT_STALE_MS = 20_000;
@@ -14,6 +18,8 @@ export interface AgentSeen {
   /** By our clock, counted back from the report by the age that the agent tells. */
   readonly sinceMs: number;
   readonly evidence: readonly EvidenceView[];
+  readonly lacksCapacity: boolean;
+  readonly outside: EvidenceView | null;
   /** Of the agent's life, and of the report in it. */
   readonly boot: string;
   readonly sequence: number;
@@ -23,27 +29,52 @@ export class World {
   readonly agents = new Map<string, AgentSeen>();
   readonly power = new Map<string, { readonly state: PowerState; readonly atMs: number }>();
   readonly progress = new Map<string, { readonly bytesDone: number; readonly bytesTotal: number }>();
+  /** Signals that no agent brings. */
+  readonly own = new OwnJudges();
+  readonly #servers = new Map<string, ObservedServer>();
+  readonly #asked = new Map<string, number>();
   readonly #rates = new Map<string, RateSample[]>();
   readonly #totals = new Map<string, { atMs: number; total: number }>();
 
-  /** @returns whether the verdict is another than before */
-  agentSeen(host: string, seen: AgentSeen): boolean {
-    const before = this.verdictOf(host, seen.atMs);
+  /** @returns whether policy may decide otherwise now: the verdict is another, or what it means */
+  agentSeen(host: string, seen: AgentSeen): 'verdict' | 'meaning' | 'nothing' {
+    const before = this.agentStanding(host, seen.atMs);
     this.agents.set(host, seen);
-    return before !== seen.verdict;
+    if (before.verdict !== seen.verdict) return 'verdict';
+    return before.lacksCapacity === seen.lacksCapacity ? 'nothing' : 'meaning';
   }
 
   /** Unknown when the host's agent has been silent for too long: never healthy by silence. */
-  verdictOf(host: string, nowMs: number): VerdictView {
+  agentStanding(host: string, nowMs: number): Standing {
     const seen = this.agents.get(host);
-    if (seen === undefined || nowMs - seen.atMs > REPORT_STALE_MS) return 'unknown';
-    return seen.verdict;
+    if (seen === undefined) return { ...NOTHING_KNOWN, evidence: [silence(host, 'was never heard')] };
+    if (nowMs - seen.atMs <= REPORT_STALE_MS) return seen;
+    return { ...NOTHING_KNOWN, evidence: [silence(host, 'is silent'), ...seen.evidence] };
   }
 
-  /** Since when the host has had its present verdict without a gap, as its agent tells; null when there is no fresh report. */
-  verdictSince(host: string, nowMs: number): number | null {
-    const seen = this.agents.get(host);
-    return seen === undefined || nowMs - seen.atMs > REPORT_STALE_MS ? null : seen.sinceMs;
+  /** By all signals of the service, wherever they come from. */
+  standing(service: ServiceConfig, host: string, nowMs: number): Standing {
+    const byAgent = service.signals.some(({ source }) => source.kind === 'agent');
+    const own = this.own.at(service, host, nowMs);
+    return combine([...(byAgent ? [this.agentStanding(host, nowMs)] : []), ...(own === null ? [] : [own])]);
+  }
+
+  /** @returns what was seen of it before; null: nothing */
+  serverSeen(service: string, host: string, server: ObservedServer | null): ObservedServer | null {
+    const key = `${service}/${host}`;
+    const before = this.#servers.get(key) ?? null;
+    if (server === null) this.#servers.delete(key);
+    else this.#servers.set(key, server);
+    return before;
+  }
+
+  /** When a signal was asked for last. */
+  askedMs(service: string, signal: string): number {
+    return this.#asked.get(`${service}/${signal}`) ?? Number.NEGATIVE_INFINITY;
+  }
+
+  asked(service: string, signal: string, atMs: number): void {
+    this.#asked.set(`${service}/${signal}`, atMs);
   }
 
   /** Takes the director's count of requests; a count that fell means a restart, and says nothing about the rate. */
@@ -62,4 +93,8 @@ export class World {
   ratesSince(service: string, fromMs: number): readonly RateSample[] {
     return (this.#rates.get(service) ?? []).filter((sample) => sample.atMs >= fromMs);
   }
+}
+
+function silence(host: string, what: string): EvidenceView {
+  return { host, text: `the agent of ${host} ${what}`, values: {} };
 }

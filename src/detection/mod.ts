@@ -2,4 +2,4 @@ export { Baseline, type BaselineOptions, type BaselineValues, type Direction } f
 export type { Detector, Evidence, Finding, Objective, Sample, Verdict, WindowValues } from './contract.ts';
 export { COVERAGE_MIN, createDetector, HOLD_SHARE, RECOVERY, SAMPLES_MAX } from './detector.ts';
 export { percent, shown } from './evidence.ts';
-export { StreamDetector } from './stream.ts';
+export * from './judge/mod.ts';

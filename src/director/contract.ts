@@ -22,6 +22,10 @@ export interface ObservedServer extends DirectorServer {
   readonly errorsTotal: number;
   /** Average over the director's own window, milliseconds; null when it has answered nothing yet. */
   readonly responseTimeMs: number | null;
+  /** How long its last health check took, milliseconds; null when none was made. */
+  readonly checkMs: number | null;
+  /** Requests that wait for this server. */
+  readonly queued: number;
 }
 
 export interface Observation {

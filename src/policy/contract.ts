@@ -1,7 +1,7 @@
 // What policy is told, and what it answers. The controller, a replay of recorded samples and a simulation tell it the same things, and so
 // get the same answers.
 
-export type PolicyVerdict = 'healthy' | 'degraded' | 'unknown';
+export type PolicyVerdict = 'healthy' | 'degraded' | 'failing' | 'unknown';
 
 export interface PolicyEvidence {
   /** null: about the service as a whole. */
@@ -17,9 +17,13 @@ export interface PolicyService {
   /** The lead and every understudy in any state, failed ones too, are never more. */
   readonly hostsMax: number;
   /** Windows of the verdicts. */
-  readonly objective: { readonly fastSeconds: number; readonly slowSeconds: number };
-  /** After any change of the number of hosts nothing is added for so long, nor before the slow window has seen it. @default 0 s */
-  readonly scaleOut?: { readonly cooldownSeconds: number };
+  readonly windows: { readonly fastSeconds: number; readonly slowSeconds: number };
+  readonly scaleOut: {
+    /** After any change of the number of hosts nothing is added for so long, nor before the slow window has seen it. */
+    readonly cooldownSeconds: number;
+    /** Hosts that may be on their way at the same time. More than the first are added only to a service that is failing. 1 and up. */
+    readonly atOnce: number;
+  };
   readonly scaleIn: {
     /** Every host must have been healthy for so long, without a gap. */
     readonly windowSeconds: number;
@@ -38,6 +42,8 @@ export interface PolicyEngagement {
   readonly phase: string;
   /** Milliseconds; null: not yet. */
   readonly admittedAt: number | null;
+  /** Milliseconds. */
+  readonly createdAt: number;
   /** Load and hosts when it was asked for; null: not measured. */
   readonly breach: { readonly rate: number | null; readonly hosts: number } | null;
 }
@@ -48,6 +54,8 @@ export interface ServingHost {
   /** Since when without a gap; null: not known. */
   readonly verdictSinceMs: number | null;
   readonly evidence: readonly PolicyEvidence[];
+  /** Of one that is degraded or failing: another host would help it (not so for a spike, or what is recovering). */
+  readonly lacksCapacity: boolean;
 }
 
 export interface RateSample {

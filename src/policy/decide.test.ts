@@ -8,12 +8,13 @@ const NOW = 1_000_000_000;
 const service: PolicyService = {
   name: 'wiki',
   hostsMax: 3,
-  objective: { fastSeconds: 10, slowSeconds: 60 },
+  windows: { fastSeconds: 10, slowSeconds: 60 },
+  scaleOut: { cooldownSeconds: 0, atOnce: 1 },
   scaleIn: { windowSeconds: 100, headroom: 0.7, cooldownSeconds: 50 },
 };
 
 function host(name: string, verdict: ServingHost['verdict'], forMs = 1_000_000): ServingHost {
-  return { name, verdict, verdictSinceMs: NOW - forMs, evidence: [] };
+  return { name, verdict, verdictSinceMs: NOW - forMs, evidence: [], lacksCapacity: true };
 }
 
 function engagement(understudy: string, edit: Partial<PolicyEngagement> = {}): PolicyEngagement {
@@ -24,6 +25,7 @@ function engagement(understudy: string, edit: Partial<PolicyEngagement> = {}): P
     goal: 'serve',
     phase: 'serving',
     admittedAt: NOW - 800_000,
+    createdAt: NOW - 900_000,
     breach: { rate: 100, hosts: 1 },
     ...edit,
   };
@@ -107,13 +109,33 @@ describe('scaling out', () => {
     expect(decide(facts({ serving: degraded, rates: rates(() => 0) })).reason).toContain('would not help');
   });
 
-  it('policy - what is recovering already needs no host', () => {
-    const fast = (share: number) => [{ host: 'web1', text: '', values: { window: 'fast', share, shareMax: 0.5 } }];
-    const serving = (share: number) => [{ ...host('web1', 'degraded'), evidence: fast(share) }];
-    expect(decide(facts({ serving: serving(0.4) })).reason).toContain('has recovered already');
-    expect(decide(facts({ serving: serving(0.5) })).action).toBe('scale-out');
-    const other = { ...host('spare1', 'degraded'), evidence: fast(0.9) };
-    expect(decide(facts({ serving: [...serving(0.4), other] })).action).toBe('scale-out');
+  it('policy - what is recovering already, or a spike, needs no host', () => {
+    const recovering = { ...host('web1', 'degraded'), lacksCapacity: false };
+    expect(decide(facts({ serving: [recovering] })).reason).toContain('calls for no host');
+    const other = host('spare1', 'failing');
+    expect(decide(facts({ serving: [recovering, other] }))).toMatchObject({ action: 'scale-out', verdict: 'failing' });
+  });
+
+  it('policy - a service that is failing need not wait for the first host, as far as somebody allows', () => {
+    const atOnce = (count: number) => ({ ...service, hostsMax: 5, scaleOut: { cooldownSeconds: 0, atOnce: count } });
+    const coming = (...since: number[]) =>
+      since.map((ms, index) => engagement(`spare${index + 1}`, { phase: 'replicate', createdAt: NOW - ms }));
+    const at = (count: number, verdict: 'degraded' | 'failing', ...since: number[]) =>
+      decide(
+        facts({
+          service: atOnce(count),
+          serving: [host('web1', verdict)],
+          engagements: coming(...since),
+          freeSpares: ['spare9'],
+        }),
+      );
+    expect(at(2, 'failing', 10_000)).toMatchObject({ action: 'scale-out', subject: 'spare9' });
+    expect(at(2, 'degraded', 10_000).reason).toBe('spare1 is on its way');
+    expect(at(1, 'failing', 10_000).reason).toBe('spare1 is on its way');
+    expect(at(2, 'failing', 9000).reason).toContain('less than a fast window');
+    expect(at(2, 'failing', 20_000, 10_000).reason).toBe('spare1 and spare2 are on their way');
+    expect(at(3, 'failing', 20_000, 9000).action).toBe('none');
+    expect(at(3, 'failing', 20_000, 10_000).action).toBe('scale-out');
   });
 
   it('policy - another host does not help against what lies outside of the hosts', () => {
@@ -125,7 +147,7 @@ describe('scaling out', () => {
   });
 
   it('policy - hosts are added no faster than somebody wants', () => {
-    const cool = { ...service, scaleOut: { cooldownSeconds: 120 } };
+    const cool = { ...service, scaleOut: { cooldownSeconds: 120, atOnce: 1 } };
     const since = (lastChangeMs: number) => decide(facts({ service: cool, serving: degraded, lastChangeMs }));
     expect(since(NOW - 119_000).reason).toContain('too recent to add');
     expect(since(NOW - 120_000).action).toBe('scale-out');
@@ -173,7 +195,8 @@ describe('scaling in', () => {
 describe('any facts', () => {
   const anyHost = fc.record({
     name: fc.constantFrom('web1', 'spare1', 'spare2'),
-    verdict: fc.constantFrom('healthy' as const, 'degraded' as const, 'unknown' as const),
+    verdict: fc.constantFrom('healthy' as const, 'degraded' as const, 'failing' as const, 'unknown' as const),
+    lacksCapacity: fc.boolean(),
     verdictSinceMs: fc.option(fc.integer({ min: 0, max: NOW })),
     evidence: fc.constant([]),
   });
@@ -197,6 +220,7 @@ describe('any facts', () => {
     freeSpares: fc.subarray(['spare1', 'spare2', 'spare3']),
     rates: fc.array(fc.option(fc.double({ min: 0, noNaN: true })), { maxLength: 60 }),
     lastChangeMs: fc.option(fc.integer({ min: 0, max: NOW })),
+    atOnce: fc.integer({ min: 1, max: 4 }),
   });
 
   it('policy - never more hosts than the maximum, and nothing taken away unless all are known to be healthy', () => {
@@ -204,7 +228,8 @@ describe('any facts', () => {
       fc.property(anyFacts, (random) => {
         const engagements = random.engagements.map(({ understudy, ...edit }) => engagement(understudy, edit));
         const samples = random.rates.map((rate, index) => ({ atMs: NOW - 100_000 + index * 2000, rate }));
-        const input = facts({ ...random, engagements, rates: samples });
+        const scaleOut = { cooldownSeconds: 0, atOnce: random.atOnce };
+        const input = facts({ ...random, service: { ...service, scaleOut }, engagements, rates: samples });
         const decision = decide(input);
         if (decision.outcome === 'wanted' && decision.action === 'scale-out') {
           expect(1 + engagements.length).toBeLessThan(service.hostsMax);

@@ -17,16 +17,18 @@ export const RATE_GAP_MS_MAX = 15_000;
 /** Phases in which a host is on its way to its users. */
 const COMING: readonly string[] = ['choose', 'fence', 'preserve', 'replicate', 'personalise', 'boot', 'prove', 'admit'];
 
-/** Degraded when any host that serves is; healthy only when all are, and known to be. */
+const worst = ['failing', 'degraded', 'unknown'] as const;
+
+/** Failing or degraded when any host that serves is; healthy only when all are, and known to be. */
 export function verdictOf(serving: readonly ServingHost[]): Verdict {
   const of = (verdict: PolicyVerdict): readonly ServingHost[] => serving.filter((host) => host.verdict === verdict);
-  const deciding = [of('degraded'), of('unknown')].find((hosts) => hosts.length > 0) ?? serving;
+  const deciding = worst.map(of).find((hosts) => hosts.length > 0) ?? serving;
   return {
     verdict: deciding[0]?.verdict ?? 'unknown',
     evidence: deciding.flatMap((host) =>
       host.evidence.length > 0
         ? host.evidence
-        : [{ host: host.name, text: `nothing was heard from the agent of ${host.name}`, values: {} }],
+        : [{ host: host.name, text: `nothing is known of ${host.name}`, values: {} }],
     ),
   };
 }
@@ -42,28 +44,47 @@ export function decide(facts: ServiceFacts): Decision {
     reason,
     subject: null,
   });
-  const coming = facts.engagements.find(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
-  if (coming !== undefined) return none(`${coming.understudy} is on its way`);
+  const waits = onTheirWay(facts, verdict);
+  if (waits !== null) return none(waits);
   switch (verdict) {
     case 'unknown':
       return none('it is not known how the service does, so nothing is changed');
     case 'degraded':
+    case 'failing':
       return scaleOut(facts, { verdict, evidence }, none);
     case 'healthy':
       return scaleIn(facts, { verdict, evidence }, none);
   }
 }
 
+/**
+ * Why what is on its way has to arrive first; null: nothing has. A service that is failing does not wait for one host to ask for
+ * the next, as far as the policy allows: how much is missing is plain, and each of them takes its time.
+ */
+function onTheirWay({ service, engagements, nowMs }: ServiceFacts, verdict: PolicyVerdict): string | null {
+  const coming = engagements.filter(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
+  if (coming.length === 0) return null;
+  const are = `${coming.map(({ understudy }) => understudy).join(' and ')} ${coming.length === 1 ? 'is' : 'are'} on`;
+  const way = `${are} ${coming.length === 1 ? 'its' : 'their'} way`;
+  if (verdict !== 'failing' || coming.length >= service.scaleOut.atOnce) return way;
+  const newestMs = Math.max(...coming.map(({ createdAt }) => createdAt));
+  return nowMs - newestMs < service.windows.fastSeconds * 1000 ? `${way}, the last for less than a fast window` : null;
+}
+
 function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) => Decision): Decision {
   const { service, engagements, freeSpares, nowMs, lastChangeMs } = facts;
   const wanted = { ...verdict, action: 'scale-out' } as const;
   // What the slow window still holds from before the last change says nothing about the hosts that serve now.
-  const settleMs = service.objective.slowSeconds * 1000;
+  const settleMs = service.windows.slowSeconds * 1000;
   if (lastChangeMs !== null && nowMs - lastChangeMs < settleMs) {
     return none('the last change has not had time to show in the slow window');
   }
-  if (isRecovering(facts.serving)) return none('the objective was broken, and the fast window has recovered already');
-  const cooldownMs = (service.scaleOut?.cooldownSeconds ?? 0) * 1000;
+  const broken = facts.serving.filter((host) => isBroken(host.verdict));
+  const lacking = broken.filter(({ lacksCapacity }) => lacksCapacity);
+  if (lacking.length === 0 && !facts.outside) {
+    return none('what is wrong calls for no host: it recovers already, or is no lack of capacity');
+  }
+  const cooldownMs = service.scaleOut.cooldownSeconds * 1000;
   if (lastChangeMs !== null && nowMs - lastChangeMs < cooldownMs) {
     return none('the last change is too recent to add anything');
   }
@@ -89,19 +110,12 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
   const carried = carriedRate(facts);
   if (carried === null) return none('the load is not measured yet');
   if (carried === 0) return none('no requests come through the director, so another host would not help');
-  const broken = facts.serving.filter((host) => host.verdict === 'degraded').map((host) => host.name);
-  const reason = `the objective is broken in both windows on ${broken.join(' and ')}; ${spare} is free`;
+  const reason = `the objective is broken, and not recovering, on ${lacking.map(({ name }) => name).join(' and ')}; ${spare} is free`;
   return { ...wanted, outcome: 'wanted', reason, subject: spare };
 }
 
-/** Every host that is degraded says of its fast window that it does not breach any more. */
-function isRecovering(serving: readonly ServingHost[]): boolean {
-  const degraded = serving.filter(({ verdict }) => verdict === 'degraded');
-  return degraded.every(({ evidence }) =>
-    evidence.some(({ values: { window, share, shareMax } }) => {
-      return window === 'fast' && typeof share === 'number' && typeof shareMax === 'number' && share < shareMax;
-    }),
-  );
+function isBroken(verdict: PolicyVerdict): boolean {
+  return verdict === 'degraded' || verdict === 'failing';
 }
 
 /**
@@ -109,7 +123,7 @@ function isRecovering(serving: readonly ServingHost[]): boolean {
  * that is too much; null: not known.
  */
 export function carriedRate({ rates, nowMs, service }: ServiceFacts): number | null {
-  const fromMs = nowMs - service.objective.fastSeconds * 1000;
+  const fromMs = nowMs - service.windows.fastSeconds * 1000;
   const recent = rates.flatMap(({ atMs, rate }) => (rate === null || atMs < fromMs ? [] : [rate]));
   return recent.length === 0 ? null : recent.reduce((sum, rate) => sum + rate, 0) / recent.length;
 }

@@ -14,6 +14,7 @@ export interface Look {
   readonly nowMs: number;
   /** Of all hosts: they are alike. */
   readonly verdict: PolicyVerdict;
+  readonly lacksCapacity: boolean;
   readonly rates: readonly RateSample[];
   readonly rateGapMs: number;
   readonly outside: PolicyEvidence | null;
@@ -62,12 +63,18 @@ export class Understudies {
   }
 
   /** What is to be done, and is done at once; null: nothing. Call `pass` before. */
-  look({ nowMs, verdict, rates, rateGapMs, outside }: Look): Decision | null {
+  look({ nowMs, verdict, lacksCapacity, rates, rateGapMs, outside }: Look): Decision | null {
     const serving = ['lead', ...this.#engaged.filter(({ phase }) => phase === 'serving').map(({ name }) => name)];
     const facts = {
       nowMs,
       service: this.#service,
-      serving: serving.map((name) => ({ name, verdict, verdictSinceMs: this.#healthySinceMs, evidence: [] })),
+      serving: serving.map((name) => ({
+        name,
+        verdict,
+        lacksCapacity,
+        verdictSinceMs: this.#healthySinceMs,
+        evidence: [],
+      })),
       engagements: this.#engaged,
       freeSpares: [`understudy${this.#asked + 1}`],
       rates,
@@ -78,13 +85,12 @@ export class Understudies {
     const decision = decide(facts);
     if (decision.outcome !== 'wanted') return null;
     if (decision.action === 'scale-in') this.#release(decision.subject, nowMs);
-    else this.#engage(decision.subject ?? '', nowMs, carriedRate(facts));
+    else this.#engage(decision.subject ?? '', nowMs, { rate: carriedRate(facts), hosts: serving.length });
     return decision;
   }
 
-  #engage(name: string, nowMs: number, rate: number | null): void {
+  #engage(name: string, nowMs: number, breach: PolicyEngagement['breach']): void {
     this.#asked += 1;
-    const breach = { rate, hosts: 1 + this.#engaged.length };
     const engagement = {
       name,
       understudy: name,
@@ -92,6 +98,7 @@ export class Understudies {
       goal: 'serve',
       phase: 'boot',
       admittedAt: null,
+      createdAt: nowMs,
       breach,
     };
     this.#engaged = [...this.#engaged, { ...engagement, nextMs: nowMs + this.#toCapacityMs }];

@@ -1,23 +1,5 @@
 // A policy for recorded samples, and what would have happened with it.
-import type { Direction } from '../detection/mod.ts';
-
-export interface SignalPolicy {
-  /** Column of the recording. */
-  readonly name: string;
-  /** Breaks when values above `below` fill a share of both windows. null: it has none. */
-  readonly objective: {
-    readonly below: number;
-    /** null: 10 s, or six intervals of samples that are farther apart. */
-    readonly fastSeconds: number | null;
-    /** null: 60 s, or 24 intervals. */
-    readonly slowSeconds: number | null;
-    readonly share: number;
-  } | null;
-  /** Deviates from what is usual for it. null: that does not matter. */
-  readonly baseline: { readonly direction: Direction; readonly learnSamples: number } | null;
-  /** It measures something outside of the hosts: while it is degraded another host would not help. */
-  readonly outside: boolean;
-}
+import type { Condition, SignalPolicy } from '../detection/mod.ts';
 
 export interface Policy {
   /** At least one. */
@@ -26,7 +8,7 @@ export interface Policy {
   readonly hostsMax: number;
   /** From the decision until a host takes traffic. */
   readonly secondsToCapacity: number;
-  readonly scaleOut: { readonly cooldownSeconds: number };
+  readonly scaleOut: { readonly cooldownSeconds: number; readonly atOnce: number };
   readonly scaleIn: {
     /** null: 300 s, or 12 intervals. */
     readonly windowSeconds: number | null;
@@ -37,7 +19,7 @@ export interface Policy {
   readonly load: string | null;
 }
 
-export type ReplayVerdict = 'healthy' | 'degraded' | 'failing' | 'unknown';
+export type ReplayVerdict = Condition;
 
 /** The verdict became another one. */
 export interface ReplayEvent {

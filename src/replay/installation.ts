@@ -1,12 +1,7 @@
 // The hosts that a policy would have engaged, and what it would have decided about them. Nothing of what it decides changes the recording, so
 // it is what would have been done, not what would have come of it: `simulate` is for that.
-import {
-  type PolicyEvidence,
-  type PolicyService,
-  type PolicyVerdict,
-  type RateSample,
-  Understudies,
-} from '../policy/mod.ts';
+import type { Judge } from '../detection/mod.ts';
+import { type PolicyService, type PolicyVerdict, type RateSample, Understudies } from '../policy/mod.ts';
 import type { Policy, ReplayScaling } from './contract.ts';
 
 const WINDOW_SECONDS = 300;
@@ -19,10 +14,10 @@ const LOOKS_IN_WINDOW = 4;
 export interface Moment {
   readonly atMs: number;
   readonly verdict: PolicyVerdict;
-  readonly evidence: () => readonly string[];
   /** Of the last sample of the load up to now, in the order of times. */
   readonly index: number;
-  readonly outside: () => PolicyEvidence | null;
+  /** Asked for the reasons only when something may be decided. */
+  readonly judge: Pick<Judge, 'facts' | 'lacksCapacity' | 'outside'>;
 }
 
 /** Times and values in one order; NaN where nothing was measured. */
@@ -40,7 +35,7 @@ export interface Windows {
 /** A policy as the controller is told it, with windows that fit the samples. */
 export function serviceOf({ hostsMax, scaleOut, scaleIn }: Policy, windows: Windows): PolicyService {
   const windowSeconds = scaleIn.windowSeconds ?? Math.max(WINDOW_SECONDS, WINDOW_INTERVALS * windows.intervalSeconds);
-  return { name: 'service', hostsMax, objective: windows, scaleOut, scaleIn: { ...scaleIn, windowSeconds } };
+  return { name: 'service', hostsMax, windows, scaleOut, scaleIn: { ...scaleIn, windowSeconds } };
 }
 
 export class Installation {
@@ -49,7 +44,7 @@ export class Installation {
   readonly #load: Load;
   readonly #gapMs: number;
   readonly #historyMs: number;
-  readonly #lookEveryMs: { readonly degraded: number; readonly healthy: number };
+  readonly #lookEveryMs: Readonly<Record<PolicyVerdict, number>>;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #lookedAt: PolicyVerdict = 'unknown';
 
@@ -61,7 +56,7 @@ export class Installation {
     this.#gapMs = Math.max(GAP_MS, GAP_INTERVALS * windows.intervalSeconds * 1000);
     this.#historyMs = windowMs + this.#gapMs;
     const degraded = (windows.fastSeconds * 1000) / LOOKS_IN_WINDOW;
-    this.#lookEveryMs = { degraded, healthy: windowMs / LOOKS_IN_WINDOW };
+    this.#lookEveryMs = { degraded, failing: degraded, healthy: windowMs / LOOKS_IN_WINDOW, unknown: 0 };
   }
 
   /** Moments come in their order. */
@@ -79,18 +74,20 @@ export class Installation {
     this.#look(moment);
   }
 
-  #look({ atMs, index, verdict, evidence, outside }: Moment): void {
+  #look({ atMs, index, verdict, judge }: Moment): void {
     const rates = this.#ratesUpTo(index, atMs - this.#historyMs);
     const decision = this.#understudies.look({
       nowMs: atMs,
       verdict,
       rates,
       rateGapMs: this.#gapMs,
-      outside: outside(),
+      lacksCapacity: judge.lacksCapacity,
+      outside: judge.outside === null ? null : { host: null, ...judge.outside },
     });
     if (decision === null || decision.action === 'none') return;
     const { action, reason } = decision;
-    const why = action === 'scale-out' ? `: ${evidence().join('; ')}` : '';
+    const facts = judge.facts().map(({ text }) => text);
+    const why = action === 'scale-out' ? `: ${facts.join('; ')}` : '';
     const at = new Date(atMs).toISOString();
     this.scaling.push({ at, action, hosts: this.#understudies.hosts, reason: reason + why });
   }

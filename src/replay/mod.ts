@@ -8,11 +8,9 @@ export type {
   ReplayEvent,
   ReplayScaling,
   ReplayVerdict,
-  SignalPolicy,
 } from './contract.ts';
 export { serviceOf } from './installation.ts';
 export { parseLabels } from './labels.ts';
 export { parsePrometheus } from './prometheus.ts';
 export { boundsOf, parseRecording } from './recording.ts';
 export { replay } from './replay.ts';
-export { ServiceJudge } from './service-judge.ts';

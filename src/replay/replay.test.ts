@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Policy, Recording, ReplayEvent, SignalPolicy } from './contract.ts';
+import type { SignalPolicy } from '../detection/mod.ts';
+import type { Policy, Recording, ReplayEvent } from './contract.ts';
 import { parseLabels, scoreLabels } from './labels.ts';
 import { parsePrometheus } from './prometheus.ts';
 import { parseRecording } from './recording.ts';
@@ -19,7 +20,7 @@ const POLICY: Policy = {
   signals: [OBJECTIVE],
   hostsMax: 3,
   secondsToCapacity: 30,
-  scaleOut: { cooldownSeconds: 0 },
+  scaleOut: { cooldownSeconds: 0, atOnce: 1 },
   scaleIn: { windowSeconds: null, headroom: 0.7, cooldownSeconds: 300 },
   load: null,
 };

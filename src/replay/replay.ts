@@ -1,9 +1,9 @@
 // What would have happened: recorded samples through detection, and the policy that the controller runs.
 import { assert, UnderstudyError } from '../base/mod.ts';
+import { Judge } from '../detection/mod.ts';
 import type { LabelWindow, Policy, Recording, Replay, ReplayEvent, ReplayVerdict } from './contract.ts';
 import { Installation } from './installation.ts';
 import { scoreLabels } from './labels.ts';
-import { ServiceJudge } from './service-judge.ts';
 
 const INTERVALS_LOOKED_AT = 1000;
 
@@ -12,7 +12,7 @@ export function replay(policy: Policy, given: Recording, labels: readonly LabelW
   const recording = inOrder(given);
   const { timesMs } = recording;
   const intervalSeconds = intervalOf(timesMs);
-  const judge = new ServiceJudge(policy.signals, intervalSeconds);
+  const judge = new Judge(policy.signals, intervalSeconds, 'recorded');
   const columns = policy.signals.map(({ name }) => columnOf(recording, name, policy.signals.length === 1));
   const first = Math.max(
     0,
@@ -21,8 +21,7 @@ export function replay(policy: Policy, given: Recording, labels: readonly LabelW
   const [signal, column] = [judge.signals[first], columns[first]];
   assert(signal !== undefined && column !== undefined, 'a policy has signals');
   const values = policy.load === null ? column : columnOf(recording, policy.load, false);
-  const { fastSeconds, slowSeconds } = signal;
-  const installation = new Installation(policy, { timesMs, values }, { fastSeconds, slowSeconds, intervalSeconds });
+  const installation = new Installation(policy, { timesMs, values }, { ...signal.windows, intervalSeconds });
   const run = new Run(judge, columns, installation);
   for (let index = 0; index < timesMs.length; index += 1) run.pass(timesMs[index] ?? 0, index);
   const { events } = run;
@@ -32,13 +31,13 @@ export function replay(policy: Policy, given: Recording, labels: readonly LabelW
 
 class Run {
   readonly events: ReplayEvent[] = [];
-  readonly #judge: ServiceJudge;
+  readonly #judge: Judge;
   readonly #columns: readonly Float64Array[];
   readonly #installation: Installation;
   #verdict: ReplayVerdict | null = null;
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(judge: ServiceJudge, columns: readonly Float64Array[], installation: Installation) {
+  constructor(judge: Judge, columns: readonly Float64Array[], installation: Installation) {
     this.#judge = judge;
     this.#columns = columns;
     this.#installation = installation;
@@ -49,24 +48,24 @@ class Run {
     if (this.#verdict !== null && atMs > judge.silentFromMs) this.#silence(atMs, index - 1);
     this.#lastMs = atMs;
     judge.add(atMs, (column) => this.#columns[column]?.[index] ?? Number.NaN);
-    const verdict = judge.verdictAt(atMs);
+    const verdict = judge.conditionAt(atMs);
     if (verdict !== this.#verdict) this.#becomes(verdict, atMs);
-    const [evidence, outside] = [() => judge.evidence(verdict, atMs), () => judge.outside];
-    this.#installation.pass({ atMs, index, verdict: judge.forPolicy(verdict), evidence, outside });
+    this.#installation.pass({ atMs, index, verdict, judge });
   }
 
   /** Nothing came for too long before the next sample: that was unknown from some moment on. */
   #silence(atMs: number, index: number): void {
     const fromMs = Math.max(this.#lastMs, this.#judge.silentFromMs);
     if (fromMs >= atMs || this.#verdict === 'unknown') return;
+    this.#judge.conditionAt(fromMs + 1);
     this.#becomes('unknown', fromMs);
-    this.#installation.pass({ atMs: fromMs, index, verdict: 'unknown', evidence: () => [], outside: () => null });
+    this.#installation.pass({ atMs: fromMs, index, verdict: 'unknown', judge: this.#judge });
   }
 
   #becomes(verdict: ReplayVerdict, atMs: number): void {
     this.#verdict = verdict;
     const score = verdict === 'unknown' ? 0 : Number(this.#judge.score.toPrecision(4));
-    const evidence = this.#judge.evidence(verdict, atMs);
+    const evidence = this.#judge.facts().map(({ text }) => text);
     this.events.push({ at: new Date(atMs).toISOString(), verdict, score, evidence });
   }
 }

@@ -28,7 +28,7 @@ const POLICY: Policy = {
   ],
   hostsMax: 4,
   secondsToCapacity: 120,
-  scaleOut: { cooldownSeconds: 0 },
+  scaleOut: { cooldownSeconds: 0, atOnce: 1 },
   scaleIn: { windowSeconds: null, headroom: 0.7, cooldownSeconds: 300 },
   load: null,
 };

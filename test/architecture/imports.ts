@@ -16,7 +16,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/linux': { modules: ['src/base'], packages: ['koffi'] },
   'src/replication': { modules: ['src/base', 'src/linux'], packages: [] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
-  'src/config': { modules: ['src/base'], packages: ['yaml', 'zod'] },
+  'src/config': { modules: ['src/base', 'src/detection'], packages: ['yaml', 'zod'] },
   'src/identity': { modules: ['src/base', 'src/linux'], packages: ['yaml', 'zod'] },
   'src/storage': {
     modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'],
@@ -25,10 +25,11 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/power': { modules: ['src/base', 'src/linux'], packages: ['zod'] },
   'src/director': { modules: ['src/base'], packages: ['zod'] },
   'src/network': { modules: ['src/base', 'src/linux'], packages: [] },
+  'src/metrics': { modules: ['src/base'], packages: [] },
   'src/detection': { modules: ['src/base'], packages: [] },
   'src/policy': { modules: [], packages: [] },
   'src/replay': { modules: ['src/base', 'src/detection', 'src/policy'], packages: [] },
-  'src/simulation': { modules: ['src/base', 'src/policy', 'src/replay'], packages: [] },
+  'src/simulation': { modules: ['src/base', 'src/detection', 'src/policy', 'src/replay'], packages: [] },
   'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
   'src/controller': {
     modules: [
@@ -38,6 +39,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/detection',
       'src/director',
       'src/identity',
+      'src/metrics',
       'src/network',
       'src/policy',
       'src/power',
@@ -75,6 +77,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/storage',
       'src/power',
       'src/director',
+      'src/metrics',
       'src/network',
       'src/detection',
       'src/agent',

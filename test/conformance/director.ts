@@ -99,6 +99,7 @@ function describeAdmit(stage: () => DirectorStage): void {
   it('says what it has: the lead of the configuration', async () => {
     const { director, service, lead } = stage();
     await eventually('the lead is ready', async () => (await seen(stage(), lead.name))?.state === 'ready');
+    await eventually('a check', async () => typeof (await seen(stage(), lead.name))?.checkMs === 'number');
     const { servers, queued, requestsTotal } = await director.observe(service, callOf());
     expect(queued).toBe(0);
     expect(requestsTotal).toBe(0);
@@ -110,6 +111,8 @@ function describeAdmit(stage: () => DirectorStage): void {
         requestsTotal: 0,
         errorsTotal: 0,
         responseTimeMs: null,
+        checkMs: servers[0]?.checkMs,
+        queued: 0,
       },
     ]);
   });

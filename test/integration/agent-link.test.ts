@@ -105,7 +105,7 @@ const STRANGE_ANSWERS = [
   ['no JSON', '<html>', 'not JSON'],
   [
     'a probe of a file',
-    '{"objective":null,"probe":{"url":"file:///etc/shadow","contains":null,"timeoutMs":1000},"reportSeconds":1}',
+    '{"signals":[],"probe":{"url":"file:///etc/shadow","contains":null,"timeoutMs":1000},"reportSeconds":1}',
     'url is not one that can be probed',
   ],
 ] as const;

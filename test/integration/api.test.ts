@@ -29,9 +29,12 @@ const report = {
   since: '2026-11-24T09:59:00.000Z',
   ageMs: 60_000,
   evidence: [{ text: 'slow', values: { worst: 900, limit: 400, note: 'x', none: null } }],
+  score: 2.25,
+  lacksCapacity: true,
+  outside: null,
   signals: {
-    'probe.milliseconds': { value: 900, unit: 'ms' },
-    'cpu.pressure': { value: null, unit: '%', error: 'none' },
+    'probe.milliseconds': { value: 900, unit: 'ms', max: 950, mean: 900, samples: 5 },
+    'cpu.pressure': { value: null, unit: '%', error: 'none', samples: 0 },
   },
   changes: [{ number: 1, at: '2026-11-24T09:59:00.000Z', ageMs: 60_000, verdict: 'degraded', evidence: [] }],
   dropped: 0,
@@ -96,9 +99,13 @@ describe('what the interface answers', () => {
   });
 
   it('api - a report reaches the controller, and the instruction the agent', async () => {
-    const objective = { signal: 'probe.milliseconds', below: 400, fastSeconds: 10, slowSeconds: 60, share: 0.5 };
+    const objective = { below: 400, fastSeconds: 10, slowSeconds: null, share: 0.5 };
+    const learned = { direction: 'above' as const, learnSamples: 300 };
     stage.controller.instruction = {
-      objective,
+      signals: [
+        { name: 'probe.milliseconds', objective, baseline: null, outside: false },
+        { name: 'cpu.pressure', objective: null, baseline: learned, outside: true },
+      ],
       probe: { url: 'http://10.0.0.11/', contains: null, timeoutMs: 5000 },
       reportSeconds: 5,
     };

@@ -277,6 +277,34 @@ const references: readonly Case[] = [
     '2m',
     'services.wiki.objective.fast: the short window is longer than the long one (at most 60s)',
   ],
+  [
+    'a signal that nobody measures',
+    'objective: { signal: probe.milliseconds, below: 400 }',
+    'signals: [{ name: probe.miliseconds, baseline: {} }]',
+    'probe.miliseconds',
+    'services.wiki.signals[0].name: there is no signal "probe.miliseconds" (did you mean probe.milliseconds?)',
+  ],
+  [
+    'a signal with nothing to hold',
+    'objective: { signal: probe.milliseconds, below: 400 }',
+    'signals: [{ name: cpu.pressure }]',
+    '{ name: cpu.pressure }',
+    'services.wiki.signals[0]: "cpu.pressure" has neither an objective nor a baseline: write baseline: {}',
+  ],
+  [
+    'a signal twice',
+    'below: 400 }',
+    'below: 400 }\n    signals: [{ name: probe.milliseconds, baseline: {} }]',
+    'probe.milliseconds, baseline',
+    'services.wiki.signals[0].name: "probe.milliseconds" is watched already',
+  ],
+  [
+    'signals that are all outside',
+    'objective: { signal: probe.milliseconds, below: 400 }',
+    'signals: [{ name: cpu.pressure, baseline: {}, outside: true }]',
+    'signals: [{ name: cpu',
+    'services.wiki: all signals are outside, so nothing could ask for a host',
+  ],
 ];
 
 const settings: readonly Case[] = [

@@ -81,7 +81,17 @@ describe('a configuration that is right', () => {
       director: { driver: 'spreader', settings: { target: 'x', weight: 1 } },
       port: 80,
       check: { kind: 'http', path: '/', contains: 'x', timeoutMs: 5000 },
-      objective: { signal: 'probe.milliseconds', below: 400, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+      signals: [
+        {
+          name: 'probe.milliseconds',
+          objective: { below: 400, fastSeconds: 10, slowSeconds: 60, share: 0.5 },
+          baseline: null,
+          outside: false,
+          source: { kind: 'agent' },
+        },
+      ],
+      windows: { fastSeconds: 10, slowSeconds: 60 },
+      scaleOut: { cooldownSeconds: 0, atOnce: 1 },
       scaleIn: { windowSeconds: 300, headroom: 0.7, cooldownSeconds: 300 },
       timeoutsMs: { off: 60_000, boot: 300_000, drain: 120_000, call: 30_000, copy: 14_400_000 },
       acceptUnknown: [],
@@ -109,6 +119,41 @@ describe('a configuration that is right', () => {
     expect(services.get('wiki')?.timeoutsMs).toMatchObject({ off: 90_000, call: 2000 });
     expect(services.get('wiki')?.scaleIn.windowSeconds).toBe(3600);
     expect(hosts.get('web1')?.power.settings.login).toEqual({ file: join(config.folder, '../token') });
+  });
+
+  it('config - a service may be judged by several signals, from agents, the director and Prometheus', async () => {
+    const text = changed(
+      'objective: { signal: probe.milliseconds, below: 400 }',
+      `scaleOut: { cooldown: 1m, atOnce: 2 }
+    signals:
+      - { name: cpu.pressure, baseline: { direction: above } }
+      - { name: director.checkMilliseconds, objective: { below: 300, percentile: 95 } }
+      - name: database
+        outside: true
+        objective: { below: 50 }
+        prometheus: { url: "http://10.0.0.9:9090/", query: 'wait{host="{{host}}"}', every: 30s, tokenFile: secrets/api }`,
+    );
+    const { services } = await loadConfiguration(config.write(text), drivers);
+    expect(services.get('wiki')).toMatchObject({
+      scaleOut: { cooldownSeconds: 60, atOnce: 2 },
+      // The longest of what can ask for hosts; the director is looked at every other second.
+      windows: { fastSeconds: 12, slowSeconds: 60 },
+      signals: [
+        { name: 'cpu.pressure', objective: null, baseline: { direction: 'above', learnSamples: 300 }, outside: false },
+        { name: 'director.checkMilliseconds', objective: { below: 300, share: 0.05 }, source: { kind: 'director' } },
+        {
+          name: 'database',
+          outside: true,
+          source: {
+            kind: 'prometheus',
+            url: 'http://10.0.0.9:9090',
+            query: 'wait{host="{{host}}"}',
+            everySeconds: 30,
+            tokenFile: join(config.folder, 'secrets/api'),
+          },
+        },
+      ],
+    });
   });
 
   it('config - a spare may be in two pools, and anchors may be used', async () => {

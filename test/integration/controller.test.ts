@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Configuration, Mode, ServiceConfig } from '../../src/config/mod.ts';
 import { type Controller, startController } from '../../src/controller/mod.ts';
+import { FakeMetrics } from '../../src/metrics/mod.ts';
 import { StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
 import { eventually } from '../rig/wait.ts';
 import { config, service } from '../sim/installation.ts';
@@ -50,6 +51,7 @@ async function start(mode: Mode, holder = 'one', others: readonly ServiceConfig[
     power: new Map([['sim', plant.power]]),
     directors: new Map([['sim', plant.director]]),
     network: plant.network,
+    metrics: new FakeMetrics(),
     agentToken: async () => null,
     wall: () => plant.nowMs,
     pause: async (ms, signal) => {
@@ -82,6 +84,9 @@ function reportOf(host: string): Parameters<Controller['report']>[1] {
     verdict,
     ...times,
     evidence,
+    score: verdict === 'degraded' ? 1 : 0,
+    lacksCapacity: verdict === 'degraded',
+    outside: null,
     signals: {},
     changes: [],
     dropped: 0,
@@ -359,12 +364,12 @@ describe('the controller', () => {
     const late = reportOf('web1');
     const instruction = await controller.report('web1', { ...reportOf('web1'), verdict: 'healthy' });
     expect(instruction).toMatchObject({
-      objective: { signal: 'probe.milliseconds' },
+      signals: [{ name: 'probe.milliseconds', baseline: null, outside: false }],
       probe: { url: 'http://10.0.0.11:80/' },
     });
     await controller.report('web1', { ...late, verdict: 'degraded' });
     const web1 = (await controller.status()).hosts.find(({ name }) => name === 'web1');
     expect(web1?.agent?.verdict).toBe('healthy');
-    expect(await controller.report('spare3', reportOf('spare3'))).toMatchObject({ objective: null, probe: null });
+    expect(await controller.report('spare3', reportOf('spare3'))).toMatchObject({ signals: [], probe: null });
   });
 });

@@ -3,8 +3,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
-  type AgentObjective,
   type AgentProbe,
+  type AgentSignal,
   type AgentVerdict,
   type Instruction,
   REPORT_BYTES_MAX,
@@ -27,7 +27,7 @@ export class AgentController {
   readonly received: ReceivedReport[] = [];
   /** Changes by the protocol's rule: each number of a boot once. */
   readonly changes: VerdictChange[] = [];
-  instruction: Instruction = { objective: null, probe: null, reportSeconds: 1 };
+  instruction: Instruction = { signals: [], probe: null, reportSeconds: 1 };
   token = 'the-token-of-web1';
   /** Set by a test; null: answers as a controller does. */
   trick: Trick | null = null;
@@ -48,15 +48,18 @@ export class AgentController {
 
   /**
    * The verdicts of the changes, without the moments of which nothing was known: a busy machine can keep an agent from measuring.
-   * The same verdict on both sides of such a moment counts once.
+   * The same verdict on both sides of such a moment counts once. Failing is degraded and more, and comes sooner or later.
    */
   get verdicts(): AgentVerdict[] {
-    const known = this.changes.map(({ verdict }) => verdict).filter((verdict) => verdict !== 'unknown');
+    const known = this.changes
+      .map(({ verdict }) => (verdict === 'failing' ? 'degraded' : verdict))
+      .filter((verdict) => verdict !== 'unknown');
     return known.filter((verdict, index) => verdict !== known[index - 1]);
   }
 
+  /** One objective, or none. */
   watch(objective: AgentObjective | null, probe: AgentProbe | null = null, reportSeconds = 1): void {
-    this.instruction = { objective, probe, reportSeconds };
+    this.instruction = { signals: objective === null ? [] : [signalOf(objective)], probe, reportSeconds };
   }
 
   /** Begins to listen, after the first time at the same port. */
@@ -112,6 +115,13 @@ export class AgentController {
     this.changes.push(...fresh);
     this.#lastNumbers.set(report.boot, Math.max(last, fresh.at(-1)?.number ?? 0));
   }
+}
+
+/** An objective with the name of its signal. */
+export type AgentObjective = NonNullable<AgentSignal['objective']> & { readonly signal: string };
+
+export function signalOf({ signal, ...objective }: AgentObjective): AgentSignal {
+  return { name: signal, objective, baseline: null, outside: false };
 }
 
 export function reply(response: ServerResponse, status: number, body: unknown): void {

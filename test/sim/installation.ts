@@ -28,7 +28,17 @@ export function service(name: string, lead: string, pool: string[]): ServiceConf
     director: { driver: 'sim', settings: {} },
     port: 80,
     check: { kind: 'http', path: '/', contains: null, timeoutMs: 1000 },
-    objective: { signal: 'probe.milliseconds', below: 300, fastSeconds: 5, slowSeconds: 20, share: 0.5 },
+    signals: [
+      {
+        name: 'probe.milliseconds',
+        objective: { below: 300, fastSeconds: 5, slowSeconds: 20, share: 0.5 },
+        baseline: null,
+        outside: false,
+        source: { kind: 'agent' },
+      },
+    ],
+    windows: { fastSeconds: 5, slowSeconds: 20 },
+    scaleOut: { cooldownSeconds: 0, atOnce: 1 },
     scaleIn: { windowSeconds: 30, headroom: 0.8, cooldownSeconds: 10 },
     timeoutsMs: { off: 5000, boot: 60_000, drain: 5000, call: 5000, copy: 60_000 },
     acceptUnknown: [],

@@ -9,6 +9,7 @@ import type { Context, ControllerParts } from '../../src/controller/parts.ts';
 import { type Engagement, keys } from '../../src/controller/record.ts';
 import { reconcileService } from '../../src/controller/service.ts';
 import { World } from '../../src/controller/world.ts';
+import { FakeMetrics } from '../../src/metrics/mod.ts';
 import type { Store } from '../../src/store/mod.ts';
 import type { Plant } from './plant.ts';
 
@@ -55,6 +56,7 @@ export class Life {
       power: new Map([['sim', this.#exposed(plant.power)]]),
       directors: new Map([['sim', this.#exposed(plant.director)]]),
       network: plant.network,
+      metrics: new FakeMetrics(),
       agentToken: async () => null,
       wall: () => plant.nowMs,
       pause: async (ms) => {

@@ -107,7 +107,7 @@ export class ControllerPeer implements ControllerApi {
   readonly signals: AbortSignal[] = [];
   readonly reports: (readonly [string, Report])[] = [];
   readonly kept: EventView[] = [];
-  instruction: Instruction = { objective: null, probe: null, reportSeconds: 5 };
+  instruction: Instruction = { signals: [], probe: null, reportSeconds: 5 };
   /** Readers of events at present. */
   readers = 0;
   /** What a method waits for before it answers. */

@@ -1,11 +1,10 @@
 // What replay and simulate take: a policy, and signals from a file or a Prometheus server.
 import { readFile } from 'node:fs/promises';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
-import { loadPolicy, type RawPolicy } from '../../config/mod.ts';
+import { loadPolicy, type RawPolicy, signalPolicyOf } from '../../config/mod.ts';
 import { type Policy, parsePrometheus, parseRecording, type Recording } from '../../replay/mod.ts';
 import type { HostModel } from '../../simulation/mod.ts';
 
-const SHARE = 0.5;
 const PROMETHEUS_TIMEOUT_MS = 60_000;
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -26,24 +25,10 @@ export async function modelIn(file: string): Promise<{ readonly policy: Policy; 
 
 function policyOf({ signals, hosts, timeToCapacity, scaleOut, scaleIn }: RawPolicy): Policy {
   return {
-    signals: signals.map(({ name, objective, baseline, outside }) => ({
-      name,
-      outside,
-      objective:
-        objective === undefined
-          ? null
-          : {
-              below: objective.below,
-              fastSeconds: objective.fast ?? null,
-              slowSeconds: objective.slow ?? null,
-              share:
-                objective.percentile === undefined ? (objective.share ?? SHARE) : (100 - objective.percentile) / 100,
-            },
-      baseline: baseline === undefined ? null : { direction: baseline.direction, learnSamples: baseline.learn },
-    })),
+    signals: signals.map(signalPolicyOf),
     hostsMax: hosts.max,
     secondsToCapacity: timeToCapacity,
-    scaleOut: { cooldownSeconds: scaleOut.cooldown },
+    scaleOut: { cooldownSeconds: scaleOut.cooldown, atOnce: scaleOut.atOnce },
     scaleIn: { windowSeconds: scaleIn.window ?? null, headroom: scaleIn.headroom, cooldownSeconds: scaleIn.cooldown },
     load: scaleIn.load ?? null,
   };

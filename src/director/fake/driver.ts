@@ -185,6 +185,8 @@ export class FakeDirector implements Director {
       requestsTotal,
       errorsTotal: 0,
       responseTimeMs: requestsTotal === 0 ? null : this.#options.responseMs(server.address, server.port),
+      checkMs: this.#options.responseMs(server.address, server.port),
+      queued: 0,
     };
   }
 }

@@ -33,6 +33,11 @@ function merged(parts: readonly BackendServer[]): Omit<ObservedServer, 'name' | 
     requestsTotal: sum(parts, ({ requestsTotal }) => requestsTotal),
     errorsTotal: sum(parts, ({ errorsTotal }) => errorsTotal),
     responseTimeMs: meanResponseTime(parts),
+    checkMs: parts.reduce<number | null>(
+      (most, { checkMs }) => (checkMs === null ? most : Math.max(most ?? 0, checkMs)),
+      null,
+    ),
+    queued: sum(parts, ({ queued }) => queued),
   };
 }
 

@@ -8,10 +8,12 @@ const PLACE = 'wiki-reads/spare1';
 const AT = { address: '10.0.0.12', port: 80 };
 const SETTINGS = haproxySettings.parse({ socket: '/socket', backend: 'wiki', connectionsMax: 5 });
 
-type Model = Omit<BackendServer, 'name' | 'text' | 'requestsTotal' | 'errorsTotal' | 'responseTimeMs'>;
+const COUNTERS = { requestsTotal: 0, errorsTotal: 0, responseTimeMs: null, checkMs: null, queued: 0 };
+
+type Model = Omit<BackendServer, 'name' | 'text' | keyof typeof COUNTERS>;
 
 function seen(model: Model): BackendServer {
-  return { name: 'spare1', text: '', requestsTotal: 0, errorsTotal: 0, responseTimeMs: null, ...model };
+  return { name: 'spare1', text: '', ...COUNTERS, ...model };
 }
 
 const fresh: Model = {

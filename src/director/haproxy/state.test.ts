@@ -56,6 +56,8 @@ describe('the state of HAProxy', () => {
             requestsTotal: 7,
             errorsTotal: 7,
             responseTimeMs: 12,
+            checkMs: null,
+            queued: 1,
           },
         ],
       },

@@ -24,6 +24,9 @@ export interface BackendServer {
   readonly errorsTotal: number;
   /** Over the last 1024 requests at most; null in TCP mode, which has no such time, and before the first request. */
   readonly responseTimeMs: number | null;
+  /** Of the last check that was made; null: none was. */
+  readonly checkMs: number | null;
+  readonly queued: number;
 }
 
 export interface Backend {
@@ -102,6 +105,8 @@ function serverOf(row: Row, state: Row): BackendServer {
     // Could not connect; broken answers; answers of class 5xx. None is counted in another.
     errorsTotal: numberOf(row, 'econ') + numberOf(row, 'eresp') + numberOf(row, 'hrsp_5xx', 0),
     responseTimeMs: timed ? numberOf(row, 'rtime', 0) : null,
+    checkMs: (row.get('check_duration') ?? '') === '' ? null : numberOf(row, 'check_duration'),
+    queued: numberOf(row, 'qcur'),
   };
 }
 

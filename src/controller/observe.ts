@@ -1,0 +1,147 @@
+// Looks at what others have measured: the director, each time the service is looked at; Prometheus, as often as a signal says.
+import { messageOf } from '../base/mod.ts';
+import type { ServiceConfig, SignalConfig } from '../config/mod.ts';
+import type { Observation, ObservedServer } from '../director/mod.ts';
+import { RATE_GAP_MS_MAX } from '../policy/mod.ts';
+import { type Context, directorOf, hostOf, within } from './parts.ts';
+import { type Engagement, keys } from './record.ts';
+import type { World } from './world.ts';
+
+const LOOK_MS_MIN = 200;
+
+/** The lead, and every understudy that takes traffic. */
+export function servingNames(service: ServiceConfig, engagements: readonly Engagement[]): readonly string[] {
+  const onStage = engagements.filter(
+    ({ service: name, ended, phase, goal }) =>
+      name === service.name && !ended && phase === 'serving' && goal === 'serve',
+  );
+  return [service.lead, ...onStage.map(({ understudy }) => understudy)];
+}
+
+/** Requests of the whole service and of its hosts, as the director counts them; that it cannot be asked is a gap in what is known. */
+export async function lookAtDirector(context: Context, world: World, service: ServiceConfig): Promise<void> {
+  const keepMs = service.scaleIn.windowSeconds * 1000 + 2 * RATE_GAP_MS_MAX;
+  let seen: Observation | null = null;
+  let reason = '';
+  try {
+    seen = await within(context, 'asking the director', service.timeoutsMs.call, (call) =>
+      directorOf(context.parts, service).observe(service.name, call),
+    );
+  } catch (error) {
+    // A director that is away is reported where it is needed; here its absence is an observation like any other.
+    if (context.signal.aborted) throw error;
+    reason = messageOf(error);
+  }
+  const atMs = context.parts.wall();
+  world.requestsSeen(service.name, seen?.requestsTotal ?? null, atMs, keepMs);
+  const signals = service.signals.filter(({ source }) => source.kind === 'director');
+  if (signals.length === 0) return;
+  const hosts = servingNames(service, await allEngagements(context));
+  for (const host of hosts) {
+    const server = seen?.servers.find(({ name }) => name === host) ?? null;
+    const before = world.serverSeen(service.name, host, server);
+    for (const { name: signal } of signals) {
+      const value = server === null ? null : sampleOf(signal, server, before, seen?.queued ?? 0);
+      const why = seen === null ? reason : server === null ? 'the director has no such server' : 'nothing is known yet';
+      world.own.add({ service, host, signal, atMs, value, reason: why });
+    }
+  }
+}
+
+/** @param before the same server at the look before; null: this is the first one */
+function sampleOf(
+  signal: string,
+  server: ObservedServer,
+  before: ObservedServer | null,
+  queued: number,
+): number | null {
+  const requests = before === null ? 0 : server.requestsTotal - before.requestsTotal;
+  const errors = before === null ? 0 : server.errorsTotal - before.errorsTotal;
+  switch (signal) {
+    case 'director.responseMilliseconds':
+      // Its average stays as it was when nobody asks any more; then nobody waits.
+      return before === null || requests < 0 ? null : requests === 0 ? 0 : server.responseTimeMs;
+    case 'director.checkMilliseconds':
+      return server.checkMs;
+    case 'director.errors':
+      if (before === null || requests < 0 || errors < 0) return null;
+      return requests === 0 ? (errors > 0 ? 100 : 0) : Math.min(100, (100 * errors) / requests);
+    case 'director.connections':
+      return server.connections;
+    case 'director.queue':
+      // Who waits for any server waits for this one too.
+      return server.queued + queued;
+    default:
+      return null;
+  }
+}
+
+/** Asks Prometheus what is due. @returns when to come again */
+export async function reconcileMetrics(
+  context: Context,
+  world: World,
+  service: ServiceConfig,
+): Promise<{ readonly inMs: number }> {
+  const nowMs = context.parts.wall();
+  const hosts = servingNames(service, await allEngagements(context));
+  let nextMs = Number.POSITIVE_INFINITY;
+  const due: Promise<void>[] = [];
+  for (const signal of service.signals) {
+    if (signal.source.kind !== 'prometheus') continue;
+    const everyMs = signal.source.everySeconds * 1000;
+    const lastMs = world.askedMs(service.name, signal.name);
+    if (nowMs - lastMs >= everyMs || nowMs < lastMs) {
+      world.asked(service.name, signal.name, nowMs);
+      due.push(ask(context, world, service, signal, hosts));
+    }
+    nextMs = Math.min(nextMs, world.askedMs(service.name, signal.name) + everyMs);
+  }
+  await Promise.all(due);
+  return { inMs: Math.max(LOOK_MS_MIN, nextMs - context.parts.wall()) };
+}
+
+async function ask(
+  context: Context,
+  world: World,
+  service: ServiceConfig,
+  { name: signal, source }: SignalConfig,
+  hosts: readonly string[],
+): Promise<void> {
+  if (source.kind !== 'prometheus') return;
+  const answers = new Map<string, Promise<{ value: number | null; reason: string }>>();
+  const answerTo = (query: string) => {
+    const asked = answers.get(query) ?? read(context, service, { ...source, query });
+    answers.set(query, asked);
+    return asked;
+  };
+  await Promise.all(
+    hosts.map(async (host) => {
+      const { address } = hostOf(context.parts.config, host);
+      const { value, reason } = await answerTo(
+        source.query.replaceAll('{{host}}', host).replaceAll('{{address}}', address),
+      );
+      world.own.add({ service, host, signal, atMs: context.parts.wall(), value, reason });
+    }),
+  );
+}
+
+/** That there is no answer is an observation like any other. */
+async function read(
+  context: Context,
+  service: ServiceConfig,
+  query: { readonly url: string; readonly query: string; readonly tokenFile: string | null },
+): Promise<{ value: number | null; reason: string }> {
+  try {
+    const value = await within(context, 'asking Prometheus', service.timeoutsMs.call, ({ signal }) =>
+      context.parts.metrics.read(query, signal),
+    );
+    return { value, reason: 'the query gives nothing' };
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    return { value: null, reason: messageOf(error) };
+  }
+}
+
+async function allEngagements(context: Context): Promise<readonly Engagement[]> {
+  return (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+}

@@ -1,0 +1,18 @@
+// Metrics in memory, for simulations and for tests of what asks for them.
+import { UnderstudyError } from '../base/mod.ts';
+import type { MetricQuery, Metrics } from './contract.ts';
+
+export class FakeMetrics implements Metrics {
+  /** By the query; null: it gives nothing. What is not here is refused. */
+  readonly answers = new Map<string, number | null>();
+  /** In the order in which they were asked. */
+  readonly asked: MetricQuery[] = [];
+
+  async read(query: MetricQuery, signal: AbortSignal): Promise<number | null> {
+    if (signal.aborted) throw new UnderstudyError('INTERRUPTED', `asking ${query.url} was stopped`);
+    this.asked.push(query);
+    const answer = this.answers.get(query.query);
+    if (answer === undefined) throw new UnderstudyError('METRICS_FAILED', `${query.url} does not know ${query.query}`);
+    return answer;
+  }
+}

@@ -1,0 +1,3 @@
+export type { MetricQuery, Metrics } from './contract.ts';
+export { FakeMetrics } from './fake.ts';
+export { Prometheus } from './prometheus.ts';
