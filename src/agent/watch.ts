@@ -34,7 +34,7 @@ export interface Standing {
 }
 
 export interface WatchParts {
-  readonly sensors: HostSensors;
+  readonly sensors: Pick<HostSensors, 'sample'>;
   readonly clock: Clock;
   /** Ends what is under way. */
   readonly signal: AbortSignal;

@@ -14,6 +14,7 @@ const TICK_MS = 10;
 const FLIES_MS = 500;
 
 let memory: StoreMemory;
+let metrics: FakeMetrics;
 let plant: Plant;
 let ticker: NodeJS.Timeout;
 let running: Controller[];
@@ -22,6 +23,7 @@ let load: number;
 
 beforeEach(() => {
   memory = new StoreMemory();
+  metrics = new FakeMetrics();
   running = [];
   sequence = 0;
   load = 1;
@@ -33,15 +35,20 @@ afterEach(async () => {
   expect(plant.broken).toBe(null);
 });
 
-function installation(mode: Mode, others: readonly ServiceConfig[]): Configuration {
-  const wiki = { ...service('wiki', 'web1', ['spare1', 'spare2']), mode };
+function installation(mode: Mode, others: readonly ServiceConfig[], edit: Partial<ServiceConfig>): Configuration {
+  const wiki = { ...service('wiki', 'web1', ['spare1', 'spare2']), ...edit, mode };
   return { ...config, services: new Map([wiki, ...others].map((one) => [one.name, one])) };
 }
 
-async function start(mode: Mode, holder = 'one', others: readonly ServiceConfig[] = []): Promise<Controller> {
+async function start(
+  mode: Mode,
+  holder = 'one',
+  others: readonly ServiceConfig[] = [],
+  edit: Partial<ServiceConfig> = {},
+): Promise<Controller> {
   const store = memory.open();
   if (plant === undefined || running.length === 0) {
-    plant = await Plant.make(installation(mode, others), storeEpochGate(store));
+    plant = await Plant.make(installation(mode, others, edit), storeEpochGate(store));
     ticker = setInterval(() => tick(), TICK_MS);
   }
   const controller = await startController({
@@ -51,7 +58,7 @@ async function start(mode: Mode, holder = 'one', others: readonly ServiceConfig[
     power: new Map([['sim', plant.power]]),
     directors: new Map([['sim', plant.director]]),
     network: plant.network,
-    metrics: new FakeMetrics(),
+    metrics,
     agentToken: async () => null,
     wall: () => plant.nowMs,
     pause: async (ms, signal) => {
@@ -356,6 +363,49 @@ describe('the controller', () => {
     const revisions = all.map(({ revision }) => revision);
     expect(revisions).toEqual(revisions.toSorted((a, b) => a - b));
     expect(await read(revisions[3] ?? 0, (kind) => kind === 'capacity')).toEqual(all.slice(4));
+  });
+
+  it('controller - a service may be judged without any agent, each host by its own numbers', async () => {
+    const prometheus = (query: string) =>
+      ({ kind: 'prometheus', url: 'http://metrics', query, everySeconds: 2, tokenFile: null }) as const;
+    const judged = { baseline: null, objective: { below: 50, fastSeconds: 10, slowSeconds: 20, share: 0.5 } };
+    metrics.answers.set('busy{host="web1",ip="10.0.0.11"}', 10).set('database', 5);
+    metrics.answers.set('busy{host="spare1",ip="10.0.0.21"}', 10);
+    const controller = await start('automatic', 'one', [], {
+      signals: [
+        { ...judged, name: 'busy', outside: false, source: prometheus('busy{host="{{host}}",ip="{{address}}"}') },
+        { ...judged, name: 'database', outside: true, source: prometheus('database') },
+        { ...judged, name: 'director.errors', outside: false, source: { kind: 'director' } },
+      ],
+    });
+    load = 5;
+    const verdict = async (): Promise<string | undefined> => (await controller.status()).services[0]?.verdict;
+    await eventually('healthy', async () => (await verdict()) === 'healthy');
+    // What an agent says of it is not asked for.
+    expect(await controller.report('web1', { ...reportOf('web1'), verdict: 'failing' })).toMatchObject({ signals: [] });
+    metrics.answers.set('database', 500).set('busy{host="web1",ip="10.0.0.11"}', 90);
+    await eventually('refused', async () => {
+      const last = (await controller.status()).services[0]?.lastDecision;
+      return last?.outcome === 'refused' && last.reason.includes('outside of the host: database above 50');
+    });
+    metrics.answers.set('database', 5);
+    await untilPhase(controller, 'wiki-1', 'serving');
+    metrics.answers.set('busy{host="web1",ip="10.0.0.11"}', 10);
+    await eventually('both healthy', async () => (await verdict()) === 'healthy');
+    const asked = metrics.asked.map(({ query }) => query);
+    const times = (query: string): number => asked.filter((one) => one === query).length;
+    expect(times('busy{host="spare1",ip="10.0.0.21"}')).toBeGreaterThan(0);
+    expect(times('database')).toBeLessThanOrEqual(times('busy{host="web1",ip="10.0.0.11"}') + 1);
+    // Nothing is known of one of them: that scales nothing in, however little load there is.
+    metrics.answers.delete('busy{host="spare1",ip="10.0.0.21"}');
+    load = 1;
+    await eventually('unknown', async () => (await verdict()) === 'unknown');
+    const { evidence } = (await controller.status()).services[0] ?? { evidence: [] };
+    expect(evidence.map(({ host, text }) => `${host}: ${text}`)).toContainEqual(
+      expect.stringContaining('spare1: busy has no value: http://metrics does not know'),
+    );
+    metrics.answers.set('busy{host="spare1",ip="10.0.0.21"}', 10);
+    await untilDone(controller, 'wiki-1');
   });
 
   it('controller - an old report changes nothing', async () => {

@@ -101,7 +101,7 @@ it(
     await copySparsely(pet.image, original);
     const guests = await Promise.all([
       RunningGuest.start(pet, LEAD, original),
-      RunningGuest.start(pet, SPARE, volume, true),
+      RunningGuest.start(pet, SPARE, volume, { fromDisk: true }),
     ]);
     const [lead, own] = guests;
     try {

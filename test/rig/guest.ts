@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { GATEWAY, GUEST_APPEND, GUEST_MEMORY_MIB, type GuestIdentity, type Guests } from '../../guests/mod.ts';
-import { requireTool, runTool } from '../../src/base/mod.ts';
+import { requireTool, runTool, spawnBound } from '../../src/base/mod.ts';
 import { eventually } from './wait.ts';
 
 /** Emulated, on two processors that others use too, a boot takes 10 to 60 seconds. */
@@ -21,6 +21,13 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+export interface GuestStart {
+  /** BIOS starts what the volume has for it, in place of a kernel from outside. @default false */
+  readonly fromDisk?: boolean;
+  /** More for the kernel from outside. */
+  readonly append?: string;
+}
+
 export class RunningGuest {
   /** Of its web server, from outside. */
   readonly url: string;
@@ -35,12 +42,11 @@ export class RunningGuest {
     this.#child = child;
   }
 
-  /** @param fromDisk BIOS starts what the volume has for it, in place of a kernel from outside */
   static async start(
     guests: Pick<Guests, 'kernel' | 'initrd' | 'sshKey'>,
     identity: Pick<GuestIdentity, 'address' | 'mac'>,
     volume: string,
-    fromDisk = false,
+    { fromDisk = false, append = '' }: GuestStart = {},
   ): Promise<RunningGuest> {
     const [web, ssh] = [await freePort(), await freePort()];
     const address = identity.address.replace(/\/.*/, '');
@@ -49,7 +55,7 @@ export class RunningGuest {
     const args = [
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
       ...['-m', `${GUEST_MEMORY_MIB}M`, '-smp', '2', '-serial', `file:${serial}`],
-      ...(fromDisk ? [] : ['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', GUEST_APPEND]),
+      ...(fromDisk ? [] : ['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', `${GUEST_APPEND} ${append}`]),
       ...['-drive', `file=${volume},format=raw,if=virtio,discard=unmap`],
       ...['-netdev', `user,id=net0,net=10.90.0.0/24,host=${GATEWAY},restrict=on,${forward}`],
       ...['-device', `virtio-net-pci,netdev=net0,mac=${identity.mac},romfile=`],
@@ -101,6 +107,14 @@ export class RunningGuest {
     const done = await runTool(requireTool('ssh', 'openssh-client'), [...this.#ssh, command], { timeoutMs: 60_000 });
     if (done.status !== 0) throw new Error(`${command}: ${done.stderr}${done.stdout}`);
     return done.stdout;
+  }
+
+  /** A port of the guest's loopback leads to one of ours, until the connection is ended. */
+  forward(port: number, toPort: number): ChildProcess {
+    const ssh = requireTool('ssh', 'openssh-client');
+    const [host = '', ...rest] = [...this.#ssh].reverse();
+    const options = ['-N', '-o', 'ExitOnForwardFailure=yes', '-R', `127.0.0.1:${port}:127.0.0.1:${toPort}`];
+    return spawnBound(ssh, [...rest.reverse(), ...options, host], { stdio: 'ignore' });
   }
 
   /** Waits until the machine has ended by itself. */

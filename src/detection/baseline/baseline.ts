@@ -177,9 +177,11 @@ export class Baseline {
       this.#calm = most < CALM ? this.#calm + 1 : 0;
       if (this.#calm >= CALM_SAMPLES) this.#deviates = false;
     }
-    if (sustained >= FAILING && this.#deviates) this.#failing = true;
+    // One sample far off moves the runs that it is part of; only more of them are a shift.
+    const isShift = run > 0 && Math.abs(this.#streak) >= SHIFT_SAMPLES;
+    if (sustained >= FAILING && this.#deviates && isShift) this.#failing = true;
     if (!this.#deviates) this.#failing = false;
-    const kind = this.#kindOf(isRemarkable, run > 0 && Math.abs(this.#streak) >= SHIFT_SAMPLES);
+    const kind = this.#kindOf(isRemarkable, isShift);
     const rhythm = RHYTHMS[believed] ?? 'none';
     this.#values = { value, expected, runSamples: RUNS[run] ?? 1, score: most, kind, rhythm };
   }
