@@ -29,11 +29,13 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
       );
     }
   }
-  for (const { name, lead } of configuration.services.values()) {
-    if (configuration.hosts.get(lead)?.agentTokenFile === null) {
-      const detail = `${lead} has no agent, so it is never known how ${name} does`;
-      yield { check: 'agent', subject: name, state: 'warning', detail, remedy: 'set agentTokenFile (docs/agent.md)' };
-    }
+  for (const { name, lead, pool, signals } of configuration.services.values()) {
+    if (!signals.some(({ source }) => source.kind === 'agent')) continue;
+    const without = [lead, ...pool].filter((host) => configuration.hosts.get(host)?.agentTokenFile === null);
+    if (without.length === 0) continue;
+    const detail = `${without.join(', ')} without an agent: it is not known how ${name} does while they serve`;
+    const remedy = 'set agentTokenFile (docs/agent.md), or judge the service by other signals (docs/haproxy.md)';
+    yield { check: 'agent', subject: name, state: 'warning', detail, remedy };
   }
 }
 

@@ -25,6 +25,11 @@ const ALWAYS: readonly (readonly [string, string])[] = [
   ['unshare', 'util-linux'],
   ['setpriv', 'util-linux'],
 ];
+const OF_KERNEL_MOUNTS: readonly (readonly [string, string])[] = [
+  ['bwrap', 'bubblewrap'],
+  ['xfs_repair', 'xfsprogs'],
+  ['btrfs', 'btrfs-progs'],
+];
 const OF_POWER: Readonly<Record<string, readonly (readonly [string, string])[]>> = {
   qemu: [['qemu-system-x86_64', 'qemu-system-x86']],
   ipmi: [['ipmitool', 'ipmitool']],
@@ -34,6 +39,16 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
   const drivers = new Set([...configuration.hosts.values()].map(({ power }) => power.driver));
   for (const [name, debianPackage] of [...ALWAYS, ...[...drivers].flatMap((driver) => OF_POWER[driver] ?? [])]) {
     yield checked('program', name, null, () => findTool(name) ?? missing(debianPackage));
+  }
+  if (configuration.identity.kernelMount) {
+    for (const [name, debianPackage] of OF_KERNEL_MOUNTS) {
+      yield checked('program', name, null, () => findTool(name) ?? missing(debianPackage));
+    }
+    yield checked('rights', 'kernelMount', null, () =>
+      process.getuid?.() === 0
+        ? 'root, who may mount private overlays of images'
+        : failure('identity.kernelMount needs root', 'run understudy as root, or set identity.kernelMount: false'),
+    );
   }
   yield checked('library', 'libnbd', 'apt-get install libnbd0', () => {
     new NbdHandle().close();

@@ -1,17 +1,40 @@
 // The directors: can they be asked, and do they have what an engagement needs.
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
-import type { Configuration, ServiceConfig } from '../../src/config/mod.ts';
+import type { Configuration, ServiceConfig, SignalConfig } from '../../src/config/mod.ts';
+import { queryFor } from '../../src/controller/mod.ts';
 import { HaproxyDirector, type HaproxySettings, haproxyLevel } from '../../src/director/mod.ts';
+import { Prometheus } from '../../src/metrics/mod.ts';
 import { checked, type Finding, failure, patience, warning } from './check.ts';
 
 const REMEDY = 'docs/haproxy.md says what haproxy.cfg needs';
 
 export async function* examineServices(configuration: Configuration, signal: AbortSignal): AsyncIterable<Check> {
   for (const service of configuration.services.values()) {
-    if (service.director.driver !== 'haproxy') continue;
-    yield checked('director', service.name, REMEDY, () => haproxy(configuration, service, signal));
+    if (service.director.driver === 'haproxy') {
+      yield checked('director', service.name, REMEDY, () => haproxy(configuration, service, signal));
+    }
+    for (const one of service.signals) {
+      if (one.source.kind !== 'prometheus') continue;
+      yield checked('signal', `${service.name}/${one.name}`, 'correct prometheus of the signal', () =>
+        prometheus(configuration, service, one, signal),
+      );
+    }
   }
+}
+
+/** As the controller asks it for the lead. */
+async function prometheus(
+  configuration: Configuration,
+  service: ServiceConfig,
+  { source }: SignalConfig,
+  signal: AbortSignal,
+): Promise<Finding | string> {
+  if (source.kind !== 'prometheus') return 'not asked';
+  const query = queryFor(source.query, service.lead, configuration);
+  const value = await new Prometheus().read({ ...source, query }, patience(signal));
+  if (value !== null) return `Prometheus says ${value} for ${service.lead}`;
+  return warning(`${query} gives nothing for ${service.lead} now`, 'see the query in Prometheus itself');
 }
 
 async function haproxy(

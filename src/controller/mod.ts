@@ -15,4 +15,5 @@ export type {
   VerdictView,
 } from './contract.ts';
 export { type Controller, startController } from './controller.ts';
+export { queryFor } from './observe.ts';
 export type { ControllerParts } from './parts.ts';

@@ -1,6 +1,6 @@
 // Looks at what others have measured: the director, each time the service is looked at; Prometheus, as often as a signal says.
 import { messageOf } from '../base/mod.ts';
-import type { ServiceConfig, SignalConfig } from '../config/mod.ts';
+import type { Configuration, ServiceConfig, SignalConfig } from '../config/mod.ts';
 import type { Observation, ObservedServer } from '../director/mod.ts';
 import { RATE_GAP_MS_MAX } from '../policy/mod.ts';
 import { type Context, directorOf, hostOf, within } from './parts.ts';
@@ -116,13 +116,15 @@ async function ask(
   };
   await Promise.all(
     hosts.map(async (host) => {
-      const { address } = hostOf(context.parts.config, host);
-      const { value, reason } = await answerTo(
-        source.query.replaceAll('{{host}}', host).replaceAll('{{address}}', address),
-      );
+      const { value, reason } = await answerTo(queryFor(source.query, host, context.parts.config));
       world.own.add({ service, host, signal, atMs: context.parts.wall(), value, reason });
     }),
   );
+}
+
+/** The query of a signal, about one host. @throws HOST_UNKNOWN */
+export function queryFor(query: string, host: string, config: Configuration): string {
+  return query.replaceAll('{{host}}', host).replaceAll('{{address}}', hostOf(config, host).address);
 }
 
 /** That there is no answer is an observation like any other. */

@@ -98,7 +98,13 @@ describe('what would have happened', () => {
     const shifted = (by: number): number[] =>
       wave.map((value, index) => value + (index >= 2000 && index < 2200 ? by : 0));
     const risen = replay({ ...POLICY, signals }, recorded(shifted(80)), null);
-    expect(risen.events.map(({ verdict }) => verdict)).toEqual(['unknown', 'healthy', 'degraded', 'failing', 'healthy']);
+    expect(risen.events.map(({ verdict }) => verdict)).toEqual([
+      'unknown',
+      'healthy',
+      'degraded',
+      'failing',
+      'healthy',
+    ]);
     expect(risen.scaling.map(({ action }) => action)).toContain('scale-out');
     const fallen = replay({ ...POLICY, signals }, recorded(shifted(-80)), null);
     expect(fallen.events.length).toBeGreaterThan(2);

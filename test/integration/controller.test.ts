@@ -1,129 +1,15 @@
 // The controller as a whole, over a simulated plant whose time flies: modes, orders, a second controller, stops and starts.
-import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Configuration, Mode, ServiceConfig } from '../../src/config/mod.ts';
-import { type Controller, startController } from '../../src/controller/mod.ts';
-import { FakeMetrics } from '../../src/metrics/mod.ts';
-import { StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
+import { describe, expect, it } from 'vitest';
+import { eachWithALife, life, reportOf, start, untilDone, untilPhase } from '../rig/controller-life.ts';
 import { eventually } from '../rig/wait.ts';
-import { config, service } from '../sim/installation.ts';
-import { Plant } from '../sim/plant.ts';
+import { service } from '../sim/installation.ts';
 
-/** Simulated milliseconds that pass in each real tick. */
-const TICK_MS = 10;
-const FLIES_MS = 500;
-
-let memory: StoreMemory;
-let metrics: FakeMetrics;
-let plant: Plant;
-let ticker: NodeJS.Timeout;
-let running: Controller[];
-let sequence: number;
-let load: number;
-
-beforeEach(() => {
-  memory = new StoreMemory();
-  metrics = new FakeMetrics();
-  running = [];
-  sequence = 0;
-  load = 1;
-});
-
-afterEach(async () => {
-  clearInterval(ticker);
-  for (const controller of running) await controller.stop();
-  expect(plant.broken).toBe(null);
-});
-
-function installation(mode: Mode, others: readonly ServiceConfig[], edit: Partial<ServiceConfig>): Configuration {
-  const wiki = { ...service('wiki', 'web1', ['spare1', 'spare2']), ...edit, mode };
-  return { ...config, services: new Map([wiki, ...others].map((one) => [one.name, one])) };
-}
-
-async function start(
-  mode: Mode,
-  holder = 'one',
-  others: readonly ServiceConfig[] = [],
-  edit: Partial<ServiceConfig> = {},
-): Promise<Controller> {
-  const store = memory.open();
-  if (plant === undefined || running.length === 0) {
-    plant = await Plant.make(installation(mode, others, edit), storeEpochGate(store));
-    ticker = setInterval(() => tick(), TICK_MS);
-  }
-  const controller = await startController({
-    config: plant.config,
-    store,
-    storage: plant.storage,
-    power: new Map([['sim', plant.power]]),
-    directors: new Map([['sim', plant.director]]),
-    network: plant.network,
-    metrics,
-    agentToken: async () => null,
-    wall: () => plant.nowMs,
-    pause: async (ms, signal) => {
-      await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);
-    },
-    holder,
-  });
-  running.push(controller);
-  return controller;
-}
-
-/** Users ask and agents report, as the load is. */
-function tick(): void {
-  plant.nowMs += FLIES_MS;
-  for (let request = 0; request < load / 2; request += 1) plant.director.request('wiki', 'read')?.end();
-  if (plant.nowMs % (FLIES_MS * 4) !== 0) return;
-  for (const name of ['web1', 'spare1', 'spare2'].filter((host) => plant.answers(host))) {
-    void running.at(-1)?.report(name, reportOf(name));
-  }
-}
-
-function reportOf(host: string): Parameters<Controller['report']>[1] {
-  const verdict = load > 10 ? 'degraded' : 'healthy';
-  const evidence = [{ text: `probe.milliseconds is ${verdict}`, values: {} }];
-  const times = { sentAt: '2026-01-01T00:00:00Z', since: '2026-01-01T00:00:00Z', ageMs: 100_000 };
-  return {
-    boot: '0'.repeat(32),
-    sequence: ++sequence,
-    host,
-    verdict,
-    ...times,
-    evidence,
-    score: verdict === 'degraded' ? 1 : 0,
-    lacksCapacity: verdict === 'degraded',
-    outside: null,
-    signals: {},
-    changes: [],
-    dropped: 0,
-  };
-}
-
-async function untilPhase(controller: Controller, name: string, phase: string): Promise<void> {
-  await eventually(`${name} in ${phase}`, async () => {
-    const { engagements } = await controller.status();
-    return engagements.find((engagement) => engagement.name === name)?.phase === phase;
-  });
-}
-
-async function untilDone(controller: Controller, name: string): Promise<void> {
-  await eventually(`${name} done`, async () => {
-    // A failed one is so from the moment when it turns round: it is over when its service no longer has it.
-    const { services } = await controller.status();
-    return services.every(({ engagements }) => !engagements.includes(name)) && (await plantIsWhole());
-  });
-}
-
-async function plantIsWhole(): Promise<boolean> {
-  const { disks } = plant;
-  return disks.volumes.every((one) => disks.bytesOf(one).data === disks.ownerOf(one) && disks.backupsOf(one) === 0);
-}
+eachWithALife();
 
 describe('the controller', () => {
   it('controller - mode automatic: load is seen, a spare is engaged, and released when the load is gone', async () => {
     const controller = await start('automatic');
-    load = 14;
+    life.load = 14;
     await untilPhase(controller, 'wiki-1', 'serving');
     const status = await controller.status();
     expect(status.services[0]).toMatchObject({ hosts: ['web1', 'spare1'], hostsMax: 3, engagements: ['wiki-1'] });
@@ -132,7 +18,7 @@ describe('the controller', () => {
       role: 'understudy',
       volume: { content: 'replica', attached: true },
     });
-    load = 1;
+    life.load = 1;
     await untilDone(controller, 'wiki-1');
     const { stages, timeToCapacitySeconds } = await controller.engagement('wiki-1');
     const way = ['choose', 'fence', 'preserve', 'replicate', 'personalise', 'boot', 'prove', 'admit'];
@@ -147,12 +33,12 @@ describe('the controller', () => {
 
   it('controller - what two hosts cannot bear brings a third, and nothing brings a fourth', async () => {
     const controller = await start('automatic');
-    load = 14;
+    life.load = 14;
     await untilPhase(controller, 'wiki-1', 'serving');
     expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1']);
     await untilPhase(controller, 'wiki-2', 'serving');
     expect((await controller.status()).services[0]?.hosts).toEqual(['web1', 'spare1', 'spare2']);
-    expect(['spare1', 'spare2'].map((host) => [plant.isOn(host), plant.disks.bytesOf(host).data])).toEqual([
+    expect(['spare1', 'spare2'].map((host) => [life.plant.isOn(host), life.plant.disks.bytesOf(host).data])).toEqual([
       [true, 'web1'],
       [true, 'web1'],
     ]);
@@ -161,10 +47,10 @@ describe('the controller', () => {
         ({ action, outcome }) => action === 'scale-out' && outcome === 'refused',
       ),
     );
-    load = 1;
+    life.load = 1;
     await untilDone(controller, 'wiki-2');
     await untilDone(controller, 'wiki-1');
-    expect(['spare1', 'spare2'].filter((host) => plant.isOn(host))).toEqual([]);
+    expect(['spare1', 'spare2'].filter((host) => life.plant.isOn(host))).toEqual([]);
   });
 
   it('controller - a spare that was released serves another lead', async () => {
@@ -172,16 +58,16 @@ describe('the controller', () => {
     for (const lead of ['web1', 'web2']) {
       const { engagement } = await controller.clone({ lead, to: 'spare2' });
       await untilPhase(controller, engagement, 'serving');
-      expect([plant.isOn('spare2'), plant.disks.bytesOf('spare2').data]).toEqual([true, lead]);
+      expect([life.plant.isOn('spare2'), life.plant.disks.bytesOf('spare2').data]).toEqual([true, lead]);
       await controller.dismiss({ host: 'spare2' });
       await untilDone(controller, engagement);
-      expect([plant.isOn('spare2'), plant.disks.bytesOf('spare2').data]).toEqual([false, 'spare2']);
+      expect([life.plant.isOn('spare2'), life.plant.disks.bytesOf('spare2').data]).toEqual([false, 'spare2']);
     }
   });
 
   it('controller - mode advise: it says what it would do, and does nothing', async () => {
     const controller = await start('advise');
-    load = 14;
+    life.load = 14;
     const advice = await eventually('advice', async () =>
       (await controller.explain('wiki', 10)).find(({ outcome }) => outcome === 'advised'),
     );
@@ -191,13 +77,13 @@ describe('the controller', () => {
 
   it('controller - mode approve: a plan waits for a yes, is carried out once, and goes when its reason goes', async () => {
     const controller = await start('approve');
-    load = 14;
+    life.load = 14;
     const pending = async (): Promise<string | undefined> => (await controller.status()).services[0]?.pendingPlan?.id;
     const first = await eventually('a plan', pending);
-    load = 1;
+    life.load = 1;
     await eventually('no plan', async () => (await pending()) === undefined);
     await expect(controller.approve(first)).rejects.toMatchObject({ code: 'ENGAGEMENT_REFUSED' });
-    load = 14;
+    life.load = 14;
     const second = await eventually('another plan', pending);
     const both = await Promise.allSettled([controller.approve(second), controller.approve(second)]);
     expect(both.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
@@ -224,10 +110,10 @@ describe('the controller', () => {
     });
     expect(await controller.dismiss({ host: 'spare2' })).toEqual({ engagement });
     await untilDone(controller, engagement);
-    expect(plant.isOn('spare2')).toBe(false);
+    expect(life.plant.isOn('spare2')).toBe(false);
     expect(await controller.dismiss({ engagement })).toEqual({ engagement });
     const on = await controller.power('spare2', 'on', new AbortController().signal);
-    expect([on, plant.isOn('spare2')]).toEqual([{ power: 'on' }, true]);
+    expect([on, life.plant.isOn('spare2')]).toEqual([{ power: 'on' }, true]);
   });
 
   it.each([
@@ -241,9 +127,9 @@ describe('the controller', () => {
 
   it('controller - dismissing stops a copy under way', async () => {
     const controller = await start('advise');
-    const stuck = { ...plant.storage };
+    const stuck = { ...life.plant.storage };
     let [begun, stopped] = [false, false];
-    Object.assign(plant.storage, {
+    Object.assign(life.plant.storage, {
       replicate: (_request: unknown, { signal }: { signal: AbortSignal }) =>
         new Promise((_resolve, reject) => {
           begun = true;
@@ -258,23 +144,23 @@ describe('the controller', () => {
     await controller.dismiss({ engagement });
     await untilDone(controller, engagement);
     expect(stopped).toBe(true);
-    Object.assign(plant.storage, stuck);
+    Object.assign(life.plant.storage, stuck);
   });
 
   it('controller - a host that never answers is given up, with the phase and the reason, and the spare is restored', async () => {
     const controller = await start('advise');
-    plant.mute.add('spare1');
+    life.plant.mute.add('spare1');
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilDone(controller, engagement);
     const view = await controller.engagement(engagement);
     expect(view).toMatchObject({ state: 'failed', phase: 'prove', error: { code: 'PROVE_FAILED', phase: 'prove' } });
     expect(view.error?.remedy).toContain('timeouts.boot');
-    expect(plant.isOn('web1')).toBe(true);
+    expect(life.plant.isOn('web1')).toBe(true);
   });
 
   it('controller - power that nobody can tell stops the plan before anything is touched', async () => {
     const controller = await start('advise');
-    plant.silent.add('spare1');
+    life.plant.silent.add('spare1');
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilDone(controller, engagement);
     expect(await controller.engagement(engagement)).toMatchObject({
@@ -285,10 +171,10 @@ describe('the controller', () => {
 
   it('controller - what holds up the way down is told as long as it does, then again what the engagement failed of', async () => {
     const controller = await start('advise');
-    plant.mute.add('spare1');
+    life.plant.mute.add('spare1');
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilPhase(controller, engagement, 'prove');
-    plant.silent.add('spare1');
+    life.plant.silent.add('spare1');
     await eventually('the way down is held up', async () => {
       const { state, error } = await controller.engagement(engagement);
       return (
@@ -298,14 +184,14 @@ describe('the controller', () => {
         error.phase === 'off'
       );
     });
-    plant.silent.delete('spare1');
+    life.plant.silent.delete('spare1');
     await untilDone(controller, engagement);
     expect(await controller.engagement(engagement)).toMatchObject({ state: 'failed', error: { code: 'PROVE_FAILED' } });
   });
 
   it('controller - an address that somebody holds is not taken', async () => {
     const controller = await start('advise');
-    Object.assign(plant.network, { holders: async () => ['52:54:00:ff:ff:ff'] });
+    Object.assign(life.plant.network, { holders: async () => ['52:54:00:ff:ff:ff'] });
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilDone(controller, engagement);
     const view = await controller.engagement(engagement);
@@ -318,14 +204,14 @@ describe('the controller', () => {
     const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
     await untilPhase(controller, engagement, 'serving');
     const inDirector = async (): Promise<boolean> => {
-      const { servers } = await plant.director.observe('wiki', { epoch: 1, signal: new AbortController().signal });
+      const { servers } = await life.plant.director.observe('wiki', { epoch: 1, signal: new AbortController().signal });
       return servers.some(({ name, state }) => name === 'spare1' && state === 'ready');
     };
-    plant.director.restart();
+    life.plant.director.restart();
     expect(await inDirector()).toBe(false);
     await eventually('spare1 in the director again', inDirector);
-    plant.switchOff('spare1');
-    await eventually('spare1 on again', () => plant.isOn('spare1'));
+    life.plant.switchOff('spare1');
+    await eventually('spare1 on again', () => life.plant.isOn('spare1'));
     await eventually('spare1 in the director again', inDirector);
   });
 
@@ -365,52 +251,9 @@ describe('the controller', () => {
     expect(await read(revisions[3] ?? 0, (kind) => kind === 'capacity')).toEqual(all.slice(4));
   });
 
-  it('controller - a service may be judged without any agent, each host by its own numbers', async () => {
-    const prometheus = (query: string) =>
-      ({ kind: 'prometheus', url: 'http://metrics', query, everySeconds: 2, tokenFile: null }) as const;
-    const judged = { baseline: null, objective: { below: 50, fastSeconds: 10, slowSeconds: 20, share: 0.5 } };
-    metrics.answers.set('busy{host="web1",ip="10.0.0.11"}', 10).set('database', 5);
-    metrics.answers.set('busy{host="spare1",ip="10.0.0.21"}', 10);
-    const controller = await start('automatic', 'one', [], {
-      signals: [
-        { ...judged, name: 'busy', outside: false, source: prometheus('busy{host="{{host}}",ip="{{address}}"}') },
-        { ...judged, name: 'database', outside: true, source: prometheus('database') },
-        { ...judged, name: 'director.errors', outside: false, source: { kind: 'director' } },
-      ],
-    });
-    load = 5;
-    const verdict = async (): Promise<string | undefined> => (await controller.status()).services[0]?.verdict;
-    await eventually('healthy', async () => (await verdict()) === 'healthy');
-    // What an agent says of it is not asked for.
-    expect(await controller.report('web1', { ...reportOf('web1'), verdict: 'failing' })).toMatchObject({ signals: [] });
-    metrics.answers.set('database', 500).set('busy{host="web1",ip="10.0.0.11"}', 90);
-    await eventually('refused', async () => {
-      const last = (await controller.status()).services[0]?.lastDecision;
-      return last?.outcome === 'refused' && last.reason.includes('outside of the host: database above 50');
-    });
-    metrics.answers.set('database', 5);
-    await untilPhase(controller, 'wiki-1', 'serving');
-    metrics.answers.set('busy{host="web1",ip="10.0.0.11"}', 10);
-    await eventually('both healthy', async () => (await verdict()) === 'healthy');
-    const asked = metrics.asked.map(({ query }) => query);
-    const times = (query: string): number => asked.filter((one) => one === query).length;
-    expect(times('busy{host="spare1",ip="10.0.0.21"}')).toBeGreaterThan(0);
-    expect(times('database')).toBeLessThanOrEqual(times('busy{host="web1",ip="10.0.0.11"}') + 1);
-    // Nothing is known of one of them: that scales nothing in, however little load there is.
-    metrics.answers.delete('busy{host="spare1",ip="10.0.0.21"}');
-    load = 1;
-    await eventually('unknown', async () => (await verdict()) === 'unknown');
-    const { evidence } = (await controller.status()).services[0] ?? { evidence: [] };
-    expect(evidence.map(({ host, text }) => `${host}: ${text}`)).toContainEqual(
-      expect.stringContaining('spare1: busy has no value: http://metrics does not know'),
-    );
-    metrics.answers.set('busy{host="spare1",ip="10.0.0.21"}', 10);
-    await untilDone(controller, 'wiki-1');
-  });
-
   it('controller - an old report changes nothing', async () => {
     const controller = await start('advise');
-    clearInterval(ticker);
+    if (life.ticker !== null) clearInterval(life.ticker);
     const late = reportOf('web1');
     const instruction = await controller.report('web1', { ...reportOf('web1'), verdict: 'healthy' });
     expect(instruction).toMatchObject({

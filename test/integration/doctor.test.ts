@@ -1,7 +1,7 @@
 // `understudy doctor` in a network of its own: an installation in which all is there, and one in which nothing is.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -224,8 +224,22 @@ describe('doctor', () => {
     const file = configure({
       ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
     });
+    const kernel = 'identity: { kernelMount: true }\n';
+    const signals = `    signals:
+      - name: database
+        baseline: {}
+        prometheus: { url: "http://127.0.0.1:9", query: up }
+`;
+    writeFileSync(file, `${kernel}${readFileSync(file, 'utf8')}${signals}`);
     const { status, checks } = await checksOf(file, { PATH: '/nowhere' });
     expect(status).toBe(8);
+    expect(find(checks, 'signal', 'wiki/database')).toMatchObject({
+      state: 'failed',
+      detail: expect.stringContaining('http://127.0.0.1:9/api/v1/query cannot be asked'),
+    });
+    expect(find(checks, 'program', 'bwrap')).toMatchObject({ remedy: 'apt-get install bubblewrap' });
+    expect(find(checks, 'rights', 'kernelMount').state).toBe(process.getuid?.() === 0 ? 'ok' : 'failed');
+    expect(find(checks, 'agent', 'wiki').detail).toContain('spare1 without an agent');
     const remedy = 'apt-get install qemu-utils';
     expect(find(checks, 'program', 'qemu-img')).toMatchObject({ state: 'failed', remedy });
     const detail = expect.stringMatching(/haproxy\.sock has level operator, and changes need admin$/);
