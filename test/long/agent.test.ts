@@ -163,13 +163,15 @@ describe('the agent in a guest', () => {
   it.each([
     ['cpu.pressure', '--cpu 6'],
     ['io.pressure', '--hdd 4 --hdd-bytes 96M --hdd-opts sync,wr-seq --hdd-write-size 64k'],
-    ['memory.pressure', '--vm 3 --vm-bytes 150% --vm-keep --vm-method write64'],
+    ['memory.pressure', '--vm 2 --vm-bytes 460M --vm-keep --vm-method write64'],
   ])(
     'agent - %s is detected while stress-ng runs with %s, and its end too',
     async (name, options) => {
       await rig.until('healthy before', () => rig.last?.verdict === 'healthy');
       const startedMs = performance.now();
       await rig.guest.run(stress(options));
+      await delay(5000);
+      expect(await rig.guest.run('systemctl is-active stress || journalctl -u stress | tail -n 20')).toBe('active\n');
       const breaks = (): boolean =>
         rig.isBroken() &&
         rig.last?.evidence.some(({ text }) => text.startsWith(`${name} breaks its objective`)) === true;
