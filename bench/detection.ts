@@ -199,7 +199,7 @@ function closedLoop(): string[][] {
     ],
     hostsMax: HOSTS_MAX,
     secondsToCapacity: 120,
-    scaleOut: { cooldownSeconds: 0, atOnce: 1 },
+    scaleOut: { cooldownSeconds: 0, atOnce: 2 },
     scaleIn: { windowSeconds: null, headroom: 0.7, cooldownSeconds: 300 },
     load: null,
   };

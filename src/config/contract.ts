@@ -124,7 +124,7 @@ export interface SignalConfig extends SignalPolicy {
 export interface ScaleOutConfig {
   /** After any change of the number of hosts, nothing is added for so long. @default 0 */
   readonly cooldownSeconds: number;
-  /** Hosts on their way at the same time; more than the first only for a service that is failing. @default 1 */
+  /** Hosts on their way at the same time; more than the first as far as more requests come than they carry. @default 2 */
   readonly atOnce: number;
 }
 

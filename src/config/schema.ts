@@ -133,9 +133,9 @@ export const scaleOutSchema = z.strictObject({
     .int()
     .min(1)
     .max(64)
-    .prefault(1)
+    .prefault(2)
     .describe(
-      'Hosts on their way at the same time. More than the first only while the policy is failing, not just degraded.',
+      'Hosts on their way at the same time. More than the first only as far as more requests come than all of them would carry.',
     ),
 });
 

@@ -33,7 +33,7 @@ export async function lookAtDirector(context: Context, world: World, service: Se
     reason = messageOf(error);
   }
   const atMs = context.parts.wall();
-  world.requestsSeen(service.name, seen?.requestsTotal ?? null, atMs, keepMs);
+  world.requestsSeen(service.name, seen, atMs, keepMs);
   const signals = service.signals.filter(({ source }) => source.kind === 'director');
   if (signals.length === 0) return;
   const hosts = servingNames(service, await allEngagements(context));

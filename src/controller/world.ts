@@ -2,12 +2,14 @@
 // restart it is empty, and what is not known never scales anything in.
 
 import type { ServiceConfig } from '../config/mod.ts';
-import type { ObservedServer } from '../director/mod.ts';
+import type { Observation, ObservedServer } from '../director/mod.ts';
 import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import type { EvidenceView, VerdictView } from './contract.ts';
 import { OwnJudges } from './own-judges.ts';
 import { combine, NOTHING_KNOWN, type Standing } from './standing.ts';
+
+type Counts = Pick<Observation, 'requestsTotal' | 'answeredTotal'>;
 
 /** An agent that has said nothing for so long is not believed any more. */
 export const REPORT_STALE_MS = 20_000;
@@ -34,7 +36,7 @@ export class World {
   readonly #servers = new Map<string, ObservedServer>();
   readonly #asked = new Map<string, number>();
   readonly #rates = new Map<string, RateSample[]>();
-  readonly #totals = new Map<string, { atMs: number; total: number }>();
+  readonly #totals = new Map<string, { atMs: number; requests: number; answered: number }>();
 
   /** @returns whether policy may decide otherwise now: the verdict is another, or what it means */
   agentSeen(host: string, seen: AgentSeen): 'verdict' | 'meaning' | 'nothing' {
@@ -77,17 +79,19 @@ export class World {
     this.#asked.set(`${service}/${signal}`, atMs);
   }
 
-  /** Takes the director's count of requests; a count that fell means a restart, and says nothing about the rate. */
-  requestsSeen(service: string, total: number | null, atMs: number, keepMs: number): void {
+  /** Takes the director's counts; one that fell means a restart, and says nothing about the rate. null: it could not be asked. */
+  requestsSeen(service: string, seen: Counts | null, atMs: number, keepMs: number): void {
     const before = this.#totals.get(service);
-    const rate =
-      total === null || before === undefined || total < before.total || atMs <= before.atMs
-        ? null
-        : ((total - before.total) * 1000) / (atMs - before.atMs);
-    if (total === null) this.#totals.delete(service);
-    else this.#totals.set(service, { atMs, total });
+    const since = (now: number, then: number): number | null =>
+      before === undefined || now < then || atMs <= before.atMs ? null : ((now - then) * 1000) / (atMs - before.atMs);
+    const rate = seen === null ? null : since(seen.answeredTotal, before?.answered ?? 0);
+    // Counted from two numbers that are not read at one instant, it may fall by a few without a restart.
+    const came = Math.max(seen?.requestsTotal ?? 0, before?.requests ?? 0);
+    const arriving = seen === null || rate === null ? null : since(came, before?.requests ?? 0);
+    if (seen === null) this.#totals.delete(service);
+    else this.#totals.set(service, { atMs, requests: seen.requestsTotal, answered: seen.answeredTotal });
     const kept = (this.#rates.get(service) ?? []).filter((sample) => atMs - sample.atMs <= keepMs);
-    this.#rates.set(service, [...kept, { atMs, rate }]);
+    this.#rates.set(service, [...kept, { atMs, rate, arriving }]);
   }
 
   ratesSince(service: string, fromMs: number): readonly RateSample[] {

@@ -32,8 +32,10 @@ export interface Observation {
   readonly servers: readonly ObservedServer[];
   /** Requests that wait for any server. */
   readonly queued: number;
-  /** Of the whole service since the director's start (a restart resets it). */
+  /** That came, for the whole service, since the director's start (a restart resets it). */
   readonly requestsTotal: number;
+  /** Of those, answered by a server and not with an error (5xx): what the servers carry. The rest waits, or was turned away. */
+  readonly answeredTotal: number;
 }
 
 /**

@@ -21,7 +21,7 @@ export interface PolicyService {
   readonly scaleOut: {
     /** After any change of the number of hosts nothing is added for so long, nor before the slow window has seen it. */
     readonly cooldownSeconds: number;
-    /** Hosts that may be on their way at the same time. More than the first are added only to a service that is failing. 1 and up. */
+    /** Hosts that may be on their way at the same time; more than the first as far as more requests come than the others carry. 1 and up. */
     readonly atOnce: number;
   };
   readonly scaleIn: {
@@ -42,8 +42,6 @@ export interface PolicyEngagement {
   readonly phase: string;
   /** Milliseconds; null: not yet. */
   readonly admittedAt: number | null;
-  /** Milliseconds. */
-  readonly createdAt: number;
   /** Load and hosts when it was asked for; null: not measured. */
   readonly breach: { readonly rate: number | null; readonly hosts: number } | null;
 }
@@ -60,8 +58,10 @@ export interface ServingHost {
 
 export interface RateSample {
   readonly atMs: number;
-  /** Requests a second since the sample before, or another measure of load; null: not known. */
+  /** Requests a second that were carried since the sample before, or another measure of load; null: not known. */
   readonly rate: number | null;
+  /** Requests a second that came: more than are carried where they wait or are turned away. null: not known. */
+  readonly arriving: number | null;
 }
 
 export interface ServiceFacts {

@@ -25,7 +25,6 @@ function engagement(understudy: string, edit: Partial<PolicyEngagement> = {}): P
     goal: 'serve',
     phase: 'serving',
     admittedAt: NOW - 800_000,
-    createdAt: NOW - 900_000,
     breach: { rate: 100, hosts: 1 },
     ...edit,
   };
@@ -36,6 +35,7 @@ function rates(perSecond: (index: number) => number | null, windowMs = 100_000):
   return Array.from({ length: count }, (_, index) => ({
     atMs: NOW - windowMs + index * 2000,
     rate: perSecond(index),
+    arriving: perSecond(index),
   }));
 }
 
@@ -116,26 +116,35 @@ describe('scaling out', () => {
     expect(decide(facts({ serving: [recovering, other] }))).toMatchObject({ action: 'scale-out', verdict: 'failing' });
   });
 
-  it('policy - a service that is failing need not wait for the first host, as far as somebody allows', () => {
-    const atOnce = (count: number) => ({ ...service, hostsMax: 5, scaleOut: { cooldownSeconds: 0, atOnce: count } });
-    const coming = (...since: number[]) =>
-      since.map((ms, index) => engagement(`spare${index + 1}`, { phase: 'replicate', createdAt: NOW - ms }));
-    const at = (count: number, verdict: 'degraded' | 'failing', ...since: number[]) =>
+  it('policy - where more requests come than all carry, the next need not wait for the first, as far as somebody allows', () => {
+    const at = (atOnce: number, arriving: number, coming: number, verdict: 'degraded' | 'healthy' = 'degraded') =>
       decide(
         facts({
-          service: atOnce(count),
+          service: { ...service, hostsMax: 5, scaleOut: { cooldownSeconds: 0, atOnce } },
           serving: [host('web1', verdict)],
-          engagements: coming(...since),
+          engagements: Array.from({ length: coming }, (_, index) =>
+            engagement(`spare${index + 1}`, { phase: 'replicate' }),
+          ),
           freeSpares: ['spare9'],
+          rates: rates(() => 100).map((sample) => ({ ...sample, arriving })),
         }),
       );
-    expect(at(2, 'failing', 10_000)).toMatchObject({ action: 'scale-out', subject: 'spare9' });
-    expect(at(2, 'degraded', 10_000).reason).toBe('spare1 is on its way');
-    expect(at(1, 'failing', 10_000).reason).toBe('spare1 is on its way');
-    expect(at(2, 'failing', 9000).reason).toContain('less than a fast window');
-    expect(at(2, 'failing', 20_000, 10_000).reason).toBe('spare1 and spare2 are on their way');
-    expect(at(3, 'failing', 20_000, 9000).action).toBe('none');
-    expect(at(3, 'failing', 20_000, 10_000).action).toBe('scale-out');
+    expect(at(2, 201, 1)).toMatchObject({ action: 'scale-out', subject: 'spare9' });
+    expect(at(2, 200, 1).reason).toBe('spare1 is on its way');
+    expect(at(1, 900, 1).reason).toBe('spare1 is on its way');
+    expect(at(2, 900, 2).reason).toBe('spare1 and spare2 are on their way');
+    expect(at(3, 301, 2).action).toBe('scale-out');
+    expect(at(3, 300, 2).action).toBe('none');
+    expect(at(3, 900, 1, 'healthy').reason).toBe('spare1 is on its way');
+  });
+
+  it('policy - what comes and waits counts for the headroom too', () => {
+    const serving = [host('web1', 'healthy'), host('spare1', 'healthy')];
+    const engagements = [engagement('spare1')];
+    const waiting = rates(() => 10).map((sample, index) => ({ ...sample, arriving: index === 20 ? 90 : 10 }));
+    const base = { serving, engagements, lastChangeMs: NOW - 800_000 };
+    expect(decide(facts({ ...base, rates: rates(() => 10) })).action).toBe('scale-in');
+    expect(decide(facts({ ...base, rates: waiting })).reason).toContain('would not leave enough headroom');
   });
 
   it('policy - another host does not help against what lies outside of the hosts', () => {
@@ -227,7 +236,11 @@ describe('any facts', () => {
     fc.assert(
       fc.property(anyFacts, (random) => {
         const engagements = random.engagements.map(({ understudy, ...edit }) => engagement(understudy, edit));
-        const samples = random.rates.map((rate, index) => ({ atMs: NOW - 100_000 + index * 2000, rate }));
+        const samples = random.rates.map((rate, index) => ({
+          atMs: NOW - 100_000 + index * 2000,
+          rate,
+          arriving: rate === null ? null : rate * 2,
+        }));
         const scaleOut = { cooldownSeconds: 0, atOnce: random.atOnce };
         const input = facts({ ...random, service: { ...service, scaleOut }, engagements, rates: samples });
         const decision = decide(input);

@@ -58,17 +58,24 @@ export function decide(facts: ServiceFacts): Decision {
 }
 
 /**
- * Why what is on its way has to arrive first; null: nothing has. A service that is failing does not wait for one host to ask for
- * the next, as far as the policy allows: how much is missing is plain, and each of them takes its time.
+ * Why what is on its way has to arrive first; null: nothing has. Where more requests come than all hosts carry, those on their way included, another is asked
+ * for beside them, as far as the policy allows: how much is missing is plain, and each of them takes its time.
  */
-function onTheirWay({ service, engagements, nowMs }: ServiceFacts, verdict: PolicyVerdict): string | null {
-  const coming = engagements.filter(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
+function onTheirWay(facts: ServiceFacts, verdict: PolicyVerdict): string | null {
+  const coming = facts.engagements.filter(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
   if (coming.length === 0) return null;
-  const are = `${coming.map(({ understudy }) => understudy).join(' and ')} ${coming.length === 1 ? 'is' : 'are'} on`;
-  const way = `${are} ${coming.length === 1 ? 'its' : 'their'} way`;
-  if (verdict !== 'failing' || coming.length >= service.scaleOut.atOnce) return way;
-  const newestMs = Math.max(...coming.map(({ createdAt }) => createdAt));
-  return nowMs - newestMs < service.windows.fastSeconds * 1000 ? `${way}, the last for less than a fast window` : null;
+  const { atOnce } = facts.service.scaleOut;
+  if (isBroken(verdict) && coming.length < atOnce && isMissing(facts, facts.serving.length + coming.length))
+    return null;
+  const names = coming.map(({ understudy }) => understudy).join(' and ');
+  return coming.length === 1 ? `${names} is on its way` : `${names} are on their way`;
+}
+
+/** More requests come than so many hosts carry, by what each of those that serve carries now, when it is too much for them. */
+function isMissing(facts: ServiceFacts, hosts: number): boolean {
+  const [carried, arriving] = [carriedRate(facts), meanOf(facts, ({ arriving: rate }) => rate)];
+  if (carried === null || arriving === null || carried === 0 || facts.serving.length === 0) return false;
+  return arriving > (carried / facts.serving.length) * hosts;
 }
 
 function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) => Decision): Decision {
@@ -122,10 +129,17 @@ function isBroken(verdict: PolicyVerdict): boolean {
  * Requests a second that the hosts carried lately: the mean over the fast window, which a broken objective fills with the rate
  * that is too much; null: not known.
  */
-export function carriedRate({ rates, nowMs, service }: ServiceFacts): number | null {
+export function carriedRate(facts: ServiceFacts): number | null {
+  return meanOf(facts, ({ rate }) => rate);
+}
+
+function meanOf({ rates, nowMs, service }: ServiceFacts, of: (sample: RateSample) => number | null): number | null {
   const fromMs = nowMs - service.windows.fastSeconds * 1000;
-  const recent = rates.flatMap(({ atMs, rate }) => (rate === null || atMs < fromMs ? [] : [rate]));
-  return recent.length === 0 ? null : recent.reduce((sum, rate) => sum + rate, 0) / recent.length;
+  const recent = rates.flatMap((sample) => {
+    const value = of(sample);
+    return value === null || sample.atMs < fromMs ? [] : [value];
+  });
+  return recent.length === 0 ? null : recent.reduce((sum, value) => sum + value, 0) / recent.length;
 }
 
 function scaleIn(facts: ServiceFacts, verdict: Verdict, none: (reason: string) => Decision): Decision {
@@ -158,7 +172,7 @@ function headroom(facts: ServiceFacts, newest: PolicyEngagement, windowMs: numbe
   }
   if (!coversWindow(rates, nowMs - windowMs, nowMs, facts.rateGapMs ?? RATE_GAP_MS_MAX))
     return 'the load is not known for the whole window';
-  const highest = rates.reduce((most, { rate }) => Math.max(most, rate ?? 0), 0);
+  const highest = rates.reduce((most, { rate, arriving }) => Math.max(most, rate ?? 0, arriving ?? 0), 0);
   const perHost = breach.rate / breach.hosts;
   const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
   if (highest > allowed) return 'the load of the window would not leave enough headroom on one host less';

@@ -98,7 +98,6 @@ export class Understudies {
       goal: 'serve',
       phase: 'boot',
       admittedAt: null,
-      createdAt: nowMs,
       breach,
     };
     this.#engaged = [...this.#engaged, { ...engagement, nextMs: nowMs + this.#toCapacityMs }];

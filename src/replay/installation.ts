@@ -98,7 +98,7 @@ export class Installation {
     const rates: RateSample[] = [];
     for (let at = index; at >= 0 && (timesMs[at] ?? 0) >= fromMs; at -= 1) {
       const value = values[at] ?? Number.NaN;
-      rates.push({ atMs: timesMs[at] ?? 0, rate: Number.isFinite(value) ? Math.max(0, value) : null });
+      rates.push({ atMs: timesMs[at] ?? 0, rate: Number.isFinite(value) ? Math.max(0, value) : null, arriving: null });
     }
     return rates.reverse();
   }

@@ -33,7 +33,7 @@ export function ownScaler(policy: Policy, { drainSeconds }: Pick<HostModel, 'dra
       const verdict = judge.conditionAt(nowMs);
       understudies.pass(nowMs, verdict);
       if (seen.second % LOOK_SECONDS !== 0) return 0;
-      rates.push({ atMs: nowMs, rate: seen.served });
+      rates.push({ atMs: nowMs, rate: seen.served, arriving: seen.rate });
       while ((rates[0]?.atMs ?? nowMs) < nowMs - historyMs) rates.shift();
       const outside = judge.outside === null ? null : { host: null, ...judge.outside };
       const { lacksCapacity } = judge;

@@ -289,8 +289,8 @@ function describeRemove(stage: () => DirectorStage): void {
     await whoAnswers(stage(), 'read');
     await whoAnswers(stage(), 'write');
     const counted = await eventually('all are counted', async () => {
-      const { servers, requestsTotal } = await stage().director.observe(stage().service, callOf());
-      return requestsTotal === 2 * ROUNDS ? servers : null;
+      const { servers, requestsTotal, answeredTotal } = await stage().director.observe(stage().service, callOf());
+      return requestsTotal === 2 * ROUNDS && answeredTotal === 2 * ROUNDS ? servers : null;
     });
     expect(counted.reduce((total, server) => total + server.requestsTotal, 0)).toBe(2 * ROUNDS);
     for (const server of counted) {
@@ -298,7 +298,20 @@ function describeRemove(stage: () => DirectorStage): void {
       expect(server.responseTimeMs).toBeGreaterThanOrEqual(0);
     }
     await stage().director.remove(stage().service, 'spare1', callOf());
-    expect((await stage().director.observe(stage().service, callOf())).requestsTotal).toBe(2 * ROUNDS);
+    const counts = { requestsTotal: 2 * ROUNDS, answeredTotal: 2 * ROUNDS };
+    expect(await stage().director.observe(stage().service, callOf())).toMatchObject(counts);
+  });
+
+  it('tells what came from what was answered', async () => {
+    const open = await stage().open('read');
+    const counts = async () => {
+      const { requestsTotal, answeredTotal } = await stage().director.observe(stage().service, callOf());
+      return `${requestsTotal} came, ${answeredTotal} answered`;
+    };
+    await eventually('one waits', async () => (await counts()) === '1 came, 0 answered');
+    open.release();
+    expect(await open.whole).toBe(true);
+    await eventually('it is answered', async () => (await counts()) === '1 came, 1 answered');
   });
 }
 

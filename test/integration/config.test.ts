@@ -91,7 +91,7 @@ describe('a configuration that is right', () => {
         },
       ],
       windows: { fastSeconds: 10, slowSeconds: 60 },
-      scaleOut: { cooldownSeconds: 0, atOnce: 1 },
+      scaleOut: { cooldownSeconds: 0, atOnce: 2 },
       scaleIn: { windowSeconds: 300, headroom: 0.7, cooldownSeconds: 300 },
       timeoutsMs: { off: 60_000, boot: 300_000, drain: 120_000, call: 30_000, copy: 14_400_000 },
       acceptUnknown: [],
@@ -124,7 +124,7 @@ describe('a configuration that is right', () => {
   it('config - a service may be judged by several signals, from agents, the director and Prometheus', async () => {
     const text = changed(
       'objective: { signal: probe.milliseconds, below: 400 }',
-      `scaleOut: { cooldown: 1m, atOnce: 2 }
+      `scaleOut: { cooldown: 1m, atOnce: 3 }
     signals:
       - { name: cpu.pressure, baseline: { direction: above } }
       - { name: director.checkMilliseconds, objective: { below: 300, percentile: 95 } }
@@ -135,7 +135,7 @@ describe('a configuration that is right', () => {
     );
     const { services } = await loadConfiguration(config.write(text), drivers);
     expect(services.get('wiki')).toMatchObject({
-      scaleOut: { cooldownSeconds: 60, atOnce: 2 },
+      scaleOut: { cooldownSeconds: 60, atOnce: 3 },
       // The longest of what can ask for hosts; the director is looked at every other second.
       windows: { fastSeconds: 12, slowSeconds: 60 },
       signals: [

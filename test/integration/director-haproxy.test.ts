@@ -314,6 +314,8 @@ describe('connections and figures of HAProxy', () => {
           return queued === 1 && seen?.connections === 1;
         });
         expect(await stage.seen('spare1')).toMatchObject({ requestsTotal: 5, errorsTotal: 2 });
+        // An error is no answer that a server carries, and neither is what waits.
+        expect(await stage.director.observe(SERVICE, callOf())).toMatchObject({ requestsTotal: 6, answeredTotal: 2 });
         spare.release();
         expect(await open.whole).toBe(true);
         await waiting;

@@ -38,6 +38,7 @@ interface Place {
 interface Service {
   readonly places: Map<string, Place>;
   requestsTotal: number;
+  answeredTotal: number;
   /** Whose turn it is. */
   turn: number;
 }
@@ -65,7 +66,7 @@ export class FakeDirector implements Director {
     this.#services.clear();
     for (const [name, servers] of Object.entries(this.#options.services)) {
       const places = new Map(servers.map((server) => [server.name, newPlace(server)]));
-      this.#services.set(name, { places, requestsTotal: 0, turn: 0 });
+      this.#services.set(name, { places, requestsTotal: 0, answeredTotal: 0, turn: 0 });
     }
   }
 
@@ -86,7 +87,7 @@ export class FakeDirector implements Director {
     const cut = (): void => settle(false);
     place.open.add(cut);
     const end = (): void => {
-      place.open.delete(cut);
+      if (place.open.delete(cut)) found.answeredTotal += 1;
       settle(true);
     };
     return { server: place.server.name, end, whole };
@@ -96,7 +97,8 @@ export class FakeDirector implements Director {
     const found = this.#serviceOf(service);
     await this.#asked(`observe ${service}`, call.signal);
     const servers = [...found.places.values()].map((place) => this.#observed(place));
-    return { servers, queued: 0, requestsTotal: found.requestsTotal };
+    const { requestsTotal, answeredTotal } = found;
+    return { servers, queued: 0, requestsTotal, answeredTotal };
   }
 
   async admit(service: string, server: DirectorServer, call: Call): Promise<void> {

@@ -20,6 +20,7 @@ export function observationOf(backends: readonly Backend[], settings: HaproxySet
     servers,
     queued: sum(backends, ({ queued }) => queued),
     requestsTotal: sum(backends, ({ requestsTotal }) => requestsTotal),
+    answeredTotal: sum(backends, ({ answeredTotal }) => answeredTotal),
   };
 }
 

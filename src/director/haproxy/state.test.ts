@@ -4,10 +4,10 @@ import { codeOf, messageOf } from '../../base/mod.ts';
 import { canonicalAddress, fieldsOf, readState, stateQuestion } from './state.ts';
 
 const STAT_HEADING =
-  '# pxname,svname,qcur,scur,stot,econ,eresp,status,type,hrsp_5xx,req_tot,last_chk,rtime,check_desc,check_rise,check_fall,check_health,mode,';
+  '# pxname,svname,qcur,scur,stot,econ,eresp,status,type,hrsp_5xx,req_tot,last_chk,rtime,check_desc,check_rise,check_fall,check_health,mode,hrsp_2xx,hrsp_4xx,check_duration,';
 const STATE_HEADING =
   '# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_check_result srv_check_health srv_check_state srv_port';
-const BACKEND = 'wiki,BACKEND,2,0,9,1,0,UP,1,3,10,,5,,,,,http,';
+const BACKEND = 'wiki,BACKEND,2,0,9,1,0,UP,1,3,10,,5,,,,,http,6,1,,';
 
 /** HAProxy's answer about one backend with one server. */
 function answer(stat: string, state: string): string {
@@ -18,7 +18,7 @@ function server(stat: string, state: string) {
   return readState(answer(stat, state), ['wiki'])[0]?.servers[0];
 }
 
-const STAT = 'wiki,web1,1,3,7,1,2,UP,2,4,7,,12,Layer7 check passed,2,3,4,http,';
+const STAT = 'wiki,web1,1,3,7,1,2,UP,2,4,7,,12,Layer7 check passed,2,3,4,http,6,1,17,';
 const STATE = '3 wiki 1 web1 10.0.0.11 2 0 1 3 4 6 80';
 
 function failure(text: string): string {
@@ -41,6 +41,7 @@ describe('the state of HAProxy', () => {
         name: 'wiki',
         queued: 2,
         requestsTotal: 10,
+        answeredTotal: 7,
         servers: [
           {
             name: 'web1',
@@ -56,7 +57,7 @@ describe('the state of HAProxy', () => {
             requestsTotal: 7,
             errorsTotal: 7,
             responseTimeMs: 12,
-            checkMs: null,
+            checkMs: 17,
             queued: 1,
           },
         ],

@@ -34,6 +34,7 @@ export interface Backend {
   readonly servers: readonly BackendServer[];
   readonly queued: number;
   readonly requestsTotal: number;
+  readonly answeredTotal: number;
 }
 
 /** SRV_ADMF_*: forced into maintenance, by the server that it tracks, by a name that cannot be resolved. */
@@ -46,6 +47,9 @@ const OPERATIONAL_UP = ['1', '2'];
 const CHECK_ENABLED = 0x04;
 const CHECK_PAUSED = 0x08;
 const CHECK_PASSED = '3';
+
+/** Of a backend: answers by class. HAProxy's own "503, no server" is in hrsp_5xx, so errors are no measure of what is carried. */
+const ANSWERS = ['hrsp_1xx', 'hrsp_2xx', 'hrsp_3xx', 'hrsp_4xx', 'hrsp_other'];
 
 type Row = ReadonlyMap<string, string>;
 
@@ -82,7 +86,13 @@ function backendOf(name: string, rows: readonly Row[], states: ReadonlyMap<strin
     });
   const http = total.get('mode') === 'http';
   const queued = numberOf(total, 'qcur');
-  return { name, servers, queued, requestsTotal: numberOf(total, http ? 'req_tot' : 'stot') };
+  // Requests are counted when they are over, connections (TCP) when they come; "scur" has those that are open, queued ones too.
+  const open = numberOf(total, 'scur');
+  const requestsTotal = http ? numberOf(total, 'req_tot') + open : numberOf(total, 'stot');
+  const answeredTotal = http
+    ? ANSWERS.reduce((sum, field) => sum + numberOf(total, field, 0), 0)
+    : Math.max(0, requestsTotal - open);
+  return { name, servers, queued, requestsTotal, answeredTotal };
 }
 
 function serverOf(row: Row, state: Row): BackendServer {
