@@ -139,8 +139,8 @@ async function runDetection({ say }: Bench): Promise<Report> {
       },
     ],
     notes: [
-      'diurnal, weekdays, nightly: a shift of the size measured here is not seen: the record still holds how far off the rhythm was while it was being learned. Known, and to be mended.',
-      'flash-crowd: Kubernetes adds several hosts at once; we add one, see whether it helped, and add the next. That costs a minute more above the objective here.',
+      'nightly: what is expected of an hour cannot show a job of half an hour, so the record holds a deviation of 12 sigma each night, and a shift of less is not seen; an objective sees it.',
+      'Reversals: diurnal, sawtooth and flash-crowd come and go by their formula, so one reversal for each turn is what following them takes; all scalers have that many.',
     ],
   };
 }

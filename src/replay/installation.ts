@@ -44,6 +44,7 @@ export class Installation {
   readonly #load: Load;
   readonly #gapMs: number;
   readonly #historyMs: number;
+  readonly #fastMs: number;
   readonly #lookEveryMs: Readonly<Record<PolicyVerdict, number>>;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #lookedAt: PolicyVerdict = 'unknown';
@@ -55,6 +56,7 @@ export class Installation {
     this.#load = load;
     this.#gapMs = Math.max(GAP_MS, GAP_INTERVALS * windows.intervalSeconds * 1000);
     this.#historyMs = windowMs + this.#gapMs;
+    this.#fastMs = windows.fastSeconds * 1000;
     const degraded = (windows.fastSeconds * 1000) / LOOKS_IN_WINDOW;
     this.#lookEveryMs = { degraded, failing: degraded, healthy: windowMs / LOOKS_IN_WINDOW, unknown: 0 };
   }
@@ -75,7 +77,8 @@ export class Installation {
   }
 
   #look({ atMs, index, verdict, judge }: Moment): void {
-    const rates = this.#ratesUpTo(index, atMs - this.#historyMs);
+    // Only what takes a host away looks back as far as the window that has to prove something.
+    const rates = this.#ratesUpTo(index, atMs - (verdict === 'healthy' ? this.#historyMs : this.#fastMs));
     const decision = this.#understudies.look({
       nowMs: atMs,
       verdict,

@@ -1,13 +1,14 @@
 // Change detection against what is usual for a signal, learned from the signal alone. Memory and work for a sample do not grow.
 //
-// The level follows the signal slowly and is not moved far by what is unusual. Beside the level alone, a daily and a weekly rhythm are
-// tried; the one that foresees best is believed. How far that is off is held against how far it ever was, as single samples (a
+// Three ways to foresee it are tried side by side: a level that follows slowly and is not moved far by what is unusual, alone and upon what is usual at
+// that hour of the day, or of the week. The one that foresees best is believed. How far that is off is held against how far it ever was, as single samples (a
 // spike) and as means over runs of them (a shift). So the measure comes from the signal itself: scaling it or moving its origin changes nothing,
 // and a signal that is full of spikes is not reported for one more.
 //
 // What stays as it has become is the new level after some hundred samples: then it is healthy again.
 import type { Sample } from '../contract.ts';
-import { Expectation, RUNS } from './expectation.ts';
+import { RUNS } from './expectation.ts';
+import { Model } from './model.ts';
 import { Rhythm } from './rhythm.ts';
 
 export type Direction = 'above' | 'below' | 'both';
@@ -33,18 +34,14 @@ export type BaselineValues = {
 
 const FIRST_SAMPLES = 20;
 const LEARN_SAMPLES = 300;
-const LEVEL_SAMPLES = 288;
-const USUAL_SAMPLES = 500;
-const LEVEL_CLIP = 4;
-const USUAL_CLIP = 6;
 /** A rhythm has to foresee so much better than what is simpler, over so many samples. */
-const BETTER = 0.85;
+const BETTER = 0.6;
 const COMPARED_SAMPLES = 100;
 /** Else a rhythm would be believed for the quiet hours since it is known. */
 const COMPARED_MS = 24 * 60 * 60_000;
 const COMPARE_EVERY = 50;
 /** Recovered when nothing deviates by more than this for so many samples. */
-const CALM = 0.6;
+const CALM = 0.65;
 const CALM_SAMPLES = 72;
 /** A shift so far beyond the usual is a failure. */
 const FAILING = 2;
@@ -52,26 +49,24 @@ const FAILING = 2;
 const SHIFT_SAMPLES = 3;
 /** A silence of so many usual intervals is a gap. */
 const GAP_INTERVALS = 5;
-/** A shift is learned, but slowly: else the second failure of a kind would be usual. Spikes that come again are. */
-const SHIFT_PART = 0.02;
+/** A shift is learned, but slowly: else the second failure of a kind would be usual at once. Spikes that come again are. */
+const SHIFT_PART = 0.05;
 const VALUE_MAX = 1e300;
-const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
 const RHYTHMS = ['none', 'daily', 'weekly'] as const;
 
 export class Baseline {
   readonly #direction: Direction;
   readonly #learnSamples: number;
-  readonly #daily = new Rhythm(15 * MINUTE_MS, 96);
-  readonly #weekly = new Rhythm(60 * MINUTE_MS, 168);
-  readonly #expectations = RHYTHMS.map(() => new Expectation());
-  /** By rhythm: what it adds to the level now. */
-  readonly #offsets: (number | null)[] = [0, null, null];
+  readonly #models = [
+    new Model(null),
+    new Model(new Rhythm(HOUR_MS, 24)),
+    new Model(new Rhythm(HOUR_MS, 168)),
+  ] as const;
   readonly #first: number[] = [];
   #samples = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #intervalMs = 0;
-  #level = 0;
-  #usual = 0;
   #believed = 0;
   #calm = 0;
   /** Samples one after the other that lie aside of what is expected by more than usual; negative: below it. */
@@ -108,7 +103,7 @@ export class Baseline {
   /** Samples that are none, or not later than the last one, are passed over: what is late is not news. */
   add({ atMs, value }: Sample): void {
     if (value === null || !Number.isFinite(value) || !Number.isFinite(atMs) || atMs <= this.#lastMs) return;
-    if (atMs > this.silentFromMs) for (const expectation of this.#expectations) expectation.forgetRuns();
+    if (atMs > this.silentFromMs) for (const { expectation } of this.#models) expectation.forgetRuns();
     this.#time(atMs);
     this.#samples += 1;
     const bounded = Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value));
@@ -128,33 +123,30 @@ export class Baseline {
   #begin(value: number): void {
     this.#first.push(value);
     if (this.#first.length < FIRST_SAMPLES) return;
-    this.#level = middleOf(this.#first);
-    const deviations = this.#first.map((one) => Math.abs(one - this.#level));
-    this.#usual = middleOf(deviations) || deviations.reduce((sum, one) => sum + one / FIRST_SAMPLES, 0);
+    const level = middleOf(this.#first);
+    const deviations = this.#first.map((one) => Math.abs(one - level));
+    const usual = middleOf(deviations) || deviations.reduce((sum, one) => sum + one / FIRST_SAMPLES, 0);
+    for (const model of this.#models) model.begin(FIRST_SAMPLES, level, usual);
   }
 
   #take(atMs: number, value: number): void {
-    this.#offsets[1] = this.#daily.offsetAt(atMs);
-    this.#offsets[2] = this.#weekly.offsetAt(atMs);
-    for (let index = 0; index < RHYTHMS.length; index += 1) {
-      const offset = this.#offsets[index] ?? null;
-      if (offset !== null) this.#expectations[index]?.observe(value - this.#level - offset, this.#usual);
-    }
+    const [plain] = this.#models;
+    const { usual } = plain;
+    for (const model of this.#models) model.observe(atMs, value, usual);
     // A time of the day that was never seen has no rhythm yet.
-    const believed = this.#offsets[this.#believed] === null ? 0 : this.#believed;
-    const expected = this.#level + (this.#offsets[believed] ?? 0);
-    this.#judge(value, expected, believed);
+    const believed = this.#models[this.#believed]?.expected === null ? 0 : this.#believed;
+    this.#judge(value, believed);
     const part = this.#values.kind === 'shift' ? SHIFT_PART : 1;
-    for (let index = 0; index < RHYTHMS.length; index += 1) {
-      if (this.#offsets[index] !== null) this.#expectations[index]?.keep(part, this.#sizeOf);
-    }
-    this.#learn(atMs, value, value - expected);
+    for (const model of this.#models) model.learn(value, part, this.#sizeOf);
+    if (this.#samples % COMPARE_EVERY === 0) this.#believed = this.#best();
   }
 
-  #judge(value: number, expected: number, believed: number): void {
-    const expectation = this.#expectations[believed];
+  #judge(value: number, believed: number): void {
+    const model = this.#models[believed] ?? this.#models[0];
+    const { expectation } = model;
+    const expected = model.expected ?? 0;
     const error = value - expected;
-    const isAside = Math.abs(error) > this.#usual;
+    const isAside = Math.abs(error) > model.usual;
     this.#streak = isAside
       ? Math.sign(error) === Math.sign(this.#streak)
         ? this.#streak + Math.sign(error)
@@ -162,7 +154,7 @@ export class Baseline {
       : 0;
     let [most, run, sustained] = [0, 0, 0];
     for (let index = 0; index < RUNS.length; index += 1) {
-      const score = this.#inDirection(expectation?.score(index) ?? 0);
+      const score = this.#inDirection(expectation.score(index));
       if (index > 0) sustained = Math.max(sustained, score);
       // The longest that is remarkable says most; else the largest.
       if (score < 1 ? score <= most : false) continue;
@@ -200,23 +192,11 @@ export class Baseline {
 
   readonly #sizeOf = (deviation: number): number => this.#inDirection(deviation);
 
-  #learn(atMs: number, value: number, error: number): void {
-    const usualBefore = this.#usual;
-    const size = usualBefore > 0 ? Math.min(Math.abs(error), USUAL_CLIP * usualBefore) : Math.abs(error);
-    this.#usual += (size - usualBefore) / Math.min(this.#samples, USUAL_SAMPLES);
-    const bound = LEVEL_CLIP * this.#usual;
-    const step = bound > 0 ? Math.max(-bound, Math.min(bound, error)) : error;
-    this.#level += step / Math.min(this.#samples, LEVEL_SAMPLES);
-    this.#daily.learn(atMs, value - this.#level);
-    this.#weekly.learn(atMs, value - this.#level);
-    if (this.#samples % COMPARE_EVERY === 0) this.#believed = this.#best();
-  }
-
   #best(): number {
     let best = 0;
     for (let index = 1; index < RHYTHMS.length; index += 1) {
-      const candidate = this.#expectations[index];
-      const before = this.#expectations[best];
+      const candidate = this.#models[index]?.expectation;
+      const before = this.#models[best]?.expectation;
       if (candidate === undefined || before === undefined || candidate.samples * this.#intervalMs < COMPARED_MS)
         continue;
       if (candidate.samples < COMPARED_SAMPLES) continue;

@@ -9,13 +9,13 @@ const BEYOND = [1.6, 1.3, 1.2, 1.1] as const;
 /** Long runs change slowly: one of so many samples is enough for their record. */
 const RECORD_EVERY = [1, 1, 4, 24] as const;
 /** Of samples. */
-const HALF_LIFE = 6000;
+const HALF_LIFE = 12_000;
 /** The error by which expectations are compared remembers so many samples. */
-const ERROR_SAMPLES = 1000;
+const ERROR_SAMPLES = 2000;
 const CLIP = 8;
 /** A record of fewer independent runs says nothing. */
 const SPANS_MIN = 5;
-const UNSURE = 1;
+const UNSURE = 0.7;
 
 export class Expectation {
   readonly #runs = RUNS.map(() => 0);

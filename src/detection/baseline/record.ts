@@ -7,8 +7,8 @@ const FIRST = STEPS / 2;
 /** Weights grow with time instead of all counts shrinking; beyond this they are made small again. */
 const WEIGHT_MAX = 1e100;
 /** What is exceeded less often is no part of the record. */
-const RARE_SHARE = 0.001;
-const SELDOM_SHARE = 0.01;
+const RARE_SHARE = 0.0005;
+const SELDOM_SHARE = 0.005;
 /** Looking through all steps for each sample would be most of the work, for what changes slowly. */
 const RENEW_SAMPLES = 16;
 

@@ -1,55 +1,74 @@
-// What a signal usually is at a time of the day, or of the week, above or below its level: one value for each part of the period, of
-// each visit to that part the mean, later visits counting more. Times are those of UTC.
+// What a signal usually is at a time of the day, or of the week: one value for each part of the period, the mean of the visits to that part,
+// later visits counting more. Times are those of UTC.
 
 /** Visits that a part remembers: each new one counts for one of so many. */
-const VISITS_REMEMBERED = 6;
+const VISITS_REMEMBERED = 12;
+/** As long as a part was visited less often than this, its neighbours say as much as it does itself; later less and less. */
+const VISITS_ALONE = 2;
 
 export class Rhythm {
   readonly #partMs: number;
-  readonly #offsets: Float64Array;
+  readonly #means: Float64Array;
   readonly #visits: Float64Array;
+  /** Where the signal is now, from when until when, and what is usual there. */
   #part = -1;
+  #fromMs = Number.POSITIVE_INFINITY;
+  #untilMs = Number.NEGATIVE_INFINITY;
+  #usual: number | null = null;
   #sum = 0;
   #count = 0;
 
   /** @param parts of the period, each of `partMs` */
   constructor(partMs: number, parts: number) {
     this.#partMs = partMs;
-    this.#offsets = new Float64Array(parts);
+    this.#means = new Float64Array(parts);
     this.#visits = new Float64Array(parts);
   }
 
-  /** null: it was not there at this time before. */
-  offsetAt(atMs: number): number | null {
-    const part = this.#partOf(atMs);
-    return this.#visits[part] === 0 ? null : (this.#offsets[part] ?? 0);
+  /** The signal is at this time now. @returns what is usual; null: it was not there at this time before */
+  enter(atMs: number): number | null {
+    if (atMs < this.#fromMs || atMs >= this.#untilMs) this.#move(Math.floor(atMs / this.#partMs));
+    return this.#usual;
   }
 
-  /** @param offset from the level; what is learned is of use when the same part comes again */
-  learn(atMs: number, offset: number): void {
-    const part = this.#partOf(atMs);
-    if (part !== this.#part) {
-      this.#keepVisit();
-      this.#part = part;
-    }
-    this.#sum += offset;
+  /** A value where the signal is now. It is of use when the same part comes again. */
+  learn(value: number): void {
+    this.#sum += value;
     this.#count += 1;
+  }
+
+  #move(count: number): void {
+    this.#keepVisit();
+    const parts = this.#means.length;
+    this.#fromMs = count * this.#partMs;
+    this.#untilMs = this.#fromMs + this.#partMs;
+    this.#part = ((count % parts) + parts) % parts;
+    this.#usual = this.#usualIn(this.#part);
+  }
+
+  #usualIn(part: number): number | null {
+    const visits = this.#visits[part] ?? 0;
+    if (visits === 0) return null;
+    const parts = this.#means.length;
+    const share = Math.min(1, VISITS_ALONE / visits);
+    let sum = 2 * (this.#means[part] ?? 0);
+    let weight = 2;
+    for (const neighbour of [(part + parts - 1) % parts, (part + 1) % parts]) {
+      if (this.#visits[neighbour] === 0) continue;
+      sum += share * (this.#means[neighbour] ?? 0);
+      weight += share;
+    }
+    return sum / weight;
   }
 
   #keepVisit(): void {
     if (this.#count > 0) {
       const visits = (this.#visits[this.#part] ?? 0) + 1;
-      const before = this.#offsets[this.#part] ?? 0;
+      const before = this.#means[this.#part] ?? 0;
       this.#visits[this.#part] = visits;
-      this.#offsets[this.#part] = before + (this.#sum / this.#count - before) / Math.min(visits, VISITS_REMEMBERED);
+      this.#means[this.#part] = before + (this.#sum / this.#count - before) / Math.min(visits, VISITS_REMEMBERED);
     }
     this.#sum = 0;
     this.#count = 0;
-  }
-
-  #partOf(atMs: number): number {
-    const parts = this.#offsets.length;
-    const part = Math.floor(atMs / this.#partMs) % parts;
-    return part < 0 ? part + parts : part;
   }
 }
