@@ -9,6 +9,8 @@ export interface AgentCommand extends SettingsRequest {
   readonly proc?: string | undefined;
   /** Folder of a control group (v2) that is the host. */
   readonly cgroup?: string | undefined;
+  /** Folder in which is kept what was learned. */
+  readonly state?: string | undefined;
   readonly once?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
@@ -33,6 +35,7 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
       once: command.once === true,
       procFolder: command.proc ?? '/proc',
       cgroupFolder: command.cgroup ?? null,
+      stateFolder: command.state ?? null,
       say: (line) => void process.stderr.write(`understudy agent: ${line}\n`),
       onReport: (report, delivery) => {
         last = report;

@@ -14,6 +14,7 @@ Watches this host and its service, judges them by what is asked of the service, 
   --config FILE        JSON with host, controller, token or tokenFile, caFile, command (/etc/understudy/agent.json)
   --proc FOLDER        where the host's proc file system is (/proc)
   --cgroup FOLDER      measure a control group (v2) instead of the machine: for a container that is the host
+  --state FOLDER       where baselines keep what they have learned; without it, they begin anew with each start
   --once               one measurement, one report of it, then the end
   --json               each report as a line of JSON on standard output
   --help               this text
@@ -34,6 +35,7 @@ function parse(args: readonly string[]) {
         config: { type: 'string' },
         proc: { type: 'string' },
         cgroup: { type: 'string' },
+        state: { type: 'string' },
         once: { type: 'boolean' },
         json: { type: 'boolean' },
         help: { type: 'boolean' },

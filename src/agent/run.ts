@@ -1,8 +1,9 @@
 // The agent from start to end: a clock tick a second for the sensors, a conversation with the controller beside it, and one
 // line for people whenever something has changed. Seed rows P16, P23.
-import { systemClock, UnderstudyError } from '../base/mod.ts';
+import { type Clock, UnderstudyError } from '../base/mod.ts';
 import { Bell, pause } from './bell.ts';
 import { HostSensors } from './host-sensors.ts';
+import { Learned } from './learned.ts';
 import { LinkAccount } from './link-account.ts';
 import { Outbox } from './outbox.ts';
 import type { Report } from './protocol.ts';
@@ -11,11 +12,16 @@ import type { AgentSettings } from './settings.ts';
 import { type Standing, Watch } from './watch.ts';
 
 const TICK_MS = 1000;
+const SAVE_EVERY_MS = 600_000;
+/** Time since 1970 as the host's clock had it at the start, and steady since: rhythms need the hour, and nothing may step. */
+const hostClock: Clock = { nowMs: () => performance.timeOrigin + performance.now() };
 /** For the last word; whoever stops the agent waits for it. */
 const FAREWELL_TIMEOUT_MS = 2000;
 
 export interface AgentOptions {
   readonly settings: AgentSettings;
+  /** Folder in which is kept what was learned; null: nothing is. @default null */
+  readonly stateFolder?: string | null;
   /** Ends the agent in good order. */
   readonly signal: AbortSignal;
   /** One measurement and one report of it, then the end. @default false */
@@ -53,17 +59,21 @@ class Agent {
   readonly #watch: Watch;
   readonly #reporter: Reporter;
   readonly #link: LinkAccount;
+  readonly #learned: Learned;
+  #savedMs = hostClock.nowMs();
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#signal = options.signal;
-    this.#link = new LinkAccount(systemClock, options.say);
-    const { procFolder = '/proc', cgroupFolder = null, settings, signal } = options;
+    this.#link = new LinkAccount(hostClock, options.say);
+    const { procFolder = '/proc', cgroupFolder = null, stateFolder = null, settings, signal } = options;
+    this.#learned = new Learned(stateFolder, options.say);
     this.#watch = new Watch({
-      sensors: new HostSensors({ procFolder, cgroupFolder }, systemClock),
-      clock: systemClock,
+      sensors: new HostSensors({ procFolder, cgroupFolder }, hostClock),
+      clock: hostClock,
       signal,
       command: settings.command,
+      learned: this.#learned,
       onChange: (standing, isVerdict) => this.#changed(standing, isVerdict),
     });
     this.#reporter = new Reporter({
@@ -71,7 +81,7 @@ class Agent {
       watch: this.#watch,
       outbox: this.#outbox,
       bell: this.#bell,
-      clock: systemClock,
+      clock: hostClock,
       wallMs: Date.now,
       onDelivery: (report, delivery) => {
         // With `once` the failure is the result.
@@ -94,7 +104,14 @@ class Agent {
     } finally {
       this.#signal.removeEventListener('abort', end);
     }
+    this.#save();
     await this.#sayFarewell();
+  }
+
+  #save(): void {
+    this.#watch.remember();
+    this.#learned.save();
+    this.#savedMs = hostClock.nowMs();
   }
 
   /** The first report fetches what to watch, the second tells what was seen. */
@@ -114,12 +131,13 @@ class Agent {
 
   /** Ticks that were missed, because the machine was busy or asleep, are not made up for. */
   async #tick(signal: AbortSignal): Promise<void> {
-    let dueMs = systemClock.nowMs() + TICK_MS;
+    let dueMs = hostClock.nowMs() + TICK_MS;
     for (;;) {
-      await pause(dueMs - systemClock.nowMs(), signal);
+      await pause(dueMs - hostClock.nowMs(), signal);
       if (signal.aborted) return;
       this.#watch.tick();
-      const lateMs = Math.max(0, systemClock.nowMs() - dueMs);
+      if (hostClock.nowMs() - this.#savedMs >= SAVE_EVERY_MS) this.#save();
+      const lateMs = Math.max(0, hostClock.nowMs() - dueMs);
       dueMs += TICK_MS * (1 + Math.floor(lateMs / TICK_MS));
     }
   }

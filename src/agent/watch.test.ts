@@ -1,6 +1,7 @@
 // The agent's judgement by several signals, with time that flies and readings that the test makes.
 import { describe, expect, it } from 'vitest';
 import type { Readings } from './host-sensors.ts';
+import { Learned } from './learned.ts';
 import type { AgentSignal } from './protocol.ts';
 import { type Standing, Watch } from './watch.ts';
 
@@ -17,6 +18,7 @@ class Rig {
   ]);
   readonly changes: [Standing, boolean][] = [];
   readonly watch: Watch;
+  readonly learned = new Learned(null, () => undefined);
   #seconds = 0;
 
   constructor(...signals: readonly AgentSignal[]) {
@@ -25,6 +27,7 @@ class Rig {
       clock: { nowMs: () => this.nowMs },
       signal: new AbortController().signal,
       command: null,
+      learned: this.learned,
       onChange: (standing, isVerdict) => this.changes.push([standing, isVerdict]),
     });
     this.watch.instruct(signals, null);
@@ -124,6 +127,9 @@ describe('a host with several signals', () => {
     expect(rig.pass(1).verdict).toBe('healthy');
     rig.watch.instruct([learned, CPU], null);
     expect(rig.verdict).toBe('unknown');
+    // But what a baseline has learned stays.
+    expect(rig.watch.standing.evidence.map(({ text }) => text).join()).not.toContain('is not known yet');
+    expect(rig.pass(60).verdict).toBe('healthy');
   });
 });
 

@@ -5,6 +5,7 @@ import { type Fact, Judge, type SignalJudge } from '../detection/mod.ts';
 import { Asking } from './asking.ts';
 import { type CommandResult, runCommand } from './command-probe.ts';
 import type { HostSensors } from './host-sensors.ts';
+import type { Learned } from './learned.ts';
 import { type AgentEvidence, type AgentProbe, type AgentSignal, type AgentVerdict, EVIDENCE_MAX } from './protocol.ts';
 import { type ProbeResult, probeService } from './service-probe.ts';
 import { Summaries } from './summaries.ts';
@@ -40,6 +41,7 @@ export interface WatchParts {
   readonly signal: AbortSignal;
   /** Program and arguments of the host's own probe; null: none. */
   readonly command: readonly string[] | null;
+  readonly learned: Learned;
   /** @param isVerdict whether the verdict is another; else only what it means for policy */
   readonly onChange: (standing: Standing, isVerdict: boolean) => void;
 }
@@ -78,15 +80,16 @@ export class Watch {
     return this.#standing;
   }
 
-  /** What is unchanged goes on, with what it has learned; another one begins without samples. */
+  /** What is unchanged goes on; another instruction begins without samples, baselines with what they have learned. */
   instruct(signals: readonly AgentSignal[], probe: AgentProbe | null): void {
     const newProbe = !same(probe, this.#probe);
     if (newProbe) this.#setProbe(probe);
     const restarted = newProbe && signals.some(({ name }) => name === PROBE_SIGNAL);
     if (signals.length === 0) this.#absence = 'nothing of this host is to be judged';
     if (!same(signals, this.#signals) || restarted) {
+      this.remember();
       this.#signals = signals;
-      this.#judge = signals.length === 0 ? null : new Judge(signals, SAMPLE_SECONDS, 'live');
+      this.#judge = signals.length === 0 ? null : this.#newJudge();
     }
     this.#judgeNow();
   }
@@ -105,6 +108,13 @@ export class Watch {
     this.#judgeNow();
   }
 
+  /** What baselines have learned up to now is handed over. */
+  remember(): void {
+    for (const { policy, memory } of this.#judge?.signals ?? []) {
+      if (memory !== null) this.#parts.learned.keep(policy, memory);
+    }
+  }
+
   /** Resolves when nothing is being asked. */
   async settled(): Promise<void> {
     await Promise.all([this.#probing?.settled(), this.#command?.settled()]);
@@ -112,11 +122,21 @@ export class Watch {
 
   /** The last word: nothing is known from now on. */
   close(reason: string): void {
+    this.remember();
     this.#signals = [];
     this.#judge = null;
     this.#setProbe(null);
     this.#absence = reason;
     this.#judgeNow();
+  }
+
+  #newJudge(): Judge {
+    const judge = new Judge(this.#signals, SAMPLE_SECONDS, 'live');
+    for (const signal of judge.signals) {
+      const memory = this.#parts.learned.of(signal.policy, this.#parts.clock.nowMs());
+      if (memory !== null) signal.restore(memory);
+    }
+    return judge;
   }
 
   #setProbe(probe: AgentProbe | null): void {

@@ -3,13 +3,26 @@ import { type AgentCommand, runAgentCommand } from '../agent/mod.ts';
 
 export function agentCommand(done: (exit: number) => void): Command {
   return new Command('agent')
-    .description('Watches this host and its service, judges them by the objective, and tells the controller.')
+    .description(
+      'Watches this host and its service, judges them by what is asked of the service, and tells the controller.',
+    )
     .option('--controller <url>', 'for example http://controller.example:7780')
     .option('--host <name>', "this host, as the controller's configuration names it")
     .option('--token-file <file>', "the token of this host's agent")
     .option('--ca-file <file>', "PEM certificates to check the controller's with")
-    .option('--config <file>', 'JSON with host, controller, token or tokenFile, caFile (/etc/understudy/agent.json)')
+    .option(
+      '--config <file>',
+      'JSON with host, controller, token or tokenFile, caFile, command (/etc/understudy/agent.json)',
+    )
     .option('--proc <folder>', "where the host's proc file system is (/proc)")
+    .option(
+      '--cgroup <folder>',
+      'measure a control group (v2) instead of the machine: for a container that is the host',
+    )
+    .option(
+      '--state <folder>',
+      'where baselines keep what they have learned; without it, they begin anew with each start',
+    )
     .option('--once', 'one measurement, one report of it, then the end')
     .option('--json', 'each report as a line of JSON on standard output; docs/agent.md has its shape')
     .addHelpText(

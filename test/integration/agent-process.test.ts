@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { spawnBound } from '../../src/base/mod.ts';
+import { Baseline } from '../../src/detection/mod.ts';
 import { AGENT, onStage, PRESSURE_OBJECTIVE } from '../rig/agent-stage.ts';
 import { CLI } from '../rig/copy-process.ts';
 import { eventually } from '../rig/wait.ts';
@@ -80,6 +81,31 @@ describe('an agent as a process', () => {
       expect(Object.keys(lines[1] ?? {})).toEqual([
         ...['host', 'at', 'verdict', 'score', 'since', 'evidence', 'signals', 'delivered', 'error'],
       ]);
+    }),
+  );
+
+  test.concurrent(
+    'agent - what baselines have learned outlives it, and is written whole at its end',
+    onStage(async (stage) => {
+      const baseline = { direction: 'above', learnSamples: 300 } as const;
+      const earlier = new Baseline(baseline);
+      const nowMs = Date.now();
+      for (let second = 3600; second > 60; second -= 1) earlier.add({ atMs: nowMs - second * 1000, value: second % 3 });
+      const key = 'cpu.pressureAvg10 above 300';
+      const path = stage.write(
+        'state/learned.json',
+        JSON.stringify({ version: 1, learned: { [key]: earlier.memory } }),
+      );
+      const lastMs = (): number => JSON.parse(readFileSync(path, 'utf8')).learned[key].lastMs;
+      const before = lastMs();
+      const signal = { name: 'cpu.pressureAvg10', objective: null, baseline, outside: false };
+      stage.controller.instruction = { signals: [signal], probe: null, reportSeconds: 1 };
+      const state = ['--proc', stage.proc(1), '--state', join(stage.folder, 'state')];
+      const agent = stage.agent('--config', stage.settings(), ...state);
+      // Without it, it would be unknown for five minutes.
+      await eventually('healthy at once', () => stage.controller.verdicts.at(-1) === 'healthy');
+      expect(await agent.end('SIGTERM')).toEqual({ status: 0, signal: null });
+      expect(lastMs()).toBeGreaterThan(before);
     }),
   );
 

@@ -21,6 +21,8 @@ test('agent unit - it has no right, and starts the bundle where the manual puts 
   const unit = readFileSync(UNIT, 'utf8');
   expect(unit).toMatch(/^DynamicUser=yes$/m);
   expect(unit).toMatch(/^CapabilityBoundingSet=$/m);
-  expect(unit).toMatch(/^ExecStart=\/usr\/bin\/node .*\/usr\/lib\/understudy\/agent\.js --config %d\/agent\.json$/m);
+  expect(unit).toMatch(
+    /^ExecStart=\/usr\/bin\/node .*\/usr\/lib\/understudy\/agent\.js --config %d\/agent\.json --state %S\/understudy-agent$/m,
+  );
   expect(readFileSync('docs/agent.md', 'utf8')).toContain('/usr/lib/understudy/agent.js');
 });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../base/mod.ts';
 import { Baseline, type BaselineOptions } from './baseline.ts';
+import { parseBaselineMemory } from './memory.ts';
 
 const START_MS = 1_700_000_000_000;
 const MINUTE_MS = 60_000;
@@ -130,6 +131,43 @@ describe('a learned baseline', () => {
     expect(baseline.silentFromMs).toBe(504 * MINUTE_MS);
     baseline.add({ atMs: 600 * MINUTE_MS, value: 1 });
     expect(baseline.state).toBe('healthy');
+  });
+});
+
+describe('what was learned', () => {
+  it('baseline - goes on after a restart as if there had been none, but for the runs of the last samples', () => {
+    const normal = noise(11);
+    const value = (index: number): number => 100 + 40 * Math.sin((2 * Math.PI * index) / DAY) + 5 * normal();
+    const sample = (index: number, more = 0) => ({ atMs: START_MS + index * MINUTE_MS, value: value(index) + more });
+    const before = new Baseline();
+    for (let index = 0; index < 8 * DAY; index += 1) before.add(sample(index));
+    const memory = parseBaselineMemory(JSON.parse(JSON.stringify(before.memory)));
+    expect(JSON.stringify(memory).length).toBeLessThan(32_000);
+    const after = new Baseline();
+    if (memory !== null) after.restore(memory);
+    expect([after.state, after.toLearn]).toEqual(['healthy', 0]);
+    for (let index = 8 * DAY + 30; index < 8 * DAY + 300; index += 1) after.add(sample(index));
+    expect(after.state).toBe('healthy');
+    expect(after.values.rhythm).toBe('daily');
+    for (let index = 0; index < 15; index += 1) after.add(sample(8 * DAY + 300 + index, 25));
+    expect(after.state).not.toBe('healthy');
+  });
+
+  it('baseline - a memory that is not whole is none', () => {
+    const baseline = new Baseline();
+    expect(baseline.memory).toBeNull();
+    for (let index = 0; index < 400; index += 1) baseline.add({ atMs: index * MINUTE_MS, value: index % 7 });
+    const whole = JSON.parse(JSON.stringify(baseline.memory)) as Record<string, unknown>;
+    expect(parseBaselineMemory(whole)).not.toBeNull();
+    const [model] = whole.models as Record<string, unknown>[];
+    for (const broken of [
+      ...[null, 5, [], {}, { ...whole, version: 2 }, { ...whole, lastMs: 'x' }, { ...whole, models: [{}] }],
+      ...[{ means: [1] }, { records: [{}] }, { level: null }, { visits: 'x' }].map((edit) => {
+        return { ...whole, models: [{ ...model, ...edit }] };
+      }),
+    ]) {
+      expect(parseBaselineMemory(broken)).toBeNull();
+    }
   });
 });
 

@@ -8,6 +8,7 @@
 // What stays as it has become is the new level after some hundred samples: then it is healthy again.
 import type { Sample } from '../contract.ts';
 import { RUNS } from './expectation.ts';
+import type { BaselineMemory } from './memory.ts';
 import { Model } from './model.ts';
 import { Rhythm } from './rhythm.ts';
 
@@ -98,6 +99,25 @@ export class Baseline {
   /** Of the last sample. */
   get values(): BaselineValues {
     return this.#values;
+  }
+
+  /** What was learned, without the runs of the last samples; null: nothing yet. */
+  get memory(): BaselineMemory | null {
+    if (this.#first.length < FIRST_SAMPLES) return null;
+    const models = this.#models.map(({ memory }) => memory);
+    const [samples, lastMs, intervalMs, believed] = [this.#samples, this.#lastMs, this.#intervalMs, this.#believed];
+    return { version: 1, samples, lastMs, intervalMs, believed, models };
+  }
+
+  /** Goes on where another one was, before the first sample. Samples have to be later than its last one. */
+  restore({ samples, lastMs, intervalMs, believed, models }: BaselineMemory): void {
+    if (models.length !== this.#models.length || samples < FIRST_SAMPLES) return;
+    this.#samples = samples;
+    this.#lastMs = lastMs;
+    this.#intervalMs = intervalMs;
+    this.#believed = believed in this.#models ? believed : 0;
+    while (this.#first.length < FIRST_SAMPLES) this.#first.push(0);
+    for (const [index, memory] of models.entries()) this.#models[index]?.restore(memory);
   }
 
   /** Samples that are none, or not later than the last one, are passed over: what is late is not news. */

@@ -1,5 +1,6 @@
 // One way to foresee a signal, and how far off it has been: of single samples, and of runs of them, so that a spike and a lasting
 // shift are each held against their like.
+import type { ModelMemory } from './memory.ts';
 import { DeviationRecord } from './record.ts';
 
 /** Samples that a run spans, about: its mean is exponential, with a weight of 2 / (n + 1) for the newest. */
@@ -65,6 +66,16 @@ export class Expectation {
       if (this.#samples % (RECORD_EVERY[index] ?? 1) !== 0) continue;
       this.#records[index]?.add(sizeOf(this.#runs[index] ?? 0), part);
     }
+  }
+
+  get memory(): Pick<ModelMemory, 'error' | 'observed' | 'records'> {
+    return { error: this.#error, observed: this.#samples, records: this.#records.map(({ memory }) => memory) };
+  }
+
+  restore({ error, observed, records }: Pick<ModelMemory, 'error' | 'observed' | 'records'>): void {
+    this.#error = error;
+    this.#samples = observed;
+    for (const [index, memory] of records.entries()) this.#records[index]?.restore(memory);
   }
 
   /** After a silence runs begin anew. */

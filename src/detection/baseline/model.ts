@@ -1,6 +1,7 @@
 // One way to foresee a signal: a level that follows slowly, alone or upon a shape that returns each period. Each way has a level, a measure of what
 // is usual and a record of its own, so none of them has to pay for what another has yet to learn.
 import { Expectation } from './expectation.ts';
+import type { ModelMemory } from './memory.ts';
 import type { Rhythm } from './rhythm.ts';
 
 /** A level follows about so many samples; upon a shape, which has what returns, it has less to follow. */
@@ -25,6 +26,20 @@ export class Model {
   constructor(shape: Rhythm | null) {
     this.#shape = shape;
     this.#levelSamples = shape === null ? LEVEL_SAMPLES : LEVEL_SAMPLES_WITH_SHAPE;
+  }
+
+  get memory(): ModelMemory {
+    const shape = this.#shape?.memory ?? { means: [], visits: [] };
+    const { expectation } = this;
+    return { level: this.#level, usual: this.#usual, samples: this.#samples, ...expectation.memory, ...shape };
+  }
+
+  restore(memory: ModelMemory): void {
+    this.#level = memory.level;
+    this.#usual = memory.usual;
+    this.#samples = memory.samples;
+    this.expectation.restore(memory);
+    this.#shape?.restore(memory);
   }
 
   /** For the last sample; null: nothing was known of its time yet. */

@@ -1,6 +1,8 @@
 // How large deviations have been: counts by size, in steps of a quarter of a power of two, the old ones fading. What it says grows
 // and shrinks with the signal, for its steps begin at the first deviation that there was. Its memory does not grow.
 
+import { type RecordMemory, short } from './memory.ts';
+
 const STEPS = 160;
 const STEPS_PER_DOUBLING = 4;
 const FIRST = STEPS / 2;
@@ -58,6 +60,25 @@ export class DeviationRecord {
       this.#rememberedAt = this.#added;
     }
     return this.#remembered;
+  }
+
+  get memory(): RecordMemory {
+    this.#shrink();
+    const counts = [...this.#counts.entries()].filter(([, count]) => count > 0);
+    return {
+      counts: counts.map(([step, count]) => [step, short(count)] as const),
+      total: short(this.#total),
+      unit: this.#unit,
+      added: this.#added,
+    };
+  }
+
+  restore({ counts, total, unit, added }: RecordMemory): void {
+    for (const [step, count] of counts) if (step in this.#counts) this.#counts[step] = count;
+    this.#total = total;
+    this.#unit = unit;
+    this.#logUnit = Math.log2(unit);
+    this.#added = added;
   }
 
   #exceededBy(share: number): number {

@@ -1,5 +1,6 @@
 // What a signal usually is at a time of the day, or of the week: one value for each part of the period, the mean of the visits to that part,
 // later visits counting more. Times are those of UTC.
+import { type ModelMemory, short } from './memory.ts';
 
 /** Visits that a part remembers: each new one counts for one of so many. */
 const VISITS_REMEMBERED = 12;
@@ -35,6 +36,17 @@ export class Rhythm {
   learn(value: number): void {
     this.#sum += value;
     this.#count += 1;
+  }
+
+  /** Without the visit that goes on. */
+  get memory(): Pick<ModelMemory, 'means' | 'visits'> {
+    return { means: [...this.#means].map(short), visits: [...this.#visits] };
+  }
+
+  restore({ means, visits }: Pick<ModelMemory, 'means' | 'visits'>): void {
+    if (means.length !== this.#means.length) return;
+    this.#means.set(means);
+    this.#visits.set(visits);
   }
 
   #move(count: number): void {

@@ -1,5 +1,5 @@
 // What is found of one signal: by its objective, by what is usual for it, or by both.
-import { Baseline } from '../baseline/mod.ts';
+import { Baseline, type BaselineMemory } from '../baseline/mod.ts';
 import { percent, shown } from '../evidence.ts';
 import type { Condition, Fact, ObjectiveJudge, SignalPolicy } from './contract.ts';
 import { LiveObjective, RecordedObjective } from './objective-judge.ts';
@@ -46,6 +46,16 @@ export class SignalJudge {
     const Kind = samples === 'live' ? LiveObjective : RecordedObjective;
     this.#objective = objective === null ? null : new Kind({ ...objective, ...this.windows, signal: name });
     this.#baseline = baseline === null ? null : new Baseline(baseline);
+  }
+
+  /** What its baseline has learned; null: nothing, or it has none. */
+  get memory(): BaselineMemory | null {
+    return this.#baseline?.memory ?? null;
+  }
+
+  /** Goes on where another one was that had the same policy. To be called before the first sample. */
+  restore(memory: BaselineMemory): void {
+    this.#baseline?.restore(memory);
   }
 
   /** Values that are none are silence. */
