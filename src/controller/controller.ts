@@ -75,6 +75,10 @@ class Life {
     const { config, holder } = this.#parts;
     this.#renewal = this.#renew();
     await this.#journal.recall(config.services.keys());
+    for (const { key, value } of await this.#parts.store.list<Readonly<Record<string, unknown>>>(keys.learned)) {
+      const [, service = '', host = ''] = key.split('/');
+      this.#world.own.recall(service, host, value);
+    }
     await this.#journal.event({
       kind: 'controller',
       subject: 'controller',

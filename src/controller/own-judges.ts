@@ -1,7 +1,7 @@
 // Signals that no agent brings: samples of the director and of Prometheus, judged here as an agent judges its own. They live in
-// memory; after a restart nothing is known until the windows are filled again.
+// memory; after a restart nothing is known until the windows are filled again, but what baselines have learned comes back.
 import { intervalOf, type ServiceConfig, type SignalConfig } from '../config/mod.ts';
-import { Judge } from '../detection/mod.ts';
+import { type BaselineMemory, Judge, parseBaselineMemory } from '../detection/mod.ts';
 import { NOTHING_KNOWN, type Standing } from './standing.ts';
 
 interface Judged {
@@ -11,6 +11,9 @@ interface Judged {
   judgedMs: number;
   standing: Standing;
 }
+
+/** By the signal and the way in which it is judged. */
+export type Memories = Readonly<Record<string, BaselineMemory>>;
 
 export interface OwnSample {
   readonly service: ServiceConfig;
@@ -24,6 +27,21 @@ export interface OwnSample {
 
 export class OwnJudges {
   readonly #judged = new Map<string, Judged>();
+  readonly #recalled = new Map<string, Readonly<Record<string, unknown>>>();
+
+  /** What an earlier life has learned of a host. To be called before anything else. */
+  recall(service: string, host: string, memories: Readonly<Record<string, unknown>>): void {
+    this.#recalled.set(`${service}/${host}`, memories);
+  }
+
+  /** What was learned of a host; empty: nothing. */
+  memories(service: string, host: string): Memories {
+    const memories: Record<string, BaselineMemory> = {};
+    for (const { policy, memory } of this.#judged.get(`${service}/${host}`)?.judge.signals ?? []) {
+      if (memory !== null) memories[wayOf(policy)] = memory;
+    }
+    return memories;
+  }
 
   add({ service, host, signal, atMs, value, reason }: OwnSample): void {
     const judged = this.#of(service, host, atMs);
@@ -69,10 +87,19 @@ export class OwnJudges {
       ownSignals(service).map(({ name, source }) => [name, intervalOf(source)]),
     );
     const judge = new Judge(ownSignals(service), ({ name }) => intervals.get(name) ?? 1, 'live');
+    for (const signal of judge.signals) {
+      const memory = parseBaselineMemory(this.#recalled.get(key)?.[wayOf(signal.policy)]);
+      if (memory !== null && memory.lastMs < nowMs) signal.restore(memory);
+    }
+    this.#recalled.delete(key);
     const judged = { judge, missing: new Map<string, string>(), judgedMs: nowMs, standing: NOTHING_KNOWN };
     this.#judged.set(key, judged);
     return judged;
   }
+}
+
+function wayOf({ name, baseline }: Pick<SignalConfig, 'name' | 'baseline'>): string {
+  return `${name} ${baseline?.direction ?? ''} ${baseline?.learnSamples ?? ''}`;
 }
 
 /** Those that no agent judges. */

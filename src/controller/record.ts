@@ -100,6 +100,8 @@ export const keys = {
   decision: (service: string, atMs: number, count: number): string => `decision/${service}/${ordered(atMs, count)}`,
   decisions: (service: string): string => `decision/${service}/`,
   sequence: 'counter/engagement',
+  learned: 'learned/',
+  learnedOf: (service: string, host: string): string => `learned/${service}/${host}`,
 } as const;
 
 function ordered(atMs: number, count: number): string {

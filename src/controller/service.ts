@@ -13,6 +13,8 @@ import type { Standing } from './standing.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS = 2000;
+/** How often what baselines have learned is kept. */
+const REMEMBER_MS = 600_000;
 /** Ended engagements that are kept as history. */
 const ENDED_MAX = 50;
 
@@ -23,10 +25,20 @@ export async function reconcileService(
   service: ServiceConfig,
 ): Promise<{ readonly inMs: number }> {
   await lookAtDirector(context, world, service);
+  await remember(context, world, service);
   const facts = await factsOf(context, world, service);
   const decision = decide(facts);
   await act(context, journal, service, facts, decision);
   return { inMs: LOOK_MS };
+}
+
+/** Of the lead alone: understudies come and go. */
+async function remember(context: Context, world: World, service: ServiceConfig): Promise<void> {
+  const nowMs = context.parts.wall();
+  if (!world.isTimeToRemember(service.name, nowMs, REMEMBER_MS)) return;
+  const memories = world.own.memories(service.name, service.lead);
+  if (Object.keys(memories).length === 0) return;
+  await update(context.parts.store, keys.learnedOf(service.name, service.lead), () => memories);
 }
 
 export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ControllerFacts> {

@@ -35,6 +35,7 @@ export class World {
   readonly own = new OwnJudges();
   readonly #servers = new Map<string, ObservedServer>();
   readonly #asked = new Map<string, number>();
+  readonly #rememberedMs = new Map<string, number>();
   readonly #rates = new Map<string, RateSample[]>();
   readonly #totals = new Map<string, { atMs: number; requests: number; answered: number }>();
 
@@ -77,6 +78,14 @@ export class World {
 
   asked(service: string, signal: string, atMs: number): void {
     this.#asked.set(`${service}/${signal}`, atMs);
+  }
+
+  /** Once in so many milliseconds, and not at the first look. */
+  isTimeToRemember(service: string, nowMs: number, everyMs: number): boolean {
+    const last = this.#rememberedMs.get(service);
+    if (last !== undefined && nowMs >= last && nowMs - last < everyMs) return false;
+    this.#rememberedMs.set(service, nowMs);
+    return last !== undefined;
   }
 
   /** Takes the director's counts; one that fell means a restart, and says nothing about the rate. null: it could not be asked. */

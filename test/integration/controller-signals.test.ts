@@ -48,4 +48,30 @@ describe('signals without agents', () => {
     life.metrics.answers.set('busy{host="spare1",ip="10.0.0.21"}', 10);
     await untilDone(controller, 'wiki-1');
   });
+
+  it('controller - what a baseline has learned of the lead comes back in the next life', async () => {
+    const source = {
+      kind: 'prometheus',
+      url: 'http://metrics',
+      query: 'busy',
+      everySeconds: 2,
+      tokenFile: null,
+    } as const;
+    const baseline = { direction: 'above', learnSamples: 50 } as const;
+    const signals = [{ name: 'busy', objective: null, baseline, outside: false, source }];
+    life.metrics.answers.set('busy', 10);
+    const first = await start('advise', 'one', [], { signals });
+    const facts = async (controller: typeof first): Promise<string> => {
+      const { evidence } = (await controller.status()).services[0] ?? { evidence: [] };
+      return evidence.map(({ text }) => text).join('; ');
+    };
+    await eventually('it learns', async () => (await facts(first)).includes('is not known yet'));
+    // Ten minutes of the simulation and more.
+    const untilMs = life.plant.nowMs + 700_000;
+    await eventually('it has learned, and kept it', () => life.plant.nowMs > untilMs);
+    await first.stop();
+    const second = await start('advise', 'one', [], { signals });
+    await eventually('something is said', async () => (await facts(second)).includes('busy'));
+    expect(await facts(second)).not.toContain('is not known yet');
+  });
 });
