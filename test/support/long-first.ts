@@ -17,6 +17,7 @@ const LONG = [
   'test/conformance/network-local.test.ts',
   'test/fault/kills.test.ts',
   'test/integration/source-image.test.ts',
+  'test/integration/agentless.test.ts',
   'test/integration/copy-source.test.ts',
   'test/fault/target.test.ts',
   'test/integration/copy-resume.test.ts',
