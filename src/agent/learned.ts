@@ -2,7 +2,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf } from '../base/mod.ts';
-import { type BaselineMemory, parseBaselineMemory } from '../detection/mod.ts';
+import { type BaselineMemory, parseBaselineMemory, wayOf } from '../detection/mod.ts';
 import type { AgentSignal } from './protocol.ts';
 
 const FILE = 'learned.json';
@@ -25,14 +25,14 @@ export class Learned {
 
   /** What is known of a signal that is judged in this way. @param nowMs since 1970 */
   of(signal: AgentSignal, nowMs: number): BaselineMemory | null {
-    const memory = this.#memories.get(keyOf(signal));
+    const memory = this.#memories.get(wayOf(signal));
     // Of the future: the clock was set back since, and nothing would be taken until it has caught up.
     if (memory === undefined || memory.lastMs > nowMs || nowMs - memory.lastMs > AGE_MS_MAX) return null;
     return memory;
   }
 
   keep(signal: AgentSignal, memory: BaselineMemory): void {
-    this.#memories.set(keyOf(signal), memory);
+    this.#memories.set(wayOf(signal), memory);
   }
 
   /** A folder that cannot be written is said once: what is learned then ends with the process. */
@@ -70,9 +70,4 @@ export class Learned {
       this.#say(`warning: ${this.#path} cannot be ${what}: ${errno}; what is learned ends with this agent`);
     this.#complained = true;
   }
-}
-
-/** Another way to judge it learns other things. */
-function keyOf({ name, baseline }: AgentSignal): string {
-  return `${name} ${baseline?.direction ?? ''} ${baseline?.learnSamples ?? ''}`;
 }

@@ -1,7 +1,7 @@
 // Signals that no agent brings: samples of the director and of Prometheus, judged here as an agent judges its own. They live in
 // memory; after a restart nothing is known until the windows are filled again, but what baselines have learned comes back.
 import { intervalOf, type ServiceConfig, type SignalConfig } from '../config/mod.ts';
-import { type BaselineMemory, Judge, parseBaselineMemory } from '../detection/mod.ts';
+import { type BaselineMemory, Judge, parseBaselineMemory, wayOf } from '../detection/mod.ts';
 import { NOTHING_KNOWN, type Standing } from './standing.ts';
 
 interface Judged {
@@ -96,10 +96,6 @@ export class OwnJudges {
     this.#judged.set(key, judged);
     return judged;
   }
-}
-
-function wayOf({ name, baseline }: Pick<SignalConfig, 'name' | 'baseline'>): string {
-  return `${name} ${baseline?.direction ?? ''} ${baseline?.learnSamples ?? ''}`;
 }
 
 /** Those that no agent judges. */

@@ -16,7 +16,7 @@ import { Observer } from './observer.ts';
 
 const given = process.env.UNDERSTUDY_LOOP_SEED;
 const seed = given === undefined ? 20_261_125 : given === 'new' ? Date.now() % 1_000_000_000 : Number(given);
-const kills = Number(process.env.UNDERSTUDY_LOOP_KILLS ?? 3);
+const kills = Number(process.env.UNDERSTUDY_LOOP_KILLS ?? 2);
 /** After the beginning of a phase. */
 const KILL_AFTER_MS_MAX = 3000;
 /** Phases that last long enough to be seen from outside. */

@@ -22,6 +22,11 @@ export interface SignalPolicy {
   readonly outside: boolean;
 }
 
+/** By this memory is kept: what judges a signal in another way learns other things. */
+export function wayOf({ name, baseline }: Pick<SignalPolicy, 'name' | 'baseline'>): string {
+  return `${name} ${baseline?.direction ?? ''} ${baseline?.learnSamples ?? ''}`;
+}
+
 /** 'failing': far beyond degraded. 'unknown': silence is no health. */
 export type Condition = 'healthy' | 'degraded' | 'failing' | 'unknown';
 

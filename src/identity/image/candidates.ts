@@ -1,6 +1,5 @@
 // Where in an image file systems of the ext family may begin: at its start, and in the partitions of its table. Which of them is
 // a system's root is told by what is in it, not by partition types, which lie.
-import { requireTool, runTool } from '../../base/mod.ts';
 import {
   type ImageFile,
   parseSuperblock,
@@ -9,6 +8,7 @@ import {
   type Superblock,
 } from '../ext/mod.ts';
 import { uuidOf } from '../uuid.ts';
+import { runToEnd } from './tool.ts';
 
 const PARTITIONS_MAX = 256;
 const LVM_LABEL = 'LABELONE';
@@ -95,7 +95,7 @@ async function partitionOffsets(
   signal: AbortSignal,
 ): Promise<{ offsets: readonly number[]; obstacle: string | null }> {
   // Without a table sfdisk says so and fails, as it does for one that is damaged: in both cases only the start is left to look at.
-  const result = await runTool(requireTool('sfdisk', 'fdisk'), ['--json', '--', path], { signal });
+  const result = await runToEnd('sfdisk', ['--json', '--', path], signal);
   if (result.status !== 0) return { offsets: [], obstacle: null };
   const table = field(parseJson(result.stdout), 'partitiontable');
   const label = field(table, 'label');

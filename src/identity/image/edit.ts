@@ -29,7 +29,9 @@ export async function editFiles(
   try {
     const commands: string[] = [];
     for (const [index, edit] of edits.entries()) commands.push(...(await commandsOf(edit, join(sources, `${index}`))));
-    const outcome = await runBounded('debugfs', ['-w', '-f', '-', path], signal, `${commands.join('\n')}\n`);
+    const outcome = await runBounded('debugfs', ['-w', '-f', '-', path], signal, {
+      input: `${commands.join('\n')}\n`,
+    });
     if (!outcome.ended) throw identityFailed(outcome.why);
     // It goes on after a command that failed, and its status does not tell; whatever it says beside its name is a complaint.
     const complaints = outcome.result.stderr

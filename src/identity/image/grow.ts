@@ -2,9 +2,9 @@
 // the file system up to the end of the partition. The table is changed in place, by sfdisk(8); what a crash leaves is completed by
 // the next call, since each step is done only where it is still to be done.
 import { open } from 'node:fs/promises';
-import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import { UnderstudyError } from '../../base/mod.ts';
 import type { RawImage } from './raw-image.ts';
-import { identityFailed, runBounded, summary } from './tool.ts';
+import { identityFailed, runBounded, runToEnd, summary } from './tool.ts';
 
 const SECTOR_BYTES = 512;
 /** Below this nothing is worth a change: partitions end at whole MiB. */
@@ -74,13 +74,13 @@ async function sizeOf({ path }: RawImage): Promise<number> {
   } finally {
     await file.close();
   }
-  const asked = await runTool(requireTool('blockdev', 'util-linux'), ['--getsize64', path]);
+  const asked = await runToEnd('blockdev', ['--getsize64', path], new AbortController().signal);
   if (asked.status !== 0) throw identityFailed(`${path} does not say how large it is: ${asked.stderr.trim()}`);
   return Number(asked.stdout.trim());
 }
 
 async function tableOf({ path, label }: RawImage, signal: AbortSignal): Promise<Table | null> {
-  const asked = await runTool(requireTool('sfdisk', 'fdisk'), ['--json', '--', path], { signal });
+  const asked = await runToEnd('sfdisk', ['--json', '--', path], signal);
   if (asked.status !== 0) return null;
   const { partitiontable: table } = JSON.parse(asked.stdout) as { partitiontable: Table & { sectorsize?: number } };
   if ((table.sectorsize ?? SECTOR_BYTES) !== SECTOR_BYTES) {
@@ -93,7 +93,7 @@ async function tableOf({ path, label }: RawImage, signal: AbortSignal): Promise<
 }
 
 async function sfdisk(image: RawImage, args: readonly string[], input: string, signal: AbortSignal): Promise<void> {
-  const done = await runTool(requireTool('sfdisk', 'fdisk'), ['-q', ...args, '--', image.path], { signal, input });
+  const done = await runToEnd('sfdisk', ['-q', ...args, '--', image.path], signal, { input });
   if (done.status !== 0)
     throw identityFailed(`the partition table of ${image.label} cannot be changed: ${done.stderr.trim()}`);
 }

@@ -2,9 +2,8 @@
 // qcow2 file over the image, of which one file system is shown as a plain file that e2fsprogs can read and write. (Their own option for
 // file systems inside an image, "?offset=", gets lost when e2fsck 1.47 replays a journal.)
 import { join } from 'node:path';
-import { requireTool, runTool } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
-import { identityFailed } from './tool.ts';
+import { identityFailed, runToEnd } from './tool.ts';
 
 /** What lies below an overlay: the image, or changes over the image that have not been written to it yet. */
 export interface Below {
@@ -45,7 +44,7 @@ export class Overlay {
   static async open(below: Below, offsetBytes: number, folder: string, signal: AbortSignal): Promise<Overlay> {
     const file = join(folder, 'overlay.qcow2');
     const create = ['create', '-q', '-f', 'qcow2', '-F', below.format, '-b', below.path, file];
-    const created = await runTool(requireTool('qemu-img', 'qemu-utils'), create, { signal });
+    const created = await runToEnd('qemu-img', create, signal);
     if (created.status !== 0) throw identityFailed(`no overlay for ${below.path}: ${created.stderr.trim()}`);
     const overlay = { driver: 'qcow2', file: { driver: 'file', filename: file } };
     const block = { driver: 'raw', offset: offsetBytes, file: overlay };

@@ -2,8 +2,9 @@
 // everything else need not know the difference.
 import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
-import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
+import { UnderstudyError } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
+import { runToEnd } from './tool.ts';
 import { type ImageName, nameImage, type WorkFolder } from './work-folder.ts';
 
 /** 'raw': never anything else, whatever its first bytes say: a guest can write what it likes there. */
@@ -104,7 +105,7 @@ async function isQcow(path: string): Promise<boolean> {
 /** The names of other files are the image's own: whoever made it chose them. docs/decisions/0010-files-that-an-image-names.md */
 async function refuseOtherFiles(image: string, path: string, signal: AbortSignal): Promise<void> {
   const args = ['info', '--output=json', '-f', 'qcow2', path];
-  const info = await runTool(requireTool('qemu-img', 'qemu-utils'), args, { signal });
+  const info = await runToEnd('qemu-img', args, signal);
   if (info.status !== 0) {
     const isInUse = info.stderr.includes('lock');
     const why = info.stderr.trim().split('\n').at(-1) ?? '';

@@ -7,10 +7,9 @@
 // system that runs always has; those of XFS and btrfs hold the number of the last change.
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requireTool, runTool } from '../../base/mod.ts';
 import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET_BYTES } from '../ext/mod.ts';
 import type { FileSystem } from './candidates.ts';
-import { identityFailed } from './tool.ts';
+import { identityFailed, runToEnd } from './tool.ts';
 import type { ImageName } from './work-folder.ts';
 
 const PIECE_BYTES = 1024 * 1024;
@@ -106,7 +105,8 @@ async function logsOf(folder: string, image: ImageName): Promise<Redo[]> {
 }
 
 async function extentsOf(file: string): Promise<readonly Extent[]> {
-  const map = await runTool(requireTool('qemu-img', 'qemu-utils'), ['map', '--output=json', '-f', 'qcow2', file], {
+  const never = new AbortController().signal;
+  const map = await runToEnd('qemu-img', ['map', '--output=json', '-f', 'qcow2', file], never, {
     outputBytesMax: MAP_BYTES_MAX,
   });
   if (map.status !== 0) throw identityFailed(`${file} cannot be read: ${map.stderr.trim()}`);

@@ -7,7 +7,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireTool, spawnBound } from '../../base/mod.ts';
 import { HeldProcess } from '../held-process.ts';
-import { identityFailed } from './tool.ts';
+import { identityFailed, withinMemory } from './tool.ts';
 
 const START_TIMEOUT_MS = 30_000;
 /** It flushes what it has, which may be some megabytes on a busy disk. */
@@ -74,9 +74,10 @@ function start(block: Readonly<Record<string, unknown>>, shown: string, writable
   // Root may make a mount namespace; others need a user namespace around it, entering which loses the bond to our life, so
   // that it has to be made again.
   const user = process.geteuid?.() === 0 ? [] : ['--user', '--map-root-user'];
-  const bound = [setpriv, '--pdeathsig', 'KILL', '--', daemon];
-  const args = ['--mount', '--propagation', 'private', ...user, '--', ...bound];
-  return spawnBound(unshare, [...args, '--blockdev', blockdev, '--export', fuse, ...monitor], {
+  const bound = ['--pdeathsig', 'KILL', '--', daemon, '--blockdev', blockdev, '--export', fuse, ...monitor];
+  const [limit, limited] = withinMemory(setpriv, bound);
+  const args = ['--mount', '--propagation', 'private', ...user, '--', limit, ...limited];
+  return spawnBound(unshare, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
 }

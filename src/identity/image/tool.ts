@@ -3,6 +3,8 @@ import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../ba
 
 /** A check reads all inodes and folders: minutes for tens of millions of files. */
 const TIMEOUT_MS = 20 * 60_000;
+/** What only looks at tables and headers. */
+const QUICK_MS = 60_000;
 /** e2fsck needs about 100 bytes an inode. More would take the memory of the machine's other work. */
 const MEMORY_BYTES_MAX = 4 * 1024 ** 3;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
@@ -14,6 +16,9 @@ const PACKAGES = {
   resize2fs: 'e2fsprogs',
   xfs_repair: 'xfsprogs',
   btrfs: 'btrfs-progs',
+  'qemu-img': 'qemu-utils',
+  sfdisk: 'fdisk',
+  blockdev: 'util-linux',
 } as const;
 
 export type ToolOutcome =
@@ -21,22 +26,30 @@ export type ToolOutcome =
   /** It took too long, wrote too much, or a signal ended it. */
   | { readonly ended: false; readonly why: string };
 
+export interface Bounds {
+  readonly input?: string;
+  /** @default 20 minutes */
+  readonly timeoutMs?: number;
+  /** @default 4 MiB */
+  readonly outputBytesMax?: number;
+}
+
+/** The command that runs a program within the memory that one may have. @throws TOOL_MISSING */
+export function withinMemory(program: string, args: readonly string[]): readonly [string, readonly string[]] {
+  const limits = [`--as=${MEMORY_BYTES_MAX}`, '--core=0', '--'];
+  return [requireTool('prlimit', 'util-linux'), [...limits, program, ...args]];
+}
+
 /** @throws TOOL_MISSING, INTERRUPTED */
 export async function runBounded(
   name: keyof typeof PACKAGES,
   args: readonly string[],
   signal: AbortSignal,
-  input = '',
+  { input = '', timeoutMs = TIMEOUT_MS, outputBytesMax = OUTPUT_BYTES_MAX }: Bounds = {},
 ): Promise<ToolOutcome> {
-  const program = requireTool(name, PACKAGES[name]);
-  const limited = [`--as=${MEMORY_BYTES_MAX}`, '--core=0', '--', program, ...args];
+  const [command, limited] = withinMemory(requireTool(name, PACKAGES[name]), args);
   try {
-    const result = await runTool(requireTool('prlimit', 'util-linux'), limited, {
-      timeoutMs: TIMEOUT_MS,
-      outputBytesMax: OUTPUT_BYTES_MAX,
-      signal,
-      input,
-    });
+    const result = await runTool(command, limited, { timeoutMs, outputBytesMax, signal, input });
     const { status } = result;
     if (status === null) return { ended: false, why: `${name} took too long, or ended by a signal` };
     return { ended: true, result: { ...result, status } };
@@ -45,6 +58,18 @@ export async function runBounded(
     if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return { ended: false, why: `${name} had too much to say` };
     throw error;
   }
+}
+
+/** For what has no part of its own in the change: whoever does not end by itself has failed. @throws IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
+export async function runToEnd(
+  name: keyof typeof PACKAGES,
+  args: readonly string[],
+  signal: AbortSignal,
+  bounds: Bounds = {},
+): Promise<ToolResult & { readonly status: number }> {
+  const outcome = await runBounded(name, args, signal, { timeoutMs: QUICK_MS, ...bounds });
+  if (!outcome.ended) throw identityFailed(outcome.why);
+  return outcome.result;
 }
 
 /** The name by which e2fsprogs find a file system inside an image (unix_io's "offset" option). */
