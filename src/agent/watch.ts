@@ -24,6 +24,13 @@ const ERROR_CHARACTERS_MAX = 200;
 
 const NO_PROBE = 'the controller has not asked for a probe';
 
+const NOTHING: Pick<Standing, 'verdict' | 'score' | 'lacksCapacity'> & { readonly isOutside: boolean } = {
+  verdict: 'unknown',
+  score: 0,
+  lacksCapacity: false,
+  isOutside: false,
+};
+
 export interface Standing {
   readonly verdict: AgentVerdict;
   /** By the monotonic clock. */
@@ -56,13 +63,12 @@ export class Watch {
   #probing: Asking<ProbeResult> | null = null;
   /** Why there is nothing to judge. */
   #absence = 'the controller has not been heard yet';
-  #standing: Standing;
+  /** As it was judged last. */
+  #judged: Omit<Standing, 'evidence' | 'outside'> & { readonly isOutside: boolean };
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
-    const evidence = [fact(this.#absence)];
-    const sinceMs = parts.clock.nowMs();
-    this.#standing = { verdict: 'unknown', sinceMs, evidence, score: 0, lacksCapacity: false, outside: null };
+    this.#judged = { ...NOTHING, sinceMs: parts.clock.nowMs() };
     this.#setError(PROBE_SIGNAL, NO_PROBE);
     const { command, clock, signal } = parts;
     this.#command =
@@ -76,8 +82,15 @@ export class Watch {
           });
   }
 
+  /** With the reasons, which are put into words only for somebody who asks. */
   get standing(): Standing {
-    return this.#standing;
+    const { isOutside, ...judged } = this.#judged;
+    const facts = this.#judge?.facts() ?? [fact(this.#absence)];
+    const [first, ...rest] = facts;
+    // Why there is no value says more than that there is none.
+    const all = [...(first === undefined ? [] : [first]), ...this.#missing(), ...rest];
+    const outside = isOutside ? (this.#judge?.outside ?? null) : null;
+    return { ...judged, evidence: all.slice(0, EVIDENCE_MAX), outside };
   }
 
   /** What is unchanged goes on; another instruction begins without samples, baselines with what they have learned. */
@@ -152,14 +165,13 @@ export class Watch {
   #ask(name: string, asking: { tick(): number | null } | null): void {
     const waitedMs = asking?.tick() ?? null;
     if (waitedMs === null) return;
-    const judged = this.#judged(name);
-    if (waitedMs > (judged?.policy.objective?.below ?? WAITING_MS)) this.#add(judged, waitedMs);
+    const signal = this.#signal(name);
+    if (waitedMs > (signal?.policy.objective?.below ?? WAITING_MS)) this.#add(signal, waitedMs);
   }
 
   #probed(result: ProbeResult): void {
     if (this.#parts.signal.aborted) return;
     this.#take(PROBE_SIGNAL, result, this.#probe?.url ?? 'the service');
-    this.#judgeNow();
   }
 
   #commanded(result: CommandResult): void {
@@ -168,8 +180,7 @@ export class Watch {
     const { value } = result;
     if (value === null) this.#setError(COMMAND_VALUE, 'it printed no number', '1');
     else this.summaries.note(COMMAND_VALUE, { value, unit: '1' });
-    this.#add(this.#judged(COMMAND_VALUE), value);
-    this.#judgeNow();
+    this.#add(this.#signal(COMMAND_VALUE), value);
   }
 
   /**
@@ -180,14 +191,14 @@ export class Watch {
     const isAnswer = result.kind === 'answer';
     if (isAnswer) this.summaries.note(name, { value: Math.round(result.milliseconds * 1000) / 1000, unit: 'ms' });
     else this.#setError(name, `${what}: ${result.reason}`);
-    this.#add(this.#judged(name), isAnswer ? result.milliseconds : result.atLeastMs);
+    this.#add(this.#signal(name), isAnswer ? result.milliseconds : result.atLeastMs);
   }
 
   #setError(name: string, error: string, unit: 'ms' | '1' = 'ms'): void {
     this.summaries.note(name, { value: null, unit, error: error.slice(0, ERROR_CHARACTERS_MAX) });
   }
 
-  #judged(name: string): SignalJudge | undefined {
+  #signal(name: string): SignalJudge | undefined {
     return this.#judge?.signals.find(({ policy }) => policy.name === name);
   }
 
@@ -195,25 +206,23 @@ export class Watch {
     signal?.add(this.#parts.clock.nowMs(), value);
   }
 
+  /** Once a second: what was answered meanwhile waits for it. */
   #judgeNow(): void {
     const nowMs = this.#parts.clock.nowMs();
-    const before = this.#standing;
+    const before = this.#judged;
     const now = this.#judgement(nowMs);
     const isVerdict = now.verdict !== before.verdict;
-    this.#standing = { ...now, sinceMs: isVerdict ? nowMs : before.sinceMs };
-    const isNews = now.lacksCapacity !== before.lacksCapacity || (now.outside === null) !== (before.outside === null);
-    if (isVerdict || isNews) this.#parts.onChange(this.#standing, isVerdict);
+    this.#judged = { ...now, sinceMs: isVerdict ? nowMs : before.sinceMs };
+    const isNews = now.lacksCapacity !== before.lacksCapacity || now.isOutside !== before.isOutside;
+    if (isVerdict || isNews) this.#parts.onChange(this.standing, isVerdict);
   }
 
-  #judgement(nowMs: number): Omit<Standing, 'sinceMs'> {
-    if (this.#judge === null) {
-      return { verdict: 'unknown', evidence: [fact(this.#absence)], score: 0, lacksCapacity: false, outside: null };
-    }
-    const { condition, score, facts, lacksCapacity, outside } = this.#judge.at(nowMs);
-    const [first, ...rest] = facts;
-    // Why there is no value says more than that there is none.
-    const all = [...(first === undefined ? [] : [first]), ...this.#missing(), ...rest];
-    return { verdict: condition, evidence: all.slice(0, EVIDENCE_MAX), score, lacksCapacity, outside };
+  #judgement(nowMs: number): typeof NOTHING {
+    const judge = this.#judge;
+    if (judge === null) return NOTHING;
+    const verdict = judge.conditionAt(nowMs);
+    const score = verdict === 'unknown' ? 0 : judge.score;
+    return { verdict, score, lacksCapacity: judge.lacksCapacity, isOutside: judge.isOutside };
   }
 
   /** Why a signal that is judged has no value. */

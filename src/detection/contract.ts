@@ -61,7 +61,9 @@ export interface Finding {
   readonly verdict: Verdict;
   /** Why, in one line for people. */
   readonly reason: string;
-  /** Of the fast window, then of the slow one. */
+  /** Of the samples of the fast window, then of the slow one, that breach; 0 without samples. */
+  readonly shares: readonly [number, number];
+  /** Of the fast window, then of the slow one. Made when it is asked for: most verdicts are those of the second before. */
   readonly evidence: readonly [Evidence, Evidence];
 }
 

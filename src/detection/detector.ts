@@ -30,6 +30,9 @@ class WindowedDetector implements Detector {
   /** Up to here the state is settled. */
   #settledMs = Number.NEGATIVE_INFINITY;
   #settledDegraded = false;
+  /** The state up to a later time, as long as no sample comes that is older: then only new samples have to be gone through. */
+  #knownMs = Number.NEGATIVE_INFINITY;
+  #knownDegraded = false;
 
   constructor(objective: Objective) {
     const { below, fastSeconds, slowSeconds, share } = objective;
@@ -48,22 +51,34 @@ class WindowedDetector implements Detector {
     const atMs = Math.floor(sample.atMs);
     if (!(Math.abs(atMs) <= AT_MS_MAX) || atMs <= this.#settledMs) return;
     if (sample.value === null || !Number.isFinite(sample.value)) return;
+    if (atMs <= this.#knownMs) this.#forgetKnown();
     this.#insert({ atMs, value: sample.value });
-    if (this.#measurements.length > SAMPLES_MAX) this.#measurements.shift();
+    if (this.#measurements.length <= SAMPLES_MAX) return;
+    this.#measurements.shift();
+    this.#forgetKnown();
   }
 
   verdict(nowMs: number): Finding {
     assert(Number.isFinite(nowMs), `${nowMs} is no time`);
     this.#dropFrom(nowMs + this.#slowMs);
-    const trace = new Trace(this.#measurements, this.#objective.below, this.#holdMs);
+    // A copy, for its evidence may be asked for after the next sample.
+    const trace = new Trace(this.#measurements.slice(), this.#objective.below, this.#holdMs);
     const settledMs = Math.max(this.#settledMs, nowMs - this.#slowMs);
     const settledDegraded = this.#stateAfter(trace, this.#settledDegraded, this.#settledMs, settledMs);
-    const degraded = this.#stateAfter(trace, settledDegraded, settledMs, nowMs);
     this.#settledMs = settledMs;
     this.#settledDegraded = settledDegraded;
+    if (this.#knownMs < settledMs) this.#forgetKnown();
+    const degraded = this.#stateAfter(trace, this.#knownDegraded, this.#knownMs, nowMs);
+    this.#knownMs = Math.max(this.#knownMs, nowMs);
+    this.#knownDegraded = degraded;
     const finding = this.#finding(trace, degraded, nowMs);
     this.#dropBefore(settledMs - this.#slowMs - this.#holdMs);
     return finding;
+  }
+
+  #forgetKnown(): void {
+    this.#knownMs = this.#settledMs;
+    this.#knownDegraded = this.#settledDegraded;
   }
 
   #insert(measurement: Measurement): void {
@@ -113,19 +128,27 @@ class WindowedDetector implements Detector {
     const gap = this.#gap(trace, lastMs, nowMs);
     // The state is that of the last sample, so its evidence is too; that of silence is of now.
     const endMs = gap === null ? lastMs : nowMs;
-    const evidence = [
-      evidenceOf(this.#objective, 'fast', trace, endMs),
-      evidenceOf(this.#objective, 'slow', trace, endMs),
-    ] as const;
-    if (gap !== null) return { verdict: 'unknown', reason: gap, evidence };
-    const { signal, share } = this.#objective;
-    if (!degraded) return { verdict: 'healthy', reason: `${signal} does not break its objective`, evidence };
-    const [fast, slow] = evidence;
-    const breaks = (fast.values.share ?? 0) >= share && (slow.values.share ?? 0) >= share;
+    const objective = this.#objective;
+    let made: Finding['evidence'] | null = null;
+    const shares = [this.#fastMs, this.#slowMs].map((lengthMs) => trace.window(endMs, lengthMs).share || 0);
+    const [fast = 0, slow = 0] = shares;
+    const found = (verdict: Finding['verdict'], reason: string): Finding => ({
+      verdict,
+      reason,
+      shares: [fast, slow],
+      get evidence() {
+        made ??= [evidenceOf(objective, 'fast', trace, endMs), evidenceOf(objective, 'slow', trace, endMs)];
+        return made;
+      },
+    });
+    if (gap !== null) return found('unknown', gap);
+    const { signal, share } = objective;
+    if (!degraded) return found('healthy', `${signal} does not break its objective`);
+    const breaks = fast >= share && slow >= share;
     const reason = breaks
       ? `${signal} breaks its objective in both windows`
       : `${signal} broke its objective and has not recovered: less than ${percent(share * RECOVERY)} of the slow window may breach`;
-    return { verdict: 'degraded', reason, evidence };
+    return found('degraded', reason);
   }
 
   /** What is missing for a verdict, or null. */

@@ -64,7 +64,7 @@ class Run {
 
   #becomes(verdict: ReplayVerdict, atMs: number): void {
     this.#verdict = verdict;
-    const score = verdict === 'unknown' ? 0 : Number(this.#judge.score.toPrecision(4));
+    const score = verdict === 'unknown' ? 0 : this.#judge.score;
     const evidence = this.#judge.facts().map(({ text }) => text);
     this.events.push({ at: new Date(atMs).toISOString(), verdict, score, evidence });
   }

@@ -2,6 +2,8 @@
 import type { Condition, Fact, Judgement, SignalPolicy } from './contract.ts';
 import { isBroken, SignalJudge, worst } from './signal-judge.ts';
 
+const SCORE_DIGITS = 4;
+
 export class Judge {
   readonly signals: readonly SignalJudge[];
   #silentFromMs = Number.POSITIVE_INFINITY;
@@ -29,7 +31,7 @@ export class Judge {
 
   /** 1 and more breaks the policy. */
   get score(): number {
-    return Math.max(0, ...this.signals.map(({ score }) => score));
+    return Number(Math.max(0, ...this.signals.map(({ score }) => score)).toPrecision(SCORE_DIGITS));
   }
 
   /** One moment of all signals. @param measured value of a signal, by its place among the signals; NaN: not measured */
@@ -55,10 +57,18 @@ export class Judge {
     return isBroken(this.#condition) && this.signals.some(({ lacksCapacity }) => lacksCapacity);
   }
 
-  /** At the last `conditionAt`. */
+  /** At the last `conditionAt`: something says that the hosts are not to blame. */
+  get isOutside(): boolean {
+    return this.#guilty !== undefined;
+  }
+
+  /** At the last `conditionAt`: what says so. */
   get outside(): Fact | null {
-    const guilty = this.signals.find(({ policy, condition }) => policy.outside && isBroken(condition));
-    return guilty?.facts().at(-1) ?? null;
+    return this.#guilty?.facts().at(-1) ?? null;
+  }
+
+  get #guilty(): SignalJudge | undefined {
+    return this.signals.find(({ policy, condition }) => policy.outside && isBroken(condition));
   }
 
   /** What decided the last `conditionAt`. */
@@ -69,7 +79,7 @@ export class Judge {
   /** All of it at once. @param nowMs not before that of an earlier call */
   at(nowMs: number): Judgement {
     const condition = this.conditionAt(nowMs);
-    const score = condition === 'unknown' ? 0 : Number(this.score.toPrecision(4));
+    const score = condition === 'unknown' ? 0 : this.score;
     return { condition, score, facts: this.facts(), lacksCapacity: this.lacksCapacity, outside: this.outside };
   }
 }

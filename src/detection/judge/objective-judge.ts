@@ -27,8 +27,8 @@ export class LiveObjective implements ObjectiveJudge {
   }
 
   get score(): number {
-    const shares = (this.#finding?.evidence ?? []).map(({ values }) => values.share ?? 0);
-    return Math.min(...shares, Number.MAX_VALUE) / this.#objective.share;
+    const [fast, slow] = this.#finding?.shares ?? [0, 0];
+    return Math.min(fast, slow) / this.#objective.share;
   }
 
   failsBy(factor: number): boolean {
