@@ -24,8 +24,10 @@
 // Times are told twice: as the host's own clock has them, for people, and as an age at the moment of sending, by a clock that
 // never steps. A receiver that orders events counts the age back from when it received the report.
 
+import type { Condition, SignalPolicy } from '../detection/mod.ts';
+
 /** 'failing': far beyond degraded. */
-export type AgentVerdict = 'healthy' | 'degraded' | 'failing' | 'unknown';
+export type AgentVerdict = Condition;
 
 /** One fact on which a verdict rests: the controller's EvidenceView, without the host. */
 export interface AgentEvidence {
@@ -100,27 +102,11 @@ export interface Report {
   readonly dropped: number;
 }
 
-/** The same as the configuration's signals, and as detection's. There is one sample a second. */
-export interface AgentSignal {
-  readonly name: string;
-  readonly objective: {
-    /** Finite. */
-    readonly below: number;
-    /** 1 to 86400; below 4, the samples are too far apart for a verdict. null: 10. */
-    readonly fastSeconds: number | null;
-    /** `fastSeconds` to 86400. null: 60. */
-    readonly slowSeconds: number | null;
-    /** Above 0, up to 1. */
-    readonly share: number;
-  } | null;
-  readonly baseline: {
-    readonly direction: 'above' | 'below' | 'both';
-    /** 50 to 1000000. */
-    readonly learnSamples: number;
-  } | null;
-  /** It measures something outside of the host. */
-  readonly outside: boolean;
-}
+/**
+ * What is asked of a signal, as detection takes it. There is one sample a second, so windows are from 1 s, and below 4 s too far apart for a
+ * verdict, to 86400 s; a baseline learns from 50 to 1000000 samples.
+ */
+export type AgentSignal = SignalPolicy;
 
 /** How the agent uses the service as its users do, once a second. */
 export interface AgentProbe {

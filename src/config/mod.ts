@@ -34,5 +34,5 @@ export {
 } from './load.ts';
 export type { RawPolicy } from './policy-schema.ts';
 export { formatProblem, type Problem } from './problem.ts';
-export { AGENT_SIGNALS, DIRECTOR_SIGNALS } from './service-signals.ts';
+export { AGENT_SIGNALS } from './service-signals.ts';
 export { signalPolicyOf } from './signal-schema.ts';

@@ -1,5 +1,5 @@
 // How a host stands, for policy: by what its own agent says of it, by what the director and Prometheus tell of it, or by both.
-import type { PolicyEvidence, PolicyVerdict } from '../policy/mod.ts';
+import { type PolicyEvidence, type PolicyVerdict, worstFirst } from '../policy/mod.ts';
 
 export interface Standing {
   readonly verdict: PolicyVerdict;
@@ -20,11 +20,9 @@ export const NOTHING_KNOWN: Standing = {
   outside: null,
 };
 
-const worst: readonly PolicyVerdict[] = ['failing', 'degraded', 'unknown', 'healthy'];
-
 /** The worst of what is said, for as long as it was: healthy since all are, anything else since the first said so. */
 export function combine(parts: readonly Standing[]): Standing {
-  const verdict = worst.find((one) => parts.some((part) => part.verdict === one));
+  const verdict = worstFirst.find((one) => parts.some((part) => part.verdict === one));
   if (verdict === undefined) return NOTHING_KNOWN;
   const deciding = parts.filter((part) => part.verdict === verdict);
   const times = deciding.map(({ sinceMs }) => sinceMs).filter((sinceMs) => sinceMs !== null);

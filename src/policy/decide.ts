@@ -17,12 +17,13 @@ export const RATE_GAP_MS_MAX = 15_000;
 /** Phases in which a host is on its way to its users. */
 const COMING: readonly string[] = ['choose', 'fence', 'preserve', 'replicate', 'personalise', 'boot', 'prove', 'admit'];
 
-const worst = ['failing', 'degraded', 'unknown'] as const;
+/** The first that some part has is that of the whole. */
+export const worstFirst: readonly PolicyVerdict[] = ['failing', 'degraded', 'unknown', 'healthy'];
 
 /** Failing or degraded when any host that serves is; healthy only when all are, and known to be. */
 export function verdictOf(serving: readonly ServingHost[]): Verdict {
   const of = (verdict: PolicyVerdict): readonly ServingHost[] => serving.filter((host) => host.verdict === verdict);
-  const deciding = worst.map(of).find((hosts) => hosts.length > 0) ?? serving;
+  const deciding = worstFirst.map(of).find((hosts) => hosts.length > 0) ?? serving;
   return {
     verdict: deciding[0]?.verdict ?? 'unknown',
     evidence: deciding.flatMap((host) =>

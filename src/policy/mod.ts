@@ -9,5 +9,5 @@ export type {
   ServingHost,
   Verdict,
 } from './contract.ts';
-export { carriedRate, decide, RATE_GAP_MS_MAX, verdictOf } from './decide.ts';
+export { carriedRate, decide, RATE_GAP_MS_MAX, verdictOf, worstFirst } from './decide.ts';
 export { type Look, Understudies } from './understudies.ts';

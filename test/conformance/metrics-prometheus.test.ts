@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { messageOf } from '../../src/base/mod.ts';
 import { Prometheus } from '../../src/metrics/mod.ts';
-import { freePort, PrometheusServer } from '../support/prometheus-server.ts';
+import { freePort } from '../support/nbd-server.ts';
+import { PrometheusServer } from '../support/prometheus-server.ts';
 import { describeMetrics } from './metrics.ts';
 
 describeMetrics('prometheus', async () => {

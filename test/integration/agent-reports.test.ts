@@ -1,6 +1,7 @@
 // The bundled agent as a process, the controller's side of HTTP, and a service: what is told, and when.
 import { describe, expect, test } from 'vitest';
 import { REPORT_BYTES_MAX, SIGNAL_NAME, SIGNALS_MAX } from '../../src/agent/mod.ts';
+import { AGENT_SIGNALS } from '../../src/config/mod.ts';
 import { onStage, PRESSURE_OBJECTIVE } from '../rig/agent-stage.ts';
 import { eventually } from '../rig/wait.ts';
 
@@ -32,6 +33,9 @@ describe('what an agent reports', () => {
         'memory.available': { value: 50, unit: '%' },
         'probe.milliseconds': { value: null, unit: 'ms', error: 'the controller has not asked for a probe' },
       });
+      // What understudy.yaml may ask of an agent it measures; a command only where its own settings name one.
+      const measured = AGENT_SIGNALS.filter((name) => !name.startsWith('command.'));
+      expect(Object.keys(report.signals)).toEqual(expect.arrayContaining(measured));
       expect(report.evidence.map(({ values }) => values.window ?? null)).toEqual([null, 'fast', 'slow']);
       expect(agent.stderr).toContain('web1 reports to');
     }),

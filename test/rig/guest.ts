@@ -2,24 +2,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { GATEWAY, GUEST_APPEND, GUEST_MEMORY_MIB, type GuestIdentity, type Guests } from '../../guests/mod.ts';
 import { requireTool, runTool, spawnBound } from '../../src/base/mod.ts';
+import { freePort } from '../support/nbd-server.ts';
 import { eventually } from './wait.ts';
 
 /** Emulated, on two processors that others use too, a boot takes 10 to 60 seconds. */
 export const BOOT_PATIENCE_MS = 240_000;
 const ANSWER_MS = 20_000;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 export interface GuestStart {
   /** BIOS starts what the volume has for it, in place of a kernel from outside. @default false */

@@ -1,12 +1,11 @@
 // A real Prometheus of a test, with its data in a folder of its own, and a real node_exporter whose text files the test writes.
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTool, spawnBound } from '../../src/base/mod.ts';
 import { eventually } from '../rig/wait.ts';
+import { freePort } from './nbd-server.ts';
 
 /** Starts a program, perhaps in a network of its own. */
 export type Starter = (program: string, args: readonly string[]) => ChildProcess;
@@ -95,12 +94,4 @@ export class PrometheusServer {
   #spawn(program: string, args: readonly string[]): void {
     this.#children.push(this.#start(program, args));
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
