@@ -2,4 +2,7 @@
 // The command line's entry.
 import { main } from '../src/cli/mod.ts';
 
-process.exitCode = await main(process.argv, async () => (await import('./service-commands.ts')).loadCommands);
+process.exitCode = await main(process.argv, {
+  service: async () => (await import('./service-commands.ts')).loadCommands,
+  agent: async () => (await import('./agent-command.ts')).runAgentCommand,
+});

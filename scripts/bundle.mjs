@@ -15,12 +15,13 @@ const EXTERNAL = [
   'yaml',
 ];
 
-/** A bundle beside the one that loads it, on demand. */
-const ON_DEMAND = './service-commands.js';
+/** Bundles beside the one that loads them, on demand. */
+const ON_DEMAND = ['./service-commands.js', './agent-command.js'];
 
 const ENTRIES = {
   'cli/understudy': 'bin/understudy.js',
   'cli/service-commands': 'bin/service-commands.js',
+  'cli/agent-command': 'bin/agent-command.js',
   'carousel/index': 'src/replication/mod.js',
   'producer/main': 'src/replication/producer/main.js',
   'producer/worker': 'src/replication/producer/worker.js',
@@ -39,8 +40,10 @@ export async function bundle(root) {
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
   for (const [name, input] of compiled) {
-    const external = (id) => id === ON_DEMAND || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
-    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external });
+    const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
+    // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports.
+    const treeshake = { moduleSideEffects: false };
+    const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external, treeshake });
     await build.write({ file: join(made, `${name}.js`), format: 'esm', codeSplitting: false });
     await build.close();
   }

@@ -1,7 +1,10 @@
 import { Command } from 'commander';
-import { type AgentCommand, runAgentCommand } from '../agent/mod.ts';
+import type { AgentCommand } from '../agent/mod.ts';
 
-export function agentCommand(done: (exit: number) => void): Command {
+/** Loads what runs the agent, which is done only when it is asked for, so that a copy starts no later because of it. */
+export type LoadAgent = () => Promise<(options: AgentCommand) => Promise<void>>;
+
+export function agentCommand(done: (exit: number) => void, load: LoadAgent): Command {
   return new Command('agent')
     .description(
       'Watches this host and its service, judges them by what is asked of the service, and tells the controller.',
@@ -30,7 +33,8 @@ export function agentCommand(done: (exit: number) => void): Command {
       '\nExample:\n  understudy agent --controller http://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
     )
     .action(async (options: AgentCommand) => {
-      await runAgentCommand(options);
+      const run = await load();
+      await run(options);
       done(0);
     });
 }

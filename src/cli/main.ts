@@ -1,8 +1,8 @@
 // One program, one file per command. Results go to standard output, progress and complaints to standard error; the exit
 // status comes from the error registry.
 import { Command } from 'commander';
-import { codeOf, EXIT_INTERNAL, errorRegistry, messageOf } from '../base/mod.ts';
-import { agentCommand } from './agent.ts';
+import { codeOf, EXIT_INTERNAL, errnoOf, errorRegistry, messageOf } from '../base/mod.ts';
+import { agentCommand, type LoadAgent } from './agent.ts';
 import { copiesCommand } from './copies.ts';
 import { copyCommand } from './copy.ts';
 import { serviceCommandNames } from './service-names.ts';
@@ -10,9 +10,16 @@ import { serviceCommandNames } from './service-names.ts';
 /** Loads the commands of the service, which is done only when one of them is asked for. */
 export type LoadService = () => Promise<(done: (exit: number) => void) => readonly Command[]>;
 
+/** What is loaded on demand. */
+export interface Loaders {
+  readonly service: LoadService;
+  readonly agent: LoadAgent;
+}
+
 /** Runs the command of `argv` (as process.argv) and returns the exit status. */
-export async function main(argv: readonly string[], loadService: LoadService): Promise<number> {
+export async function main(argv: readonly string[], load: Loaders): Promise<number> {
   let status = 0;
+  outliveReaders();
   const program = new Command('understudy')
     .description(
       'Puts a ready copy beside a server that struggles, and copies disk images to many disks with one reading.',
@@ -25,9 +32,9 @@ export async function main(argv: readonly string[], loadService: LoadService): P
   };
   program.addCommand(inherit(copyCommand(run)));
   program.addCommand(inherit(copiesCommand(run)));
-  program.addCommand(inherit(agentCommand(run)));
+  program.addCommand(inherit(agentCommand(run, load.agent)));
   try {
-    for (const command of await serviceOf(argv[2], run, loadService)) program.addCommand(inherit(command));
+    for (const command of await serviceOf(argv[2], run, load.service)) program.addCommand(inherit(command));
     await program.parseAsync([...argv]);
     return status;
   } catch (error) {
@@ -44,6 +51,15 @@ async function serviceOf(
 ): Promise<readonly Command[]> {
   if (asked !== undefined && Object.hasOwn(serviceCommandNames, asked)) return (await load())(done);
   return Object.entries(serviceCommandNames).map(([name, text]) => new Command(name).description(text));
+}
+
+/** Whoever reads our output may leave early (`| head`): what is to be done is done all the same, and nobody is there to be told. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error) => {
+      if (errnoOf(error) !== 'EPIPE') throw error;
+    });
+  }
 }
 
 function inherit(command: Command): Command {

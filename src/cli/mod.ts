@@ -1,2 +1,2 @@
-export { type LoadService, main } from './main.ts';
+export { type Loaders, main } from './main.ts';
 export { type Check, type Examine, serviceCommands } from './service/mod.ts';
