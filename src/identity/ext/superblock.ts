@@ -26,6 +26,7 @@ const UNDERSTOOD =
 
 export interface Superblock {
   readonly uuid: string;
+  readonly label: string;
   readonly inodeCount: number;
   readonly blockCount: number;
   readonly firstBlock: number;
@@ -67,6 +68,7 @@ export function parseSuperblock(bytes: Buffer): SuperblockResult {
   const wide = (incompatible & INCOMPATIBLE.wide) !== 0;
   const superblock: Superblock = {
     uuid: uuidOf(bytes.toString('hex', 0x68, 0x78)),
+    label: bytes.toString('utf8', 0x78, 0x88).replace(/\0.*$/s, ''),
     inodeCount: bytes.readUInt32LE(0),
     blockCount: bytes.readUInt32LE(4) + (wide ? bytes.readUInt32LE(0x150) * 2 ** 32 : 0),
     firstBlock: bytes.readUInt32LE(0x14),

@@ -2,14 +2,17 @@
 // the image from a redo log. A crash at any moment leaves an image that is as before, or that the next call completes.
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
-import type { FileSystem } from './candidates.ts';
+import { ImageFile } from '../ext/mod.ts';
+import { isWithin } from '../tree/mod.ts';
 import { faultIn } from './check.ts';
 import { editOverlay, type ImageChange } from './edit-overlay.ts';
+import { editableOf } from './editable.ts';
 import { growPartition, hasRoom, roomFor } from './grow.ts';
-import { openImage } from './open-image.ts';
+import { type OpenImage, openImage } from './open-image.ts';
 import { Overlay } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
 import { findRedo, keepAsRedo, type Redo, removeRedo, writeRedo } from './redo.ts';
+import { isPlain, type Place, type PlainPlace, plainTree } from './view.ts';
 import type { ImageName, WorkFolder } from './work-folder.ts';
 
 /** Told the name of each step before it begins. */
@@ -31,33 +34,11 @@ export async function changeImage(
   const purpose = `apply-${name.key}`;
   await work.removeLeftovers(purpose);
   onStep('look');
-  const found = await lookAt(name, change, work, signal);
-  if (change.grow && found.holds.type !== 'ext') {
-    throw new UnderstudyError(
-      'IMAGE_UNSUPPORTED',
-      `the ${found.holds.type} in ${name.label} cannot be made larger here`,
-    );
-  }
-  const grows = change.grow && (await growPartition(name, found.offsetBytes, signal));
-  const roomBytes = change.grow ? await roomFor(name, found.offsetBytes, signal) : null;
-  const isFull = roomBytes === null || !hasRoom(found.sizeBytes, roomBytes);
-  if (found.done && !grows && isFull) return;
+  const parts = await lookAt(name, change, work, signal);
+  if (parts === null) return;
   const folder = await work.make(purpose);
   try {
-    const redo = await prepareRedo(
-      {
-        image: name.label,
-        name,
-        offsetBytes: found.offsetBytes,
-        holds: found.holds,
-        roomBytes: isFull ? null : roomBytes,
-        change,
-        folder,
-        signal,
-        onStep,
-      },
-      work,
-    );
+    const redo = await makeRedo(parts, { name, change, work, folder, signal, onStep });
     // From here on there is no way back, only forward.
     onStep('write');
     await writeRedo(redo, name, (step) => onStep(`write ${step}`));
@@ -72,51 +53,90 @@ async function finishRedo(name: ImageName, work: WorkFolder, onStep: OnStep): Pr
   await removeRedo(work.path, name);
 }
 
-/** Where the root is; and whether nothing is to be done, which for a dirty image is never so: it is to be made clean. */
+/** What a change concerns. */
+interface Parts {
+  readonly root: OpenImage['root'];
+  /** What the root is to fill; null: it stays as large as it is. */
+  readonly roomBytes: number | null;
+  /** The root first. */
+  readonly edited: readonly Place[];
+  readonly untouched: readonly PlainPlace[];
+}
+
+/** Null when nothing is to be done, which for a dirty root is never so: it is to be made clean. */
 async function lookAt(
   name: RawImage,
   change: ImageChange,
   work: WorkFolder,
   signal: AbortSignal,
-): Promise<{ offsetBytes: number; sizeBytes: number; holds: FileSystem; done: boolean }> {
+): Promise<Parts | null> {
   const opened = await openImage(name, work, signal);
   try {
-    const { offsetBytes, sizeBytes, holds, clean } = opened;
-    const { edits, commands } = await change.remaining(opened.tree);
-    const done = clean && edits.length === 0 && commands.length === 0;
-    // What the kernel mounts it has replayed for us to look at; whether it is whole is asked when it is changed.
-    const isWhole = holds.type !== 'ext' || (done && (await faultIn(name.path, offsetBytes, signal)) === null);
-    return { offsetBytes, sizeBytes, holds, done: done && isWhole };
+    const { root, attached, tree } = opened;
+    const { edits, commands } = await change.remaining(tree);
+    const roomBytes = change.grow ? await makeRoom(name, root, signal) : null;
+    if (edits.length === 0 && commands.length === 0 && roomBytes === null && root.clean) {
+      // What the kernel mounts it has replayed for us to look at; whether it is whole is asked when it is changed.
+      if (root.holds.type !== 'ext' || (await faultIn(name.path, root.offsetBytes, signal)) === null) return null;
+    }
+    const places = [root, ...attached];
+    const isConcerned = (place: Place): boolean =>
+      place === root || edits.some(({ path }) => innermost(places, path) === place);
+    const untouched = places.filter((place) => !isConcerned(place)).filter(isPlain);
+    return { root, roomBytes, edited: places.filter((place) => !untouched.some((one) => one === place)), untouched };
   } finally {
     await opened.close();
   }
 }
 
+function innermost(places: readonly Place[], path: string): Place | undefined {
+  return places.filter(({ at }) => isWithin(path, at)).sort((one, other) => other.at.length - one.at.length)[0];
+}
+
+/** The table is changed at once. What the root may fill then; null when that is worth nothing. @throws IMAGE_UNSUPPORTED */
+async function makeRoom(name: RawImage, root: Place, signal: AbortSignal): Promise<number | null> {
+  const { holds, offsetBytes, sizeBytes } = root;
+  if (holds.type !== 'ext')
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `the ${holds.type} in ${name.label} cannot be made larger here`);
+  await growPartition(name, offsetBytes, signal);
+  const roomBytes = await roomFor(name, offsetBytes, signal);
+  return hasRoom(sizeBytes, roomBytes) ? roomBytes : null;
+}
+
 interface Work {
-  readonly image: string;
   readonly name: RawImage;
-  readonly offsetBytes: number;
-  readonly holds: FileSystem;
-  /** What the file system is to fill; null: it stays as large as it is. */
-  readonly roomBytes: number | null;
   readonly change: ImageChange;
+  readonly work: WorkFolder;
   readonly folder: string;
   readonly signal: AbortSignal;
   readonly onStep: OnStep;
 }
 
-async function prepareRedo(given: Work, work: WorkFolder): Promise<Redo> {
-  const { name, offsetBytes, signal, onStep } = given;
+async function makeRedo(parts: Parts, given: Work): Promise<Redo> {
+  const { name, folder, work, signal, onStep } = given;
+  const { root, roomBytes } = parts;
+  const { kernelMount, label: image } = name;
   onStep('overlay');
-  const overlay = await Overlay.open({ path: name.path, format: 'raw' }, offsetBytes, given.folder, signal);
+  const file = await ImageFile.open(name.path, image, signal);
+  const offsets = parts.edited.map(({ offsetBytes }) => offsetBytes);
+  let overlay: Overlay | null = null;
   try {
-    await editOverlay(overlay, { ...given, kernelMount: name.kernelMount });
+    const open = await Overlay.open({ path: name.path, format: 'raw' }, offsets, folder, signal);
+    overlay = open;
+    const edited = parts.edited.map(({ at, holds }, index) => {
+      const part = open.part(index);
+      return { at, path: part.path, editable: editableOf(part, holds, { image, folder, signal }) };
+    });
+    const untouched = parts.untouched.map((place) => ({ at: place.at, tree: plainTree(file, place) }));
+    await editOverlay({ ...given, image, edited, untouched, roomBytes, kernelMount });
     onStep('close');
     await overlay.close();
+    onStep('keep');
+    return await keepAsRedo(overlay.file, work.path, name, { offsetBytes: root.offsetBytes, type: root.holds.type });
   } catch (error) {
-    await overlay.discard();
+    await overlay?.discard();
     throw error;
+  } finally {
+    await file.close();
   }
-  onStep('keep');
-  return keepAsRedo(overlay.file, work.path, name, { offsetBytes, type: given.holds.type });
 }

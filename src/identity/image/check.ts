@@ -1,4 +1,5 @@
-// e2fsck(8) replays journals, and judges whether a file system is whole; xfs_repair(8) and btrfs-check(8) only judge.
+// e2fsck(8) replays journals, and judges whether a file system is whole, as fsck.fat(8) does; xfs_repair(8) and btrfs-check(8) only
+// judge.
 import { UnderstudyError } from '../../base/mod.ts';
 import { e2fsName, runBounded, summary } from './tool.ts';
 
@@ -33,6 +34,23 @@ export async function faultIn(path: string, offsetBytes: number, signal: AbortSi
   const outcome = await runBounded('e2fsck', ['-f', '-n', e2fsName(path, offsetBytes)], signal);
   if (!outcome.ended) return outcome.why;
   return outcome.result.status < CORRECTED ? null : summary(outcome.result);
+}
+
+/** A system that runs marks its FAT as in use: a copy made meanwhile says so, and otherwise is whole. @throws IMAGE_DAMAGED */
+export async function repairFat(image: string, path: string, signal: AbortSignal): Promise<void> {
+  const outcome = await runBounded('fsck.fat', ['-a', '-w', path], signal);
+  if (!outcome.ended) throw damaged(image, outcome.why);
+  // fsck.fat(8), EXIT STATUS: 1 also when all is corrected, so a second look tells.
+  if (outcome.result.status > CORRECTED) throw damaged(image, summary(outcome.result));
+  const fault = await faultInFat(path, signal);
+  if (fault !== null) throw damaged(image, fault);
+}
+
+/** Nothing is written. */
+export async function faultInFat(path: string, signal: AbortSignal): Promise<string | null> {
+  const outcome = await runBounded('fsck.fat', ['-n', path], signal);
+  if (!outcome.ended) return outcome.why;
+  return outcome.result.status === 0 ? null : summary(outcome.result);
 }
 
 /** The same for a file system that the kernel mounts, and that has been unmounted. */

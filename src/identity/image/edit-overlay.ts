@@ -1,18 +1,14 @@
-// A change made in a private overlay, and judged before anything of it gets out: ext by its own programs, what they do not know mounted
-// by the kernel. Commands of the image need a mount in any case.
+// A change made in a private overlay, and judged before anything of it gets out: of all file systems of a system that it concerns, the
+// root among them in any case. Commands of the image need a mount.
 import { UnderstudyError } from '../../base/mod.ts';
-import { openExt } from '../ext/mod.ts';
-import { editMounted, type InsideCommand, runInside } from '../mounted/mod.ts';
-import type { FileEdit, ImageTree } from '../tree/mod.ts';
-import type { FileSystem } from './candidates.ts';
-import { faultIn, faultInMounted, repairAll } from './check.ts';
-import { editFiles } from './edit.ts';
+import { type InsideCommand, runInside } from '../mounted/mod.ts';
+import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree } from '../tree/mod.ts';
+import { repairAll } from './check.ts';
+import type { Editable } from './editable.ts';
 import { growFileSystem } from './grow.ts';
-import { type MountedOverlay, mountOf } from './mounted-overlay.ts';
-import type { Overlay } from './overlay.ts';
 import { identityFailed } from './tool.ts';
 
-/** What is still to be done to a file system. */
+/** What is still to be done to a system. */
 export interface Remaining {
   readonly edits: readonly FileEdit[];
   /** After the edits. */
@@ -29,111 +25,112 @@ export interface ImageChange {
   readonly grow: boolean;
 }
 
+/** A file system that the change concerns, in its place. The root comes first. */
+export interface EditedPart {
+  readonly at: string;
+  /** Where its own programs find it. */
+  readonly path: string;
+  readonly editable: Editable;
+}
+
+/** One that it does not concern, as it is. */
+export interface UntouchedPart {
+  readonly at: string;
+  readonly tree: ImageTree;
+}
+
 export interface OverlayEdit {
   /** What messages call it. */
   readonly image: string;
-  readonly holds: FileSystem;
+  readonly edited: readonly EditedPart[];
+  readonly untouched: readonly UntouchedPart[];
   readonly change: ImageChange;
-  /** What the file system is to fill; null: it stays as large as it is. */
+  /** What the root is to fill; null: it stays as large as it is. */
   readonly roomBytes: number | null;
   readonly kernelMount: boolean;
-  /** Private. */
-  readonly folder: string;
   readonly signal: AbortSignal;
   /** Told the name of each step before it begins. */
   readonly onStep: (step: string) => void;
 }
 
 /** @throws IMAGE_DAMAGED, IMAGE_UNSUPPORTED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED: the overlay is of no use then */
-export async function editOverlay(overlay: Overlay, edit: OverlayEdit): Promise<void> {
-  const { holds, image, signal } = edit;
-  if (holds.type === 'ext') await editExt(overlay, edit);
-  else await withMount(overlay, edit, (mounted) => editAndRun(mounted, edit));
-  const isExt = holds.type === 'ext';
-  let fault = await (isExt ? faultIn(overlay.path, 0, signal) : faultInMounted(holds.type, overlay.path, signal));
-  if (fault !== null && isExt) {
-    // debugfs keeps no accounts of quotas; e2fsck does that, and sees for itself whether that was all.
-    await repairAll(image, overlay.path, signal);
-    fault = await faultIn(overlay.path, 0, signal);
+export async function editOverlay(edit: OverlayEdit): Promise<void> {
+  const { edited, image, change, onStep } = edit;
+  try {
+    onStep('repair');
+    for (const { editable } of edited) await editable.repair();
+    const { edits, commands } = await change.remaining(await treeOf(edit));
+    onStep('edit');
+    const byPart = groupEdits(edits, edit);
+    for (const part of edited) await part.editable.edit(byPart.get(part) ?? []);
+    if (edit.roomBytes !== null) await growRoot(edit, edit.roomBytes);
+    if (commands.length > 0) await runAll(commands, edit);
+    onStep('check');
+    await refuseLeft(await treeOf(edit), change);
+    for (const { editable } of edited) await editable.rest();
+  } catch (error) {
+    for (const { editable } of edited) await editable.discard();
+    throw error;
   }
-  if (fault !== null) throw identityFailed(`the file system in ${image} would not be whole afterwards: ${fault}`);
+  for (const { at, editable } of edited) {
+    const fault = await editable.fault();
+    const which = at === '/' ? 'the file system' : `the file system of ${at}`;
+    if (fault !== null) throw identityFailed(`${which} in ${image} would not be whole afterwards: ${fault}`);
+  }
 }
 
-async function editExt(overlay: Overlay, edit: OverlayEdit): Promise<void> {
-  const { image, change, folder, signal, onStep } = edit;
-  onStep('repair');
-  await repairAll(image, overlay.path, signal);
-  const { edits, commands } = await withTree(overlay.path, edit, (tree) => change.remaining(tree));
-  onStep('edit');
-  if (edits.length > 0) await editFiles(overlay.path, edits, folder, signal);
-  if (edit.roomBytes !== null) {
-    onStep('grow');
-    // It insists on a check that is newer than the last change.
-    await repairAll(image, overlay.path, signal);
-    await growFileSystem(overlay.path, edit.roomBytes, signal);
-  }
-  if (commands.length > 0) await withMount(overlay, edit, (mounted) => runAll(mounted, commands, edit));
-  onStep('check');
-  await withTree(overlay.path, edit, (tree) => refuseLeft(tree, change));
+async function treeOf({ edited, untouched }: OverlayEdit): Promise<ImageTree> {
+  const parts: UntouchedPart[] = [];
+  for (const { at, editable } of edited) parts.push({ at, tree: await editable.tree() });
+  const [root, ...others] = [...parts, ...untouched];
+  return root !== undefined && others.length === 0 ? root.tree : new JoinedTree([...parts, ...untouched]);
 }
 
-async function editAndRun(mounted: MountedOverlay, edit: OverlayEdit): Promise<void> {
-  const { tree } = mounted;
-  const { change, onStep } = edit;
-  const { edits, commands } = await change.remaining(tree);
-  onStep('edit');
-  await editMounted(tree, edits);
-  await runAll(mounted, commands, edit);
-  onStep('check');
-  await refuseLeft(tree, change);
+/** Each by the name that it has in its own file system. */
+function groupEdits(edits: readonly FileEdit[], { edited, untouched }: OverlayEdit): Map<EditedPart, FileEdit[]> {
+  const innermost = [...edited, ...untouched].sort((one, other) => other.at.length - one.at.length);
+  const groups = new Map<EditedPart, FileEdit[]>();
+  for (const edit of edits) {
+    const place = innermost.find(({ at }) => isWithin(edit.path, at));
+    const part = edited.find(({ at }) => at === place?.at);
+    if (part === undefined) throw identityFailed(`${edit.path} has changed while it was looked at`);
+    const group = groups.get(part) ?? [];
+    group.push({ ...edit, path: insideOf(edit.path, part.at) });
+    groups.set(part, group);
+  }
+  return groups;
 }
 
-async function runAll(
-  { tree, mount }: MountedOverlay,
-  commands: readonly InsideCommand[],
-  { signal, onStep }: OverlayEdit,
-): Promise<void> {
-  for (const command of commands) {
-    onStep('run');
-    await runInside(mount, command, signal);
-    tree.forget();
-  }
+async function growRoot({ edited, image, signal, onStep }: OverlayEdit, roomBytes: number): Promise<void> {
+  const [root] = edited;
+  if (root === undefined) return;
+  onStep('grow');
+  await root.editable.rest();
+  // It insists on a check that is newer than the last change.
+  await repairAll(image, root.path, signal);
+  await growFileSystem(root.path, roomBytes, signal);
+}
+
+async function runAll(commands: readonly InsideCommand[], edit: OverlayEdit): Promise<void> {
+  const { edited, untouched, image, kernelMount, signal, onStep } = edit;
+  const refuse = (why: string): never => {
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} is as it was: a rule runs a command in the image, ${why}`);
+  };
+  if (!kernelMount) refuse('which takes a kernel mount (--kernel-mount)');
+  const others = [...edited.slice(1), ...untouched];
+  // It would write beneath what the system mounts, where nobody would find it.
+  if (others.length > 0) refuse(`which has file systems of its own at ${others.map(({ at }) => at).join(', ')}`);
+  await edited[0]?.editable.withMount(async ({ mount, tree }) => {
+    for (const command of commands) {
+      onStep('run');
+      await runInside(mount, command, signal);
+      tree.forget();
+    }
+  });
 }
 
 async function refuseLeft(tree: ImageTree, change: ImageChange): Promise<void> {
   const { edits, commands } = await change.remaining(tree);
   const left = [...edits.map(({ path }) => path), ...commands.map(({ command }) => `what ${command[0]} is run for`)];
   if (left.length > 0) throw identityFailed(`${left.join(', ')} could not be changed`);
-}
-
-async function withMount(
-  overlay: Overlay,
-  { holds, image, folder, signal, kernelMount }: OverlayEdit,
-  use: (mounted: MountedOverlay) => Promise<void>,
-): Promise<void> {
-  if (!kernelMount) {
-    const why = 'a rule runs a command in the image, which takes a kernel mount (--kernel-mount)';
-    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} is as it was: ${why}`);
-  }
-  const mounted = await mountOf(overlay, holds, { folder, name: image, signal });
-  try {
-    await use(mounted);
-  } catch (error) {
-    await mounted.mount.discard();
-    throw error;
-  }
-  await mounted.mount.close();
-}
-
-async function withTree<T>(
-  path: string,
-  { image, signal }: OverlayEdit,
-  use: (tree: ImageTree) => Promise<T>,
-): Promise<T> {
-  const { tree, file } = await openExt(path, image, signal);
-  try {
-    return await use(tree);
-  } finally {
-    await file.close();
-  }
 }

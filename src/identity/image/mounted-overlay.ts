@@ -1,7 +1,7 @@
 // A private overlay of an image, mounted by the kernel.
 import { KernelMount, MountedTree, type MountType } from '../mounted/mod.ts';
-import type { FileSystem } from './candidates.ts';
-import type { Overlay } from './overlay.ts';
+import type { RootFileSystem } from './candidates.ts';
+import type { ShownPart } from './overlay.ts';
 
 export interface MountedOverlay {
   readonly tree: MountedTree;
@@ -10,8 +10,8 @@ export interface MountedOverlay {
 
 /** Whoever asks ends the mount before the overlay. @throws as KernelMount.open */
 export async function mountOf(
-  { pid, place }: Overlay,
-  holds: FileSystem,
+  { pid, place }: ShownPart,
+  holds: RootFileSystem,
   options: { readonly folder: string; readonly name: string; readonly signal: AbortSignal },
 ): Promise<MountedOverlay> {
   const type: MountType = holds.type === 'ext' ? 'ext4' : holds.type;

@@ -1,46 +1,28 @@
-// An image opened for reading: its root file system found by content, its journal replayed in a private overlay when it is dirty.
-import { rm } from 'node:fs/promises';
+// An image opened for reading: its root file system found by content, and with it those that it mounts from the same disk.
 import { UnderstudyError } from '../../base/mod.ts';
-import { ExtFileSystem, ExtTree, ImageFile, openExt, type Superblock } from '../ext/mod.ts';
-import { type FileTree, fileTree, type ImageTree } from '../tree/mod.ts';
-import { type Candidate, type Candidates, type FileSystem, findCandidates } from './candidates.ts';
-import { replayJournal } from './check.ts';
-import { mountOf } from './mounted-overlay.ts';
-import { type Below, Overlay } from './overlay.ts';
+import { ImageFile } from '../ext/mod.ts';
+import { type FileTree, fileTree, type ImageTree, JoinedTree } from '../tree/mod.ts';
+import { attachedTo } from './attachments.ts';
+import { type Candidate, type Candidates, type FileSystem, findCandidates, type RootFileSystem } from './candidates.ts';
+import type { Below } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
 import { findRedo } from './redo.ts';
+import { type Place, type View, viewOf } from './view.ts';
 import type { WorkFolder } from './work-folder.ts';
 
 /** Files that a system has; one of them beside /etc is enough. */
 const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab'];
 
-export interface Root {
+export interface OpenImage {
+  /** All of the system, as it sees it itself. */
   readonly tree: ImageTree;
-  readonly holds: FileSystem;
-  readonly offsetBytes: number;
-  /** Of the file system; 0 when the kernel mounts it. */
-  readonly sizeBytes: number;
-}
-
-/** Of one file system. */
-interface Place {
-  readonly below: Below;
-  readonly image: string;
-  readonly work: WorkFolder;
-  readonly signal: AbortSignal;
-}
-
-export interface OpenImage extends Root {
-  /** Its journal is clean, and so the image itself was read. */
-  readonly clean: boolean;
+  readonly root: Place & { readonly holds: RootFileSystem };
+  /** What it mounts from the same disk, the outer ones first. */
+  readonly attached: readonly Place[];
   close(): Promise<void>;
 }
 
-/** A file system of the image, opened; it may turn out not to be the root. */
-interface View extends Root {
-  readonly clean: boolean;
-  close(): Promise<void>;
-}
+type Look = (candidate: Candidate) => Promise<View>;
 
 /** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
 export async function openImage(name: RawImage, work: WorkFolder, signal: AbortSignal): Promise<OpenImage> {
@@ -52,100 +34,78 @@ export async function openImage(name: RawImage, work: WorkFolder, signal: AbortS
     for (const view of views.splice(0)) await view.close();
     await file.close();
   };
+  const below: Below = redo === null ? { path: name.path, format: 'raw' } : { path: redo.file, format: 'qcow2' };
+  const look: Look = (candidate) => viewOf({ below, image, work, signal }, candidate, redo === null ? file : null);
   try {
     const candidates = await findCandidates(file, name, signal);
-    let failure: UnderstudyError | null = null;
-    for (const candidate of candidates.found) {
-      // A tree of btrfs whose default is the root may be found by its name again.
-      if (views.some(({ offsetBytes }) => offsetBytes === candidate.offsetBytes)) continue;
-      try {
-        const below: Below = redo === null ? { path: name.path, format: 'raw' } : { path: redo.file, format: 'qcow2' };
-        const view = await viewOf({ below, image, work, signal }, candidate, redo === null ? file : null);
-        views.push(view);
-        if (await isRoot(fileTree(view.tree))) continue;
-        views.pop();
-        await view.close();
-      } catch (error) {
-        const next = aboutImage(error, failure);
-        // That there is no such subvolume says nothing about the file system.
-        if (!('subvolume' in candidate.holds) || candidate.holds.subvolume === null) failure = next;
-      }
-    }
-    const root = theRoot(image, views, candidates, failure);
-    return { ...root, close: closeAll };
+    const root = await findRoot(image, candidates, look, views);
+    const others = candidates.found.filter(({ offsetBytes }) => offsetBytes !== root.offsetBytes);
+    const parts = await attach(root, others, look, views);
+    const [, ...attached] = parts.map(({ at, view }) => ({ ...placeOf(view), at }));
+    return {
+      tree: attached.length === 0 ? root.tree : new JoinedTree(parts.map(({ at, view }) => ({ at, tree: view.tree }))),
+      root: { ...placeOf(root), at: '/' },
+      attached,
+      close: closeAll,
+    };
   } catch (error) {
     await closeAll();
     throw error;
   }
 }
 
-function sizeOf({ blockCount, blockBytes }: Superblock): number {
-  return blockCount * blockBytes;
+function placeOf<Holds extends FileSystem>({ holds, offsetBytes, sizeBytes, clean }: View & { readonly holds: Holds }) {
+  return { holds, offsetBytes, sizeBytes, clean };
 }
 
-/** @param file the image as it is; null: changes to it have not been written yet */
-async function viewOf(place: Place, { offsetBytes, holds }: Candidate, file: ImageFile | null): Promise<View> {
-  if (holds.type !== 'ext') return mountedView(place, offsetBytes, holds);
-  if (file === null || holds.superblock.needsRecovery) return viewOver(place, offsetBytes);
-  const tree = new ExtTree(new ExtFileSystem(file, offsetBytes, holds.superblock));
-  return { tree, holds, offsetBytes, sizeBytes: sizeOf(holds.superblock), clean: true, close: async () => {} };
-}
-
-/** The kernel replays the journal, in the overlay. Whether there was one to replay it does not tell. */
-async function mountedView(
-  { below, image, work, signal }: Place,
-  offsetBytes: number,
-  holds: Exclude<FileSystem, { type: 'ext' }>,
-): Promise<View> {
-  const folder = await work.make('look');
-  let overlay: Overlay | null = null;
-  let close = async (): Promise<void> => {
-    await overlay?.discard();
-    await rm(folder, { recursive: true, force: true });
-  };
-  try {
-    overlay = await Overlay.open(below, offsetBytes, folder, signal);
-    const { tree, mount } = await mountOf(overlay, holds, { folder, name: image, signal });
-    const discard = close;
-    close = async () => {
-      await mount.discard();
-      await discard();
-    };
-    return { tree, holds, offsetBytes, sizeBytes: 0, clean: true, close };
-  } catch (error) {
-    await close();
-    throw error;
+/** It stays open, and with it whatever else looks like one until that is known. */
+async function findRoot(
+  image: string,
+  candidates: Candidates,
+  look: Look,
+  views: View[],
+): Promise<View & { readonly holds: RootFileSystem }> {
+  const roots: (View & { readonly holds: RootFileSystem })[] = [];
+  let failure: UnderstudyError | null = null;
+  for (const candidate of candidates.found) {
+    const { holds } = candidate;
+    // A tree of btrfs whose default is the root may be found by its name again.
+    if (holds.type === 'fat' || roots.some(({ offsetBytes }) => offsetBytes === candidate.offsetBytes)) continue;
+    try {
+      const view = { ...(await look(candidate)), holds };
+      views.push(view);
+      if (await isRoot(fileTree(view.tree))) {
+        roots.push(view);
+        continue;
+      }
+      views.pop();
+      await view.close();
+    } catch (error) {
+      const next = aboutImage(error, failure);
+      // That there is no such subvolume says nothing about the file system.
+      if (!('subvolume' in holds) || holds.subvolume === null) failure = next;
+    }
   }
+  return theRoot(image, roots, candidates, failure);
 }
 
-/** The file system with its journal replayed. What becomes of the overlay concerns nobody. */
-async function viewOver({ below, image, work, signal }: Place, offsetBytes: number): Promise<View> {
-  const folder = await work.make('look');
-  let overlay: Overlay | null = null;
-  let file: ImageFile | null = null;
-  const close = async (): Promise<void> => {
-    await file?.close();
-    await overlay?.discard();
-    await rm(folder, { recursive: true, force: true });
-  };
-  try {
-    overlay = await Overlay.open(below, offsetBytes, folder, signal);
-    await replayJournal(image, overlay.path, signal);
-    const opened = await openExt(overlay.path, image, signal);
-    file = opened.file;
-    const { tree, superblock } = opened;
-    return {
-      tree,
-      holds: { type: 'ext', superblock },
-      offsetBytes,
-      sizeBytes: sizeOf(superblock),
-      clean: false,
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
+/** The root and what it mounts, the root first. What is in no folder of its own is not mounted. */
+async function attach(
+  root: View,
+  others: readonly Candidate[],
+  look: Look,
+  views: View[],
+): Promise<readonly { readonly at: string; readonly view: View }[]> {
+  const parts = [{ at: '/', view: root }];
+  for (const { at, candidate } of await attachedTo(fileTree(root.tree), others)) {
+    const tree = new JoinedTree(parts.map((part) => ({ at: part.at, tree: part.view.tree })));
+    const place = await fileTree(tree).place(at);
+    if (place?.entry?.kind !== 'folder' || parts.some((part) => part.at === place.path)) continue;
+    const view = await look(candidate);
+    views.push(view);
+    parts.push({ at: place.path, view });
   }
+  return parts;
 }
 
 /** What is wrong with one file system does not matter when another one is the root; everything else does. */
@@ -155,7 +115,12 @@ function aboutImage(error: unknown, before: UnderstudyError | null): UnderstudyE
   return before ?? error;
 }
 
-function theRoot(image: string, views: readonly View[], candidates: Candidates, failure: UnderstudyError | null): View {
+function theRoot<V extends View>(
+  image: string,
+  views: readonly V[],
+  candidates: Candidates,
+  failure: UnderstudyError | null,
+): V {
   const [root, second] = views;
   if (root !== undefined && second === undefined) return root;
   if (root !== undefined) {

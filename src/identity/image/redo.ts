@@ -1,5 +1,5 @@
 // From the overlay to the image, all or nothing. The closed overlay, under a name of its own, is a redo log: it holds every block
-// that differs. They are written over the image, the file system's superblock before all others and made durable: whoever
+// that differs, of all file systems of the image. They are written over it, the root's superblock before all others and made durable: whoever
 // finds that superblock in the image knows that the writing has begun, and writes all of it again, which does no harm. Whoever
 // does not find it (not begun, or the image has been replaced since) throws the log away.
 //
@@ -8,7 +8,7 @@
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET_BYTES } from '../ext/mod.ts';
-import type { FileSystem } from './candidates.ts';
+import type { RootFileSystem } from './candidates.ts';
 import { identityFailed, runToEnd } from './tool.ts';
 import type { ImageName } from './work-folder.ts';
 
@@ -25,13 +25,13 @@ interface Extent {
 
 export interface Redo {
   readonly file: string;
-  /** Where the file system begins that was changed. */
+  /** Where the root file system begins: that one is changed whenever anything is. */
   readonly offsetBytes: number;
-  readonly type: FileSystem['type'];
+  readonly type: RootFileSystem['type'];
 }
 
 /** Where in a file system its superblock lies, in which something differs after each change. */
-const SUPERBLOCKS: Readonly<Record<FileSystem['type'], { readonly at: number; readonly lengthBytes: number }>> = {
+const SUPERBLOCKS: Readonly<Record<RootFileSystem['type'], { readonly at: number; readonly lengthBytes: number }>> = {
   ext: { at: SUPERBLOCK_OFFSET_BYTES, lengthBytes: SUPERBLOCK_BYTES },
   xfs: { at: 0, lengthBytes: 512 },
   btrfs: { at: 64 * 1024, lengthBytes: 4096 },
@@ -40,13 +40,17 @@ const SUPERBLOCKS: Readonly<Record<FileSystem['type'], { readonly at: number; re
 /** Told after each step of which a crash could leave the image half written. */
 export type OnWritten = (step: string) => void;
 
-/** Makes a closed overlay the redo log of its image, durably. */
+/** Makes a closed overlay the redo log of its image, durably. @throws IDENTITY_FAILED when nothing could tell that it was begun */
 export async function keepAsRedo(
   overlayFile: string,
   folder: string,
   image: ImageName,
   { offsetBytes, type }: Omit<Redo, 'file'>,
 ): Promise<Redo> {
+  // That of ext counts seconds, so one that was made in this very second may be the same; there is no older one to take it for.
+  if (type !== 'ext' && (await isBegun({ file: overlayFile, offsetBytes, type }, image))) {
+    throw identityFailed(`the superblock of the root in ${image.path} is as before, although something was changed`);
+  }
   const file = join(folder, `redo-${image.key}-${offsetBytes}-${type}.qcow2`);
   await withFile(overlayFile, 'r+', (handle) => handle.sync());
   await rename(overlayFile, file);
@@ -57,13 +61,17 @@ export async function keepAsRedo(
 /** The redo log of an image whose writing has begun and may not have ended. Others are of no use, and are not returned. */
 export async function findRedo(folder: string, image: ImageName): Promise<Redo | null> {
   for (const redo of await logsOf(folder, image)) {
-    const extents = await extentsOf(redo.file);
-    const { at, lengthBytes } = superblockOf(redo);
-    const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, lengthBytes));
-    const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, lengthBytes));
-    if (wanted?.equals(there)) return redo;
+    if (await isBegun(redo, image)) return redo;
   }
   return null;
+}
+
+async function isBegun(redo: Redo, image: ImageName): Promise<boolean> {
+  const extents = await extentsOf(redo.file);
+  const { at, lengthBytes } = superblockOf(redo);
+  const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, lengthBytes));
+  const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, lengthBytes));
+  return wanted?.equals(there) === true;
 }
 
 /** Writes all of it, flushes, and removes the log. May be done again and again. */
@@ -100,7 +108,7 @@ async function logsOf(folder: string, image: ImageName): Promise<Redo[]> {
   return (await readdir(folder)).flatMap((name) => {
     const match = pattern.exec(name);
     if (match === null) return [];
-    return [{ file: join(folder, name), offsetBytes: Number(match[1]), type: match[2] as FileSystem['type'] }];
+    return [{ file: join(folder, name), offsetBytes: Number(match[1]), type: match[2] as RootFileSystem['type'] }];
   });
 }
 

@@ -1,3 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { codeOf, requireTool, runTool } from '../../base/mod.ts';
 import { runBounded, runToEnd, withinMemory } from './tool.ts';
@@ -18,6 +22,10 @@ it('tool - one that takes too long, or says too much, has not ended by itself', 
   expect(slow).toMatchObject({ ended: false, why: 'sfdisk had too much to say' });
   const code = await runToEnd('sfdisk', ['--version'], never, { outputBytesMax: 1 }).then(() => null, codeOf);
   expect(code).toBe('IDENTITY_FAILED');
-  const late = await runBounded('sfdisk', ['/dev/zero'], AbortSignal.timeout(60_000), { timeoutMs: 1 });
+  // To open a pipe takes somebody at its other end.
+  const folder = mkdtempSync(join(tmpdir(), 'understudy-tool-'));
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  const late = await runBounded('blockdev', ['--getsize64', join(folder, 'pipe')], never, { timeoutMs: 100 });
+  rmSync(folder, { recursive: true });
   expect(late).toMatchObject({ ended: false });
 });

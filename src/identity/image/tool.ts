@@ -16,6 +16,11 @@ const PACKAGES = {
   resize2fs: 'e2fsprogs',
   xfs_repair: 'xfsprogs',
   btrfs: 'btrfs-progs',
+  'fsck.fat': 'dosfstools',
+  mcopy: 'mtools',
+  mdel: 'mtools',
+  mmd: 'mtools',
+  mrd: 'mtools',
   'qemu-img': 'qemu-utils',
   sfdisk: 'fdisk',
   blockdev: 'util-linux',
@@ -32,6 +37,8 @@ export interface Bounds {
   readonly timeoutMs?: number;
   /** @default 4 MiB */
   readonly outputBytesMax?: number;
+  /** Beside our own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** The command that runs a program within the memory that one may have. @throws TOOL_MISSING */
@@ -45,11 +52,11 @@ export async function runBounded(
   name: keyof typeof PACKAGES,
   args: readonly string[],
   signal: AbortSignal,
-  { input = '', timeoutMs = TIMEOUT_MS, outputBytesMax = OUTPUT_BYTES_MAX }: Bounds = {},
+  { input = '', timeoutMs = TIMEOUT_MS, outputBytesMax = OUTPUT_BYTES_MAX, environment = {} }: Bounds = {},
 ): Promise<ToolOutcome> {
   const [command, limited] = withinMemory(requireTool(name, PACKAGES[name]), args);
   try {
-    const result = await runTool(command, limited, { timeoutMs, outputBytesMax, signal, input });
+    const result = await runTool(command, limited, { timeoutMs, outputBytesMax, signal, input, env: environment });
     const { status } = result;
     if (status === null) return { ended: false, why: `${name} took too long, or ended by a signal` };
     return { ended: true, result: { ...result, status } };
@@ -81,7 +88,7 @@ export function e2fsName(path: string, offsetBytes: number): string {
 export function summary(result: ToolResult): string {
   const lines = `${result.stderr}\n${result.stdout}`.split('\n').map((line) => line.trim());
   const telling = lines.filter(
-    (line) => line !== '' && !/^(e2fsck|debugfs|resize2fs) \d/.test(line) && !/^Pass \d/.test(line),
+    (line) => line !== '' && !/^(e2fsck|debugfs|resize2fs|fsck\.fat) \d/.test(line) && !/^Pass \d/.test(line),
   );
   return telling.slice(0, 3).join('; ').slice(0, 300);
 }

@@ -90,6 +90,7 @@ describe('netplan', () => {
     const folder = { ...file, kind: 'folder' } as const;
     const tree = {
       uuid: null,
+      attached: [],
       stat: async (path: string) => (path === file.path ? file : folder),
       lstat: async (path: string) => (path === file.path ? file : folder),
       place: async () => ({ path: file.path, entry: file }),

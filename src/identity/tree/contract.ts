@@ -25,6 +25,14 @@ export interface Entry {
   readonly target: string | null;
 }
 
+/** A file system that is mounted in another one's tree. */
+export interface Attached {
+  /** Canonical path. */
+  readonly at: string;
+  /** As fstab(5) writes it. */
+  readonly uuid: string | undefined;
+}
+
 /**
  * Nodes by canonical path. Bytes of names that are no UTF-8 are lone surrogates (name-bytes.ts).
  * @throws IMAGE_DAMAGED when what is read contradicts itself, IMAGE_UNSUPPORTED, INTERRUPTED
@@ -32,6 +40,8 @@ export interface Entry {
 export interface NodeTree {
   /** Of the file system that it is; absent where there is none. */
   readonly uuid?: string | undefined;
+  /** What else of the same disk is in it. Absent: nothing. */
+  readonly attached?: readonly Attached[];
   /** null: nothing has this name. */
   entry(path: string): Promise<Entry | null>;
   /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
@@ -60,6 +70,8 @@ export interface Place {
 export interface FileTree {
   /** Of the file system that it is; null where nobody knows. */
   readonly uuid: string | null;
+  /** What else of the same disk is in it. */
+  readonly attached: readonly Attached[];
   /** What a path leads to in the end; null: nothing, also for links that lead nowhere. */
   stat(path: string): Promise<Entry | null>;
   /** The same, without following a link at the end of the path. */

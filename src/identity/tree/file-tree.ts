@@ -12,6 +12,7 @@ const COMPONENTS_MAX = 4096;
 export function fileTree(nodes: NodeTree): FileTree {
   return {
     uuid: nodes.uuid ?? null,
+    attached: nodes.attached ?? [],
     stat: async (path) => (await resolve(nodes, path, true))?.entry ?? null,
     lstat: async (path) => (await resolve(nodes, path, false))?.entry ?? null,
     place: (path) => resolve(nodes, path, true),
@@ -64,6 +65,11 @@ function componentsOf(path: string): string[] {
 
 export function join(folder: string, name: string): string {
   return folder === '/' ? `/${name}` : `${folder}/${name}`;
+}
+
+/** Whether a canonical path is that of a folder, or leads into it. */
+export function isWithin(path: string, folder: string): boolean {
+  return folder === '/' || path === folder || path.startsWith(`${folder}/`);
 }
 
 export function parentOf(path: string): string {

@@ -1,6 +1,16 @@
-export type { Entry, EntryKind, ExtendedAttribute, FileTree, ImageTree, NodeTree, Place } from './contract.ts';
+export type {
+  Attached,
+  Entry,
+  EntryKind,
+  ExtendedAttribute,
+  FileTree,
+  ImageTree,
+  NodeTree,
+  Place,
+} from './contract.ts';
 export type { FileEdit, Owned } from './file-edit.ts';
-export { fileTree, join, nameOf, parentOf } from './file-tree.ts';
+export { fileTree, isWithin, join, nameOf, parentOf } from './file-tree.ts';
+export { insideOf, JoinedTree, type Part } from './joined-tree.ts';
 export { bytesOfName, nameOfBytes, printable } from './name-bytes.ts';
 export { type PlannedState, PlannedTree } from './planned-tree.ts';
 export { readText, TEXT_BYTES_MAX, type TextFile, textOf } from './text-file.ts';

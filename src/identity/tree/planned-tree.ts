@@ -1,6 +1,6 @@
 // A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
 // them planned, so that several can change one file, and the search for what is left looks at the result.
-import type { Entry, NodeTree } from './contract.ts';
+import type { Attached, Entry, NodeTree } from './contract.ts';
 import { nameOf, parentOf } from './file-tree.ts';
 
 export type PlannedState =
@@ -20,6 +20,10 @@ export class PlannedTree implements NodeTree {
 
   get uuid(): string | undefined {
     return this.#base.uuid;
+  }
+
+  get attached(): readonly Attached[] {
+    return this.#base.attached ?? [];
   }
 
   /** What is planned, by canonical path. */

@@ -1,0 +1,57 @@
+// Changes to the files of a FAT file system, by mtools(1).
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FileEdit } from '../tree/mod.ts';
+import { identityFailed, runBounded, summary } from './tool.ts';
+
+/** What mtools take for a pattern, an escape or a drive, and what FAT does not know. */
+const ODD = /[^A-Za-z0-9 _.+,=@()~!#$%&'^`{}/-]/;
+/** They would rather see the geometry of floppy disks, and nobody's own settings. */
+const ENVIRONMENT = { MTOOLS_SKIP_CHECK: '1', MTOOLSRC: '/dev/null' };
+
+/**
+ * In this order. Owners and modes it does not have.
+ * @param path of the file system
+ * @param folder private; what is to be written lies there for a while
+ * @throws IDENTITY_FAILED at the first that cannot be made
+ */
+export async function editFat(
+  path: string,
+  edits: readonly FileEdit[],
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const sources = join(folder, 'sources');
+  await mkdir(sources, { mode: 0o700 });
+  const run = async (
+    tool: 'mcopy' | 'mdel' | 'mmd' | 'mrd',
+    edit: FileEdit,
+    args: readonly string[],
+  ): Promise<void> => {
+    const done = await runBounded(tool, ['-i', path, ...args], signal, { environment: ENVIRONMENT });
+    if (!done.ended) throw identityFailed(done.why);
+    if (done.result.status !== 0) throw identityFailed(`${edit.path} could not be changed: ${summary(done.result)}`);
+  };
+  try {
+    for (const [index, edit] of edits.entries()) {
+      const { state, replaces } = edit;
+      const name = nameFor(edit.path);
+      if (state.kind === 'link') throw identityFailed(`${edit.path} would be a link, which FAT does not know`);
+      if (replaces) await run('mdel', edit, [name]);
+      if (state.kind === 'folder-gone') await run('mrd', edit, [name]);
+      if (state.kind === 'folder' && state.make) await run('mmd', edit, [name]);
+      if (state.kind === 'file') {
+        const source = typeof state.bytes === 'string' ? state.bytes : join(sources, `${index}`);
+        if (typeof state.bytes !== 'string') await writeFile(source, state.bytes, { mode: 0o600, flag: 'wx' });
+        await run('mcopy', edit, [source, name]);
+      }
+    }
+  } finally {
+    await rm(sources, { recursive: true, force: true });
+  }
+}
+
+function nameFor(path: string): string {
+  if (ODD.test(path)) throw identityFailed('a name with such characters cannot be used on FAT');
+  return `::${path}`;
+}

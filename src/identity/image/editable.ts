@@ -1,0 +1,197 @@
+// A file system that is being changed, in the terms that all kinds have: whole, read, edited, left alone, judged. One driver each.
+import { utimes } from 'node:fs/promises';
+import { openExt } from '../ext/mod.ts';
+import { openFat } from '../fat/mod.ts';
+import { editMounted } from '../mounted/mod.ts';
+import type { FileEdit, ImageTree } from '../tree/mod.ts';
+import type { FileSystem, Mountable, RootFileSystem } from './candidates.ts';
+import { faultIn, faultInFat, faultInMounted, repairAll, repairFat } from './check.ts';
+import { editFiles } from './edit.ts';
+import { editFat } from './edit-fat.ts';
+import { type MountedOverlay, mountOf } from './mounted-overlay.ts';
+import type { ShownPart } from './overlay.ts';
+
+export interface Editable {
+  /** Makes it whole as far as that is certain. @throws IMAGE_DAMAGED */
+  repair(): Promise<void>;
+  /** Its files as they are now; good until anything else is asked for. */
+  tree(): Promise<ImageTree>;
+  /** The root is given to edit also when there is nothing: what it holds is marked as changed. @throws IDENTITY_FAILED */
+  edit(edits: readonly FileEdit[]): Promise<void>;
+  /** For as long as something is done, mounted by the kernel. @throws IDENTITY_FAILED */
+  withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
+  /** Nothing of ours has it open any more. */
+  rest(): Promise<void>;
+  /** At rest: null when it is whole, else what its own program says. */
+  fault(): Promise<string | null>;
+  /** Ends it at once; never throws. */
+  discard(): Promise<void>;
+}
+
+export interface EditableOptions {
+  /** What messages call the image. */
+  readonly image: string;
+  /** Private. */
+  readonly folder: string;
+  readonly signal: AbortSignal;
+}
+
+export function editableOf(part: ShownPart, holds: FileSystem, options: EditableOptions): Editable {
+  if (holds.type === 'ext') return new EditableExt(part, holds, options);
+  return holds.type === 'fat' ? new EditableFat(part, options) : new EditableMounted(part, holds, options);
+}
+
+/** Read by us, changed by a program. */
+abstract class EditableFile implements Editable {
+  protected readonly part: ShownPart;
+  protected readonly options: EditableOptions;
+  #reader: { close(): Promise<void> } | null = null;
+
+  constructor(part: ShownPart, options: EditableOptions) {
+    this.part = part;
+    this.options = options;
+  }
+
+  abstract repair(): Promise<void>;
+  abstract edit(edits: readonly FileEdit[]): Promise<void>;
+  abstract withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
+  abstract fault(): Promise<string | null>;
+  protected abstract open(): Promise<{ readonly tree: ImageTree; readonly file: { close(): Promise<void> } }>;
+
+  async tree(): Promise<ImageTree> {
+    await this.rest();
+    const { tree, file } = await this.open();
+    this.#reader = file;
+    return tree;
+  }
+
+  async rest(): Promise<void> {
+    const reader = this.#reader;
+    this.#reader = null;
+    await reader?.close();
+  }
+
+  async discard(): Promise<void> {
+    await this.rest().catch(() => {});
+  }
+}
+
+class EditableExt extends EditableFile {
+  readonly #holds: RootFileSystem;
+
+  constructor(part: ShownPart, holds: RootFileSystem, options: EditableOptions) {
+    super(part, options);
+    this.#holds = holds;
+  }
+
+  protected open() {
+    return openExt(this.part.path, this.options.image, this.options.signal);
+  }
+
+  async repair(): Promise<void> {
+    await this.rest();
+    await repairAll(this.options.image, this.part.path, this.options.signal);
+  }
+
+  async edit(edits: readonly FileEdit[]): Promise<void> {
+    await this.rest();
+    if (edits.length === 0) return;
+    await editFiles(this.part.path, edits, this.options.folder, this.options.signal);
+  }
+
+  async withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
+    await this.rest();
+    const { folder, image: name, signal } = this.options;
+    const mounted = await mountOf(this.part, this.#holds, { folder, name, signal });
+    try {
+      await use(mounted);
+    } catch (error) {
+      await mounted.mount.discard();
+      throw error;
+    }
+    await mounted.mount.close();
+  }
+
+  async fault(): Promise<string | null> {
+    const { image, signal } = this.options;
+    if ((await faultIn(this.part.path, 0, signal)) === null) return null;
+    // debugfs keeps no accounts of quotas; e2fsck does that, and sees for itself whether that was all.
+    await repairAll(image, this.part.path, signal);
+    return faultIn(this.part.path, 0, signal);
+  }
+}
+
+class EditableFat extends EditableFile {
+  protected open() {
+    return openFat(this.part.path, this.options.image, this.options.signal);
+  }
+
+  async repair(): Promise<void> {
+    await this.rest();
+    await repairFat(this.options.image, this.part.path, this.options.signal);
+  }
+
+  async edit(edits: readonly FileEdit[]): Promise<void> {
+    await this.rest();
+    await editFat(this.part.path, edits, this.options.folder, this.options.signal);
+  }
+
+  async withMount(): Promise<void> {
+    throw new Error('nothing is ever run in a FAT file system');
+  }
+
+  fault(): Promise<string | null> {
+    return faultInFat(this.part.path, this.options.signal);
+  }
+}
+
+/** The kernel reads and changes it, and replays its log; the mount lasts until it is at rest. */
+class EditableMounted implements Editable {
+  readonly #part: ShownPart;
+  readonly #holds: Mountable;
+  readonly #options: EditableOptions;
+  #mounted: MountedOverlay | null = null;
+
+  constructor(part: ShownPart, holds: Mountable, options: EditableOptions) {
+    this.#part = part;
+    this.#holds = holds;
+    this.#options = options;
+  }
+
+  async repair(): Promise<void> {}
+
+  async tree(): Promise<ImageTree> {
+    return (await this.#mount()).tree;
+  }
+
+  async edit(edits: readonly FileEdit[]): Promise<void> {
+    const { tree } = await this.#mount();
+    // Without any change the superblock would stay as it is, and nothing could tell that the change of others has begun (redo.ts).
+    if (edits.length === 0) await utimes(tree.place('/'), new Date(), new Date());
+    await editMounted(tree, edits);
+  }
+
+  async withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
+    await use(await this.#mount());
+  }
+
+  async rest(): Promise<void> {
+    const mounted = this.#mounted;
+    this.#mounted = null;
+    await mounted?.mount.close();
+  }
+
+  fault(): Promise<string | null> {
+    return faultInMounted(this.#holds.type, this.#part.path, this.#options.signal);
+  }
+
+  async discard(): Promise<void> {
+    await this.#mounted?.mount.discard();
+  }
+
+  async #mount(): Promise<MountedOverlay> {
+    const { folder, image: name, signal } = this.#options;
+    this.#mounted ??= await mountOf(this.#part, this.#holds, { folder, name, signal });
+    return this.#mounted;
+  }
+}
