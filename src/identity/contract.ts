@@ -62,6 +62,8 @@ export interface FileChange {
   readonly before: string | null;
   /** SHA-256 of what is there (bytes, or the link's text), hexadecimal; null: nothing. `apply` changes nothing else. */
   readonly beforeDigest: string | null;
+  /** Absolute inside the image, and canonical: `after` is not its text but what makes it known, the digest of this file's bytes. */
+  readonly copyOf?: string;
   /** null: it will not exist. Secrets are in clear here, and "(secret)" in what `show` makes of it. */
   readonly after: string | null;
   readonly secret: boolean;

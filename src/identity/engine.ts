@@ -31,9 +31,10 @@ import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
 import { makeSshKey } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
-import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree } from './tree/mod.ts';
+import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, parentOf } from './tree/mod.ts';
 
 const MODE_NEW = 0o644;
+const FOLDER_MODE_NEW = 0o755;
 
 export interface IdentityOptions {
   /**
@@ -140,9 +141,17 @@ async function remaining(tree: ImageTree, plan: Plan): Promise<Remaining> {
     if (there !== change.beforeDigest) {
       throw new UnderstudyError('IDENTITY_FAILED', `${change.path} has changed since the plan was made; make another`);
     }
+    const folder = parentOf(change.path);
+    const isMade = edits.some(({ path }) => path === folder);
+    if (entry === null && !isMade && (await tree.entry(folder)) === null) edits.push(newFolder(folder));
     edits.push(await editOf(change, entry, tree));
   }
   return { edits, commands: await commandsLeft(tree, plan) };
+}
+
+function newFolder(path: string): FileEdit {
+  const state = { kind: 'folder', make: true, mode: FOLDER_MODE_NEW, uid: 0, gid: 0, attributes: [] } as const;
+  return { path, replaces: false, state };
 }
 
 async function commandsLeft(tree: ImageTree, { commands = [] }: Plan): Promise<readonly PlannedCommand[]> {
@@ -157,8 +166,12 @@ async function isDone(change: FileChange, entry: Entry | null, tree: ImageTree):
   if (entry === null || change.after === null) return entry === null && change.after === null;
   if (entry.kind !== change.kind) return false;
   const content = await contentOf(entry, tree);
-  if (content === null || !content.equals(Buffer.from(change.after, 'utf8'))) return false;
+  if (content === null || !isContent(content, change)) return false;
   return change.mode === null || (entry.mode === change.mode && entry.uid === 0 && entry.gid === 0);
+}
+
+function isContent(content: Buffer, { after, copyOf }: FileChange): boolean {
+  return copyOf === undefined ? content.equals(Buffer.from(after ?? '', 'utf8')) : digestOf(content) === after;
 }
 
 async function editOf(change: FileChange, entry: Entry | null, tree: ImageTree): Promise<FileEdit> {
@@ -169,7 +182,15 @@ async function editOf(change: FileChange, entry: Entry | null, tree: ImageTree):
   const root = { mode: mode ?? MODE_NEW, uid: 0, gid: 0 };
   const kept = entry === null || mode !== null ? root : { mode: entry.mode, uid: entry.uid, gid: entry.gid };
   const attributes = entry === null ? [] : await tree.attributes(path);
-  return { path, replaces, state: { kind: 'file', bytes: Buffer.from(after, 'utf8'), ...kept, attributes } };
+  const bytes = await bytesFor(change, tree);
+  return { path, replaces, state: { kind: 'file', bytes, ...kept, attributes } };
+}
+
+async function bytesFor(change: FileChange, tree: ImageTree): Promise<Buffer> {
+  if (change.copyOf === undefined) return Buffer.from(change.after ?? '', 'utf8');
+  const bytes = await contentOf(await tree.entry(change.copyOf), tree);
+  if (bytes !== null && isContent(bytes, change)) return bytes;
+  throw new UnderstudyError('IDENTITY_FAILED', `${change.copyOf} has changed since the plan was made; make another`);
 }
 
 async function verify(

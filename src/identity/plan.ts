@@ -16,10 +16,15 @@ import {
 import {
   bytesOfName,
   type Entry,
+  type FileTree,
   fileTree,
+  join,
   type NodeTree,
+  nameOf,
+  type Place,
   type PlannedState,
   PlannedTree,
+  parentOf,
   printable,
   textOf,
 } from './tree/mod.ts';
@@ -103,7 +108,8 @@ export async function stateOfFile(nodes: NodeTree, path: string): Promise<string
 /** Links that a file's path leads through are followed; a link is replaced or removed itself. */
 async function planEdit(edit: Edit, rule: string, planned: PlannedTree, notes: Map<string, Notes>): Promise<void> {
   const tree = fileTree(planned);
-  const place = edit.kind === 'write' ? await tree.place(edit.path) : await placeOfName(planned, edit.path);
+  const isWritten = edit.kind === 'write' || edit.kind === 'copy';
+  const place = isWritten ? await placeToWrite(edit, tree) : await placeOfName(planned, edit.path);
   if (place === null) return;
   const { path, entry } = place;
   if (path !== printable(path)) {
@@ -112,25 +118,38 @@ async function planEdit(edit: Edit, rule: string, planned: PlannedTree, notes: M
   if (entry !== null && entry.kind !== 'file' && entry.kind !== 'link') {
     throw new UnderstudyError('IDENTITY_FAILED', `rule ${rule} would replace ${path}, which is no file`);
   }
-  if (edit.kind !== 'remove' || entry !== null) planned.plan(path, stateOf(edit));
+  if (edit.kind !== 'remove' || entry !== null) planned.plan(path, await stateOf(edit, tree));
   const known = notes.get(path) ?? { rules: new Set(), secret: false, fresh: false };
   known.rules.add(rule);
-  known.secret ||= edit.kind !== 'link' && edit.secret === true;
+  known.secret ||= 'secret' in edit && edit.secret === true;
   known.fresh ||= edit.kind === 'write' && edit.fresh === true;
   notes.set(path, known);
 }
 
-async function placeOfName(planned: PlannedTree, path: string): Promise<{ path: string; entry: Entry | null } | null> {
+/** The folder of a copy may be missing, if the one above it is there. */
+async function placeToWrite({ kind, path }: Edit, tree: FileTree): Promise<Place | null> {
+  const place = await tree.place(path);
+  if (place !== null || kind !== 'copy') return place;
+  const folder = await tree.place(parentOf(path));
+  return folder?.entry === null ? { path: join(folder.path, nameOf(path)), entry: null } : null;
+}
+
+async function placeOfName(planned: PlannedTree, path: string): Promise<Place | null> {
   const tree = fileTree(planned);
   const entry = await tree.lstat(path);
   if (entry !== null) return { path: entry.path, entry };
   return tree.place(path);
 }
 
-function stateOf(edit: Edit): PlannedState {
+async function stateOf(edit: Edit, tree: FileTree): Promise<PlannedState> {
   if (edit.kind === 'remove') return { kind: 'gone' };
   if (edit.kind === 'link') return { kind: 'link', target: edit.target };
-  return { kind: 'file', bytes: Buffer.from(edit.text, 'utf8'), mode: edit.mode ?? null };
+  if (edit.kind === 'write') return { kind: 'file', bytes: Buffer.from(edit.text, 'utf8'), mode: edit.mode ?? null };
+  const from = await tree.stat(edit.from);
+  if (from?.kind !== 'file' || from.sizeBytes > FILE_BYTES_MAX)
+    throw new UnderstudyError('IDENTITY_FAILED', `${edit.from} cannot be copied: it is no file, or a large one`);
+  const bytes = (await tree.read(from.path, FILE_BYTES_MAX)) ?? Buffer.alloc(0);
+  return { kind: 'file', bytes, mode: null, copyOf: from.path };
 }
 
 async function changesOf(
@@ -159,9 +178,11 @@ async function changeOf(
 ): Promise<FileChange | null> {
   const kind = state.kind === 'gone' ? (entry?.kind === 'link' ? 'link' : 'file') : state.kind;
   const before = await contentOf(entry, nodes);
-  const after = state.kind === 'gone' ? null : state.kind === 'link' ? state.target : state.bytes.toString('utf8');
+  const content = state.kind === 'gone' ? null : state.kind === 'link' ? bytesOfName(state.target) : state.bytes;
+  const copyOf = state.kind === 'file' ? (state.copyOf ?? null) : null;
+  const after = content === null ? null : copyOf === null ? content.toString('utf8') : digestOf(content);
   const mode = state.kind === 'file' ? state.mode : null;
-  const isSame = before !== null && after !== null && before.equals(Buffer.from(after, 'utf8'));
+  const isSame = content !== null && before?.equals(content) === true;
   if ((before === null && after === null) || (isSame && (mode === null || mode === entry?.mode))) return null;
   return {
     path,
@@ -169,6 +190,7 @@ async function changeOf(
     kind,
     before: before === null ? null : noted.secret ? SECRET : (textOf(before) ?? `(binary, ${before.length} bytes)`),
     beforeDigest: before === null ? null : digestOf(before),
+    ...(copyOf === null ? {} : { copyOf }),
     after,
     secret: noted.secret,
     fresh: noted.fresh,

@@ -21,6 +21,10 @@ function linesOf(all: readonly Finding[]): string[] {
 export function showPlan(plan: Plan): string {
   const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, '', ...linesOf(plan.findings)];
   for (const change of plan.changes) {
+    if (change.copyOf !== undefined) {
+      lines.push(`${kindOf(change)} (${change.rule})`, `+++ ${change.path}`, `+(what ${change.copyOf} is)`, '');
+      continue;
+    }
     const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
     const diff = unifiedDiff(change.path, hide(change.before), hide(change.after));
     // A secret that becomes another secret shows no difference, but it is one.

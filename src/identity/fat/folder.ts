@@ -13,6 +13,11 @@ const PIECES_MAX = 20;
 /** Where the 13 characters of a piece lie. */
 const CHARACTERS = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 
+/** Code page 437, in which Linux takes short names to be: 128 and up. */
+const HIGH = [
+  ...'ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■\u00a0',
+];
+
 export interface FatNode {
   readonly name: string;
   readonly kind: 'file' | 'folder';
@@ -85,7 +90,11 @@ function shortName(entry: Buffer): string {
   if (bytes[0] === REPLACED) bytes[0] = FREE;
   const flags = entry.readUInt8(12);
   const part = (from: number, to: number, small: number): string => {
-    const text = bytes.toString('latin1', from, to).trimEnd();
+    const codes = [...bytes.subarray(from, to)];
+    const text = codes
+      .map((code) => (code < 128 ? String.fromCharCode(code) : HIGH[code - 128]))
+      .join('')
+      .trimEnd();
     return (flags & small) === 0 ? text : text.toLowerCase();
   };
   const extension = part(8, 11, SMALL.extension);

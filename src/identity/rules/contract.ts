@@ -61,6 +61,8 @@ export type Edit =
       /** Another one in every plan. */
       readonly fresh?: boolean;
     }
+  /** Becomes what another file is, of whatever size and content; that one stays. */
+  | { readonly kind: 'copy'; readonly path: string; readonly from: string }
   /** A symbolic link in place of whatever file or link has this name. */
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   /** A file or a link is gone; nothing there is no error. */

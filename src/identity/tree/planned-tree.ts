@@ -4,15 +4,19 @@ import type { Attached, Entry, NodeTree } from './contract.ts';
 import { nameOf, parentOf } from './file-tree.ts';
 
 export type PlannedState =
-  | { readonly kind: 'file'; readonly bytes: Buffer; readonly mode: number | null }
+  /** `copyOf`: the file that the bytes are of. */
+  | { readonly kind: 'file'; readonly bytes: Buffer; readonly mode: number | null; readonly copyOf?: string }
   | { readonly kind: 'link'; readonly target: string }
   | { readonly kind: 'gone' };
 
 const MODE_NEW = 0o644;
+const FOLDER_MODE = 0o755;
 
 export class PlannedTree implements NodeTree {
   readonly #base: NodeTree;
   readonly #states = new Map<string, PlannedState>();
+  /** That something is planned in: where there is none, it is made with it. */
+  readonly #folders = new Set<string>();
 
   constructor(base: NodeTree) {
     this.#base = base;
@@ -33,11 +37,14 @@ export class PlannedTree implements NodeTree {
 
   plan(path: string, state: PlannedState): void {
     this.#states.set(path, state);
+    if (state.kind !== 'gone') this.#folders.add(parentOf(path));
   }
 
   async entry(path: string): Promise<Entry | null> {
     const state = this.#states.get(path);
     const before = await this.#base.entry(path);
+    if (state === undefined && before === null && this.#folders.has(path))
+      return { path, kind: 'folder', mode: FOLDER_MODE, uid: 0, gid: 0, sizeBytes: 0, links: 2, target: null };
     if (state === undefined) return before;
     if (state.kind === 'gone') return null;
     if (state.kind === 'link') {

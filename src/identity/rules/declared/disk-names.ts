@@ -4,6 +4,8 @@ import type { Finding } from '../../contract.ts';
 import type { FileTree } from '../../tree/mod.ts';
 import { type Clue, clueRule } from '../clue.ts';
 import type { FindContext, Rule } from '../contract.ts';
+import { ruleOfTree } from '../rule-of-tree.ts';
+import { attachedLines, hereIn } from './attached.ts';
 
 const RULE = 'disk-names';
 const BOOT = [
@@ -11,7 +13,8 @@ const BOOT = [
   '/etc/kernel/cmdline',
   '/boot/{grub,grub2}/grub.cfg',
   '/boot/extlinux/extlinux.conf',
-  '/boot/loader/entries/*.conf',
+  '/{boot,efi,boot/efi}/loader/entries/*.conf',
+  '/{efi,boot/efi}/EFI/*/grub.cfg',
 ];
 const DISK = String.raw`\/dev\/(?:sd|hd|vd|xvd|nvme|mmcblk)[a-z0-9]+`;
 const ALIKE =
@@ -23,24 +26,34 @@ const OWN_MODULES =
 const MADE_ANEW = 'It is made anew, by the system in the image, with the drivers of all hardware.';
 
 const ROOT = new RegExp(String.raw`^\s*(${DISK})\s+\/\s`);
-const ANY = new RegExp(String.raw`^\s*(?!#)(?:\S+\s+)?(${DISK})(?:\s|$)`);
-const NOT_ROOT = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+(?!\/\s)\S`);
 const CRYPT = new RegExp(String.raw`^\s*(?!#)\S+\s+(${DISK})(?:\s|$)`);
 const KERNEL_ROOT = new RegExp(String.raw`^\s*(?!#).*\broot=(${DISK})(?=["'\s]|$)`);
 
-const alike: readonly Clue[] = [
-  { at: ['/etc/fstab', '/etc/crypttab'], lines: ANY, why: ALIKE, becomes: { action: 'keep' }, confidence: 'likely' },
-  { at: BOOT, lines: KERNEL_ROOT, why: ALIKE, becomes: { action: 'keep' }, confidence: 'likely' },
-];
-
-function otherOn(tree: FileTree): readonly Clue[] {
-  const { uuid } = tree;
-  const becomes =
-    uuid === null ? ({ action: 'unknown' } as const) : ({ action: 'rewrite', to: () => `UUID=${uuid}` } as const);
+/** What is mounted from other disks is for the rule of file systems to say. */
+async function alikeOn(tree: FileTree): Promise<readonly Clue[]> {
+  const here = await hereIn(tree);
+  const lines = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+(?:(?:${here})\s|[^/\s])`);
+  const kept = { why: ALIKE, becomes: { action: 'keep' }, confidence: 'likely' } as const;
   return [
-    { at: ['/etc/fstab'], lines: ROOT, why: OTHER, becomes },
-    { at: BOOT, lines: KERNEL_ROOT, why: OTHER, becomes },
-    { at: ['/etc/fstab'], lines: NOT_ROOT, why: OTHER, becomes: { action: 'unknown' } },
+    { at: ['/etc/fstab'], lines, ...kept },
+    { at: ['/etc/crypttab'], lines: CRYPT, ...kept },
+    { at: BOOT, lines: KERNEL_ROOT, ...kept },
+  ];
+}
+
+async function otherOn(tree: FileTree): Promise<readonly Clue[]> {
+  const becomes = (uuid: string | null): Clue['becomes'] =>
+    uuid === null || uuid === '' ? { action: 'unknown' } : { action: 'rewrite', to: () => `UUID=${uuid}` };
+  const attached = await attachedLines(tree);
+  const others = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+(?!(?:${await hereIn(tree)})\s)\S`);
+  return [
+    { at: ['/etc/fstab'], lines: ROOT, why: OTHER, becomes: becomes(tree.uuid) },
+    ...attached.map(({ at, uuid }) => {
+      const lines = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+${at}\s`);
+      return { at: ['/etc/fstab'], lines, why: OTHER, becomes: becomes(uuid) };
+    }),
+    { at: BOOT, lines: KERNEL_ROOT, why: OTHER, becomes: becomes(tree.uuid) },
+    { at: ['/etc/fstab'], lines: others, why: OTHER, becomes: { action: 'unknown' } },
     { at: ['/etc/crypttab'], lines: CRYPT, why: OTHER, becomes: { action: 'unknown' } },
   ];
 }
@@ -87,18 +100,14 @@ async function initialFileSystems(tree: FileTree, context: FindContext): Promise
   return found;
 }
 
+const names = ruleOfTree(RULE, async (tree, { otherHardware }) =>
+  otherHardware === true ? otherOn(tree) : alikeOn(tree),
+);
+
 export const diskNamesRule: Rule = {
-  name: RULE,
+  ...names,
   async find(tree, context) {
-    const named = await ruleFor(tree, context).find(tree, context);
+    const named = await names.find(tree, context);
     return context.otherHardware === true ? [...named, ...(await initialFileSystems(tree, context))] : named;
   },
-  // What becomes of a finding is known by the clue that found it.
-  change: (found, tree, context) => ruleFor(tree, context).change(found, tree, context),
-  commands: async (found, tree, context) => (await ruleFor(tree, context).commands?.(found, tree, context)) ?? [],
-  verify: (tree, context) => ruleFor(tree, context).verify(tree, context),
 };
-
-function ruleFor(tree: FileTree, { otherHardware }: { readonly otherHardware?: boolean }): Rule {
-  return clueRule(RULE, otherHardware === true ? otherOn(tree) : alike);
-}

@@ -9,7 +9,7 @@ export const randomSeedRule = clueRule('random-seed', [
       '/var/lib/random-seed',
       '/var/lib/seedrng/seed.{credit,no-credit}',
       '/loader/random-seed',
-      '/boot/{efi/loader,loader}/random-seed',
+      '/{boot,efi,boot/efi}/loader/random-seed',
     ],
     secret: true,
     why: 'Two hosts that start from one seed may draw the same random numbers, and so the same keys.',

@@ -1,5 +1,6 @@
 // Rules of which most is data: what there is about services and systems that must not exist twice.
 import type { Rule } from '../contract.ts';
+import { bootLoaderRule } from './boot-loader.ts';
 import { certificatesRule } from './certificates.ts';
 import { cloudInitRule } from './cloud-init.ts';
 import { clustersRule, rabbitmqRule } from './clusters.ts';
@@ -26,6 +27,7 @@ export const declaredRules: readonly Rule[] = [
   storageInitiatorRule,
   fileSystemsRule,
   diskNamesRule,
+  bootLoaderRule,
   cronRule,
   atJobsRule,
   timersRule,

@@ -1,0 +1,257 @@
+// Goal: a system that lies on several file systems of its disk is one system: all of it is looked into, changed and verified, at once or
+// not at all.
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { codeOf, seededRandom } from '../../src/base/mod.ts';
+import { type FatTree, openFat } from '../../src/identity/fat/mod.ts';
+import type { IdentityEngine, Plan } from '../../src/identity/mod.ts';
+import { createIdentityEngine } from '../../src/identity/mod.ts';
+import { makeFile, run } from '../support/disk-image.ts';
+import {
+  catFat,
+  checkSeveral,
+  ESP_UUID,
+  makeSeveral,
+  ROOT_UUID,
+  type SeveralDisk,
+} from '../support/several-file-systems.ts';
+import { catFile, digestOfFile, JOURNALLED, LEAD, makeDirty, SPARE, withMount } from '../support/system-image.ts';
+
+const signal = new AbortController().signal;
+const request = { lead: LEAD, understudy: SPARE };
+const LOADER = 'the boot loader of a vendor\n'.repeat(3000);
+let folder: string;
+let engine: IdentityEngine;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'understudy-several-test-'));
+  engine = createIdentityEngine({ stateFolder: join(folder, 'state') });
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function personalise(disk: SeveralDisk, asked: Parameters<IdentityEngine['plan']>[1] = request): Promise<Plan> {
+  const plan = await engine.plan(disk.path, asked, signal);
+  await engine.apply(disk.path, plan, signal);
+  expect(await engine.verify(disk.path, asked, plan, signal)).toEqual({ verified: true, problems: [] });
+  expect(checkSeveral(disk)).toBe('');
+  const after = digestOfFile(disk.path);
+  await engine.apply(disk.path, plan, signal);
+  expect(digestOfFile(disk.path)).toBe(after);
+  return plan;
+}
+
+describe('a system on several file systems', () => {
+  test.each([12, 16, 32] as const)('what lies in /var and on FAT%i is found and changed', async (fatBits) => {
+    const variable = {
+      '/spool/cron/crontabs/anna': '@daily /usr/bin/report\n',
+      '/lib/misc/host': 'web1 has 10.0.0.11\n',
+    };
+    const esp = { '/loader/random-seed': 'seed', '/a name that is long.txt': 'kept\n' };
+    const disk = makeSeveral(folder, { fatBits, variable, esp });
+    const before = digestOfFile(disk.path);
+    const { findings } = await engine.inspect(disk.path, LEAD, signal);
+    expect(digestOfFile(disk.path)).toBe(before);
+    const found = (rule: string): string[] => findings.filter((one) => one.rule === rule).map(({ path }) => path);
+    expect(found('random-seed')).toEqual(['/var/lib/systemd/random-seed', '/boot/efi/loader/random-seed']);
+    expect(found('cron')).toContain('/var/spool/cron/crontabs/anna');
+    // What is mounted over hides it: no system ever reads it.
+    expect(findings.filter(({ path }) => path.includes('below-the-mount'))).toEqual([]);
+    expect(found('file-systems').length).toBe(1);
+
+    const plan = await personalise(disk);
+    expect(plan.unknown.filter(({ rule }) => rule === 'file-systems')).toEqual([]);
+    expect(catFat(disk, '/loader/random-seed')).toBeNull();
+    expect(catFat(disk, '/a name that is long.txt')).toBe('kept\n');
+    expect(withMount(disk.variable, 'ls $M/lib/systemd')).toBe('');
+    expect(catFile(disk.root, '/etc/hostname')).toBe('spare1\n');
+    expect(catFile(disk.root, '/var/below-the-mount')).toBe('web1 10.0.0.11\n');
+  });
+
+  test('as a snapshot of a running host leaves it: a journal in /var, a FAT in use', async () => {
+    const disk = makeSeveral(folder, { esp: { '/loader/random-seed': 'seed' } });
+    makeDirty(
+      disk.variable,
+      'mkdir $M/spool; echo 10.0.0.11 > $M/spool/only-in-the-journal; sync $M/spool/only-in-the-journal',
+    );
+    // The kernel's mark of a FAT that is mounted: bit 0 of byte 65 of FAT32's boot sector, and its copy.
+    const esp = Number(disk.esp.split('@@')[1]);
+    run('sh', [
+      '-c',
+      `for at in 65 3137; do printf '\\001' | dd of="$1" bs=1 seek=$((${esp} + at)) conv=notrunc status=none; done`,
+      'sh',
+      disk.path,
+    ]);
+    await personalise(disk);
+    expect(catFile({ ...disk.variable }, JOURNALLED)).toBe('yes\n');
+    expect(catFat(disk, '/loader/random-seed')).toBeNull();
+  });
+
+  test('what is mounted and is not on the disk is for somebody to decide', async () => {
+    const fstab = [
+      `UUID=${ROOT_UUID} / ext4 defaults 0 1`,
+      'UUID=0d4b5d1c-0000-4000-8000-000000000001 /srv ext4 defaults 0 2',
+      '/dev/mapper/vg0-home /home ext4 defaults 0 2',
+      'UUID=0d4b5d1c-0000-4000-8000-000000000002 /backup ext4 defaults,nofail 0 2',
+      'UUID=0d4b5d1c-0000-4000-8000-000000000003 none swap sw 0 0',
+      '',
+    ].join('\n');
+    const disk = makeSeveral(folder, { root: { '/etc/fstab': fstab } });
+    const { findings } = await engine.inspect(disk.path, LEAD, signal);
+    const lines = findings.filter(({ rule }) => rule === 'file-systems').map(({ action, value }) => [action, value]);
+    expect(lines).toEqual([
+      ['keep', `UUID=${ROOT_UUID}, UUID=0d4b5d1c-0000-4000-8000-000000000003`],
+      ['unknown', 'UUID=0d4b5d1c-0000-4000-8000-000000000001 /srv, /dev/mapper/vg0-home /home'],
+      ['keep', 'UUID=0d4b5d1c-0000-4000-8000-000000000002 /backup'],
+    ]);
+    // Nothing of it was looked into.
+    expect(findings.filter(({ path }) => path.startsWith('/var/'))).toEqual([]);
+  });
+
+  test('on other hardware: disks by their UUID, and the boot loader where any firmware looks', async () => {
+    const fstab =
+      '/dev/sda2 / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n/dev/sda3 /var ext4 defaults 0 2\n';
+    const esp = {
+      '/EFI/debian/shimx64.efi': `shim ${LOADER}`,
+      '/EFI/debian/grubx64.efi': `grub ${LOADER}`,
+      '/EFI/debian/mmx64.efi': `mok ${LOADER}`,
+      '/loader/entries/debian.conf': 'options root=/dev/sda2 ro\n',
+    };
+    const disk = makeSeveral(folder, { root: { '/etc/fstab': fstab }, esp });
+    const plan = await personalise(disk, { ...request, otherHardware: true });
+    expect(plan.unknown).toEqual([]);
+    const uuid = run('sh', [
+      '-c',
+      `debugfs -R 'show_super_stats -h' "$1" 2>/dev/null | sed -n 's/.*UUID: *//p'`,
+      'sh',
+      disk.variable.ext,
+    ]).trim();
+    expect(catFile(disk.root, '/etc/fstab')).toBe(
+      `UUID=${ROOT_UUID} / ext4 defaults 0 1\nUUID=${ESP_UUID} /boot/efi vfat umask=0077 0 1\nUUID=${uuid} /var ext4 defaults 0 2\n`,
+    );
+    expect(catFat(disk, '/EFI/BOOT/BOOTX64.EFI')).toBe(`shim ${LOADER}`);
+    expect(catFat(disk, '/EFI/BOOT/grubx64.efi')).toBe(`grub ${LOADER}`);
+    expect(catFat(disk, '/EFI/BOOT/mmx64.efi')).toBe(`mok ${LOADER}`);
+    expect(catFat(disk, '/loader/entries/debian.conf')).toBe(`options root=UUID=${ROOT_UUID} ro\n`);
+    expect(engine.show(plan)).toContain('(what /boot/efi/EFI/debian/shimx64.efi is)');
+  });
+
+  test('interrupted at any step it is all of one host or, once called again, all of the other', async () => {
+    const disk = makeSeveral(folder, { fatBits: 16, esp: { '/loader/random-seed': 'seed' } });
+    const plan = await engine.plan(disk.path, request, signal);
+    const original = join(folder, 'original');
+    run('cp', ['--sparse=always', disk.path, original]);
+    const whole = digestOfFile(disk.path);
+    let written = 0;
+    for (let stop = 1, steps = Number.POSITIVE_INFINITY; stop <= steps; stop += stop < 7 ? 2 : 3) {
+      run('cp', ['--sparse=always', original, disk.path]);
+      let seen = 0;
+      const broken = createIdentityEngine({
+        stateFolder: join(folder, 'state'),
+        onStep: () => {
+          seen += 1;
+          if (seen === stop) throw new Error('stopped here');
+        },
+      });
+      const ended = await broken.apply(disk.path, plan, signal).then(
+        () => true,
+        () => false,
+      );
+      if (ended) steps = seen;
+      if (!ended && digestOfFile(disk.path) !== whole) written += 1;
+      await engine.apply(disk.path, plan, signal);
+      expect(await engine.verify(disk.path, request, plan, signal), `stopped at ${stop}`).toEqual({
+        verified: true,
+        problems: [],
+      });
+      expect(checkSeveral(disk)).toBe('');
+      expect(catFat(disk, '/loader/random-seed')).toBeNull();
+    }
+    expect(written).toBeGreaterThan(0);
+  });
+});
+
+describe('the reader of FAT', () => {
+  test.each([12, 16, 32] as const)(
+    'FAT%i - sees what mtools wrote: names, sizes, content, folders of many files',
+    async (bits) => {
+      const path = makeFile(join(folder, 'fat'), bits === 32 ? 40 * 1024 * 1024 : 8 * 1024 * 1024);
+      run('mkfs.vfat', ['-F', String(bits), '-s', bits === 12 ? '8' : '1', path]);
+      const script = `
+      mkdir "$2"; cd "$2"; export MTOOLS_SKIP_CHECK=1 LC_ALL=C.UTF-8
+      mkdir -p EFI/Boot deep/er/and/deeper; for i in $(seq 300); do echo "$i" > "deep/file number $i.text"; done
+      head -c 300000 /dev/urandom > EFI/Boot/large.bin; : > empty; echo x > UPPER.TXT; echo y > lower.txt; echo z > 'späß.txt'
+      mcopy -s -Q -i "$1" * ::/
+      rm deep/file\\ number\\ 7?.text; mdel -i "$1" '::/deep/file number 7?.text'
+      head -c 70000 /dev/urandom > refill; mcopy -i "$1" refill ::/
+      find . -type f -exec sha256sum {} + | sort -k 2`;
+      const expected = run('bash', ['-c', script, 'sh', path, join(folder, 'files')]);
+      const { tree, file } = await openFat(path, path, signal);
+      const lines: string[] = [];
+      const walk = async (at: string): Promise<void> => {
+        for (const name of await tree.names(at)) {
+          const here = at === '/' ? `/${name}` : `${at}/${name}`;
+          const entry = await tree.entry(here);
+          if (entry?.kind === 'folder') await walk(here);
+          else {
+            const bytes = await tree.bytes(here, 1_000_000);
+            expect(bytes.length).toBe(entry?.sizeBytes);
+            lines.push(`${createHash('sha256').update(bytes).digest('hex')}  .${here}`);
+          }
+        }
+      };
+      await walk('/');
+      expect(lines.sort((one, other) => (one.slice(66) < other.slice(66) ? -1 : 1)).join('\n')).toBe(expected.trim());
+      expect((await tree.entry('/efi/BOOT/LARGE.BIN'))?.sizeBytes).toBe(300_000);
+      await file.close();
+    },
+  );
+
+  test('nonsense in its tables is an error of the registry or a tree, in bounded time', async () => {
+    const path = makeFile(join(folder, 'fat'), 8 * 1024 * 1024);
+    run('mkfs.vfat', ['-F', '16', '-s', '1', path]);
+    run('sh', [
+      '-c',
+      'mmd -i "$1" ::/a ::/a/b; for i in 1 2 3; do mcopy -i "$1" /etc/passwd ::/a/b/file$i; done',
+      'sh',
+      path,
+    ]);
+    const good = readFileSync(path);
+    const random = seededRandom(20_261_127);
+    let damaged = 0;
+    for (let round = 0; round < 60; round++) {
+      const bytes = Buffer.from(good);
+      for (let index = 0; index < 30; index++) bytes[random.below(index < 5 ? 512 : 120 * 1024)] = random.below(256);
+      writeFileSync(path, bytes);
+      damaged += await walkOrFail(path);
+    }
+    expect(damaged).toBeGreaterThan(0);
+  });
+});
+
+async function walkOrFail(path: string): Promise<number> {
+  let left = 5000;
+  try {
+    const { tree, file } = await openFat(path, path, signal);
+    try {
+      await walkAll(tree, '/', () => left-- > 0);
+      return 0;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    expect(codeOf(error)).toBe('IMAGE_DAMAGED');
+    return 1;
+  }
+}
+
+async function walkAll(tree: FatTree, at: string, more: () => boolean): Promise<void> {
+  for (const name of await tree.names(at)) {
+    const here = at === '/' ? `/${name}` : `${at}/${name}`;
+    if (!more()) return;
+    if ((await tree.entry(here))?.kind === 'folder') await walkAll(tree, here, more);
+    else await tree.bytes(here, 100_000);
+  }
+}
