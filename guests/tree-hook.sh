@@ -27,11 +27,14 @@ b=/bin/busybox
 \$b mount -t devtmpfs dev /dev
 \$b mount -t proc proc /proc
 for module in $modules; do \$b insmod /modules/\$module.ko; done
-disk=/dev/vda
+name=/dev/vda
 for word in \$(\$b cat /proc/cmdline); do
-  case \$word in root=*) disk=\${word#root=} ;; esac
+  case \$word in root=*) name=\${word#root=} ;; esac
 done
-until [ -b \$disk ]; do \$b usleep 10000; done
+device() {
+  case \$name in UUID=*) \$b findfs \$name 2> /dev/null ;; *) echo \$name ;; esac
+}
+until disk=\$(device) && [ -b "\$disk" ]; do \$b usleep 10000; done
 \$b mount -t ext4 \$disk /root
 \$b umount /proc
 \$b mount -o move /dev /root/dev

@@ -16,6 +16,7 @@ const PURPOSES = {
   demo: ['run', 'demo'],
   loop: ['run', 'demo', 'serve'],
   test: ['run', 'demo', 'serve', 'test'],
+  proof: ['run', 'demo', 'serve', 'test', 'proof'],
   bench: ['run', 'demo', 'serve', 'bench'],
 };
 

@@ -1,8 +1,9 @@
 // One invocation, one or several targets: what arrives, what is printed, with which status it ends.
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { runTool } from '../../src/base/mod.ts';
 import { patchwork, randomBytesOf, writeSparse } from '../rig/content.ts';
-import { onStage } from '../rig/stage.ts';
+import { CLI, onStage } from '../rig/stage.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -159,6 +160,19 @@ test('copy - an existing file is refused without --yes, and replaced with it', (
     expect(stage.difference('a.img', old)).toBe(null);
     expect(stage.targets).toEqual(['a.img']);
     await stage.copyJson('--yes', image.path, stage.target('a.img')).good();
+    expect(stage.difference('a.img', image.content)).toBe(null);
+  }));
+
+test('copy - whoever reads the output may leave early: the copy is made, and nothing breaks', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    const target = stage.target('a.img');
+    // The reader has gone before there is anything to read.
+    const script = '{ "$@"; echo "status $?" >&2; } | (exec <&-)';
+    const args = ['-c', script, 'sh', process.execPath, CLI, 'copy', '--json', image.path, target];
+    const done = await runTool('/bin/sh', args, { env: stage.env });
+    expect(done.stderr).toMatch(/^[^{]*status 0\n$/);
+    expect(done.stderr).not.toContain('EPIPE');
     expect(stage.difference('a.img', image.content)).toBe(null);
   }));
 

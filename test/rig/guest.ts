@@ -1,7 +1,7 @@
 // A guest that runs for a test without a network of its own: QEMU forwards two ports of loopback to it. Its volume is a file.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { GATEWAY, GUEST_APPEND, GUEST_MEMORY_MIB, type GuestIdentity, type Guests } from '../../guests/mod.ts';
 import { requireTool, runTool, spawnBound } from '../../src/base/mod.ts';
 import { freePort } from '../support/nbd-server.ts';
@@ -10,10 +10,12 @@ import { eventually } from './wait.ts';
 /** Emulated, on two processors that others use too, a boot takes 10 to 60 seconds. */
 export const BOOT_PATIENCE_MS = 240_000;
 const ANSWER_MS = 20_000;
+/** Of the package ovmf. */
+const UEFI = '/usr/share/ovmf/OVMF.fd';
 
 export interface GuestStart {
-  /** BIOS starts what the volume has for it, in place of a kernel from outside. @default false */
-  readonly fromDisk?: boolean;
+  /** BIOS, or a UEFI that remembers nothing, starts what the volume has for it, in place of a kernel from outside. @default false */
+  readonly fromDisk?: boolean | 'uefi';
   /** More for the kernel from outside. */
   readonly append?: string;
 }
@@ -45,7 +47,10 @@ export class RunningGuest {
     const args = [
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'tcg,thread=multi', '-cpu', 'max'],
       ...['-m', `${GUEST_MEMORY_MIB}M`, '-smp', '2', '-serial', `file:${serial}`],
-      ...(fromDisk ? [] : ['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', `${GUEST_APPEND} ${append}`]),
+      ...(fromDisk === 'uefi' ? ['-bios', UEFI] : []),
+      ...(fromDisk !== false
+        ? []
+        : ['-kernel', guests.kernel, '-initrd', guests.initrd, '-append', `${GUEST_APPEND} ${append}`]),
       ...['-drive', `file=${volume},format=raw,if=virtio,discard=unmap`],
       ...['-netdev', `user,id=net0,net=10.90.0.0/24,host=${GATEWAY},restrict=on,${forward}`],
       ...['-device', `virtio-net-pci,netdev=net0,mac=${identity.mac},romfile=`],
@@ -59,7 +64,7 @@ export class RunningGuest {
 
   /** What the guest has said on its serial line. */
   get said(): string {
-    return readFileSync(this.#serial, 'utf8');
+    return existsSync(this.#serial) ? readFileSync(this.#serial, 'utf8') : '';
   }
 
   /** Waits until its web server answers a path, and returns the answer. */
