@@ -29,6 +29,8 @@ export interface StageFiles {
   readonly hosts: readonly StageHost[];
   readonly mode: 'advise' | 'approve' | 'automatic';
   readonly objectiveMs: number;
+  /** How copies become hosts of their own, in YAML. */
+  readonly identity?: string;
   /** Settings of the storage node, in YAML. */
   readonly storage?: string;
   /** Time-outs of the services, in YAML. */
@@ -107,10 +109,11 @@ function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): st
 }
 
 export function configurationOf(files: StageFiles & { readonly apiPort: number }): string {
-  const { folder, subnet, apiPort, hosts, storage = '{}' } = files;
+  const { folder, subnet, apiPort, hosts, storage = '{}', identity = '{}' } = files;
   return `state: state
 api: { host: ${subnet}.1, port: ${apiPort}, tokensFile: secrets/tokens }
 storage: ${storage}
+identity: ${identity}
 volumes:
 ${hosts.map(({ name }) => `  ${name}: { path: ${folder}/${name}.img }`).join('\n')}
 hosts:${hosts.map((host) => hostEntry(host, files)).join('')}

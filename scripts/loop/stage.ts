@@ -86,7 +86,9 @@ export class Stage {
 
   /** Writes understudy.yaml anew; it counts from the next start of the controller. */
   configure(
-    change: Partial<Pick<StageOptions, 'hosts' | 'mode' | 'objectiveMs' | 'portion' | 'storage' | 'timeouts'>>,
+    change: Partial<
+      Pick<StageOptions, 'hosts' | 'identity' | 'mode' | 'objectiveMs' | 'portion' | 'storage' | 'timeouts'>
+    >,
   ): void {
     const files = { ...this.#options, ...change, subnet: SUBNET, apiPort: API_PORT };
     writeFileSync(this.configuration, configurationOf(files));

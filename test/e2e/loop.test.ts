@@ -1,6 +1,7 @@
 // The whole loop end to end, with real guests: a step of load is seen, the lead's live disk is cloned, the clone takes reads under
 // its own identity, and the spare has its own disk back when the load is gone. What is asserted is the state of the world: the
 // answers of the guests, HAProxy's own statistics, QEMU's processes and counters, the bytes of volumes; not our records.
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { calibrate, OBJECTIVE, READERS } from '../../scripts/loop/calibrate.ts';
@@ -15,6 +16,19 @@ import { askHaproxyStat } from './haproxy-stat.ts';
 const PAGE = '/doku.php?id=start';
 /** What a guest does by itself in some seconds; a copy of its disk is a hundred times as much. */
 const IDLE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Rules of an administrator's own, beside those that come with the program. */
+const OWN_RULES = `rules:
+  - name: greeting
+    why: It says which host this is.
+    path: [/etc/issue]
+    action: generate
+    with: "This is {{hostName}} at {{address}}, a clone.\\n"
+keep:
+  - rule: cron
+    path: /etc/cron.d/wiki-index
+    because: It does no harm twice.
+`;
 
 let guests: GuestStage;
 let stage: Stage;
@@ -46,6 +60,8 @@ describe('the loop', () => {
   it(
     'loop - a clone by hand: a moment of the live disk, an identity of its own, and the spare as it was afterwards',
     async () => {
+      writeFileSync(join(stage.folder, 'rules.yaml'), OWN_RULES);
+      stage.configure({ identity: '{ rules: rules.yaml }' });
       await guests.startLead();
       await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
       const before = await guests.digestOf('spare1');
@@ -54,7 +70,8 @@ describe('the loop', () => {
       const report = await stage.json<InspectionView>('inspect', 'web1');
       const found = (rule: string) => report.findings.filter((one) => one.rule === rule);
       expect(found('machine-id').map(({ value }) => value)).toEqual([lead.machineId]);
-      expect(found('cron').map(({ path }) => path)).toContain('/etc/cron.d/wiki-index');
+      const index = found('cron').find(({ path }) => path === '/etc/cron.d/wiki-index');
+      expect([index?.action, index?.why]).toEqual(['keep', expect.stringContaining('It does no harm twice.')]);
       expect(found('agent').map(({ action }) => action)).toEqual(['rewrite']);
       const bytesBefore = await diskBytesOf('web1');
       const user = guests.useOnAndOn();
@@ -82,6 +99,8 @@ describe('the loop', () => {
       expect(understudy.hostName).toBe('spare1');
       expect(understudy.machineId).not.toBe(lead.machineId);
       expect(await guests.whoAmI('10.90.0.11')).toEqual(lead);
+      expect(await guests.run('10.90.0.21', 'cat /etc/issue')).toBe('This is spare1 at 10.90.0.21, a clone.\n');
+      expect(await guests.run('10.90.0.11', 'cat /etc/issue')).not.toContain('clone');
       const { body } = await stage.insider.ask({ url: 'http://10.90.0.21/counter.php' });
       const [count, logged, lines] = (body.match(/\d+/g) ?? []).map(Number);
       expect([count, (count ?? 0) + 1]).toContain(logged);
