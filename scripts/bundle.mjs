@@ -16,12 +16,13 @@ const EXTERNAL = [
 ];
 
 /** Bundles beside the one that loads them, on demand. */
-const ON_DEMAND = ['./service-commands.js', './agent-command.js'];
+const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installation-commands.js'];
 
 const ENTRIES = {
   'cli/understudy': 'bin/understudy.js',
   'cli/service-commands': 'bin/service-commands.js',
   'cli/agent-command': 'bin/agent-command.js',
+  'cli/installation-commands': 'bin/installation-commands.js',
   'carousel/index': 'src/replication/mod.js',
   'producer/main': 'src/replication/producer/main.js',
   'producer/worker': 'src/replication/producer/worker.js',

@@ -1,4 +1,4 @@
-// Makes a clean clone ready: `node scripts/setup.mjs build|run|demo|loop|test|bench`. It runs before anything is installed, so
+// Makes a clean clone ready: `node scripts/setup.mjs build|run|demo|loop|test|proof|bench`. It runs before anything is installed, so
 // it is plain JavaScript with Node.js built-ins only. With nothing missing it says nothing and takes a fraction of a second.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,2 +1,2 @@
 export { type Loaders, main } from './main.ts';
-export { type Check, type Examine, serviceCommands } from './service/mod.ts';
+export { type Check, type Examine, type Serve, serviceCommands } from './service/mod.ts';

@@ -52,6 +52,13 @@ async function diskBytesOf(host: string): Promise<number> {
   return counted.readBytes + counted.writtenBytes;
 }
 
+async function startWithOwnRules(): Promise<void> {
+  writeFileSync(join(stage.folder, 'rules.yaml'), OWN_RULES);
+  stage.configure({ identity: '{ rules: rules.yaml }' });
+  await guests.startLead();
+  await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
+}
+
 function stat() {
   return askHaproxyStat(join(stage.folder, 'haproxy.sock'));
 }
@@ -60,10 +67,7 @@ describe('the loop', () => {
   it(
     'loop - a clone by hand: a moment of the live disk, an identity of its own, and the spare as it was afterwards',
     async () => {
-      writeFileSync(join(stage.folder, 'rules.yaml'), OWN_RULES);
-      stage.configure({ identity: '{ rules: rules.yaml }' });
-      await guests.startLead();
-      await stage.lan.run(process.execPath, [dist('run/cli/understudy.js'), 'doctor', '-f', stage.configuration]);
+      await startWithOwnRules();
       const before = await guests.digestOf('spare1');
       const lead = await guests.whoAmI('10.90.0.11');
       // A report of the live disk, before anybody clones anything: who it is now, and what a clone would do twice.

@@ -72,7 +72,7 @@ describe('set-up: Debian packages', () => {
   it('setup - an unknown purpose is refused with the known ones', () => {
     const { status, stderr } = project.setup('everything');
     expect(status).toBe(1);
-    expect(stderr).toContain('build|run|demo|loop|test|bench');
+    expect(stderr).toContain('build|run|demo|loop|test|proof|bench');
   });
 });
 

@@ -1,0 +1,14 @@
+// What an installation as a whole takes, with its concrete drivers: `up` and `doctor`. A file of its own, loaded on demand.
+import type { Serve } from '../src/cli/mod.ts';
+import { loadConfiguration } from '../src/config/mod.ts';
+import { driverSchemas } from './drivers.ts';
+import { serve as serveConfiguration } from './serve.ts';
+
+export { examine } from './doctor/mod.ts';
+
+const VERSION = '0.1.0';
+
+export const serve: Serve = async (file, signal, onReady) => {
+  const configuration = await loadConfiguration(file, driverSchemas);
+  await serveConfiguration({ configuration, version: VERSION, signal, onReady });
+};
