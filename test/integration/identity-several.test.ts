@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeOf, seededRandom } from '../../src/base/mod.ts';
 import { type FatTree, openFat } from '../../src/identity/fat/mod.ts';
 import type { IdentityEngine, Plan } from '../../src/identity/mod.ts';
-import { createIdentityEngine } from '../../src/identity/mod.ts';
+import { createIdentityEngine, ruleSet } from '../../src/identity/mod.ts';
 import { makeFile, run } from '../support/disk-image.ts';
 import {
   catFat,
@@ -136,6 +136,40 @@ describe('a system on several file systems', () => {
     expect(catFat(disk, '/EFI/BOOT/mmx64.efi')).toBe(`mok ${LOADER}`);
     expect(catFat(disk, '/loader/entries/debian.conf')).toBe(`options root=UUID=${ROOT_UUID} ro\n`);
     expect(engine.show(plan)).toContain('(what /boot/efi/EFI/debian/shimx64.efi is)');
+  });
+
+  test('a program of the image runs with all of them where the system has them', async () => {
+    const source = `#include <stdio.h>
+      #include <stdlib.h>
+      int main(int n, char **v) {
+        FILE *f = fopen(getenv("UNDERSTUDY_PATH"), "w");
+        FILE *hidden = fopen("/var/below-the-mount", "r");
+        return f == NULL || hidden != NULL || fprintf(f, "id=%s\\n", v[1]) < 0 || fclose(f) != 0;
+      }`;
+    writeFileSync(join(folder, 'id.c'), source);
+    run('gcc', ['-static', '-o', join(folder, 'id'), join(folder, 'id.c')]);
+    const program = { text: readFileSync(join(folder, 'id')), mode: 0o755 };
+    const mounts = Object.fromEntries(['proc', 'dev', 'run', 'tmp'].map((name) => [`/${name}/.keep`, '']));
+    const disk = makeSeveral(folder, {
+      root: { '/usr/sbin/shop-id': program, ...mounts },
+      variable: { '/lib/shop/id': 'id=web1\n' },
+      esp: { '/loader/random-seed': 'seed' },
+    });
+    const rule = {
+      name: 'shop-id',
+      why: 'The shop knows its nodes by it.',
+      path: ['/var/lib/shop/id'],
+      secret: false,
+      action: 'run',
+      units: [],
+      run: ['/usr/sbin/shop-id', '{{hostName}}'],
+    } as const;
+    const rules = ruleSet('shop.yaml', [rule], { canRun: true });
+    engine = createIdentityEngine({ stateFolder: join(folder, 'state'), kernelMount: true, rules });
+    await personalise(disk);
+    expect(catFile(disk.variable, '/lib/shop/id')).toBe('id=spare1\n');
+    expect(catFile(disk.root, '/etc/hostname')).toBe('spare1\n');
+    expect(catFat(disk, '/loader/random-seed')).toBeNull();
   });
 
   test('interrupted at any step it is all of one host or, once called again, all of the other', async () => {

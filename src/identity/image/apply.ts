@@ -80,8 +80,11 @@ async function lookAt(
       if (root.holds.type !== 'ext' || (await faultIn(name.path, root.offsetBytes, signal)) === null) return null;
     }
     const places = [root, ...attached];
-    const isConcerned = (place: Place): boolean =>
-      place === root || edits.some(({ path }) => innermost(places, path) === place);
+    const isConcerned = (place: Place): boolean => {
+      // A command may write anywhere.
+      const mayBeWritten = commands.length > 0 && place.holds.type !== 'fat';
+      return place === root || mayBeWritten || edits.some(({ path }) => innermost(places, path) === place);
+    };
     const untouched = places.filter((place) => !isConcerned(place)).filter(isPlain);
     return { root, roomBytes, edited: places.filter((place) => !untouched.some((one) => one === place)), untouched };
   } finally {

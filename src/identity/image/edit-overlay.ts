@@ -111,16 +111,19 @@ async function growRoot({ edited, image, signal, onStep }: OverlayEdit, roomByte
   await growFileSystem(root.path, roomBytes, signal);
 }
 
+/** In the root, with everything else mounted in it that the kernel mounts without being asked: not FAT, which holds nothing for them. */
 async function runAll(commands: readonly InsideCommand[], edit: OverlayEdit): Promise<void> {
-  const { edited, untouched, image, kernelMount, signal, onStep } = edit;
-  const refuse = (why: string): never => {
-    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} is as it was: a rule runs a command in the image, ${why}`);
-  };
-  if (!kernelMount) refuse('which takes a kernel mount (--kernel-mount)');
-  const others = [...edited.slice(1), ...untouched];
-  // It would write beneath what the system mounts, where nobody would find it.
-  if (others.length > 0) refuse(`which has file systems of its own at ${others.map(({ at }) => at).join(', ')}`);
-  await edited[0]?.editable.withMount(async ({ mount, tree }) => {
+  const { edited, image, kernelMount, signal, onStep } = edit;
+  if (!kernelMount) {
+    const why = 'a rule runs a command in the image, which takes a kernel mount (--kernel-mount)';
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} is as it was: ${why}`);
+  }
+  const [root, ...others] = edited;
+  for (const { editable } of edited) await editable.rest();
+  const within = others.flatMap(({ at, editable: { mountable } }) =>
+    mountable === null ? [] : [{ ...mountable, at }],
+  );
+  await root?.editable.withMount(within, async ({ mount, tree }) => {
     for (const command of commands) {
       onStep('run');
       await runInside(mount, command, signal);

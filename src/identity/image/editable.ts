@@ -2,13 +2,13 @@
 import { utimes } from 'node:fs/promises';
 import { openExt } from '../ext/mod.ts';
 import { openFat } from '../fat/mod.ts';
-import { editMounted } from '../mounted/mod.ts';
+import { editMounted, type Mountable } from '../mounted/mod.ts';
 import type { FileEdit, ImageTree } from '../tree/mod.ts';
-import type { FileSystem, Mountable, RootFileSystem } from './candidates.ts';
+import type { FileSystem, Mountable as MountableFileSystem, RootFileSystem } from './candidates.ts';
 import { faultIn, faultInFat, faultInMounted, repairAll, repairFat } from './check.ts';
 import { editFiles } from './edit.ts';
 import { editFat } from './edit-fat.ts';
-import { type MountedOverlay, mountOf } from './mounted-overlay.ts';
+import { kindOf, type MountedOverlay, mountOf, type Within } from './mounted-overlay.ts';
 import type { ShownPart } from './overlay.ts';
 
 export interface Editable {
@@ -18,8 +18,10 @@ export interface Editable {
   tree(): Promise<ImageTree>;
   /** The root is given to edit also when there is nothing: what it holds is marked as changed. @throws IDENTITY_FAILED */
   edit(edits: readonly FileEdit[]): Promise<void>;
-  /** For as long as something is done, mounted by the kernel. @throws IDENTITY_FAILED */
-  withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
+  /** How the kernel mounts it, for who mounts it in another one; null when nothing is ever run with it. */
+  readonly mountable: Mountable | null;
+  /** For as long as something is done, mounted by the kernel, and others, which are at rest, in it. @throws IDENTITY_FAILED */
+  withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
   /** Nothing of ours has it open any more. */
   rest(): Promise<void>;
   /** At rest: null when it is whole, else what its own program says. */
@@ -54,7 +56,8 @@ abstract class EditableFile implements Editable {
 
   abstract repair(): Promise<void>;
   abstract edit(edits: readonly FileEdit[]): Promise<void>;
-  abstract withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
+  abstract readonly mountable: Mountable | null;
+  abstract withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
   abstract fault(): Promise<string | null>;
   protected abstract open(): Promise<{ readonly tree: ImageTree; readonly file: { close(): Promise<void> } }>;
 
@@ -99,17 +102,13 @@ class EditableExt extends EditableFile {
     await editFiles(this.part.path, edits, this.options.folder, this.options.signal);
   }
 
-  async withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
+  get mountable(): Mountable {
+    return { ...kindOf(this.#holds), path: this.part.place };
+  }
+
+  async withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
     await this.rest();
-    const { folder, image: name, signal } = this.options;
-    const mounted = await mountOf(this.part, this.#holds, { folder, name, signal });
-    try {
-      await use(mounted);
-    } catch (error) {
-      await mounted.mount.discard();
-      throw error;
-    }
-    await mounted.mount.close();
+    await whileMounted(this.part, this.#holds, within, this.options, use);
   }
 
   async fault(): Promise<string | null> {
@@ -122,6 +121,8 @@ class EditableExt extends EditableFile {
 }
 
 class EditableFat extends EditableFile {
+  readonly mountable = null;
+
   protected open() {
     return openFat(this.part.path, this.options.image, this.options.signal);
   }
@@ -148,11 +149,11 @@ class EditableFat extends EditableFile {
 /** The kernel reads and changes it, and replays its log; the mount lasts until it is at rest. */
 class EditableMounted implements Editable {
   readonly #part: ShownPart;
-  readonly #holds: Mountable;
+  readonly #holds: MountableFileSystem;
   readonly #options: EditableOptions;
   #mounted: MountedOverlay | null = null;
 
-  constructor(part: ShownPart, holds: Mountable, options: EditableOptions) {
+  constructor(part: ShownPart, holds: MountableFileSystem, options: EditableOptions) {
     this.#part = part;
     this.#holds = holds;
     this.#options = options;
@@ -171,8 +172,13 @@ class EditableMounted implements Editable {
     await editMounted(tree, edits);
   }
 
-  async withMount(use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
-    await use(await this.#mount());
+  get mountable(): Mountable {
+    return { ...kindOf(this.#holds), path: this.#part.place };
+  }
+
+  async withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void> {
+    await this.rest();
+    await whileMounted(this.#part, this.#holds, within, this.#options, use);
   }
 
   async rest(): Promise<void> {
@@ -194,4 +200,21 @@ class EditableMounted implements Editable {
     this.#mounted ??= await mountOf(this.#part, this.#holds, { folder, name, signal });
     return this.#mounted;
   }
+}
+
+async function whileMounted(
+  part: ShownPart,
+  holds: RootFileSystem,
+  within: readonly Within[],
+  { folder, image: name, signal }: EditableOptions,
+  use: (mounted: MountedOverlay) => Promise<void>,
+): Promise<void> {
+  const mounted = await mountOf(part, holds, { folder, name, signal, within });
+  try {
+    await use(mounted);
+  } catch (error) {
+    await mounted.mount.discard();
+    throw error;
+  }
+  await mounted.mount.close();
 }

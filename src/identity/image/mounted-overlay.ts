@@ -1,5 +1,5 @@
 // A private overlay of an image, mounted by the kernel.
-import { KernelMount, MountedTree, type MountType } from '../mounted/mod.ts';
+import { KernelMount, type Mountable, MountedTree } from '../mounted/mod.ts';
 import type { RootFileSystem } from './candidates.ts';
 import type { ShownPart } from './overlay.ts';
 
@@ -8,15 +8,26 @@ export interface MountedOverlay {
   readonly mount: KernelMount;
 }
 
+/** Another file system of the same system, mounted in this one. */
+export type Within = Mountable & { readonly at: string };
+
 /** Whoever asks ends the mount before the overlay. @throws as KernelMount.open */
 export async function mountOf(
   { pid, place }: ShownPart,
   holds: RootFileSystem,
-  options: { readonly folder: string; readonly name: string; readonly signal: AbortSignal },
+  options: {
+    readonly folder: string;
+    readonly name: string;
+    readonly signal: AbortSignal;
+    readonly within?: readonly Within[];
+  },
 ): Promise<MountedOverlay> {
-  const type: MountType = holds.type === 'ext' ? 'ext4' : holds.type;
-  const subvolume = holds.type === 'ext' ? null : holds.subvolume;
-  const mount = await KernelMount.open({ ...options, type, subvolume, pid, file: place });
+  const mount = await KernelMount.open({ ...options, ...kindOf(holds), pid, file: place });
   const uuid = holds.type === 'ext' ? holds.superblock.uuid : holds.uuid;
   return { tree: new MountedTree(mount.root, uuid), mount };
+}
+
+export function kindOf(holds: RootFileSystem): Omit<Mountable, 'path'> {
+  if (holds.type === 'ext') return { type: 'ext4', subvolume: null };
+  return { type: holds.type, subvolume: holds.subvolume };
 }

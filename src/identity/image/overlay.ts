@@ -73,8 +73,8 @@ async function showParts(
     for (const [index, offset] of offsets.entries()) {
       const folder = join(options.folder, `part-${index}`);
       await mkdir(folder, { mode: 0o700 });
-      const file = { driver: 'file', filename: whole.path, locking: 'off' };
-      parts.push(await ShownFile.open({ driver: 'raw', offset, file }, { ...options, folder }));
+      const file = { driver: 'file', filename: whole.place, locking: 'off' };
+      parts.push(await ShownFile.open({ driver: 'raw', offset, file }, { ...options, folder, beside: whole }));
     }
     return [...parts, whole];
   } catch (error) {

@@ -20,6 +20,8 @@ interface ShownOptions {
   readonly name: string;
   readonly writable: boolean;
   readonly signal: AbortSignal;
+  /** It is to live in that one's mount namespace, where both are seen. */
+  readonly beside?: ShownFile;
 }
 
 export class ShownFile {
@@ -43,10 +45,11 @@ export class ShownFile {
    * @throws TOOL_MISSING, IDENTITY_FAILED when FUSE or namespaces are not to be had, or the image is in use; INTERRUPTED
    */
   static async open(block: Readonly<Record<string, unknown>>, options: ShownOptions): Promise<ShownFile> {
-    const { folder, name, writable, signal } = options;
+    const { folder, name, writable, signal, beside } = options;
     const shown = join(folder, 'shown');
     await writeFile(shown, '', { mode: 0o600 });
-    const daemon = new HeldProcess(start({ ...block, 'node-name': 'top', 'read-only': !writable }, shown, writable));
+    const top = { ...block, 'node-name': 'top', 'read-only': !writable };
+    const daemon = new HeldProcess(start(top, shown, writable, beside?.pid ?? null));
     // The monitor greets when everything that was asked for on the command line is there.
     const why = await daemon.ready(name, START_TIMEOUT_MS, signal);
     if (why !== null) throw identityFailed(`${name} could not be shown as a file: ${why}`);
@@ -64,22 +67,31 @@ export class ShownFile {
   }
 }
 
-function start(block: Readonly<Record<string, unknown>>, shown: string, writable: boolean): ChildProcess {
+function start(
+  block: Readonly<Record<string, unknown>>,
+  shown: string,
+  writable: boolean,
+  beside: number | null,
+): ChildProcess {
   const daemon = requireTool('qemu-storage-daemon', 'qemu-system-common');
-  const unshare = requireTool('unshare', 'util-linux');
   const setpriv = requireTool('setpriv', 'util-linux');
   const blockdev = JSON.stringify(block);
   const fuse = `type=fuse,id=shown,node-name=top,mountpoint=${comma(shown)},writable=${writable ? 'on' : 'off'},allow-other=off`;
   const monitor = ['--chardev', 'stdio,id=monitor', '--monitor', 'monitor'];
   // Root may make a mount namespace; others need a user namespace around it, entering which loses the bond to our life, so
   // that it has to be made again.
-  const user = process.geteuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const isRoot = process.geteuid?.() === 0;
   const bound = ['--pdeathsig', 'KILL', '--', daemon, '--blockdev', blockdev, '--export', fuse, ...monitor];
   const [limit, limited] = withinMemory(setpriv, bound);
+  const stdio = ['pipe', 'pipe', 'pipe'] as const;
+  if (beside !== null) {
+    const user = isRoot ? [] : ['--user', '--preserve-credentials'];
+    const args = ['--mount', '--target', String(beside), ...user, '--', limit, ...limited];
+    return spawnBound(requireTool('nsenter', 'util-linux'), args, { stdio: [...stdio] });
+  }
+  const user = isRoot ? [] : ['--user', '--map-root-user'];
   const args = ['--mount', '--propagation', 'private', ...user, '--', limit, ...limited];
-  return spawnBound(unshare, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  return spawnBound(requireTool('unshare', 'util-linux'), args, { stdio: [...stdio] });
 }
 
 /** QEMU's option lists have commas doubled. */

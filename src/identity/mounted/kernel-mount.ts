@@ -20,12 +20,23 @@ const OPTIONS: Readonly<Record<MountType, string>> = {
   btrfs: 'loop,nodev,nosuid,noatime',
 };
 
+/** Four words for each mount. What is said when one fails is the last line before the end. */
+const SCRIPT = `top=$1; shift
+while [ $# -gt 0 ]; do mount -t "$1" -o "$2" -- "$3" "$4" || { umount -R -- "$top" 2> /dev/null; exit 1; }; shift 4; done
+echo mounted; read -r _
+umount -R -- "$top"`;
+
 export type MountType = 'ext4' | 'xfs' | 'btrfs';
 
-export interface MountOptions {
+export interface Mountable {
   readonly type: MountType;
   /** Of btrfs, which has several trees in one; null: its default. */
   readonly subvolume: string | null;
+  /** The file system, from its first byte on, as the process sees it whose mount namespace it is; absolute. */
+  readonly path: string;
+}
+
+export interface MountOptions extends Omit<Mountable, 'path'> {
   /** Of the process in whose mount namespace `file` is to be found. */
   readonly pid: number;
   /** The file system, from its first byte on, as that process sees it; absolute. */
@@ -35,6 +46,8 @@ export interface MountOptions {
   /** What messages call the image. */
   readonly name: string;
   readonly signal: AbortSignal;
+  /** Others that are mounted in it, the outer ones first, `at` a canonical path of it. */
+  readonly within?: readonly (Mountable & { readonly at: string })[];
 }
 
 export class KernelMount {
@@ -57,15 +70,15 @@ export class KernelMount {
    * @throws TOOL_MISSING; IMAGE_UNSUPPORTED when this user may not mount; IMAGE_DAMAGED when the kernel refuses; INTERRUPTED
    */
   static async open(options: MountOptions): Promise<KernelMount> {
-    const { type, name, pid, file, folder, subvolume, signal } = options;
+    const { type, name, pid, file, folder, subvolume, signal, within = [] } = options;
     if (process.geteuid?.() !== 0) {
       throw new UnderstudyError('IMAGE_UNSUPPORTED', `${name} needs a kernel mount, which only root may make`);
     }
     const place = join(folder, 'mounted');
     await mkdir(place, { recursive: true, mode: 0o700 });
-    const flags = [OPTIONS[type], ...(subvolume === null ? [] : [`subvol=${subvolume}`])];
-    const script = 'mount -t "$1" -o "$2" -- "$3" "$4" && echo mounted && read -r _; umount -- "$4"';
-    const inside = ['/bin/sh', '-c', script, 'sh', type, flags.join(','), file, place];
+    const root = [type, flagsOf({ type, subvolume }), file, place];
+    const others = within.flatMap((one) => [one.type, flagsOf(one), one.path, `${place}${one.at}`]);
+    const inside = ['/bin/sh', '-c', SCRIPT, 'sh', place, ...root, ...others];
     const own = [requireTool('unshare', 'util-linux'), '--mount', '--propagation', 'private', '--', ...inside];
     const args = ['--mount', '--target', String(pid), '--', ...own];
     const holder = new HeldProcess(
@@ -88,4 +101,8 @@ export class KernelMount {
   async discard(): Promise<void> {
     await this.#holder.discard();
   }
+}
+
+function flagsOf({ type, subvolume }: Omit<Mountable, 'path'>): string {
+  return [OPTIONS[type], ...(subvolume === null ? [] : [`subvol=${subvolume}`])].join(',');
 }

@@ -4,6 +4,7 @@ import type { Finding } from '../../contract.ts';
 import type { FileTree } from '../../tree/mod.ts';
 import { type Clue, clueRule } from '../clue.ts';
 import type { FindContext, Rule } from '../contract.ts';
+import { filesAt } from '../glob.ts';
 import { ruleOfTree } from '../rule-of-tree.ts';
 import { attachedLines, hereIn } from './attached.ts';
 
@@ -64,14 +65,18 @@ const MAKERS = [
     at: ['/etc/initramfs-tools/initramfs.conf', '/etc/initramfs-tools/conf.d/*'],
     lines: /^\s*(MODULES=(?:dep|list))/,
     instead: 'MODULES=most',
-    images: '/boot/initrd.img-*',
+    images: [['/boot/initrd.img-', '']],
     command: (_: string, kernel: string) => ['/usr/sbin/update-initramfs', '-u', '-k', kernel],
   },
   {
-    at: ['/etc/dracut.conf', '/{etc,usr/lib}/dracut.conf.d/*.conf'],
+    at: ['/etc/dracut.conf', '/{etc,usr/lib/dracut}/dracut.conf.d/*.conf'],
     lines: /^\s*(hostonly=["']?yes["']?)/,
     instead: 'hostonly="no"',
-    images: '/boot/initramfs-*.img',
+    // As Fedora calls them, and Debian.
+    images: [
+      ['/boot/initramfs-', '.img'],
+      ['/boot/initrd.img-', ''],
+    ],
     command: (path: string, kernel: string) => ['/usr/bin/dracut', '--force', '--no-hostonly', path, kernel],
   },
 ] as const;
@@ -89,13 +94,16 @@ async function initialFileSystems(tree: FileTree, context: FindContext): Promise
     const settings = await clueRule(RULE, [setting]).find(tree, context);
     found.push(...settings);
     if (context.canRun !== true || settings.length === 0) continue;
-    const [before = '', after = ''] = images.split('*');
-    const run = (path: string) => ({
-      command: command(path, path.slice(before.length, path.length - after.length)),
-      environment: {},
-    });
-    const image: Clue = { at: [images], why: MADE_ANEW, becomes: { action: 'regenerate', run } };
-    found.push(...(await clueRule(RULE, [image]).find(tree, context)));
+    for (const [before, after] of images) {
+      const kernelOf = (path: string): string => path.slice(before.length, path.length - after.length);
+      for (const { path } of (await filesAt(tree, [`${before}*${after}`])).files) {
+        // What is there to rescue the system belongs to no kernel that is installed.
+        if ((await tree.stat(`/lib/modules/${kernelOf(path)}`))?.kind !== 'folder') continue;
+        const run = () => ({ command: command(path, kernelOf(path)), environment: {} });
+        const image: Clue = { at: [path], why: MADE_ANEW, becomes: { action: 'regenerate', run } };
+        found.push(...(await clueRule(RULE, [image]).find(tree, context)));
+      }
+    }
   }
   return found;
 }
