@@ -23,7 +23,13 @@ const ALWAYS: readonly (readonly [string, string])[] = [
   ['ssh-keyscan', 'openssh-client'],
   ['prlimit', 'util-linux'],
   ['unshare', 'util-linux'],
+  ['nsenter', 'util-linux'],
   ['setpriv', 'util-linux'],
+];
+/** For disks that UEFI starts from; nobody knows yet whether there are any. */
+const OF_FAT: readonly (readonly [string, string])[] = [
+  ['mcopy', 'mtools'],
+  ['fsck.fat', 'dosfstools'],
 ];
 const OF_KERNEL_MOUNTS: readonly (readonly [string, string])[] = [
   ['bwrap', 'bubblewrap'],
@@ -39,6 +45,13 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
   const drivers = new Set([...configuration.hosts.values()].map(({ power }) => power.driver));
   for (const [name, debianPackage] of [...ALWAYS, ...[...drivers].flatMap((driver) => OF_POWER[driver] ?? [])]) {
     yield checked('program', name, null, () => findTool(name) ?? missing(debianPackage));
+  }
+  for (const [name, debianPackage] of OF_FAT) {
+    const absent = warning(
+      'is not installed; a disk that UEFI starts from needs it',
+      `apt-get install ${debianPackage}`,
+    );
+    yield checked('program', name, null, () => findTool(name) ?? absent);
   }
   if (configuration.identity.kernelMount) {
     for (const [name, debianPackage] of OF_KERNEL_MOUNTS) {

@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../src/base/mod.ts';
 import { correspond } from '../../src/identity/correspondence.ts';
-import type { Rule } from '../../src/identity/mod.ts';
+import type { HostIdentity, Rule } from '../../src/identity/mod.ts';
 import { makePlan } from '../../src/identity/plan.ts';
 import type { Makers } from '../../src/identity/rules/mod.ts';
-import { fileTree, type NodeTree, PlannedTree } from '../../src/identity/tree/mod.ts';
+import { type DiskUse, fileTree, type NodeTree, PlannedTree } from '../../src/identity/tree/mod.ts';
 import { type MemoryNode, memoryTree } from '../support/memory-tree.ts';
 import { LEAD, SPARE } from '../support/system-image.ts';
 
@@ -21,9 +21,13 @@ export interface RuleCase {
   readonly looks?: boolean;
   /** Of the lead: never to be shown, and gone from what is said to be done. */
   readonly secrets?: readonly string[];
+  /** What the system mounts from its disk. */
+  readonly disk?: DiskUse;
+  /** It has something to do for hosts that differ only. */
+  readonly otherHardware?: true;
 }
 
-const request = { lead: LEAD, understudy: SPARE };
+type Request = Pick<RuleCase, 'otherHardware'> & { readonly lead: HostIdentity; readonly understudy: HostIdentity };
 const SEED = 20_261_126;
 /** What files hold that no program wrote, or that a program was stopped in writing. */
 const ODD: readonly MemoryNode[] = [
@@ -40,18 +44,23 @@ const ODD: readonly MemoryNode[] = [
   'device:',
 ];
 
-async function planned(rule: Rule, image: NodeTree, makers: Makers) {
+function requestFor(otherHardware: RuleCase['otherHardware']): Request {
+  return { lead: LEAD, understudy: SPARE, ...(otherHardware && { otherHardware }) };
+}
+
+async function planned(rule: Rule, image: NodeTree, makers: Makers, request: Request) {
   const plan = await makePlan(image, request, [rule], makers);
   const after = new PlannedTree(image);
-  for (const { path, kind, after: text, mode } of plan.changes) {
-    if (text === null) after.plan(path, { kind: 'gone' });
+  for (const { path, kind, after: text, mode, copyOf } of plan.changes) {
+    if (copyOf !== undefined) after.plan(path, { kind: 'file', bytes: await image.bytes(copyOf, 1_000_000), mode });
+    else if (text === null) after.plan(path, { kind: 'gone' });
     else if (kind === 'link') after.plan(path, { kind, target: text });
     else after.plan(path, { kind, bytes: Buffer.from(text), mode });
   }
   return { plan, after };
 }
 
-async function problemsOf(rule: Rule, tree: NodeTree, plan: Awaited<ReturnType<typeof makePlan>>) {
+async function problemsOf(rule: Rule, tree: NodeTree, plan: Awaited<ReturnType<typeof makePlan>>, request: Request) {
   const context = { ...request, correspondence: correspond(LEAD, SPARE), proof: plan.proof, findings: plan.findings };
   return rule.verify(fileTree(tree), context);
 }
@@ -62,18 +71,18 @@ async function textOf(tree: NodeTree, path: string): Promise<string | null> {
 }
 
 export function describeRule(
-  { rule, image, after: wanted, derives = false, looks = false, secrets = [] }: RuleCase,
+  { rule, image, after: wanted, derives = false, looks = false, secrets = [], disk, otherHardware }: RuleCase,
   makers: Makers,
 ): void {
   describe(`identity rule ${rule.name}`, () => {
-    const original = (): NodeTree => memoryTree(image);
+    const [request, original] = [requestFor(otherHardware), (): NodeTree => memoryTree(image, disk)];
 
     it('finds, changes, and proves it; what it did not find is as it was', async () => {
-      const { plan, after } = await planned(rule, original(), makers);
+      const { plan, after } = await planned(rule, original(), makers, request);
       expect(plan.findings.length).toBeGreaterThan(0);
       expect(plan.changes.length > 0).toBe(!looks);
-      expect((await problemsOf(rule, original(), plan)).length > 0).toBe(!looks);
-      expect(await problemsOf(rule, after, plan)).toEqual([]);
+      expect((await problemsOf(rule, original(), plan, request)).length > 0).toBe(!looks);
+      expect(await problemsOf(rule, after, plan, request)).toEqual([]);
       for (const [path, text] of Object.entries(wanted ?? {})) expect(await textOf(after, path), path).toBe(text);
       const changed = plan.changes.map(({ path }) => path);
       if (looks) expect(plan.findings.filter(({ action }) => action !== 'keep' && action !== 'unknown')).toEqual([]);
@@ -84,13 +93,16 @@ export function describeRule(
     });
 
     it('has nothing more to change once it is done, unless it makes what there is from what was there', async () => {
-      const { after } = await planned(rule, original(), makers);
-      const again = await planned(rule, after, makers);
+      const { after } = await planned(rule, original(), makers, request);
+      const again = await planned(rule, after, makers, request);
       expect(again.plan.changes.filter(({ fresh }) => !fresh).length > 0).toBe(derives);
     });
 
     it('says the same of the same image, and nothing that a terminal obeys or that is secret', async () => {
-      const [one, two] = [await planned(rule, original(), makers), await planned(rule, original(), makers)];
+      const [one, two] = [
+        await planned(rule, original(), makers, request),
+        await planned(rule, original(), makers, request),
+      ];
       expect(one.plan.findings).toEqual(two.plan.findings);
       expect(one.plan.fingerprint).toBe(two.plan.fingerprint);
       for (const { value, why, path } of one.plan.findings) {
@@ -115,10 +127,10 @@ export function describeRule(
           const cut = typeof node === 'string' && random.below(2) === 0;
           odd[path] = cut ? mangle(node, random) : (ODD[random.below(ODD.length)] ?? '');
         }
-        const { plan, after } = await planned(rule, memoryTree(odd), makers);
+        const { plan, after } = await planned(rule, memoryTree(odd, disk), makers, request);
         for (const { value } of plan.findings) expect(value).not.toMatch(/[\p{Cc}\p{Cf}\p{Cs}]/u);
         // It may say that it could not do it; it must not say that it did when it did not.
-        const left = await problemsOf(rule, after, plan);
+        const left = await problemsOf(rule, after, plan, request);
         const isOpen =
           looks || left.length > 0 || plan.findings.some(({ action }) => action === 'unknown' || action === 'keep');
         for (const secret of isOpen ? [] : secrets) {

@@ -59,6 +59,21 @@ const IFCFG =
   'DEVICE=eth0\nHWADDR=52:54:00:00:00:11\nBOOTPROTO=none\nIPADDR="10.0.0.11"\nPREFIX=24\nGATEWAY=10.0.0.1\nONBOOT=yes\n';
 
 const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
+  'boot-loader': {
+    image: {
+      '/boot/efi/EFI/debian/shimx64.efi': 'shim',
+      '/boot/efi/EFI/debian/grubx64.efi': 'grub',
+      '/boot/efi/EFI/old/grubx64.efi': 'another grub',
+      '/etc/os-release': 'ID=debian\n',
+    },
+    after: { '/boot/efi/EFI/BOOT/BOOTX64.EFI': 'shim', '/boot/efi/EFI/BOOT/grubx64.efi': 'grub' },
+    otherHardware: true,
+    disk: {
+      attached: [{ at: '/boot/efi', type: 'fat', uuid: 'A1B2-C3D4', line: 'UUID=A1B2-C3D4 /boot/efi vfat' }],
+      swaps: [],
+      unread: [],
+    },
+  },
   'host-name': { image: { '/etc/hostname': 'web1\n' }, after: { '/etc/hostname': 'spare1\n' } },
   'hosts-file': {
     image: { '/etc/hosts': HOSTS, '/etc/hostname': 'web1\n' },

@@ -70,44 +70,106 @@ describe('a system on several file systems', () => {
     expect(catFile(disk.root, '/var/below-the-mount')).toBe('web1 10.0.0.11\n');
   });
 
-  test('as a snapshot of a running host leaves it: a journal in /var, a FAT in use', async () => {
-    const disk = makeSeveral(folder, { esp: { '/loader/random-seed': 'seed' } });
-    makeDirty(
-      disk.variable,
-      'mkdir $M/spool; echo 10.0.0.11 > $M/spool/only-in-the-journal; sync $M/spool/only-in-the-journal',
-    );
-    // The kernel's mark of a FAT that is mounted: bit 0 of byte 65 of FAT32's boot sector, and its copy.
-    const esp = Number(disk.esp.split('@@')[1]);
-    run('sh', [
-      '-c',
-      `for at in 65 3137; do printf '\\001' | dd of="$1" bs=1 seek=$((${esp} + at)) conv=notrunc status=none; done`,
-      'sh',
-      disk.path,
-    ]);
-    await personalise(disk);
-    expect(catFile({ ...disk.variable }, JOURNALLED)).toBe('yes\n');
-    expect(catFat(disk, '/loader/random-seed')).toBeNull();
-  });
+  test.each([
+    ['something', {}],
+    ['nothing', { '/lib/systemd/random-seed': null }],
+  ])(
+    'as a snapshot of a running host leaves it: a FAT in use, a journal in /var, where %s is to be changed',
+    async (_, variable) => {
+      const disk = makeSeveral(folder, { variable, esp: { '/loader/random-seed': 'seed' } });
+      makeDirty(
+        disk.variable,
+        'mkdir $M/spool; echo 10.0.0.11 > $M/spool/only-in-the-journal; sync $M/spool/only-in-the-journal',
+      );
+      // The kernel's mark of a FAT that is mounted: bit 0 of byte 65 of FAT32's boot sector, and its copy.
+      const esp = Number(disk.esp.split('@@')[1]);
+      run('sh', [
+        '-c',
+        `for at in 65 3137; do printf '\\001' | dd of="$1" bs=1 seek=$((${esp} + at)) conv=notrunc status=none; done`,
+        'sh',
+        disk.path,
+      ]);
+      await personalise(disk);
+      expect(catFile({ ...disk.variable }, JOURNALLED)).toBe('yes\n');
+      expect(catFat(disk, '/loader/random-seed')).toBeNull();
+    },
+  );
 
   test('what is mounted and is not on the disk is for somebody to decide', async () => {
-    const fstab = [
-      `UUID=${ROOT_UUID} / ext4 defaults 0 1`,
-      'UUID=0d4b5d1c-0000-4000-8000-000000000001 /srv ext4 defaults 0 2',
+    const absent = (last: number): string => `UUID=0d4b5d1c-0000-4000-8000-00000000000${last}`;
+    const elsewhere = [
+      `${absent(1)} /srv ext4 defaults 0 2`,
       '/dev/mapper/vg0-home /home ext4 defaults 0 2',
-      'UUID=0d4b5d1c-0000-4000-8000-000000000002 /backup ext4 defaults,nofail 0 2',
-      'UUID=0d4b5d1c-0000-4000-8000-000000000003 none swap sw 0 0',
+      `${absent(2)} /backup ext4 defaults,nofail 0 2`,
+      `${absent(3)} none swap sw 0 0`,
+      'UUID=A1B2-C3D4 /boot/efi vfat subvolid=5 0 1',
+      'tmpfs /tmp tmpfs defaults 0 0',
+      '/srv/a /srv/b none bind 0 0',
       '',
     ].join('\n');
-    const disk = makeSeveral(folder, { root: { '/etc/fstab': fstab } });
+    const own = (lines: string) => ({
+      root: { '/etc/fstab': `UUID=${ROOT_UUID} / ext4 defaults 0 1\n${lines}${elsewhere}` },
+    });
+    const says = async (disk: SeveralDisk) => {
+      const { findings } = await engine.inspect(disk.path, LEAD, signal);
+      // Nothing is told of what is not a part of the system.
+      const inVar = findings.some(({ path }) => path.startsWith('/var/lib'));
+      return {
+        inVar,
+        lines: findings.filter(({ rule }) => rule === 'file-systems').map(({ action, value }) => [action, value]),
+      };
+    };
+    const efi = 'UUID=A1B2-C3D4 /boot/efi';
+    expect(await says(makeSeveral(folder, own('')))).toEqual({
+      inVar: false,
+      lines: [
+        ['keep', `UUID=${ROOT_UUID}`],
+        // The one that is dispensable may be the one that nothing mounts.
+        ['unknown', `${absent(1)} /srv, /dev/mapper/vg0-home /home, ${absent(2)} /backup, ${efi}`],
+        ['keep', absent(3)],
+        ['keep', 'at byte 1048576: fat, which nothing mounts'],
+        ['keep', 'at byte 76546048: ext, which nothing mounts'],
+      ],
+    });
+    rmSync(join(folder, 'disk'));
+    const all = `${efi} vfat defaults 0 1\nLABEL=var /var ext4 defaults 0 2\n`;
+    expect(await says(makeSeveral(folder, own(all)))).toEqual({
+      inVar: true,
+      lines: [
+        ['keep', `UUID=${ROOT_UUID}, UUID=A1B2-C3D4, LABEL=var`],
+        ['unknown', `${absent(1)} /srv, /dev/mapper/vg0-home /home, ${efi}`],
+        ['keep', `${absent(2)} /backup`],
+        ['keep', absent(3)],
+      ],
+    });
+  });
+
+  test('a file system that systemd finds by itself, one that may be mounted, and a link in the place of one', async () => {
+    const fstab = [
+      '/dev/vdb2 / ext4 defaults 0 1',
+      '# more than one disk has a third partition',
+      '/dev/vda3 /srv ext4 defaults 0 2',
+      'PARTLABEL=variable\\040data /data/var ext4 noauto 0 2',
+      '',
+    ].join('\n');
+    const files = { '/etc/fstab': fstab, '/efi/.keep': null, '/data/there': { link: '/srv' }, '/srv/.keep': '' };
+    const disk = makeSeveral(folder, { root: files, esp: { '/loader/random-seed': 'seed' } });
+    run('sh', ['-c', 'sfdisk -q --part-label "$1" 3 "variable data"', 'sh', disk.path]);
+    run('debugfs', ['-w', '-R', 'mkdir /efi', disk.root.ext]);
+    run('debugfs', ['-w', '-R', 'mkdir /data/var', disk.root.ext]);
     const { findings } = await engine.inspect(disk.path, LEAD, signal);
-    const lines = findings.filter(({ rule }) => rule === 'file-systems').map(({ action, value }) => [action, value]);
-    expect(lines).toEqual([
-      ['keep', `UUID=${ROOT_UUID}, UUID=0d4b5d1c-0000-4000-8000-000000000003`],
-      ['unknown', 'UUID=0d4b5d1c-0000-4000-8000-000000000001 /srv, /dev/mapper/vg0-home /home'],
-      ['keep', 'UUID=0d4b5d1c-0000-4000-8000-000000000002 /backup'],
+    const found = (rule: string): string[] => findings.filter((one) => one.rule === rule).map(({ path }) => path);
+    expect(found('random-seed')).toEqual(['/efi/loader/random-seed']);
+    expect(findings.filter(({ rule }) => rule === 'file-systems').map(({ value }) => value)).toEqual([
+      'PARTLABEL=variable\\040data',
+      '/dev/vda3 /srv',
     ]);
-    // Nothing of it was looked into.
-    expect(findings.filter(({ path }) => path.startsWith('/var/'))).toEqual([]);
+    const plan = await personalise(disk, { ...request, otherHardware: true });
+    expect(catFile(disk.root, '/etc/fstab')).toContain(`UUID=${ROOT_UUID} / ext4`);
+    expect(plan.unknown.map(({ rule, value }) => [rule, value])).toEqual([
+      ['disk-names', '/dev/vda3'],
+      ['boot-loader', 'no boot loader'],
+    ]);
   });
 
   test('on other hardware: disks by their UUID, and the boot loader where any firmware looks', async () => {

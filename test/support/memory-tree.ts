@@ -1,11 +1,11 @@
 // An image's files in memory, for what only reads and plans.
-import type { Entry, NodeTree } from '../../src/identity/tree/mod.ts';
+import type { DiskUse, Entry, NodeTree } from '../../src/identity/tree/mod.ts';
 
 /** Text or bytes of a file, a link, a folder that is empty, or what is neither. */
 export type MemoryNode = string | Buffer | { readonly link: string } | 'folder:' | 'device:';
 
 /** By canonical path; folders above are there by themselves. */
-export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>): NodeTree {
+export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>, disk?: DiskUse): NodeTree {
   const entries = new Map<string, MemoryNode>([['/', 'folder:']]);
   for (const [path, node] of Object.entries(nodes)) {
     const components = path.split('/').slice(1);
@@ -16,6 +16,7 @@ export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>): NodeTre
     entries.set(path, node);
   }
   return {
+    ...(disk === undefined ? {} : { disk }),
     async entry(path) {
       const node = entries.get(path);
       return node === undefined ? null : entryOf(path, node);

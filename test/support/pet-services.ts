@@ -105,6 +105,7 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       ['/etc/fstab', 'unknown'],
       ['/etc/default/grub', 'unknown'],
       ['/etc/fstab', 'keep'],
+      ['/etc/fstab', 'unknown'],
     ],
   },
   'disk-names': {
@@ -114,7 +115,6 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       '/etc/default/grub': 'GRUB_CMDLINE_LINUX="ip=10.0.9.1::10.0.9.254:255.255.255.0::eth1:off root=/dev/sda1"\n',
     },
     finds: [
-      ['/etc/fstab', 'keep'],
       ['/etc/crypttab', 'keep'],
       ['/etc/default/grub', 'keep'],
     ],

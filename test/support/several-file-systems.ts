@@ -19,7 +19,7 @@ export interface SeveralDisk {
 
 export interface SeveralFiles {
   readonly root?: Readonly<Record<string, Content | null>>;
-  readonly variable?: Readonly<Record<string, Content>>;
+  readonly variable?: Readonly<Record<string, Content | null>>;
   readonly esp?: Readonly<Record<string, Content>>;
   readonly fatBits?: 12 | 16 | 32;
 }

@@ -21,6 +21,8 @@ export function statusCommand(done: (exit: number) => void): Command {
     let view = await client.status();
     show(view, flags);
     if (flags.watch === true) {
+      // Whoever watched has left (`| head`): nobody is there to be shown more.
+      process.stdout.once('error', () => process.exit(0));
       for await (const _ of client.events(view.revision)) {
         view = await client.status();
         show(view, flags);

@@ -6,7 +6,7 @@ const SIGNATURE = 0xaa55;
 /** Says that a volume number and a label follow. */
 const EXTENDED = 0x29;
 const ENTRY_BYTES = 32;
-/** Up to these counts of clusters, FAT has entries of 12 and of 16 bits; nothing else tells. */
+/** Up to these counts of clusters, a FAT whose tables are counted in 16 bits has entries of 12 and of 16 bits; nothing else tells. */
 const CLUSTERS_12 = 4085;
 const CLUSTERS_16 = 65525;
 
@@ -51,16 +51,17 @@ export function parseBootSector(bytes: Buffer): BootSector | null {
   if (!sound) return null;
   const dataSector = reserved + tables * tableSectors + rootBytes / sectorBytes;
   const clusterCount = Math.floor((sectors - dataSector) / clusterSectors);
-  const entryBits = clusterCount < CLUSTERS_12 ? 12 : clusterCount < CLUSTERS_16 ? 16 : 32;
-  const tableBytes = tableSectors * sectorBytes;
+  // As Linux has it: mkfs.fat makes FAT32 of any size.
   const isWide = bytes.readUInt16LE(22) === 0;
-  if (clusterCount < 1 || ((clusterCount + 2) * entryBits) / 8 > tableBytes || isWide !== (entryBits === 32))
-    return null;
+  const entryBits = isWide ? 32 : clusterCount < CLUSTERS_12 ? 12 : 16;
+  const tableBytes = tableSectors * sectorBytes;
+  const fits = ((clusterCount + 2) * entryBits) / 8 <= tableBytes;
+  if (clusterCount < 1 || !fits || (!isWide && clusterCount >= CLUSTERS_16)) return null;
   const named = isWide ? 64 : 36;
   const has = bytes.readUInt8(named + 2) === EXTENDED;
   return {
     uuid: has ? serialOf(bytes.readUInt32LE(named + 3)) : '',
-    label: has ? bytes.toString('latin1', named + 7, named + 18).trimEnd() : '',
+    label: has ? labelOf(bytes.toString('latin1', named + 7, named + 18)) : '',
     entryBits,
     tableOffsetBytes: reserved * sectorBytes,
     tableBytes,
@@ -72,6 +73,11 @@ export function parseBootSector(bytes: Buffer): BootSector | null {
     clusterCount,
     sizeBytes: sectors * sectorBytes,
   };
+}
+
+/** What says that there is none is none. */
+function labelOf(text: string): string {
+  return text === 'NO NAME    ' ? '' : text.trimEnd();
 }
 
 function serialOf(serial: number): string {

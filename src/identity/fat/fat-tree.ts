@@ -9,6 +9,8 @@ const MODE = 0o755;
 /** What the specification allows to a folder. */
 const FOLDER_BYTES_MAX = 65536 * 32;
 const FIRST_CLUSTER = 2;
+/** Before all are forgotten and read again. */
+const FOLDERS_KEPT_MAX = 1000;
 
 /** Where a node's bytes are; null: where FAT12 and FAT16 have their root. */
 interface Located {
@@ -49,7 +51,8 @@ export class FatTree implements ImageTree {
     const parts: Buffer[] = [];
     let left = bytesMax;
     for await (const piece of this.pieces(path)) {
-      parts.push(piece.subarray(0, left));
+      // A copy: what was read is a part of a larger piece, which would be kept as a whole.
+      parts.push(Buffer.from(piece.subarray(0, left)));
       left -= piece.length;
       if (left <= 0) break;
     }
@@ -84,19 +87,33 @@ export class FatTree implements ImageTree {
 
   #folder(path: string): Promise<ReadonlyMap<string, FatNode>> {
     const key = keyOf(path);
-    const known = this.#folders.get(key) ?? this.#readFolder(path);
-    this.#folders.set(key, known);
-    return known;
+    const known = this.#folders.get(key);
+    if (known !== undefined) return known;
+    if (this.#folders.size >= FOLDERS_KEPT_MAX) this.#folders.clear();
+    const read = this.#readFolder(path);
+    this.#folders.set(key, read);
+    return read;
   }
 
   async #readFolder(path: string): Promise<ReadonlyMap<string, FatNode>> {
     const located = await this.#locate(path);
     if (located === null || located.node?.kind === 'file') return new Map();
+    await this.#refuseCircle(path, located.cluster);
+    const isWide = this.#boot.entryBits === 32;
     const { rootOffsetBytes, rootBytes } = this.#boot;
-    if (located.cluster === null) return nodesIn(await this.#read(rootOffsetBytes, rootBytes), this.#file.name);
+    if (located.cluster === null) return nodesIn(await this.#read(rootOffsetBytes, rootBytes), this.#file.name, isWide);
     const parts: Buffer[] = [];
     for await (const piece of this.#clusters(located.cluster, FOLDER_BYTES_MAX)) parts.push(piece);
-    return nodesIn(Buffer.concat(parts), this.#file.name);
+    return nodesIn(Buffer.concat(parts), this.#file.name, isWide);
+  }
+
+  /** A folder that is one of those above it has no end. */
+  async #refuseCircle(path: string, cluster: number | null): Promise<void> {
+    for (let above = path; above !== '/'; ) {
+      above = parentOf(above);
+      const same = (await this.#locate(above))?.cluster === cluster;
+      if (same && cluster !== 0) throw damaged(this.#file.name, 'a folder within itself');
+    }
   }
 
   /** The chain that begins with a cluster, as far as somebody wants it: so one that leads round in a circle has an end too. */

@@ -30,9 +30,10 @@ export interface FatNode {
 
 /**
  * Names by what they are looked up by: FAT does not tell small letters from capital ones.
+ * @param isWide FAT32, where clusters have numbers of 32 bits
  * @throws IMAGE_DAMAGED
  */
-export function nodesIn(bytes: Buffer, image: string): ReadonlyMap<string, FatNode> {
+export function nodesIn(bytes: Buffer, image: string, isWide: boolean): ReadonlyMap<string, FatNode> {
   const nodes = new Map<string, FatNode>();
   let pieces: string[] = [];
   let check = -1;
@@ -48,7 +49,7 @@ export function nodesIn(bytes: Buffer, image: string): ReadonlyMap<string, FatNo
       if (pieces.length > PIECES_MAX) throw damaged(image, 'a name without an end');
       continue;
     }
-    const long = pieces.length > 0 && check === checkSum(entry) ? pieces.join('') : null;
+    const long = pieces.length > 0 && check === checkSum(entry) ? pieces.join('').toWellFormed() : null;
     pieces = [];
     if (first === FREE || (attributes & ATTRIBUTE.volume) !== 0) continue;
     const name = long ?? shortName(entry);
@@ -56,7 +57,7 @@ export function nodesIn(bytes: Buffer, image: string): ReadonlyMap<string, FatNo
     if (name === '' || /[/\0]/.test(name)) throw damaged(image, 'a name that can be none');
     // The first of two equal names is the one that is found.
     const key = keyOf(name);
-    if (!nodes.has(key)) nodes.set(key, nodeOf(name, entry));
+    if (!nodes.has(key)) nodes.set(key, nodeOf(name, entry, isWide));
   }
   return nodes;
 }
@@ -65,7 +66,7 @@ export function keyOf(name: string): string {
   return name.toLowerCase();
 }
 
-function nodeOf(name: string, entry: Buffer): FatNode {
+function nodeOf(name: string, entry: Buffer, isWide: boolean): FatNode {
   const isFolder = (entry.readUInt8(11) & ATTRIBUTE.folder) !== 0;
   const date = entry.readUInt16LE(24);
   const time = entry.readUInt16LE(22);
@@ -73,7 +74,7 @@ function nodeOf(name: string, entry: Buffer): FatNode {
   return {
     name,
     kind: isFolder ? 'folder' : 'file',
-    cluster: entry.readUInt16LE(20) * 0x10000 + entry.readUInt16LE(26),
+    cluster: (isWide ? entry.readUInt16LE(20) * 0x10000 : 0) + entry.readUInt16LE(26),
     sizeBytes: isFolder ? 0 : entry.readUInt32LE(28),
     modified: day + (time >>> 11) * 3600 + ((time >>> 5) & 63) * 60 + (time & 31) * 2,
   };
@@ -82,7 +83,7 @@ function nodeOf(name: string, entry: Buffer): FatNode {
 function pieceOf(entry: Buffer): string {
   const codes = CHARACTERS.map((at) => entry.readUInt16LE(at));
   const end = codes.indexOf(0);
-  return String.fromCharCode(...(end === -1 ? codes : codes.slice(0, end))).toWellFormed();
+  return String.fromCharCode(...(end === -1 ? codes : codes.slice(0, end)));
 }
 
 function shortName(entry: Buffer): string {

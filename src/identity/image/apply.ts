@@ -58,8 +58,8 @@ interface Parts {
   readonly root: OpenImage['root'];
   /** What the root is to fill; null: it stays as large as it is. */
   readonly roomBytes: number | null;
-  /** The root first. */
-  readonly edited: readonly Place[];
+  /** The root first. `isChanged`: not only its journal is replayed. */
+  readonly edited: readonly (Place & { readonly isChanged: boolean })[];
   readonly untouched: readonly PlainPlace[];
 }
 
@@ -80,13 +80,14 @@ async function lookAt(
       if (root.holds.type !== 'ext' || (await faultIn(name.path, root.offsetBytes, signal)) === null) return null;
     }
     const places = [root, ...attached];
-    const isConcerned = (place: Place): boolean => {
+    const isChanged = (place: Place): boolean => {
       // A command may write anywhere.
       const mayBeWritten = commands.length > 0 && place.holds.type !== 'fat';
       return place === root || mayBeWritten || edits.some(({ path }) => innermost(places, path) === place);
     };
-    const untouched = places.filter((place) => !isConcerned(place)).filter(isPlain);
-    return { root, roomBytes, edited: places.filter((place) => !untouched.some((one) => one === place)), untouched };
+    const untouched = places.filter((place) => !isChanged(place)).filter(isPlain);
+    const edited = places.filter((place) => !untouched.some((one) => one === place));
+    return { root, roomBytes, edited: edited.map((place) => ({ ...place, isChanged: isChanged(place) })), untouched };
   } finally {
     await opened.close();
   }
@@ -126,9 +127,9 @@ async function makeRedo(parts: Parts, given: Work): Promise<Redo> {
   try {
     const open = await Overlay.open({ path: name.path, format: 'raw' }, offsets, folder, signal);
     overlay = open;
-    const edited = parts.edited.map(({ at, holds }, index) => {
+    const edited = parts.edited.map(({ at, holds, isChanged }, index) => {
       const part = open.part(index);
-      return { at, path: part.path, editable: editableOf(part, holds, { image, folder, signal }) };
+      return { at, isChanged, path: part.path, editable: editableOf(part, holds, { image, folder, signal }) };
     });
     const untouched = parts.untouched.map((place) => ({ at: place.at, tree: plainTree(file, place) }));
     await editOverlay({ ...given, image, edited, untouched, roomBytes, kernelMount });

@@ -36,23 +36,32 @@ export interface Candidate<Holds extends FileSystem = FileSystem> {
   readonly holds: Holds;
   /** What fstab(5) may call it: "UUID=...", "LABEL=...", "PARTUUID=...", "PARTLABEL=...". */
   readonly names: readonly string[];
-  /** Number in the partition table; null when it begins where the image does. */
-  readonly partition: number | null;
+  /** null: it begins where the image does. */
+  readonly partition: Partition | null;
 }
+
+export interface Partition {
+  readonly offsetBytes: number;
+  /** In the partition table; 0: nobody knows. */
+  readonly number: number;
+  /** As the table has it: a GUID, or a hexadecimal number. */
+  readonly type: string;
+  readonly uuid: string;
+  readonly name: string;
+}
+
+/** Room to swap, by the names that fstab(5) may have for it. */
+export type Swap = Pick<Candidate, 'names' | 'partition'> & { readonly uuid: string };
 
 export interface Candidates {
   readonly found: readonly Candidate[];
+  readonly swaps: readonly Swap[];
+  /** Partitions in which nothing is that we know. */
+  readonly unknown: readonly string[];
   /** What else lies there, one clause each, for the message when nothing can be used. */
   readonly obstacles: readonly string[];
   /** Something is an ext file system but for impossible numbers in its superblock. */
   readonly damaged: boolean;
-}
-
-interface Partition {
-  readonly offsetBytes: number;
-  readonly number: number | null;
-  readonly uuid: string;
-  readonly name: string;
 }
 
 /**
@@ -67,10 +76,12 @@ export async function findCandidates(
   const found: Candidate[] = [];
   const obstacles: string[] = [];
   let damaged = false;
+  const swaps: Swap[] = [];
+  const unknown: string[] = [];
   const { partitions, obstacle } = await partitionsOf(path, signal);
   if (obstacle !== null) obstacles.push(obstacle);
-  for (const partition of [{ offsetBytes: 0, number: null, uuid: '', name: '' }, ...partitions]) {
-    const { offsetBytes } = partition;
+  for (const partition of [null, ...partitions]) {
+    const offsetBytes = partition?.offsetBytes ?? 0;
     const result = parseSuperblock(await image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
     const where = offsetBytes === 0 ? 'at its start' : `at byte ${offsetBytes}`;
     if (result.kind === 'ext') found.push(candidateOf(partition, { type: 'ext', superblock: result.superblock }));
@@ -80,24 +91,40 @@ export async function findCandidates(
       const mountable = mountableIn(start);
       found.push(...(kernelMount ? mountable : []).map((holds) => candidateOf(partition, holds)));
       // The first sector of a disk with a partition table can look like one.
-      const boot = partition.number === null ? null : parseBootSector(start);
+      const boot = partition === null ? null : parseBootSector(start);
       if (boot !== null) found.push(candidateOf(partition, { type: 'fat', boot }));
-      obstacles.push(...otherContent(start, where));
+      const swap = swapIn(start);
+      if (swap !== null) swaps.push({ uuid: swap.uuid, partition, names: namesOf(swap, partition) });
+      const other = otherContent(start, where);
+      obstacles.push(...other);
+      const isKnown = boot !== null || swap !== null || mountable.length > 0 || other.length > 0;
+      if (partition !== null && !isKnown && !holdsNothing(partition, start)) unknown.push(where);
     }
     damaged ||= result.kind === 'damaged';
   }
-  return { found, obstacles, damaged };
+  return { found, swaps, unknown, obstacles, damaged };
 }
 
-function candidateOf(partition: Partition, holds: FileSystem): Candidate {
-  const { uuid, label } = holds.type === 'ext' ? holds.superblock : holds.type === 'fat' ? holds.boot : holds;
-  const names = { UUID: uuid, LABEL: label, PARTUUID: partition.uuid, PARTLABEL: partition.name };
-  return {
-    offsetBytes: partition.offsetBytes,
-    holds,
-    names: Object.entries(names).flatMap(([kind, name]) => (name === '' ? [] : [`${kind}=${name}`])),
-    partition: partition.number,
-  };
+function candidateOf(partition: Partition | null, holds: FileSystem): Candidate {
+  const own = holds.type === 'ext' ? holds.superblock : holds.type === 'fat' ? holds.boot : holds;
+  return { offsetBytes: partition?.offsetBytes ?? 0, holds, names: namesOf(own, partition), partition };
+}
+
+function namesOf(own: { readonly uuid: string; readonly label: string }, partition: Partition | null): string[] {
+  const names = { UUID: own.uuid, LABEL: own.label, PARTUUID: partition?.uuid, PARTLABEL: partition?.name };
+  return Object.entries(names).flatMap(([kind, name = '']) => (name === '' ? [] : [`${kind}=${name}`]));
+}
+
+/** union swap_header of linux/swap.h, for pages of 4 KiB: signature, UUID, label. */
+function swapIn(start: Buffer): { readonly uuid: string; readonly label: string } | null {
+  if (start.toString('latin1', 4086, 4096) !== 'SWAPSPACE2') return null;
+  return { uuid: uuidAt(start, 1036), label: textAt(start, 1052, 16) };
+}
+
+/** GRUB's, an extended partition of an MBR, and what has never been written to. */
+function holdsNothing({ type }: Partition, start: Buffer): boolean {
+  const isBootLoader = type.toUpperCase() === '21686148-6449-6E6F-744E-656564454649';
+  return isBootLoader || ['5', 'f', '85'].includes(type.toLowerCase()) || start.every((byte) => byte === 0);
 }
 
 /** XFS: struct xfs_dsb; btrfs: struct btrfs_super_block. Many systems have their root in a subvolume of one of these names. */
@@ -151,19 +178,14 @@ async function partitionsOf(
     const start = field(entry, 'start');
     const offsetBytes = isCount(start) ? start * sectorBytes : 0;
     if (offsetBytes === 0 || !Number.isSafeInteger(offsetBytes)) return [];
-    const number = numberOf(text(field(entry, 'node')), path);
+    // sfdisk calls it after the disk: "disk.img2", "/dev/loop0p2", "/dev/mapper/vg0-web1p2".
+    const number = Number(/[1-9]\d{0,3}$/.exec(text(field(entry, 'node')))?.[0] ?? 0);
     // A partition of an MBR is called after the disk's own number (blkid(8)).
-    const ofDisk = number === null ? '' : `${disk.replace(/^0x/, '')}-${number.toString(16).padStart(2, '0')}`;
+    const ofDisk = number === 0 ? '' : `${disk.replace(/^0x/, '')}-${number.toString(16).padStart(2, '0')}`;
     const uuid = label === 'gpt' ? text(field(entry, 'uuid')) : ofDisk;
-    return [{ offsetBytes, number, uuid, name: text(field(entry, 'name')) }];
+    return [{ offsetBytes, number, type: text(field(entry, 'type')), uuid, name: text(field(entry, 'name')) }];
   });
   return { partitions, obstacle: null };
-}
-
-/** sfdisk calls a partition after the disk: "disk.img2", "/dev/loop0p2". */
-function numberOf(node: string, disk: string): number | null {
-  const match = node.startsWith(disk) ? /^p?([1-9]\d{0,3})$/.exec(node.slice(disk.length)) : null;
-  return match === null ? null : Number(match[1]);
 }
 
 function text(value: unknown): string {

@@ -6,7 +6,7 @@ import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree } from '.
 import { repairAll } from './check.ts';
 import type { Editable } from './editable.ts';
 import { growFileSystem } from './grow.ts';
-import { identityFailed } from './tool.ts';
+import { identityFailed, naming } from './tool.ts';
 
 /** What is still to be done to a system. */
 export interface Remaining {
@@ -31,6 +31,8 @@ export interface EditedPart {
   /** Where its own programs find it. */
   readonly path: string;
   readonly editable: Editable;
+  /** Otherwise only its journal is replayed: a check reads all of it, and nothing of it changes. */
+  readonly isChanged: boolean;
 }
 
 /** One that it does not concern, as it is. */
@@ -58,11 +60,11 @@ export async function editOverlay(edit: OverlayEdit): Promise<void> {
   const { edited, image, change, onStep } = edit;
   try {
     onStep('repair');
-    for (const { editable } of edited) await editable.repair();
+    for (const { at, editable, isChanged } of edited) await naming(at, () => editable.repair(isChanged));
     const { edits, commands } = await change.remaining(await treeOf(edit));
     onStep('edit');
     const byPart = groupEdits(edits, edit);
-    for (const part of edited) await part.editable.edit(byPart.get(part) ?? []);
+    for (const part of edited) if (part.isChanged) await part.editable.edit(byPart.get(part) ?? []);
     if (edit.roomBytes !== null) await growRoot(edit, edit.roomBytes);
     if (commands.length > 0) await runAll(commands, edit);
     onStep('check');
@@ -72,8 +74,8 @@ export async function editOverlay(edit: OverlayEdit): Promise<void> {
     for (const { editable } of edited) await editable.discard();
     throw error;
   }
-  for (const { at, editable } of edited) {
-    const fault = await editable.fault();
+  for (const { at, editable, isChanged } of edited) {
+    const fault = isChanged ? await editable.fault() : null;
     const which = at === '/' ? 'the file system' : `the file system of ${at}`;
     if (fault !== null) throw identityFailed(`${which} in ${image} would not be whole afterwards: ${fault}`);
   }
@@ -92,7 +94,7 @@ function groupEdits(edits: readonly FileEdit[], { edited, untouched }: OverlayEd
   const groups = new Map<EditedPart, FileEdit[]>();
   for (const edit of edits) {
     const place = innermost.find(({ at }) => isWithin(edit.path, at));
-    const part = edited.find(({ at }) => at === place?.at);
+    const part = edited.find(({ at, isChanged }) => at === place?.at && isChanged);
     if (part === undefined) throw identityFailed(`${edit.path} has changed while it was looked at`);
     const group = groups.get(part) ?? [];
     group.push({ ...edit, path: insideOf(edit.path, part.at) });
@@ -120,9 +122,11 @@ async function runAll(commands: readonly InsideCommand[], edit: OverlayEdit): Pr
   }
   const [root, ...others] = edited;
   for (const { editable } of edited) await editable.rest();
-  const within = others.flatMap(({ at, editable: { mountable } }) =>
-    mountable === null ? [] : [{ ...mountable, at }],
-  );
+  const outside = [...others.filter(({ editable }) => editable.mountable === null), ...edit.untouched];
+  const within = others.flatMap(({ at, editable: { mountable } }) => {
+    const isReached = !outside.some((one) => isWithin(at, one.at));
+    return mountable === null || !isReached ? [] : [{ ...mountable, at }];
+  });
   await root?.editable.withMount(within, async ({ mount, tree }) => {
     for (const command of commands) {
       onStep('run');

@@ -5,15 +5,15 @@ import { openFat } from '../fat/mod.ts';
 import { editMounted, type Mountable } from '../mounted/mod.ts';
 import type { FileEdit, ImageTree } from '../tree/mod.ts';
 import type { FileSystem, Mountable as MountableFileSystem, RootFileSystem } from './candidates.ts';
-import { faultIn, faultInFat, faultInMounted, repairAll, repairFat } from './check.ts';
+import { faultIn, faultInFat, faultInMounted, repairAll, repairFat, replayJournal } from './check.ts';
 import { editFiles } from './edit.ts';
 import { editFat } from './edit-fat.ts';
 import { kindOf, type MountedOverlay, mountOf, type Within } from './mounted-overlay.ts';
 import type { ShownPart } from './overlay.ts';
 
 export interface Editable {
-  /** Makes it whole as far as that is certain. @throws IMAGE_DAMAGED */
-  repair(): Promise<void>;
+  /** Makes it whole as far as that is certain; or else only as its journal has it. @throws IMAGE_DAMAGED */
+  repair(thoroughly: boolean): Promise<void>;
   /** Its files as they are now; good until anything else is asked for. */
   tree(): Promise<ImageTree>;
   /** The root is given to edit also when there is nothing: what it holds is marked as changed. @throws IDENTITY_FAILED */
@@ -24,7 +24,7 @@ export interface Editable {
   withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
   /** Nothing of ours has it open any more. */
   rest(): Promise<void>;
-  /** At rest: null when it is whole, else what its own program says. */
+  /** At rest: null when it is whole, or nothing of it was changed; else what its own program says. */
   fault(): Promise<string | null>;
   /** Ends it at once; never throws. */
   discard(): Promise<void>;
@@ -54,7 +54,7 @@ abstract class EditableFile implements Editable {
     this.options = options;
   }
 
-  abstract repair(): Promise<void>;
+  abstract repair(thoroughly: boolean): Promise<void>;
   abstract edit(edits: readonly FileEdit[]): Promise<void>;
   abstract readonly mountable: Mountable | null;
   abstract withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
@@ -81,6 +81,7 @@ abstract class EditableFile implements Editable {
 
 class EditableExt extends EditableFile {
   readonly #holds: RootFileSystem;
+  #isJudged = true;
 
   constructor(part: ShownPart, holds: RootFileSystem, options: EditableOptions) {
     super(part, options);
@@ -91,9 +92,11 @@ class EditableExt extends EditableFile {
     return openExt(this.part.path, this.options.image, this.options.signal);
   }
 
-  async repair(): Promise<void> {
+  async repair(thoroughly: boolean): Promise<void> {
     await this.rest();
-    await repairAll(this.options.image, this.part.path, this.options.signal);
+    this.#isJudged = thoroughly;
+    const repair = thoroughly ? repairAll : replayJournal;
+    await repair(this.options.image, this.part.path, this.options.signal);
   }
 
   async edit(edits: readonly FileEdit[]): Promise<void> {
@@ -113,6 +116,8 @@ class EditableExt extends EditableFile {
 
   async fault(): Promise<string | null> {
     const { image, signal } = this.options;
+    // A check reads all of it; of what only had its journal replayed, by the program that does that for every host, nothing is new.
+    if (!this.#isJudged) return null;
     if ((await faultIn(this.part.path, 0, signal)) === null) return null;
     // debugfs keeps no accounts of quotas; e2fsck does that, and sees for itself whether that was all.
     await repairAll(image, this.part.path, signal);

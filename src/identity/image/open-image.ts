@@ -1,12 +1,13 @@
 // An image opened for reading: its root file system found by content, and with it those that it mounts from the same disk.
 import { UnderstudyError } from '../../base/mod.ts';
 import { ImageFile } from '../ext/mod.ts';
-import { type FileTree, fileTree, type ImageTree, JoinedTree } from '../tree/mod.ts';
-import { attachedTo } from './attachments.ts';
+import { type FileTree, fileTree, type ImageTree, isWithin, JoinedTree } from '../tree/mod.ts';
+import { type Attachment, Fstab } from './attachments.ts';
 import { type Candidate, type Candidates, type FileSystem, findCandidates, type RootFileSystem } from './candidates.ts';
 import type { Below } from './overlay.ts';
 import type { RawImage } from './raw-image.ts';
 import { findRedo } from './redo.ts';
+import { naming } from './tool.ts';
 import { type Place, type View, viewOf } from './view.ts';
 import type { WorkFolder } from './work-folder.ts';
 
@@ -39,11 +40,20 @@ export async function openImage(name: RawImage, work: WorkFolder, signal: AbortS
   try {
     const candidates = await findCandidates(file, name, signal);
     const root = await findRoot(image, candidates, look, views);
+    const fstab = await Fstab.of(fileTree(root.tree));
     const others = candidates.found.filter(({ offsetBytes }) => offsetBytes !== root.offsetBytes);
-    const parts = await attach(root, others, look, views);
+    const parts = await attach(root, fstab.attachments(others), look, views);
     const [, ...attached] = parts.map(({ at, view }) => ({ ...placeOf(view), at }));
+    const disk = {
+      attached: parts.slice(1).map(({ at, view, line }) => ({ at, line, type: view.holds.type, uuid: view.tree.uuid })),
+      swaps: fstab.swaps(candidates.swaps),
+      unread: unreadOf(candidates, others, attached),
+    };
     return {
-      tree: attached.length === 0 ? root.tree : new JoinedTree(parts.map(({ at, view }) => ({ at, tree: view.tree }))),
+      tree: new JoinedTree(
+        parts.map(({ at, view }) => ({ at, tree: view.tree })),
+        disk,
+      ),
       root: { ...placeOf(root), at: '/' },
       attached,
       close: closeAll,
@@ -89,23 +99,44 @@ async function findRoot(
   return theRoot(image, roots, candidates, failure);
 }
 
-/** The root and what it mounts, the root first. What is in no folder of its own is not mounted. */
+interface AttachedView {
+  readonly at: string;
+  readonly view: View;
+  readonly line: string;
+}
+
+/**
+ * The root and what it mounts, the root first. What is in no folder of its own is not mounted; a file system has one place here, for it
+ * could not be written in two (further subvolumes of a btrfs stay outside); and nothing is mounted over what is a part already.
+ */
 async function attach(
   root: View,
-  others: readonly Candidate[],
+  attachments: readonly Attachment[],
   look: Look,
   views: View[],
-): Promise<readonly { readonly at: string; readonly view: View }[]> {
-  const parts = [{ at: '/', view: root }];
-  for (const { at, candidate } of await attachedTo(fileTree(root.tree), others)) {
+): Promise<readonly AttachedView[]> {
+  const parts: AttachedView[] = [{ at: '/', view: root, line: '' }];
+  for (const { at, candidate, line, isSure } of attachments) {
     const tree = new JoinedTree(parts.map((part) => ({ at: part.at, tree: part.view.tree })));
     const place = await fileTree(tree).place(at);
-    if (place?.entry?.kind !== 'folder' || parts.some((part) => part.at === place.path)) continue;
-    const view = await look(candidate);
+    if (place?.entry?.kind !== 'folder' || place.path === '/') continue;
+    const isTaken = parts.some(
+      (part) => isWithin(part.at, place.path) || part.view.offsetBytes === candidate.offsetBytes,
+    );
+    if (isTaken || (!isSure && (await tree.names(place.path)).length > 0)) continue;
+    const view = await naming(place.path, () => look(candidate));
     views.push(view);
-    parts.push({ at: place.path, view });
+    parts.push({ at: place.path, view, line });
   }
   return parts;
+}
+
+/** What rules do not see of the disk. */
+function unreadOf(candidates: Candidates, others: readonly Candidate[], attached: readonly Place[]): readonly string[] {
+  const outside = others.filter(({ offsetBytes }) => !attached.some((one) => one.offsetBytes === offsetBytes));
+  const kinds = outside.map(({ offsetBytes, holds }) => `at byte ${offsetBytes}: ${holds.type}, which nothing mounts`);
+  const unknown = candidates.unknown.map((where) => `${where}: nothing that is known`);
+  return [...new Set([...kinds, ...candidates.obstacles, ...unknown])];
 }
 
 /** What is wrong with one file system does not matter when another one is the root; everything else does. */

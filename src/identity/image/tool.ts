@@ -1,5 +1,6 @@
 // How programs that know a file system are run on bytes that somebody hostile may have made: bounded in time, memory and output.
 import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../base/mod.ts';
+import { printable } from '../tree/mod.ts';
 
 /** A check reads all inodes and folders: minutes for tens of millions of files. */
 const TIMEOUT_MS = 20 * 60_000;
@@ -91,6 +92,16 @@ export function summary(result: ToolResult): string {
     (line) => line !== '' && !/^(e2fsck|debugfs|resize2fs|fsck\.fat) \d/.test(line) && !/^Pass \d/.test(line),
   );
   return telling.slice(0, 3).join('; ').slice(0, 300);
+}
+
+/** Says which file system of several it is that is damaged. */
+export async function naming<T>(at: string, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
+  } catch (error) {
+    if (at === '/' || !(error instanceof UnderstudyError) || error.code !== 'IMAGE_DAMAGED') throw error;
+    throw new UnderstudyError('IMAGE_DAMAGED', `${printable(at)}: ${error.message}`, { cause: error });
+  }
 }
 
 export function identityFailed(what: string, cause?: unknown): UnderstudyError {

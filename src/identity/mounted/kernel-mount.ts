@@ -20,9 +20,19 @@ const OPTIONS: Readonly<Record<MountType, string>> = {
   btrfs: 'loop,nodev,nosuid,noatime',
 };
 
-/** Four words for each mount. What is said when one fails is the last line before the end. */
-const SCRIPT = `top=$1; shift
-while [ $# -gt 0 ]; do mount -t "$1" -o "$2" -- "$3" "$4" || { umount -R -- "$top" 2> /dev/null; exit 1; }; shift 4; done
+/**
+ * Four words for each mount, the place as the image has it. What lies in the image is mounted nowhere but in it: a link in a place that a
+ * hostile image has made would lead into the machine's own files, of which these programs are. What is said when one fails is the last
+ * line before the end.
+ */
+const SCRIPT = `top=$(readlink -f -- "$1"); shift
+fail() { umount -R -- "$top" 2> /dev/null; exit 1; }
+while [ $# -gt 0 ]; do
+  at=$top\${4%/}
+  [ "$(readlink -f -- "$at")" = "$at" ] || { echo "$4 is not where it was" >&2; fail; }
+  mount -t "$1" -o "$2" -- "$3" "$at" || fail
+  shift 4
+done
 echo mounted; read -r _
 umount -R -- "$top"`;
 
@@ -76,8 +86,8 @@ export class KernelMount {
     }
     const place = join(folder, 'mounted');
     await mkdir(place, { recursive: true, mode: 0o700 });
-    const root = [type, flagsOf({ type, subvolume }), file, place];
-    const others = within.flatMap((one) => [one.type, flagsOf(one), one.path, `${place}${one.at}`]);
+    const root = [type, flagsOf({ type, subvolume }), file, '/'];
+    const others = within.flatMap((one) => [one.type, flagsOf(one), one.path, one.at]);
     const inside = ['/bin/sh', '-c', SCRIPT, 'sh', place, ...root, ...others];
     const own = [requireTool('unshare', 'util-linux'), '--mount', '--propagation', 'private', '--', ...inside];
     const args = ['--mount', '--target', String(pid), '--', ...own];

@@ -26,6 +26,8 @@ export interface Clue {
   readonly at: readonly string[];
   /** Of one line; group 1 is the value. Absent: the file as such is what is found. */
   readonly lines?: RegExp;
+  /** Of the lines that match, those that count. @default all */
+  readonly only?: (line: string) => boolean;
   /** What a file is called in the report when there are no lines. @default "present", or "(secret)" */
   readonly value?: string;
   /** Neither lines nor content are ever shown. */
@@ -113,7 +115,7 @@ async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Pr
         path: text.path,
         why: `it has a line of more than ${LINE_CHARS_MAX} characters`,
       });
-    const values = text.status === 'text' ? valuesIn(text.text, clue.lines) : [];
+    const values = text.status === 'text' ? valuesIn(text.text, clue.lines, clue.only) : [];
     if (values.length === 0) return null;
     value = clue.secret === true ? '(secret)' : shown(values);
   }
@@ -136,11 +138,16 @@ function shown(values: readonly string[]): string {
   return values.slice(0, LINES_SHOWN).join(', ') + more;
 }
 
-function valuesIn(text: string, pattern: RegExp): string[] {
-  return text.split('\n').flatMap((line) => valueIn(line, pattern)?.value ?? []);
+function valuesIn(text: string, pattern: RegExp, only: Clue['only']): string[] {
+  return text.split('\n').flatMap((line) => valueIn(line, pattern, only)?.value ?? []);
 }
 
-function valueIn(line: string, pattern: RegExp): { value: string; from: number; to: number } | null {
+function valueIn(
+  line: string,
+  pattern: RegExp,
+  only: Clue['only'],
+): { value: string; from: number; to: number } | null {
+  if (only?.(line) === false) return null;
   const match = new RegExp(pattern.source, `${pattern.flags.replace('d', '')}d`).exec(line);
   if (match === null) return null;
   const [from, to] = match.indices?.[1] ?? match.indices?.[0] ?? [0, 0];
@@ -171,7 +178,7 @@ async function changeBy(clue: Clue, found: Finding, tree: FileTree, context: Cha
   const text = file.text
     .split('\n')
     .map((line) => {
-      const value = valueIn(line, lines);
+      const value = valueIn(line, lines, clue.only);
       if (value === null) return line;
       if (!('to' in becomes)) return `${COMMENT}${line}`;
       const next = becomes.to(value.value, context);

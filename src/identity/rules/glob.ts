@@ -2,6 +2,8 @@
 import { type Entry, type FileTree, join, printable } from '../tree/mod.ts';
 
 const FILES_MAX = 10_000;
+/** That "**" is looked for in. A folder may contain itself in an image that somebody made so. */
+const FOLDERS_MAX = 20_000;
 /** Folders that "**" stands for at most. */
 const DEPTH_MAX = 4;
 
@@ -14,27 +16,35 @@ export interface Found {
 
 export async function filesAt(tree: FileTree, patterns: readonly string[]): Promise<Found> {
   const files = new Map<string, Entry>();
+  const budget = { folders: FOLDERS_MAX };
   for (const pattern of patterns.flatMap(alternatives)) {
-    for await (const path of pathsOf(tree, '/', pattern.split('/').slice(1))) {
+    for await (const path of pathsOf(tree, '/', pattern.split('/').slice(1), budget)) {
       const entry = await tree.stat(path);
       if (entry?.kind !== 'file') continue;
       files.set(entry.path, entry);
       if (files.size > FILES_MAX) return { files: [...files.values()].slice(0, FILES_MAX), cut: true };
     }
   }
-  return { files: [...files.values()], cut: false };
+  return { files: [...files.values()], cut: budget.folders <= 0 };
 }
 
-async function* pathsOf(tree: FileTree, folder: string, parts: readonly string[], depth = 0): AsyncGenerator<string> {
+async function* pathsOf(
+  tree: FileTree,
+  folder: string,
+  parts: readonly string[],
+  budget: { folders: number },
+  depth = 0,
+): AsyncGenerator<string> {
   const [part, ...rest] = parts;
   if (part === undefined) return;
   if (part === '**') {
-    yield* pathsOf(tree, folder, rest);
-    if (depth >= DEPTH_MAX) return;
+    yield* pathsOf(tree, folder, rest, budget);
+    budget.folders -= 1;
+    if (depth >= DEPTH_MAX || budget.folders <= 0) return;
     // Real folders only: links could lead round in circles.
     for (const name of await tree.list(folder)) {
       const path = join(folder, name);
-      if ((await tree.lstat(path))?.kind === 'folder') yield* pathsOf(tree, path, parts, depth + 1);
+      if ((await tree.lstat(path))?.kind === 'folder') yield* pathsOf(tree, path, parts, budget, depth + 1);
     }
     return;
   }
@@ -44,7 +54,7 @@ async function* pathsOf(tree: FileTree, folder: string, parts: readonly string[]
   for (const name of matching) {
     const path = join(folder, name);
     if (rest.length === 0) yield path;
-    else yield* pathsOf(tree, path, rest);
+    else yield* pathsOf(tree, path, rest, budget);
   }
 }
 

@@ -113,6 +113,7 @@ async function search(
         return found;
       }
       const entry = await tree.lstat(path);
+      if (entry?.kind === 'folder') budget.files -= 1;
       if (entry?.kind === 'folder' && folder.depth < DEPTH_MAX) folders.push({ path, depth: folder.depth + 1 });
       else if (entry?.kind === 'folder') cut(path, 'folders are nested too deep');
       // A public key goes with the private one that a rule has found.

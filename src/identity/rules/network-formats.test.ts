@@ -90,7 +90,7 @@ describe('netplan', () => {
     const folder = { ...file, kind: 'folder' } as const;
     const tree = {
       uuid: null,
-      attached: [],
+      disk: { attached: [], swaps: [], unread: [] },
       stat: async (path: string) => (path === file.path ? file : folder),
       lstat: async (path: string) => (path === file.path ? file : folder),
       place: async () => ({ path: file.path, entry: file }),

@@ -29,8 +29,20 @@ export interface Entry {
 export interface Attached {
   /** Canonical path. */
   readonly at: string;
-  /** As fstab(5) writes it. */
+  /** "ext", "fat", "xfs", "btrfs". */
+  readonly type: string;
   readonly uuid: string | undefined;
+  /** The line of fstab(5) that says so, as it stands there; '': the system does it by itself. */
+  readonly line: string;
+}
+
+/** What of its disk a system uses beside its root. */
+export interface DiskUse {
+  readonly attached: readonly Attached[];
+  /** Room to swap, by the lines of fstab(5) for it. */
+  readonly swaps: readonly { readonly line: string; readonly uuid: string }[];
+  /** What else is there that nobody looked into, one clause each. */
+  readonly unread: readonly string[];
 }
 
 /**
@@ -40,8 +52,8 @@ export interface Attached {
 export interface NodeTree {
   /** Of the file system that it is; absent where there is none. */
   readonly uuid?: string | undefined;
-  /** What else of the same disk is in it. Absent: nothing. */
-  readonly attached?: readonly Attached[];
+  /** Absent: nobody knows of a disk. */
+  readonly disk?: DiskUse;
   /** null: nothing has this name. */
   entry(path: string): Promise<Entry | null>;
   /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
@@ -70,8 +82,7 @@ export interface Place {
 export interface FileTree {
   /** Of the file system that it is; null where nobody knows. */
   readonly uuid: string | null;
-  /** What else of the same disk is in it. */
-  readonly attached: readonly Attached[];
+  readonly disk: DiskUse;
   /** What a path leads to in the end; null: nothing, also for links that lead nowhere. */
   stat(path: string): Promise<Entry | null>;
   /** The same, without following a link at the end of the path. */

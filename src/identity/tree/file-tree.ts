@@ -12,7 +12,7 @@ const COMPONENTS_MAX = 4096;
 export function fileTree(nodes: NodeTree): FileTree {
   return {
     uuid: nodes.uuid ?? null,
-    attached: nodes.attached ?? [],
+    disk: nodes.disk ?? { attached: [], swaps: [], unread: [] },
     stat: async (path) => (await resolve(nodes, path, true))?.entry ?? null,
     lstat: async (path) => (await resolve(nodes, path, false))?.entry ?? null,
     place: (path) => resolve(nodes, path, true),

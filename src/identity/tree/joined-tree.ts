@@ -1,7 +1,8 @@
 // Several file systems as the one tree that the system makes of them when it mounts them: of what is mounted over a folder, that
 // folder shows nothing.
-import type { Attached, Entry, ExtendedAttribute, ImageTree } from './contract.ts';
-import { isWithin } from './file-tree.ts';
+import { present } from '../../base/mod.ts';
+import type { DiskUse, Entry, ExtendedAttribute, ImageTree } from './contract.ts';
+import { fileTree, isWithin } from './file-tree.ts';
 
 /** A file system in its place. */
 export interface Part {
@@ -11,15 +12,20 @@ export interface Part {
 }
 
 export class JoinedTree implements ImageTree {
-  readonly attached: readonly Attached[];
+  readonly disk: DiskUse;
   readonly uuid: string | undefined;
   /** The innermost first. */
   readonly #parts: readonly Part[];
 
-  constructor(parts: readonly Part[]) {
+  /** @param disk absent: as the root knows it */
+  constructor(parts: readonly Part[], disk?: DiskUse) {
     this.#parts = [...parts].sort((one, other) => other.at.length - one.at.length);
-    this.uuid = parts.find(({ at }) => at === '/')?.tree.uuid;
-    this.attached = parts.filter(({ at }) => at !== '/').map(({ at, tree }) => ({ at, uuid: tree.uuid }));
+    const root = present(
+      parts.find(({ at }) => at === '/'),
+      'a root',
+    ).tree;
+    this.uuid = root.uuid;
+    this.disk = disk ?? fileTree(root).disk;
   }
 
   async entry(path: string): Promise<Entry | null> {
@@ -54,8 +60,10 @@ export class JoinedTree implements ImageTree {
   }
 
   #find(path: string): { readonly tree: ImageTree; readonly inside: string } {
-    const part = this.#parts.find(({ at }) => isWithin(path, at));
-    if (part === undefined) throw new Error('a joined tree has a root');
+    const part = present(
+      this.#parts.find(({ at }) => isWithin(path, at)),
+      'a part for each path',
+    );
     return { tree: part.tree, inside: insideOf(path, part.at) };
   }
 }

@@ -1,5 +1,6 @@
 export type {
   Attached,
+  DiskUse,
   Entry,
   EntryKind,
   ExtendedAttribute,

@@ -1,7 +1,7 @@
 // A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
 // them planned, so that several can change one file, and the search for what is left looks at the result.
-import type { Attached, Entry, NodeTree } from './contract.ts';
-import { nameOf, parentOf } from './file-tree.ts';
+import type { DiskUse, Entry, NodeTree } from './contract.ts';
+import { fileTree, nameOf, parentOf } from './file-tree.ts';
 
 export type PlannedState =
   /** `copyOf`: the file that the bytes are of. */
@@ -26,8 +26,8 @@ export class PlannedTree implements NodeTree {
     return this.#base.uuid;
   }
 
-  get attached(): readonly Attached[] {
-    return this.#base.attached ?? [];
+  get disk(): DiskUse {
+    return fileTree(this.#base).disk;
   }
 
   /** What is planned, by canonical path. */

@@ -1,12 +1,12 @@
 // Disks that are named by the order in which they are found: fstab(5), crypttab(5), the command lines of boot loaders. Right on a host
 // with the same hardware. On another one the disk has another name, and the UUID of its file system is the name that it keeps.
 import type { Finding } from '../../contract.ts';
-import type { FileTree } from '../../tree/mod.ts';
+import { type FileTree, isWithin } from '../../tree/mod.ts';
 import { type Clue, clueRule } from '../clue.ts';
 import type { FindContext, Rule } from '../contract.ts';
 import { filesAt } from '../glob.ts';
 import { ruleOfTree } from '../rule-of-tree.ts';
-import { attachedLines, hereIn } from './attached.ts';
+import { fstabLines } from './fstab.ts';
 
 const RULE = 'disk-names';
 const BOOT = [
@@ -26,35 +26,33 @@ const OWN_MODULES =
 
 const MADE_ANEW = 'It is made anew, by the system in the image, with the drivers of all hardware.';
 
-const ROOT = new RegExp(String.raw`^\s*(${DISK})\s+\/\s`);
+const LINE = new RegExp(String.raw`^\s*(?!#)(${DISK})\s`);
 const CRYPT = new RegExp(String.raw`^\s*(?!#)\S+\s+(${DISK})(?:\s|$)`);
 const KERNEL_ROOT = new RegExp(String.raw`^\s*(?!#).*\broot=(${DISK})(?=["'\s]|$)`);
 
 /** What is mounted from other disks is for the rule of file systems to say. */
-async function alikeOn(tree: FileTree): Promise<readonly Clue[]> {
-  const here = await hereIn(tree);
-  const lines = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+(?:(?:${here})\s|[^/\s])`);
+function alikeOn(tree: FileTree): readonly Clue[] {
   const kept = { why: ALIKE, becomes: { action: 'keep' }, confidence: 'likely' } as const;
   return [
-    { at: ['/etc/fstab'], lines, ...kept },
+    { at: ['/etc/fstab'], lines: LINE, only: fstabLines(tree).isHere, ...kept },
     { at: ['/etc/crypttab'], lines: CRYPT, ...kept },
     { at: BOOT, lines: KERNEL_ROOT, ...kept },
   ];
 }
 
-async function otherOn(tree: FileTree): Promise<readonly Clue[]> {
-  const becomes = (uuid: string | null): Clue['becomes'] =>
-    uuid === null || uuid === '' ? { action: 'unknown' } : { action: 'rewrite', to: () => `UUID=${uuid}` };
-  const attached = await attachedLines(tree);
-  const others = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+(?!(?:${await hereIn(tree)})\s)\S`);
+function otherOn(tree: FileTree): readonly Clue[] {
+  const { isHere, uuidOf } = fstabLines(tree);
+  const isNamed = (line: string): boolean => isHere(line) && uuidOf(line) !== '';
+  const parts = [...tree.disk.attached, ...tree.disk.swaps];
+  const named = new Map(parts.map(({ line }) => [LINE.exec(line)?.[1], uuidOf(line)]));
+  const root = tree.uuid ?? '';
+  const asRoot: Clue['becomes'] = root === '' ? { action: 'unknown' } : { action: 'rewrite', to: () => `UUID=${root}` };
+  // What is no line for anything on this disk is the root's, whose name is known by its place only.
+  const to = (disk: string): string => `UUID=${named.get(disk) ?? root}`;
   return [
-    { at: ['/etc/fstab'], lines: ROOT, why: OTHER, becomes: becomes(tree.uuid) },
-    ...attached.map(({ at, uuid }) => {
-      const lines = new RegExp(String.raw`^\s*(?!#)(${DISK})\s+${at}\s`);
-      return { at: ['/etc/fstab'], lines, why: OTHER, becomes: becomes(uuid) };
-    }),
-    { at: BOOT, lines: KERNEL_ROOT, why: OTHER, becomes: becomes(tree.uuid) },
-    { at: ['/etc/fstab'], lines: others, why: OTHER, becomes: { action: 'unknown' } },
+    { at: ['/etc/fstab'], lines: LINE, only: isNamed, why: OTHER, becomes: { action: 'rewrite', to } },
+    { at: BOOT, lines: KERNEL_ROOT, why: OTHER, becomes: asRoot },
+    { at: ['/etc/fstab'], lines: LINE, only: (line) => !isNamed(line), why: OTHER, becomes: { action: 'unknown' } },
     { at: ['/etc/crypttab'], lines: CRYPT, why: OTHER, becomes: { action: 'unknown' } },
   ];
 }
@@ -85,15 +83,16 @@ const MAKERS = [
 async function initialFileSystems(tree: FileTree, context: FindContext): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   for (const { at, lines, instead, images, command } of MAKERS) {
+    const isMakeable = context.canRun === true && !isOnFat(tree, '/boot');
     const setting: Clue = {
       at,
       lines,
       why: OWN_MODULES,
-      becomes: context.canRun === true ? { action: 'rewrite', to: () => instead } : { action: 'unknown' },
+      becomes: isMakeable ? { action: 'rewrite', to: () => instead } : { action: 'unknown' },
     };
     const settings = await clueRule(RULE, [setting]).find(tree, context);
     found.push(...settings);
-    if (context.canRun !== true || settings.length === 0) continue;
+    if (!isMakeable || settings.length === 0) continue;
     for (const [before, after] of images) {
       const kernelOf = (path: string): string => path.slice(before.length, path.length - after.length);
       for (const { path } of (await filesAt(tree, [`${before}*${after}`])).files) {
@@ -108,9 +107,12 @@ async function initialFileSystems(tree: FileTree, context: FindContext): Promise
   return found;
 }
 
-const names = ruleOfTree(RULE, async (tree, { otherHardware }) =>
-  otherHardware === true ? otherOn(tree) : alikeOn(tree),
-);
+/** No command of the image is run with it. */
+function isOnFat({ disk }: FileTree, path: string): boolean {
+  return disk.attached.some(({ at, type }) => type === 'fat' && isWithin(path, at));
+}
+
+const names = ruleOfTree(RULE, (tree, { otherHardware }) => (otherHardware === true ? otherOn(tree) : alikeOn(tree)));
 
 export const diskNamesRule: Rule = {
   ...names,
