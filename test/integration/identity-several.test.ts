@@ -1,7 +1,7 @@
 // Goal: a system that lies on several file systems of its disk is one system: all of it is looked into, changed and verified, at once or
 // not at all.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -18,7 +18,16 @@ import {
   ROOT_UUID,
   type SeveralDisk,
 } from '../support/several-file-systems.ts';
-import { catFile, digestOfFile, JOURNALLED, LEAD, makeDirty, SPARE, withMount } from '../support/system-image.ts';
+import {
+  type Content,
+  catFile,
+  digestOfFile,
+  JOURNALLED,
+  LEAD,
+  makeDirty,
+  SPARE,
+  withMount,
+} from '../support/system-image.ts';
 
 const signal = new AbortController().signal;
 const request = { lead: LEAD, understudy: SPARE };
@@ -200,7 +209,8 @@ describe('a system on several file systems', () => {
     expect(engine.show(plan)).toContain('(what /boot/efi/EFI/debian/shimx64.efi is)');
   });
 
-  test('a program of the image runs with all of them where the system has them', async () => {
+  /** A program that writes the file it is asked for, and fails when what is hidden by a mount can be seen. */
+  function shop(): { program: Content; rules: ReturnType<typeof ruleSet>; mounts: Record<string, Content> } {
     const source = `#include <stdio.h>
       #include <stdlib.h>
       int main(int n, char **v) {
@@ -210,28 +220,65 @@ describe('a system on several file systems', () => {
       }`;
     writeFileSync(join(folder, 'id.c'), source);
     run('gcc', ['-static', '-o', join(folder, 'id'), join(folder, 'id.c')]);
-    const program = { text: readFileSync(join(folder, 'id')), mode: 0o755 };
-    const mounts = Object.fromEntries(['proc', 'dev', 'run', 'tmp'].map((name) => [`/${name}/.keep`, '']));
-    const disk = makeSeveral(folder, {
-      root: { '/usr/sbin/shop-id': program, ...mounts },
-      variable: { '/lib/shop/id': 'id=web1\n' },
-      esp: { '/loader/random-seed': 'seed' },
-    });
     const rule = {
       name: 'shop-id',
       why: 'The shop knows its nodes by it.',
-      path: ['/var/lib/shop/id'],
+      path: ['/var/lib/shop/id', '/etc/shop/id'],
       secret: false,
       action: 'run',
       units: [],
       run: ['/usr/sbin/shop-id', '{{hostName}}'],
     } as const;
-    const rules = ruleSet('shop.yaml', [rule], { canRun: true });
+    return {
+      program: { text: readFileSync(join(folder, 'id')), mode: 0o755 },
+      rules: ruleSet('shop.yaml', [rule], { canRun: true }),
+      mounts: Object.fromEntries(['proc', 'dev', 'run', 'tmp'].map((name) => [`/${name}/.keep`, ''])),
+    };
+  }
+
+  test('a program of the image runs with all of them where the system has them', async () => {
+    const { program, rules, mounts } = shop();
+    const disk = makeSeveral(folder, {
+      root: { '/usr/sbin/shop-id': program, ...mounts },
+      variable: { '/lib/shop/id': 'id=web1\n' },
+      esp: { '/loader/random-seed': 'seed' },
+    });
     engine = createIdentityEngine({ stateFolder: join(folder, 'state'), kernelMount: true, rules });
     await personalise(disk);
     expect(catFile(disk.variable, '/lib/shop/id')).toBe('id=spare1\n');
     expect(catFile(disk.root, '/etc/hostname')).toBe('spare1\n');
     expect(catFat(disk, '/loader/random-seed')).toBeNull();
+  });
+
+  test('no link in the place of a mount leads what is mounted into the files of this machine', async () => {
+    const { program, rules, mounts } = shop();
+    // For the system, /a/b lies in the FAT. Where that is not mounted it is a link, which only a program in the image would follow.
+    const fstab = `UUID=${ROOT_UUID} / ext4 defaults 0 1\nUUID=${ESP_UUID} /a vfat defaults 0 2\nLABEL=var /a/b ext4 defaults 0 2\n`;
+    const disk = makeSeveral(folder, {
+      root: {
+        '/usr/sbin/shop-id': program,
+        '/etc/shop/id': 'id=web1\n',
+        '/etc/fstab': fstab,
+        '/a/b': { link: '/opt' },
+        '/var/below-the-mount': null,
+        ...mounts,
+      },
+      esp: { '/b/.keep': '' },
+    });
+    const led: string[] = [];
+    engine = createIdentityEngine({
+      stateFolder: join(folder, 'state'),
+      kernelMount: true,
+      rules,
+      onStep: (step) => {
+        if (step === 'run') led.push(...everyMount().filter((place) => place === '/opt'));
+      },
+    });
+    const { findings } = await engine.inspect(disk.path, LEAD, signal);
+    expect(findings.filter(({ action, value }) => action === 'keep' && value.includes('LABEL=var'))).toHaveLength(1);
+    await personalise(disk);
+    expect(led).toEqual([]);
+    expect(catFile(disk.root, '/etc/shop/id')).toBe('id=spare1\n');
   });
 
   test('interrupted at any step it is all of one host or, once called again, all of the other', async () => {
@@ -326,6 +373,21 @@ describe('the reader of FAT', () => {
     expect(damaged).toBeGreaterThan(0);
   });
 });
+
+/** Where anything is mounted for any process of this machine. */
+function everyMount(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n');
+      } catch {
+        // It has ended.
+        return [];
+      }
+    })
+    .map((line) => line.split(' ')[4] ?? '');
+}
 
 async function walkOrFail(path: string): Promise<number> {
   let left = 5000;
