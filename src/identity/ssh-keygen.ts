@@ -8,7 +8,7 @@ import type { SshKeyPair, SshKeySpec } from './rules/mod.ts';
 
 /** RSA keys of 3072 bits take half a second; much more on a loaded machine that is short of luck. */
 const TIMEOUT_MS = 120_000;
-/** How long RSA takes is luck, up to three seconds on an idle machine: of two that try at once, the quicker takes half as long on average. */
+/** How long RSA takes is luck: the quicker of two that try at once had more of it. */
 const RSA_TRIES = Math.min(2, availableParallelism());
 
 export async function makeSshKey(spec: SshKeySpec, work: WorkFolder, signal: AbortSignal): Promise<SshKeyPair> {

@@ -253,6 +253,27 @@ describe('a host with other hardware', () => {
     ]);
   });
 
+  test('an initial file system of dracut is made anew by whatever name it has, but not one that rescues', async () => {
+    const disk = image({
+      ...systemFiles(),
+      '/usr/lib/dracut/dracut.conf.d/01-dist.conf': 'hostonly="yes"\n',
+      '/boot/initramfs-6.8.5-301.fc40.x86_64.img': 'as Fedora',
+      '/boot/initramfs-0-rescue-0123.img': 'of nobody',
+      '/boot/initrd.img-6.1.0-56-amd64': 'as Debian',
+      '/usr/lib/modules/6.8.5-301.fc40.x86_64/modules.dep': '',
+      '/usr/lib/modules/6.1.0-56-amd64/modules.dep': '',
+      '/lib': { link: 'usr/lib' },
+    });
+    const allowed = createIdentityEngine({ stateFolder: join(folder, 'state'), kernelMount: true });
+    const plan = await allowed.plan(disk.path, { ...request, otherHardware: true }, signal);
+    const made = ['/boot/initramfs-6.8.5-301.fc40.x86_64.img', '/boot/initrd.img-6.1.0-56-amd64'];
+    expect(plan.commands?.map(({ command }) => command)).toEqual([
+      ['/usr/bin/dracut', '--force', '--no-hostonly', made[0], '6.8.5-301.fc40.x86_64'],
+      ['/usr/bin/dracut', '--force', '--no-hostonly', made[1], '6.1.0-56-amd64'],
+    ]);
+    expect(plan.unknown).toEqual([]);
+  });
+
   test.each(['bare', 'gpt', 'mbr'] as const)(
     'a larger disk is filled, %s, and doing it again changes nothing',
     async (layout) => {

@@ -8,6 +8,7 @@ import type { IdentityEngine, Plan } from '../../src/identity/mod.ts';
 import { createIdentityEngine, ruleSet } from '../../src/identity/mod.ts';
 import { run } from '../support/disk-image.ts';
 import {
+  addXfs,
   catFat,
   checkSeveral,
   ESP_UUID,
@@ -24,6 +25,7 @@ import {
   makeDirty,
   SPARE,
   withMount,
+  writeTree,
 } from '../support/system-image.ts';
 
 const signal = new AbortController().signal;
@@ -276,6 +278,41 @@ describe('a system on several file systems', () => {
     await personalise(disk);
     expect(led).toEqual([]);
     expect(catFile(disk.root, '/etc/shop/id')).toBe('id=spare1\n');
+  });
+
+  test.each([
+    ['changed', { '/lib/systemd/random-seed': 'seed' }],
+    ['left as it is', { '/lib/here': 'yes' }],
+  ])('an XFS of its own, which only a kernel mount can read, is %s', async (_, files) => {
+    const disk = makeSeveral(folder, {
+      root: {
+        '/etc/fstab': `UUID=${ROOT_UUID} / ext4 defaults 0 1\nLABEL=data /srv xfs defaults 0 2\n`,
+        '/srv/.keep': '',
+      },
+    });
+    const data = addXfs(disk, writeTree(join(folder, 'data'), files));
+    const { findings } = await engine.inspect(disk.path, LEAD, signal);
+    const isAsked = (one: (typeof findings)[number]): boolean =>
+      one.action === 'unknown' && one.value === 'LABEL=data /srv';
+    expect(findings.filter(isAsked)).toHaveLength(1);
+    const rule = {
+      name: 'seeds',
+      why: 'It must not exist twice.',
+      path: ['/srv/lib/systemd/*'],
+      secret: false,
+      action: 'delete',
+      units: [],
+      run: [],
+    } as const;
+    const rules = ruleSet('seeds.yaml', [rule], { canRun: true });
+    engine = createIdentityEngine({ stateFolder: join(folder, 'state'), kernelMount: true, rules });
+    const seen = await engine.inspect(disk.path, LEAD, signal);
+    expect(seen.findings.filter(isAsked)).toEqual([]);
+    const plan = await engine.plan(disk.path, request, signal);
+    await engine.apply(disk.path, plan, signal);
+    expect(await engine.verify(disk.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
+    expect(catFile(disk.root, '/etc/hostname')).toBe('spare1\n');
+    expect(data('find . -type f | sort')).toBe('/lib/here' in files ? './lib/here\n' : '');
   });
 
   test('interrupted at any step it is all of one host or, once called again, all of the other', async () => {

@@ -1,5 +1,5 @@
 // A disk as installers make it: what the firmware starts from, the root, and /var by itself, each in a partition.
-import { rmSync } from 'node:fs';
+import { rmSync, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { limits } from '../../src/base/mod.ts';
 import { makeFile, place, run } from './disk-image.ts';
@@ -117,4 +117,30 @@ export function catFat(disk: SeveralDisk, path: string): string | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * A fourth partition, with XFS and a tree in it, which is removed.
+ * @returns runs a command of a shell in it, once it is known to be whole
+ */
+export function addXfs(disk: SeveralDisk, tree: string): (command: string) => string {
+  const part = makeFile(`${tree}.xfs`, 320 * MIB);
+  run('mkfs.xfs', ['-q', '-L', 'data', part]);
+  const inside = (command: string): string => {
+    const script = 'mkdir -p "$2"; mount -o loop "$1" "$2"; cd "$2"; eval "$3"; cd /; umount "$2"; rmdir "$2"';
+    return run('unshare', ['--mount', 'bash', '-ec', script, 'sh', part, `${part}.mnt`, command]);
+  };
+  inside(`cp -a "${tree}/." .`);
+  rmSync(tree, { recursive: true });
+  const at = statSync(disk.path).size - MIB;
+  truncateSync(disk.path, at + 322 * MIB);
+  run('sfdisk', ['-q', '--relocate', 'gpt-bak-std', disk.path]);
+  run('sfdisk', ['-q', '--append', disk.path], `start=${at / 512}, size=${(320 * MIB) / 512}\n`);
+  place(part, disk.path, at);
+  return (command) => {
+    const copy = ['-c', 'dd if="$1" of="$2" bs=1M skip="$3" count=320 conv=sparse status=none', 'sh'];
+    run('sh', [...copy, disk.path, part, String(at / MIB)]);
+    run('xfs_repair', ['-n', '-f', part]);
+    return inside(command);
+  };
 }

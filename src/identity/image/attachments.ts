@@ -1,5 +1,6 @@
 // What else of a disk belongs to the system on it: the file systems that its fstab(5) mounts, and those that systemd mounts by itself. A
 // list of a system, not to be believed further than what is found in the partitions.
+import { type FstabFields, fstabFields } from '../fstab-line.ts';
 import { type FileTree, readText } from '../tree/mod.ts';
 import type { Candidate, FileSystem, Swap } from './candidates.ts';
 
@@ -36,13 +37,7 @@ export interface Attachment {
   readonly isSure: boolean;
 }
 
-interface Line {
-  readonly text: string;
-  readonly what: string;
-  readonly at: string;
-  readonly type: string;
-  readonly options: readonly string[];
-}
+type Line = FstabFields & { readonly text: string };
 
 export class Fstab {
   readonly #lines: readonly Line[];
@@ -110,8 +105,8 @@ export class Fstab {
 }
 
 function lineOf(text: string): Line[] {
-  const [what = '', at = '', type = '', options = ''] = text.trim().split(/\s+/, 4).map(decode);
-  return what === '' || what.startsWith('#') ? [] : [{ text, what, at, type, options: options.split(',') }];
+  const fields = fstabFields(text);
+  return fields === null ? [] : [{ ...fields, text }];
 }
 
 function efiOutside(listed: readonly Attachment[], candidates: readonly Candidate[]): Attachment[] {
@@ -120,12 +115,4 @@ function efiOutside(listed: readonly Attachment[], candidates: readonly Candidat
   );
   if (only === undefined || another !== undefined || listed.some(({ candidate }) => candidate === only)) return [];
   return EFI_PLACES.map((at) => ({ at, candidate: only, line: '', isSure: false }));
-}
-
-/** Spaces and such are written as octal numbers of their bytes. */
-function decode(field: string): string {
-  const pieces = field.split(/(\\[0-7]{3})/).map((piece, index) => {
-    return index % 2 === 1 ? Buffer.from([Number.parseInt(piece.slice(1), 8) & 255]) : Buffer.from(piece);
-  });
-  return Buffer.concat(pieces).toString();
 }

@@ -31,9 +31,9 @@ export type RootFileSystem = { readonly type: 'ext'; readonly superblock: Superb
 /** FAT holds what the firmware starts from. */
 export type FileSystem = RootFileSystem | { readonly type: 'fat'; readonly boot: BootSector };
 
-export interface Candidate<Holds extends FileSystem = FileSystem> {
+export interface Candidate {
   readonly offsetBytes: number;
-  readonly holds: Holds;
+  readonly holds: FileSystem;
   /** What fstab(5) may call it: "UUID=...", "LABEL=...", "PARTUUID=...", "PARTLABEL=...". */
   readonly names: readonly string[];
   /** null: it begins where the image does. */

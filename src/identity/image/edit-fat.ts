@@ -1,7 +1,6 @@
 // Changes to the files of a FAT file system, by mtools(1).
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { FileEdit } from '../tree/mod.ts';
+import { withSources } from './sources.ts';
 import { identityFailed, runBounded, summary } from './tool.ts';
 
 /** What mtools take for a pattern, an escape or a drive, and what FAT does not know. */
@@ -21,8 +20,6 @@ export async function editFat(
   folder: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const sources = join(folder, 'sources');
-  await mkdir(sources, { mode: 0o700 });
   const run = async (
     tool: 'mcopy' | 'mdel' | 'mmd' | 'mrd',
     edit: FileEdit,
@@ -32,7 +29,7 @@ export async function editFat(
     if (!done.ended) throw identityFailed(done.why);
     if (done.result.status !== 0) throw identityFailed(`${edit.path} could not be changed: ${summary(done.result)}`);
   };
-  try {
+  await withSources(folder, async (sources) => {
     for (const [index, edit] of edits.entries()) {
       const { state, replaces } = edit;
       const name = nameFor(edit.path);
@@ -40,15 +37,9 @@ export async function editFat(
       if (replaces) await run('mdel', edit, [name]);
       if (state.kind === 'folder-gone') await run('mrd', edit, [name]);
       if (state.kind === 'folder' && state.make) await run('mmd', edit, [name]);
-      if (state.kind === 'file') {
-        const source = typeof state.bytes === 'string' ? state.bytes : join(sources, `${index}`);
-        if (typeof state.bytes !== 'string') await writeFile(source, state.bytes, { mode: 0o600, flag: 'wx' });
-        await run('mcopy', edit, [source, name]);
-      }
+      if (state.kind === 'file') await run('mcopy', edit, [await sources.put(`${index}`, state.bytes), name]);
     }
-  } finally {
-    await rm(sources, { recursive: true, force: true });
-  }
+  });
 }
 
 function nameFor(path: string): string {

@@ -2,7 +2,7 @@
 // root among them in any case. Commands of the image need a mount.
 import { UnderstudyError } from '../../base/mod.ts';
 import { type InsideCommand, runInside } from '../mounted/mod.ts';
-import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree } from '../tree/mod.ts';
+import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree, type Part, printable } from '../tree/mod.ts';
 import { repairAll } from './check.ts';
 import type { Editable } from './editable.ts';
 import { growFileSystem } from './grow.ts';
@@ -35,17 +35,12 @@ export interface EditedPart {
   readonly isChanged: boolean;
 }
 
-/** One that it does not concern, as it is. */
-export interface UntouchedPart {
-  readonly at: string;
-  readonly tree: ImageTree;
-}
-
 export interface OverlayEdit {
   /** What messages call it. */
   readonly image: string;
   readonly edited: readonly EditedPart[];
-  readonly untouched: readonly UntouchedPart[];
+  /** Those that it does not concern, as they are. */
+  readonly untouched: readonly Part[];
   readonly change: ImageChange;
   /** What the root is to fill; null: it stays as large as it is. */
   readonly roomBytes: number | null;
@@ -74,18 +69,17 @@ export async function editOverlay(edit: OverlayEdit): Promise<void> {
     for (const { editable } of edited) await editable.discard();
     throw error;
   }
-  for (const { at, editable, isChanged } of edited) {
-    const fault = isChanged ? await editable.fault() : null;
-    const which = at === '/' ? 'the file system' : `the file system of ${at}`;
+  for (const { at, editable } of edited) {
+    const fault = await editable.fault();
+    const which = at === '/' ? 'the file system' : `the file system of ${printable(at)}`;
     if (fault !== null) throw identityFailed(`${which} in ${image} would not be whole afterwards: ${fault}`);
   }
 }
 
 async function treeOf({ edited, untouched }: OverlayEdit): Promise<ImageTree> {
-  const parts: UntouchedPart[] = [];
+  const parts: Part[] = [];
   for (const { at, editable } of edited) parts.push({ at, tree: await editable.tree() });
-  const [root, ...others] = [...parts, ...untouched];
-  return root !== undefined && others.length === 0 ? root.tree : new JoinedTree([...parts, ...untouched]);
+  return new JoinedTree([...parts, ...untouched]);
 }
 
 /** Each by the name that it has in its own file system. */
@@ -113,7 +107,7 @@ async function growRoot({ edited, image, signal, onStep }: OverlayEdit, roomByte
   await growFileSystem(root.path, roomBytes, signal);
 }
 
-/** In the root, with everything else mounted in it that the kernel mounts without being asked: not FAT, which holds nothing for them. */
+/** In the root, with everything else mounted in it but FAT, which no command is run for, and what lies within that. */
 async function runAll(commands: readonly InsideCommand[], edit: OverlayEdit): Promise<void> {
   const { edited, image, kernelMount, signal, onStep } = edit;
   if (!kernelMount) {

@@ -1,8 +1,7 @@
 // Changes to the files of an ext file system, by one run of debugfs(8) for all of them. Its command language takes one line a
 // command and quotes by doubling; only names without control characters get in.
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type FileEdit, nameOf, type Owned, parentOf } from '../tree/mod.ts';
+import { type Sources, withSources } from './sources.ts';
 import { identityFailed, runBounded, summary } from './tool.ts';
 
 /** Of an attribute. The attribute itself may hold anything; it goes by a file. */
@@ -24,11 +23,9 @@ export async function editFiles(
   folder: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const sources = join(folder, 'sources');
-  await mkdir(sources, { mode: 0o700 });
-  try {
+  await withSources(folder, async (sources) => {
     const commands: string[] = [];
-    for (const [index, edit] of edits.entries()) commands.push(...(await commandsOf(edit, join(sources, `${index}`))));
+    for (const [index, edit] of edits.entries()) commands.push(...(await commandsOf(edit, `${index}`, sources)));
     const outcome = await runBounded('debugfs', ['-w', '-f', '-', path], signal, {
       input: `${commands.join('\n')}\n`,
     });
@@ -40,12 +37,10 @@ export async function editFiles(
     if (outcome.result.status !== 0 || complaints.length > 0) {
       throw identityFailed(`the image could not be changed: ${summary(outcome.result)}`);
     }
-  } finally {
-    await rm(sources, { recursive: true, force: true });
-  }
+  });
 }
 
-async function commandsOf(edit: FileEdit, source: string): Promise<string[]> {
+async function commandsOf(edit: FileEdit, own: string, sources: Sources): Promise<string[]> {
   const path = quote(edit.path);
   const name = quote(nameOf(edit.path));
   const { state } = edit;
@@ -55,16 +50,15 @@ async function commandsOf(edit: FileEdit, source: string): Promise<string[]> {
   if (state.kind === 'folder-gone') commands.push(`rmdir ${path}`);
   if (state.kind === 'link') commands.push(`symlink ${name} ${quote(state.target)}`);
   if (state.kind === 'folder' && state.make) commands.push(`mkdir ${name}`);
-  if (state.kind === 'folder') commands.push(...(await ownedBy(edit.path, FOLDER, state, source)));
+  if (state.kind === 'folder') commands.push(...(await ownedBy(edit.path, FOLDER, state, own, sources)));
   if (state.kind === 'file') {
-    const from = typeof state.bytes === 'string' ? state.bytes : source;
-    if (typeof state.bytes !== 'string') await writeFile(source, state.bytes, { mode: 0o600, flag: 'wx' });
-    commands.push(`write ${quote(from)} ${name}`, ...(await ownedBy(edit.path, REGULAR, state, source)));
+    const from = await sources.put(own, state.bytes);
+    commands.push(`write ${quote(from)} ${name}`, ...(await ownedBy(edit.path, REGULAR, state, own, sources)));
   }
   return commands;
 }
 
-async function ownedBy(whole: string, type: number, owned: Owned, source: string): Promise<string[]> {
+async function ownedBy(whole: string, type: number, owned: Owned, own: string, sources: Sources): Promise<string[]> {
   const path = quote(whole);
   const { mode, uid, gid, attributes, modified } = owned;
   const commands = [
@@ -75,8 +69,7 @@ async function ownedBy(whole: string, type: number, owned: Owned, source: string
   for (const [index, attribute] of attributes.entries()) {
     if (!ATTRIBUTE_NAME.test(attribute.name))
       throw identityFailed(`${whole} has an extended attribute with an odd name`);
-    const value = `${source}-${index}`;
-    await writeFile(value, attribute.value, { mode: 0o600, flag: 'wx' });
+    const value = await sources.put(`${own}-${index}`, attribute.value);
     commands.push(`ea_set -r -f ${quote(value)} ${path} ${attribute.name}`);
   }
   if (modified !== undefined) commands.push(`sif ${path} mtime @${modified}`);

@@ -75,6 +75,7 @@ abstract class EditableFile implements Editable {
   }
 
   async discard(): Promise<void> {
+    // It was only read; whatever is wrong now, the overlay is thrown away.
     await this.rest().catch(() => {});
   }
 }

@@ -1,7 +1,7 @@
 // An image opened for reading: its root file system found by content, and with it those that it mounts from the same disk.
 import { UnderstudyError } from '../../base/mod.ts';
 import { ImageFile } from '../ext/mod.ts';
-import { type FileTree, fileTree, type ImageTree, isWithin, JoinedTree } from '../tree/mod.ts';
+import { type DiskUse, type FileTree, fileTree, type ImageTree, isWithin, JoinedTree } from '../tree/mod.ts';
 import { type Attachment, Fstab } from './attachments.ts';
 import { type Candidate, type Candidates, type FileSystem, findCandidates, type RootFileSystem } from './candidates.ts';
 import type { Below } from './overlay.ts';
@@ -132,11 +132,18 @@ async function attach(
 }
 
 /** What rules do not see of the disk. */
-function unreadOf(candidates: Candidates, others: readonly Candidate[], attached: readonly Place[]): readonly string[] {
+function unreadOf(candidates: Candidates, others: readonly Candidate[], attached: readonly Place[]): DiskUse['unread'] {
   const outside = others.filter(({ offsetBytes }) => !attached.some((one) => one.offsetBytes === offsetBytes));
-  const kinds = outside.map(({ offsetBytes, holds }) => `at byte ${offsetBytes}: ${holds.type}, which nothing mounts`);
+  // A btrfs is a candidate by each of the names that its root may have.
+  const types = new Map(outside.map(({ offsetBytes, holds }) => [offsetBytes, holds.type]));
   const unknown = candidates.unknown.map((where) => `${where}: nothing that is known`);
-  return [...new Set([...kinds, ...candidates.obstacles, ...unknown])];
+  return [
+    ...[...types].map(([offsetBytes, type]) => ({
+      type,
+      text: `at byte ${offsetBytes}: ${type}, which nothing mounts`,
+    })),
+    ...[...candidates.obstacles, ...unknown].map((text) => ({ type: '', text })),
+  ];
 }
 
 /** What is wrong with one file system does not matter when another one is the root; everything else does. */

@@ -41,8 +41,8 @@ export interface DiskUse {
   readonly attached: readonly Attached[];
   /** Room to swap, by the lines of fstab(5) for it. */
   readonly swaps: readonly { readonly line: string; readonly uuid: string }[];
-  /** What else is there that nobody looked into, one clause each. */
-  readonly unread: readonly string[];
+  /** What else is there that nobody looked into. `type` as of what is attached; '': something else. `text`: one clause. */
+  readonly unread: readonly { readonly type: string; readonly text: string }[];
 }
 
 /**

@@ -42,8 +42,8 @@ export const bootLoaderRule: Rule = {
     const esp = await espOf(tree);
     const facts = { rule: RULE, confidence: 'certain' } as const;
     if (esp === null) {
-      const unread = tree.disk.unread.filter((value) => value.includes(': fat,'));
-      return unread.map((value) => finding({ ...facts, path: '/', value, why: UNREAD, action: 'unknown' }));
+      const unread = tree.disk.unread.filter(({ type }) => type === 'fat');
+      return unread.map(({ text: value }) => finding({ ...facts, path: '/', value, why: UNREAD, action: 'unknown' }));
     }
     const loader = await loaderIn(tree, esp);
     const isThere = loader === null ? await hasAny(tree, esp) : await isFile(tree, fallbackOf(loader));

@@ -100,7 +100,7 @@ const lines = ruleOfTree(RULE, (tree, { otherHardware }) => [...CLUES, ...local(
 export const fileSystemsRule: Rule = {
   ...lines,
   async find(tree, context) {
-    const unread = tree.disk.unread.map((value) =>
+    const unread = tree.disk.unread.map(({ text: value }) =>
       finding({ rule: RULE, path: '/', value, why: UNREAD, action: 'keep', confidence: 'likely' }),
     );
     return [...(await lines.find(tree, context)), ...unread];

@@ -1,4 +1,5 @@
 // Lines of fstab(5), by what of them is on the disk and so was looked into.
+import { fstabFields } from '../../fstab-line.ts';
 import type { FileTree } from '../../tree/mod.ts';
 
 /** Nothing of a disk of this host. */
@@ -21,26 +22,22 @@ export interface FstabLines {
 
 export function fstabLines({ disk, uuid }: FileTree): FstabLines {
   const known = new Map([...disk.attached, ...disk.swaps].map(({ line, uuid: own }) => [line, own ?? '']));
-  const isHere = (line: string): boolean => fieldsOf(line).at === '/' || known.has(line);
+  const isRoot = (line: string): boolean => fstabFields(line)?.at === '/';
+  const isHere = (line: string): boolean => isRoot(line) || known.has(line);
   return {
     isHere,
     isElsewhere: (line) => {
-      const { what, at, type, options } = fieldsOf(line);
-      if (what.startsWith('#') || !at.startsWith('/') || isHere(line)) return false;
-      return (
-        !PSEUDO.has(type) && !NETWORK.test(type) && !options.some((one) => ['bind', 'rbind', '_netdev'].includes(one))
-      );
+      const fields = fstabFields(line);
+      if (fields === null || !fields.at.startsWith('/') || isHere(line)) return false;
+      const { type, options } = fields;
+      const isOther = options.some((one) => ['bind', 'rbind', '_netdev'].includes(one));
+      return !PSEUDO.has(type) && !NETWORK.test(type) && !isOther;
     },
-    uuidOf: (line) => (fieldsOf(line).at === '/' ? uuid : known.get(line)) ?? '',
+    uuidOf: (line) => (isRoot(line) ? uuid : known.get(line)) ?? '',
   };
 }
 
 /** The system starts without it when it is not there. */
 export function isDispensable(line: string): boolean {
-  return fieldsOf(line).options.some((one) => one === 'nofail' || one === 'noauto');
-}
-
-function fieldsOf(line: string): { what: string; at: string; type: string; options: readonly string[] } {
-  const [what = '', at = '', type = '', options = ''] = line.trim().split(/\s+/, 4);
-  return { what, at, type, options: options.split(',') };
+  return fstabFields(line)?.options.some((one) => one === 'nofail' || one === 'noauto') === true;
 }
