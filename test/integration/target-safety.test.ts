@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ErrorCode, limits, requireTool } from '../../src/base/mod.ts';
 import { fileIdentity } from '../../src/replication/device/file.ts';
 import { checkTarget, type TargetFacts } from '../../src/replication/target-safety/mod.ts';
+import { eventually } from '../rig/wait.ts';
 import { attachLoop, makeFile, run } from '../support/disk-image.ts';
 
 const { MIB } = limits;
@@ -21,7 +22,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'understudy-safety-'));
   undo = [];
 });
-afterEach(() => {
+afterEach(async () => {
   const failures: unknown[] = [];
   for (const step of undo.reverse()) {
     try {
@@ -31,11 +32,13 @@ afterEach(() => {
       failures.push(error);
     }
   }
-  const left = ['/proc/self/mountinfo', '/proc/swaps'].map((path) => readFileSync(path, 'utf8')).join('');
-  const loops = run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']);
-  rmSync(folder, { recursive: true, force: true });
   expect(failures).toEqual([]);
-  expect(`${left}${loops}`).not.toContain(folder);
+  const left = (): string =>
+    ['/proc/self/mountinfo', '/proc/swaps'].map((path) => readFileSync(path, 'utf8')).join('') +
+    run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']);
+  // A mount namespace that another test made meanwhile has a copy of what was mounted, and keeps its loop device until it ends.
+  await eventually('nothing of it is mounted or attached', () => !left().includes(folder), 8000);
+  rmSync(folder, { recursive: true, force: true });
 });
 
 function loopOver(path: string, ...options: string[]): string {
