@@ -1,19 +1,14 @@
 // Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy small
 // modules in each costs more than all the rest of a start. The folders keep the relative places that the sources name
 // (`../consumer/worker.js` and so on). Run by set-up after the compiler.
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Packages with files of their own beside them. */
-const EXTERNAL = [
-  'koffi',
-  '@photostructure/sqlite',
-  'fastify',
-  '@fastify/swagger',
-  'fastify-type-provider-zod',
-  'zod',
-  'yaml',
-];
+const EXTERNAL = ['koffi', '@photostructure/sqlite', 'fastify', '@fastify/swagger', 'fastify-type-provider-zod'];
+
+/** What is in a bundle that others wrote, with their terms, which ask for that. */
+const LICENCES = 'licences.txt';
 
 /** Bundles beside the one that loads them, on demand. */
 const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installation-commands.js'];
@@ -40,15 +35,24 @@ export async function bundle(root) {
   const compiled = Object.entries(ENTRIES).filter(([, input]) => existsSync(join(root, 'dist', input)));
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
+  const packages = new Set();
   for (const [name, input] of compiled) {
     const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
     // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports.
     const treeshake = { moduleSideEffects: false };
     const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external, treeshake });
-    await build.write({ file: join(made, `${name}.js`), format: 'esm', codeSplitting: false });
+    const { output: chunks } = await build.write({
+      file: join(made, `${name}.js`),
+      format: 'esm',
+      codeSplitting: false,
+    });
     await build.close();
+    for (const folder of packagesIn(chunks)) packages.add(folder);
   }
-  if (existsSync(join(root, 'dist', AGENT.input))) await bundleAgent(root, made, rolldown);
+  if (existsSync(join(root, 'dist', AGENT.input))) {
+    for (const folder of packagesIn(await bundleAgent(root, made, rolldown))) packages.add(folder);
+  }
+  writeFileSync(join(made, LICENCES), [...packages].sort().map(termsOf).join('\n'));
   // Put in place whole: a copy that runs starts threads and processes from these files.
   rmSync(output, { recursive: true, force: true });
   renameSync(made, output);
@@ -64,6 +68,20 @@ async function bundleAgent(root, made, rolldown) {
   if (output.length !== 1 || outside.length > 0) throw new Error(`the agent is not one file alone: ${outside}`);
   // Here it lies in a package of ES modules.
   writeFileSync(join(made, dirname(name), 'package.json'), '{ "type": "commonjs" }\n');
+  return output;
+}
+
+/** Folders of the packages that modules of a bundle come from. */
+function packagesIn(chunks) {
+  const modules = chunks.flatMap(({ moduleIds = [] }) => moduleIds);
+  return modules.flatMap((id) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(id) ?? []);
+}
+
+function termsOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const file = readdirSync(folder).find((one) => /^licen[cs]e(\.(md|txt))?$/i.test(one));
+  if (file === undefined) throw new Error(`${name} has no file with its terms, which a bundle must have`);
+  return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
 if (process.argv[2] !== undefined) await bundle(process.argv[2]);

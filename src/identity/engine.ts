@@ -29,7 +29,7 @@ import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
 import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
-import { makeSshKey } from './ssh-keygen.ts';
+import { KeyMaker } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
 import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, parentOf } from './tree/mod.ts';
 
@@ -71,8 +71,12 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
       return look(image, signal, (tree) => identify(fileTree(tree)));
     },
     async plan(image, request, signal) {
-      const makers = { sshHostKey: (spec: Parameters<typeof makeSshKey>[0]) => makeSshKey(spec, work, signal) };
-      return look(image, signal, (tree) => makePlan(tree, request, rules, makers, { kept, canRun: kernelMount }));
+      const keys = new KeyMaker(work, signal);
+      try {
+        return await look(image, signal, (tree) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount }));
+      } finally {
+        await keys.close();
+      }
     },
     async apply(image, plan, signal) {
       const change = { remaining: (tree: ImageTree) => remaining(tree, plan), grow: plan.grow === true };

@@ -61,7 +61,9 @@ export async function makePlan(
   };
   const findings: Finding[] = [];
   const wanted: WantedCommand[] = [];
-  for (const rule of request.keepsOwn === true ? [] : rules) {
+  const asked = request.keepsOwn === true ? [] : rules;
+  for (const rule of asked) await rule.prepare?.(tree, context);
+  for (const rule of asked) {
     const found = withKept(await rule.find(tree, { ...request, canRun, claimed: new Set() }), kept);
     findings.push(...found);
     for (const finding of found) {

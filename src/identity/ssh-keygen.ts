@@ -4,14 +4,51 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { requireTool, runTool, UnderstudyError } from '../base/mod.ts';
 import type { WorkFolder } from './image/mod.ts';
-import type { SshKeyPair, SshKeySpec } from './rules/mod.ts';
+import type { Makers, SshKeyPair, SshKeySpec } from './rules/mod.ts';
 
 /** RSA keys of 3072 bits take half a second; much more on a loaded machine that is short of luck. */
 const TIMEOUT_MS = 120_000;
 /** How long RSA takes is luck: the quicker of two that try at once had more of it. */
 const RSA_TRIES = Math.min(2, availableParallelism());
 
-export async function makeSshKey(spec: SshKeySpec, work: WorkFolder, signal: AbortSignal): Promise<SshKeyPair> {
+/** Keys for one plan, some of them begun before they are asked for. */
+export class KeyMaker implements Makers {
+  readonly #work: WorkFolder;
+  readonly #end = new AbortController();
+  readonly #signal: AbortSignal;
+  /** By what was asked for. Nobody may come for them, or only after one has failed. */
+  readonly #begun = new Map<string, Promise<SshKeyPair>[]>();
+
+  constructor(work: WorkFolder, signal: AbortSignal) {
+    this.#work = work;
+    this.#signal = AbortSignal.any([signal, this.#end.signal]);
+  }
+
+  foresee(spec: SshKeySpec): void {
+    const key = makeSshKey(spec, this.#work, this.#signal);
+    key.catch(() => {});
+    this.#listOf(spec).push(key);
+  }
+
+  sshHostKey(spec: SshKeySpec): Promise<SshKeyPair> {
+    return this.#listOf(spec).shift() ?? makeSshKey(spec, this.#work, this.#signal);
+  }
+
+  /** What nobody asked for is ended. */
+  async close(): Promise<void> {
+    this.#end.abort();
+    await Promise.allSettled([...this.#begun.values()].flat());
+  }
+
+  #listOf(spec: SshKeySpec): Promise<SshKeyPair>[] {
+    const name = JSON.stringify(spec);
+    const list = this.#begun.get(name) ?? [];
+    this.#begun.set(name, list);
+    return list;
+  }
+}
+
+async function makeSshKey(spec: SshKeySpec, work: WorkFolder, signal: AbortSignal): Promise<SshKeyPair> {
   const enough = new AbortController();
   const either = AbortSignal.any([signal, enough.signal]);
   const tries = Array.from({ length: spec.type === 'rsa' ? RSA_TRIES : 1 }, () => tryKey(spec, work, either));

@@ -32,7 +32,7 @@ function certificate(): string {
 const [old, made] = [keyPair(), keyPair()];
 const fresh = { ...made, publicKey: made.publicKey.replace('web1', 'spare1') };
 /** Real keys; one is enough, since the engine's own tests have ssh-keygen make each anew. */
-const makers: Makers = { sshHostKey: async () => fresh };
+const makers: Makers = { foresee: () => {}, sshHostKey: async () => fresh };
 
 const HOSTS =
   '127.0.0.1\tlocalhost\n127.0.1.1\tweb1.example.org\tweb1\n  10.0.0.11  web1.example.org web1 wiki # ours\n10.0.0.110\tweb11\n::1 localhost\n';

@@ -169,6 +169,59 @@ describe('an identity whose giving is cut off', () => {
   });
 });
 
+describe('a file system that says it is whole', () => {
+  const content = Array.from({ length: 4000 }, (_, line) => `line ${line} of what must not change`).join('\n');
+  const debugfs = (image: SystemImage, request: string) =>
+    runTool('/usr/sbin/debugfs', ['-w', '-R', request, image.path]);
+
+  test.each([
+    ['and is', null, 1],
+    [
+      'but whose used blocks count as free: repaired first, for whatever is written would go over them',
+      'freeb 1 6000',
+      2,
+    ],
+  ])('identity - %s', async (_, damage, attempts) => {
+    const image = system({ '/etc/large': content });
+    const plan = await engine.plan(image.path, request, signal);
+    if (damage !== null) await debugfs(image, damage);
+    const steps: string[] = [];
+    const stateFolder = join(folder, 'state');
+    await createIdentityEngine({ stateFolder, onStep: (step) => void steps.push(step) }).apply(
+      image.path,
+      plan,
+      signal,
+    );
+    expect(steps.filter((step) => step === 'repair').length).toBe(attempts);
+    expect(await engine.verify(image.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
+    expect(checkImage(image)).toBe('');
+    expect(catFile(image, '/etc/large')).toBe(content);
+  });
+
+  test('identity - but has lost a folder, which no program may decide about: the image is as it was', async () => {
+    const image = system({ '/home/somebody/file': content });
+    const plan = await engine.plan(image.path, request, signal);
+    await debugfs(image, 'sif /home mode 0100644');
+    const digest = digestOfFile(image.path);
+    await expect(engine.apply(image.path, plan, signal)).rejects.toMatchObject({ code: 'IMAGE_DAMAGED' });
+    expect(digestOfFile(image.path)).toBe(digest);
+  });
+});
+
+test('identity - a key that was begun and is not asked for is ended with the plan', async () => {
+  const keys = sshKeyFiles(folder, ['rsa']);
+  const image = makeImage(join(folder, 'image'), writeTree(join(folder, 'tree'), { ...systemFiles(), ...keys }));
+  const kept = [{ rule: 'ssh-host-keys', because: 'a trial' }];
+  const plan = await createIdentityEngine({ stateFolder: join(folder, 'state'), kept }).plan(
+    image.path,
+    request,
+    signal,
+  );
+  expect(plan.findings.filter(({ rule, action }) => rule === 'ssh-host-keys' && action === 'keep')).toHaveLength(1);
+  expect(commandsWith(join(folder, 'state')).size).toBe(0);
+  expect(readdirSync(join(folder, 'state')).filter((name) => name.startsWith('work-key'))).toEqual([]);
+});
+
 describe('an image that is not what it should be', () => {
   test('identity - bytes of its structures overwritten at random: an answer or an error of the registry, and never a byte written', async () => {
     const random = seededRandom(SEED);

@@ -43,6 +43,8 @@ export interface Superblock {
   readonly incompatible: number;
   /** Its journal has to be replayed before anything else is believed. */
   readonly needsRecovery: boolean;
+  /** It was put away in order: unmounted, no error ever noticed, no file waiting to be removed. Whether that is true, a check tells. */
+  readonly saysWhole: boolean;
 }
 
 export type SuperblockResult =
@@ -83,9 +85,15 @@ export function parseSuperblock(bytes: Buffer): SuperblockResult {
     backupGroups: (compatible & SPARSE_SUPER2) !== 0 ? [bytes.readUInt32LE(0x24c), bytes.readUInt32LE(0x250)] : null,
     incompatible,
     needsRecovery: (incompatible & INCOMPATIBLE.recover) !== 0,
+    saysWhole: isPutAway(bytes) && (incompatible & INCOMPATIBLE.recover) === 0,
   };
   const fault = faultOf(superblock);
   return fault === null ? { kind: 'ext', superblock } : { kind: 'damaged', why: fault };
+}
+
+/** s_state is EXT4_VALID_FS alone, and s_last_orphan names no inode. */
+function isPutAway(bytes: Buffer): boolean {
+  return bytes.readUInt16LE(0x3a) === 1 && bytes.readUInt32LE(0xe8) === 0;
 }
 
 function faultOf(superblock: Superblock): string | null {

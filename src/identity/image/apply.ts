@@ -6,7 +6,7 @@ import { ImageFile } from '../ext/mod.ts';
 import { isWithin } from '../tree/mod.ts';
 import { faultIn } from './check.ts';
 import { editOverlay, type ImageChange } from './edit-overlay.ts';
-import { editableOf } from './editable.ts';
+import { editableOf, type Repair, saysWhole } from './editable.ts';
 import { growPartition, hasRoom, roomFor } from './grow.ts';
 import { type OpenImage, openImage } from './open-image.ts';
 import { Overlay } from './overlay.ts';
@@ -31,20 +31,18 @@ export async function changeImage(
 ): Promise<void> {
   onStep('recover');
   await finishRedo(name, work, onStep);
-  const purpose = `apply-${name.key}`;
-  await work.removeLeftovers(purpose);
+  await work.removeLeftovers(purposeOf(name));
   onStep('look');
   const parts = await lookAt(name, change, work, signal);
   if (parts === null) return;
-  const folder = await work.make(purpose);
-  try {
-    const redo = await makeRedo(parts, { name, change, work, folder, signal, onStep });
-    // From here on there is no way back, only forward.
-    onStep('write');
-    await writeRedo(redo, name, (step) => onStep(`write ${step}`));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  const redo = await makeRedo(parts, { name, change, work, signal, onStep });
+  // From here on there is no way back, only forward.
+  onStep('write');
+  await writeRedo(redo, name, (step) => onStep(`write ${step}`));
+}
+
+function purposeOf({ key }: ImageName): string {
+  return `apply-${key}`;
 }
 
 async function finishRedo(name: ImageName, work: WorkFolder, onStep: OnStep): Promise<void> {
@@ -61,6 +59,8 @@ interface Parts {
   /** The root first. `isChanged`: not only its journal is replayed. */
   readonly edited: readonly (Place & { readonly isChanged: boolean })[];
   readonly untouched: readonly PlainPlace[];
+  /** All of it is done by editing files, in file systems of which one at least says it is whole. */
+  readonly mayPresume: boolean;
 }
 
 /** Null when nothing is to be done, which for a dirty root is never so: it is to be made clean. */
@@ -87,7 +87,9 @@ async function lookAt(
     };
     const untouched = places.filter((place) => !isChanged(place)).filter(isPlain);
     const edited = places.filter((place) => !untouched.some((one) => one === place));
-    return { root, roomBytes, edited: edited.map((place) => ({ ...place, isChanged: isChanged(place) })), untouched };
+    const mayPresume = roomBytes === null && commands.length === 0 && edited.some(({ holds }) => saysWhole(holds));
+    const changed = edited.map((place) => ({ ...place, isChanged: isChanged(place) }));
+    return { root, roomBytes, edited: changed, untouched, mayPresume };
   } finally {
     await opened.close();
   }
@@ -111,13 +113,33 @@ interface Work {
   readonly name: RawImage;
   readonly change: ImageChange;
   readonly work: WorkFolder;
-  readonly folder: string;
   readonly signal: AbortSignal;
   readonly onStep: OnStep;
 }
 
 async function makeRedo(parts: Parts, given: Work): Promise<Redo> {
-  const { name, folder, work, signal, onStep } = given;
+  if (parts.mayPresume) {
+    try {
+      return await tryRedo(parts, given, 'presumed');
+    } catch (error) {
+      // Whatever it was may come from damage that a repair finds before it does harm, and can name.
+      if (given.signal.aborted) throw error;
+    }
+  }
+  return tryRedo(parts, given, 'whole');
+}
+
+async function tryRedo(parts: Parts, given: Work, repair: Exclude<Repair, 'journal'>): Promise<Redo> {
+  const folder = await given.work.make(purposeOf(given.name));
+  try {
+    return await redoIn(folder, parts, given, repair);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function redoIn(folder: string, parts: Parts, given: Work, repair: Exclude<Repair, 'journal'>): Promise<Redo> {
+  const { name, work, signal, onStep } = given;
   const { root, roomBytes } = parts;
   const { kernelMount, label: image } = name;
   onStep('overlay');
@@ -132,7 +154,7 @@ async function makeRedo(parts: Parts, given: Work): Promise<Redo> {
       return { at, isChanged, path: part.path, editable: editableOf(part, holds, { image, folder, signal }) };
     });
     const untouched = parts.untouched.map((place) => ({ at: place.at, tree: plainTree(file, place) }));
-    await editOverlay({ ...given, image, edited, untouched, roomBytes, kernelMount });
+    await editOverlay({ ...given, image, edited, repair, untouched, roomBytes, kernelMount });
     onStep('close');
     await overlay.close();
     onStep('keep');

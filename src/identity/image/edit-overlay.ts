@@ -4,7 +4,7 @@ import { UnderstudyError } from '../../base/mod.ts';
 import { type InsideCommand, runInside } from '../mounted/mod.ts';
 import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree, type Part, printable } from '../tree/mod.ts';
 import { repairAll } from './check.ts';
-import type { Editable } from './editable.ts';
+import type { Editable, Repair } from './editable.ts';
 import { growFileSystem } from './grow.ts';
 import { identityFailed, naming } from './tool.ts';
 
@@ -39,6 +39,8 @@ export interface OverlayEdit {
   /** What messages call it. */
   readonly image: string;
   readonly edited: readonly EditedPart[];
+  /** For those that are changed. */
+  readonly repair: Exclude<Repair, 'journal'>;
   /** Those that it does not concern, as they are. */
   readonly untouched: readonly Part[];
   readonly change: ImageChange;
@@ -55,7 +57,9 @@ export async function editOverlay(edit: OverlayEdit): Promise<void> {
   const { edited, image, change, onStep } = edit;
   try {
     onStep('repair');
-    for (const { at, editable, isChanged } of edited) await naming(at, () => editable.repair(isChanged));
+    for (const { at, editable, isChanged } of edited) {
+      await naming(at, () => editable.repair(isChanged ? edit.repair : 'journal'));
+    }
     const { edits, commands } = await change.remaining(await treeOf(edit));
     onStep('edit');
     const byPart = groupEdits(edits, edit);

@@ -11,9 +11,16 @@ import { editFat } from './edit-fat.ts';
 import { kindOf, type MountedOverlay, mountOf, type Within } from './mounted-overlay.ts';
 import type { ShownPart } from './overlay.ts';
 
+/**
+ * Before a change: 'whole' makes it so as far as that is certain; 'journal' is for what is not changed. 'presumed' believes a file system that
+ * says it is whole, so that the check after the change is the only one, and judges both; whoever presumes begins anew with 'whole' after any
+ * failure.
+ */
+export type Repair = 'whole' | 'journal' | 'presumed';
+
 export interface Editable {
-  /** Makes it whole as far as that is certain; or else only as its journal has it. @throws IMAGE_DAMAGED */
-  repair(thoroughly: boolean): Promise<void>;
+  /** @throws IMAGE_DAMAGED */
+  repair(how: Repair): Promise<void>;
   /** Its files as they are now; good until anything else is asked for. */
   tree(): Promise<ImageTree>;
   /** The root is given to edit also when there is nothing: what it holds is marked as changed. @throws IDENTITY_FAILED */
@@ -43,6 +50,11 @@ export function editableOf(part: ShownPart, holds: FileSystem, options: Editable
   return holds.type === 'fat' ? new EditableFat(part, options) : new EditableMounted(part, holds, options);
 }
 
+/** Only ext does, in a way that its own check can contradict. */
+export function saysWhole(holds: FileSystem): boolean {
+  return holds.type === 'ext' && holds.superblock.saysWhole;
+}
+
 /** Read by us, changed by a program. */
 abstract class EditableFile implements Editable {
   protected readonly part: ShownPart;
@@ -54,7 +66,7 @@ abstract class EditableFile implements Editable {
     this.options = options;
   }
 
-  abstract repair(thoroughly: boolean): Promise<void>;
+  abstract repair(how: Repair): Promise<void>;
   abstract edit(edits: readonly FileEdit[]): Promise<void>;
   abstract readonly mountable: Mountable | null;
   abstract withMount(within: readonly Within[], use: (mounted: MountedOverlay) => Promise<void>): Promise<void>;
@@ -82,7 +94,7 @@ abstract class EditableFile implements Editable {
 
 class EditableExt extends EditableFile {
   readonly #holds: RootFileSystem;
-  #isJudged = true;
+  #repair: Repair = 'whole';
 
   constructor(part: ShownPart, holds: RootFileSystem, options: EditableOptions) {
     super(part, options);
@@ -93,10 +105,11 @@ class EditableExt extends EditableFile {
     return openExt(this.part.path, this.options.image, this.options.signal);
   }
 
-  async repair(thoroughly: boolean): Promise<void> {
+  async repair(how: Repair): Promise<void> {
     await this.rest();
-    this.#isJudged = thoroughly;
-    const repair = thoroughly ? repairAll : replayJournal;
+    this.#repair = how;
+    if (how === 'presumed' && saysWhole(this.#holds)) return;
+    const repair = how === 'journal' ? replayJournal : repairAll;
     await repair(this.options.image, this.part.path, this.options.signal);
   }
 
@@ -118,8 +131,9 @@ class EditableExt extends EditableFile {
   async fault(): Promise<string | null> {
     const { image, signal } = this.options;
     // A check reads all of it; of what only had its journal replayed, by the program that does that for every host, nothing is new.
-    if (!this.#isJudged) return null;
-    if ((await faultIn(this.part.path, 0, signal)) === null) return null;
+    if (this.#repair === 'journal') return null;
+    const fault = await faultIn(this.part.path, 0, signal);
+    if (fault === null || this.#repair === 'presumed') return fault;
     // debugfs keeps no accounts of quotas; e2fsck does that, and sees for itself whether that was all.
     await repairAll(image, this.part.path, signal);
     return faultIn(this.part.path, 0, signal);

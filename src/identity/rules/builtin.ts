@@ -11,15 +11,18 @@ import { networkFormats } from './network-formats.ts';
 import { networkRule } from './network-rule.ts';
 import { sshHostKeysRule } from './ssh-host-keys.ts';
 
-/** Addresses are looked for before they change; hosts-file asks for the old host name; mentions looks at what all have left. */
+/**
+ * Addresses are looked for before they change; hosts-file asks for the old host name; keys are made while the others look; mentions looks at
+ * what all have left.
+ */
 export const builtinRules: readonly Rule[] = [
   addressesRule,
   hostsFileRule,
   hostNameRule,
   ...networkFormats.map(networkRule),
   machineIdRule,
-  sshHostKeysRule,
   agentRule,
   ...declaredRules,
+  sshHostKeysRule,
   mentionsRule,
 ];

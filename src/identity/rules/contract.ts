@@ -32,7 +32,9 @@ export interface ChangeContext {
 
 /** Programs that own a format and make new content of it; rules that need more of them add them here. */
 export interface Makers {
-  /** A new SSH host key as ssh-keygen(1) writes it. @throws TOOL_MISSING, IDENTITY_FAILED */
+  /** Begins with a key that will be asked for: some take a second, in which other rules can look. Never throws. */
+  foresee(spec: SshKeySpec): void;
+  /** A new SSH host key as ssh-keygen(1) writes it, never the same one twice. @throws TOOL_MISSING, IDENTITY_FAILED, INTERRUPTED */
   sshHostKey(spec: SshKeySpec): Promise<SshKeyPair>;
 }
 
@@ -93,6 +95,8 @@ export interface Rule {
   readonly name: string;
   /** Everything of its kind, in an order that depends on the image only. Never throws for what an image holds. */
   find(tree: FileTree, context: FindContext): Promise<readonly Finding[]>;
+  /** Before any rule has its turn. Absent: it makes nothing that takes long. Never throws for what an image holds. */
+  prepare?(tree: FileTree, context: ChangeContext): Promise<void>;
   /**
    * For each of its findings whose action is 'rewrite', 'regenerate' or 'disable', in order, the tree having all edits before.
    * Nothing to do is no edit. The same tree and hosts give the same edits, but for what is `fresh`.

@@ -6,6 +6,8 @@ const FILES_MAX = 10_000;
 const FOLDERS_MAX = 20_000;
 /** Folders that "**" stands for at most. */
 const DEPTH_MAX = 4;
+const BRACES = /\{([^{}]*)\}/;
+const SPANS_FOLDERS = /\{[^{}]*\/[^{}]*\}/;
 
 export interface Found {
   /** Regular files, each once, links to them followed; in the order of the folders. */
@@ -48,9 +50,8 @@ async function* pathsOf(
     }
     return;
   }
-  const matching = part.includes('*')
-    ? (await tree.list(folder)).filter((name) => nameMatcher(part).test(name))
-    : [part];
+  const matcher = /[*{]/.test(part) ? nameMatcher(part) : null;
+  const matching = matcher === null ? [part] : (await tree.list(folder)).filter((name) => matcher.test(name));
   for (const name of matching) {
     const path = join(folder, name);
     if (rest.length === 0) yield path;
@@ -58,16 +59,30 @@ async function* pathsOf(
   }
 }
 
-/** One pattern for each way through the braces. */
+/**
+ * One pattern for each way through the braces; but behind "**", where every folder is walked and listed, once for all that a name
+ * may be.
+ */
 function alternatives(pattern: string): string[] {
-  const match = /^(.*?)\{([^}]*)\}(.*)$/.exec(pattern);
-  if (match === null) return [pattern];
-  const [, before = '', list = '', after = ''] = match;
-  return list.split(',').flatMap((one) => alternatives(before + one + after));
+  const match = BRACES.exec(pattern);
+  const walk = pattern.indexOf('/**/');
+  if (match === null || (walk >= 0 && walk < match.index && !SPANS_FOLDERS.test(pattern))) return [pattern];
+  const [whole, list = ''] = match;
+  const [before, behind] = [pattern.slice(0, match.index), pattern.slice(match.index + whole.length)];
+  return list.split(',').flatMap((one) => alternatives(before + one + behind));
 }
 
 function nameMatcher(pattern: string): RegExp {
-  return new RegExp(`^${pattern.replace(/[.+?^$()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`, 'su');
+  const parts = pattern.split(new RegExp(BRACES, 'g'));
+  // What split() captured, the inside of braces, comes second in each pair.
+  const sources = parts.map((part, index) =>
+    index % 2 === 0 ? sourceOf(part) : `(?:${part.split(',').map(sourceOf).join('|')})`,
+  );
+  return new RegExp(`^${sources.join('')}$`, 'su');
+}
+
+function sourceOf(part: string): string {
+  return part.replace(/[.+?^$()|[\]{}\\]/g, '\\$&').replaceAll('*', '.*');
 }
 
 /** Whether a file can be named to the programs that change it. */

@@ -1,6 +1,6 @@
 // The keys by which clients know an SSH server: sshd(8), sshd_config(5) "HostKey".
 
-import type { Finding } from '../contract.ts';
+import type { Finding, HostIdentity } from '../contract.ts';
 import { fullNameOf } from '../correspondence.ts';
 import { type FileTree, join, nameOf, readText } from '../tree/mod.ts';
 import type { Edit, Rule, SshKeySpec } from './contract.ts';
@@ -24,9 +24,14 @@ export const sshHostKeysRule: Rule = {
     }
     return [...found, ...(await findCertificates(tree))];
   },
+  async prepare(tree, { understudy, makers }) {
+    for (const path of await keyPaths(tree)) {
+      const spec = await specOf(tree, path, commentOf(understudy));
+      if (spec !== null) makers.foresee(spec);
+    }
+  },
   async change(found, tree, { understudy, makers }) {
-    const comment = `root@${understudy.hostName}`;
-    const spec = await specOf(tree, found.path, comment);
+    const spec = await specOf(tree, found.path, commentOf(understudy));
     if (spec === null) return [];
     const { privateKey, publicKey } = await makers.sshHostKey(spec);
     const file = await readText(tree, `${found.path}.pub`);
@@ -47,6 +52,10 @@ export const sshHostKeysRule: Rule = {
     return fullNameOf(lead) === fullNameOf(understudy) ? problems : [...problems, ...(await comments(tree, old))];
   },
 };
+
+function commentOf({ hostName }: HostIdentity): string {
+  return `root@${hostName}`;
+}
 
 /** Private keys of the host: those with the names that sshd expects, and those that its configuration names. */
 async function keyPaths(tree: FileTree): Promise<readonly string[]> {

@@ -31,7 +31,7 @@ export class JoinedTree implements ImageTree {
   async entry(path: string): Promise<Entry | null> {
     const { tree, inside } = this.#find(path);
     const entry = await tree.entry(inside);
-    return entry === null ? null : { ...entry, path };
+    return entry === null || inside === path ? entry : { ...entry, path };
   }
 
   names(path: string): Promise<readonly string[]> {
