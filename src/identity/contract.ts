@@ -150,7 +150,16 @@ export interface Verification {
  * nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile input.
  * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
  */
+/** Questions to an image that is open. */
+export interface OpenedImage {
+  inspect(lead: HostIdentity | null): Promise<Inspection>;
+  identify(): Promise<HostIdentity>;
+  plan(request: IdentityRequest): Promise<Plan>;
+}
+
 export interface IdentityEngine {
+  /** Opens an image once for several of the next three questions: a dirty journal is replayed once. Good until `use` has ended. */
+  reading<T>(image: string, signal: AbortSignal, use: (opened: OpenedImage) => Promise<T>): Promise<T>;
   /** Reads only; a dirty journal is replayed in a private overlay. */
   inspect(image: string, lead: HostIdentity | null, signal: AbortSignal): Promise<Inspection>;
   /**

@@ -29,7 +29,7 @@ import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
 import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
 import { showPlan } from './show.ts';
-import { KeyMaker } from './ssh-keygen.ts';
+import { withKeys } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
 import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, parentOf } from './tree/mod.ts';
 
@@ -63,21 +63,20 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
   const { formats = 'raw', kept = [], kernelMount = false } = options;
   const look = <T>(image: string, signal: AbortSignal, use: (tree: ImageTree) => Promise<T>): Promise<T> =>
     withRaw(image, { formats, kernelMount, writable: false }, work, signal, (raw) => withTree(raw, work, signal, use));
+  const reading: IdentityEngine['reading'] = (image, signal, use) =>
+    look(image, signal, (tree) =>
+      use({
+        inspect: (lead) => inspect(tree, lead, rules, { kept, canRun: kernelMount }),
+        identify: () => identify(fileTree(tree)),
+        plan: (request) =>
+          withKeys(work, signal, (keys) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount })),
+      }),
+    );
   return {
-    async inspect(image, lead, signal) {
-      return look(image, signal, (tree) => inspect(tree, lead, rules, { kept, canRun: kernelMount }));
-    },
-    async identify(image, signal) {
-      return look(image, signal, (tree) => identify(fileTree(tree)));
-    },
-    async plan(image, request, signal) {
-      const keys = new KeyMaker(work, signal);
-      try {
-        return await look(image, signal, (tree) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount }));
-      } finally {
-        await keys.close();
-      }
-    },
+    reading,
+    inspect: (image, lead, signal) => reading(image, signal, (opened) => opened.inspect(lead)),
+    identify: (image, signal) => reading(image, signal, (opened) => opened.identify()),
+    plan: (image, request, signal) => reading(image, signal, (opened) => opened.plan(request)),
     async apply(image, plan, signal) {
       const change = { remaining: (tree: ImageTree) => remaining(tree, plan), grow: plan.grow === true };
       await withRaw(image, { formats, kernelMount, writable: true }, work, signal, (raw) =>

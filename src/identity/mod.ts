@@ -8,6 +8,7 @@ export type {
   Inspection,
   InterfaceIdentity,
   Kept,
+  OpenedImage,
   Plan,
   PlannedCommand,
   Transplant,

@@ -11,8 +11,22 @@ const TIMEOUT_MS = 120_000;
 /** How long RSA takes is luck: the quicker of two that try at once had more of it. */
 const RSA_TRIES = Math.min(2, availableParallelism());
 
-/** Keys for one plan, some of them begun before they are asked for. */
-export class KeyMaker implements Makers {
+/** Keys for one plan; what was begun and nobody asked for is ended with it. */
+export async function withKeys<T>(
+  work: WorkFolder,
+  signal: AbortSignal,
+  use: (makers: Makers) => Promise<T>,
+): Promise<T> {
+  const keys = new KeyMaker(work, signal);
+  try {
+    return await use(keys);
+  } finally {
+    await keys.close();
+  }
+}
+
+/** Some of them are begun before they are asked for. */
+class KeyMaker implements Makers {
   readonly #work: WorkFolder;
   readonly #end = new AbortController();
   readonly #signal: AbortSignal;

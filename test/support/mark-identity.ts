@@ -2,7 +2,7 @@
 // fixed place of the image. It really reads and writes the image that it is given.
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
-import type { IdentityEngine, Plan } from '../../src/identity/mod.ts';
+import type { IdentityEngine, OpenedImage, Plan } from '../../src/identity/mod.ts';
 
 export const MARK_OFFSET = 64 * 1024;
 const MARK_BYTES = 512;
@@ -96,13 +96,19 @@ function planFor(before: string, hostName: string): Plan {
 }
 
 export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
-  return {
+  const opened = (image: string): OpenedImage => ({
     inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
-    identify: async (image) => ({ hostName: readMark(image, disk), interfaces: [] }),
-    plan: async (image, request) => {
+    identify: async () => ({ hostName: readMark(image, disk), interfaces: [] }),
+    plan: async (request) => {
       const plan = planFor(readMark(image, disk), request.understudy.hostName);
       return request.keepsOwn === true ? { ...plan, changes: [], findings: [], unknown: [] } : plan;
     },
+  });
+  return {
+    reading: (image, _signal, use) => use(opened(image)),
+    inspect: (image, lead) => opened(image).inspect(lead),
+    identify: (image) => opened(image).identify(),
+    plan: (image, request) => opened(image).plan(request),
     // A mark has no files: who a volume is stays as it is, and that is what callers have to hold.
     transplant: async (_from, to, { apply }) => {
       readMark(to, disk);

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
-import { type HostIdentity, type IdentityEngine, type Inspection, showFindings } from '../../identity/mod.ts';
+import { type HostIdentity, type Inspection, type OpenedImage, showFindings } from '../../identity/mod.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
@@ -55,17 +55,18 @@ async function askController(host: string, flags: Flags): Promise<Answer> {
 async function lookAtImage(image: string, flags: Flags): Promise<Answer> {
   const engine = await engineWith(flags);
   const given = flags.lead === undefined ? null : await hostIn(flags.lead);
-  return untilInterrupted(async (signal) => {
-    const host = given ?? (await identified(engine, image, signal));
-    const inspection = await engine.inspect(image, host, signal);
-    return { lead: host === null ? 'nobody knows whose' : hostLine(host), inspection };
-  });
+  return untilInterrupted((signal) =>
+    engine.reading(image, signal, async (opened) => {
+      const host = given ?? (await identified(opened));
+      return { lead: host === null ? 'nobody knows whose' : hostLine(host), inspection: await opened.inspect(host) };
+    }),
+  );
 }
 
 /** Null when the image does not say it: then nobody knows what to search for, but everything else is still found. */
-async function identified(engine: IdentityEngine, image: string, signal: AbortSignal): Promise<HostIdentity | null> {
+async function identified(opened: OpenedImage): Promise<HostIdentity | null> {
   try {
-    return await engine.identify(image, signal);
+    return await opened.identify();
   } catch (error) {
     if (codeOf(error) !== 'IDENTITY_FAILED') throw error;
     process.stderr.write(`understudy: ${messageOf(error)}; what else names it is not searched for\n`);

@@ -54,9 +54,11 @@ async function personalise(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { understudy } = hosts;
-  const lead = hosts.lead ?? (await engine.identify(image, signal));
-  const request: IdentityRequest = { lead, understudy, otherHardware, grow };
-  const plan = await engine.plan(image, request, signal);
+  const { lead, request, plan } = await engine.reading(image, signal, async (opened) => {
+    const whose = hosts.lead ?? (await opened.identify());
+    const asked: IdentityRequest = { lead: whose, understudy, otherHardware, grow };
+    return { lead: whose, request: asked, plan: await opened.plan(asked) };
+  });
   if (apply !== true) return { lead, plan, verified: null };
   const open = plan.unknown.filter(({ rule }) => !accept.includes(rule));
   if (open.length > 0) {

@@ -28,8 +28,8 @@ export function rulesCommand(done: (exit: number) => void): Command {
           const { findings } = await engine.inspect(image, null, signal);
           return flags.json === true ? `${JSON.stringify(findings)}\n` : showFindings(findings);
         }
-        return engine.show(
-          await engine.plan(image, { lead: await engine.identify(image, signal), understudy }, signal),
+        return engine.reading(image, signal, async (opened) =>
+          engine.show(await opened.plan({ lead: await opened.identify(), understudy })),
         );
       });
       process.stdout.write(text === '' ? 'nothing is found\n' : text);

@@ -64,7 +64,8 @@ export class ImageFile {
 
   async #load(index: number): Promise<Buffer> {
     if (this.#signal.aborted) throw new UnderstudyError('INTERRUPTED', `reading ${this.name} was stopped`);
-    const buffer = Buffer.alloc(CHUNK_BYTES);
+    // Only what was read of it gets out.
+    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     let done = 0;
     while (done < CHUNK_BYTES) {
       const bytesRead = await this.#readAt(buffer, done, index * CHUNK_BYTES + done);
