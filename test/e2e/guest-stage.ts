@@ -4,7 +4,7 @@ import { createReadStream, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildGuests, GUEST_APPEND, LEAD, SPARE } from '../../guests/mod.ts';
+import { buildGuests, buildPet, GUEST_APPEND, LEAD, SPARE } from '../../guests/mod.ts';
 import { Stage } from '../../scripts/loop/stage.ts';
 import { requireTool } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
@@ -27,8 +27,11 @@ export class GuestStage {
     this.#sshKey = sshKey;
   }
 
-  static async make(): Promise<GuestStage> {
-    const guests = await buildGuests({ report: () => undefined, abort: new AbortController().signal });
+  /** @param pet the lead has a database, a mail server and jobs as well, and takes longer to start */
+  static async make({ pet = false }: { readonly pet?: boolean } = {}): Promise<GuestStage> {
+    const options = { report: () => undefined, abort: new AbortController().signal };
+    const light = await buildGuests(options);
+    const { image, ...own } = pet ? await buildPet(options) : { ...light, image: light.webImage };
     const folder = mkdtempSync(join(tmpdir(), 'e'));
     const host = (name: string, number: number, mac: string, image: string) => {
       return { name, number, mac, image, token: `agent-of-${name}-0123456789` };
@@ -38,14 +41,14 @@ export class GuestStage {
       program: dist('run/cli/understudy.js'),
       inside: dist('scripts/loop/inside.js'),
       agent: dist('run/agent/agent.js'),
-      kernel: guests.kernel,
-      initrd: guests.initrd,
+      kernel: own.kernel,
+      initrd: own.initrd,
       append: GUEST_APPEND,
-      hosts: [host('web1', 11, LEAD.mac, guests.webImage), host('spare1', 21, SPARE.mac, guests.spareImage)],
+      hosts: [host('web1', 11, LEAD.mac, image), host('spare1', 21, SPARE.mac, light.spareImage)],
       mode: 'advise',
       objectiveMs: 60_000,
     });
-    return new GuestStage(stage, folder, guests.sshKey);
+    return new GuestStage(stage, folder, own.sshKey);
   }
 
   /** The lead is on, and answers through HAProxy. */
