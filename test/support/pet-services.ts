@@ -191,6 +191,8 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       '/etc/mysql/mariadb.conf.d/50-server.cnf':
         '[mysqld]\n#server-id = 9\nserver-id              = 1\nlog_bin = /var/log/mysql/bin\n',
       '/var/lib/mysql/master.info': '33\nbin.000007\n4\ndb1\nreplicator\nhidden-word\n3306\n',
+      // As every server writes it that is a replica of none.
+      '/var/lib/mysql/multi-master.info': '',
       '/etc/mysql/mariadb.conf.d/60-galera.cnf': '[galera]\n#wsrep_cluster_address = gcomm://\nwsrep_on = OFF\n',
     },
     finds: [

@@ -10,6 +10,12 @@ function serverId(value: string, understudy: Parameters<typeof derive>[1]): stri
   return String((derive(value, understudy, 4).readUInt32BE() % 0xffff_fffe) + 1);
 }
 
+const REPLICA = {
+  secret: true,
+  why: 'It takes changes from its source with the account and the position of the lead; started twice, it may break the replication.',
+  becomes: { action: 'unknown' },
+} as const;
+
 export const mysqlRule = clueRule('mysql', [
   {
     at: [`${MY_DATA}/auto.cnf`],
@@ -24,12 +30,12 @@ export const mysqlRule = clueRule('mysql', [
     becomes: { action: 'rewrite', to: (value, { understudy }) => serverId(value, understudy) },
   },
   {
-    at: [`${MY_DATA}/{master,relay-log,multi-master}.info`, `${MY_DATA}/{master,relay-log}-*.info`],
+    at: [`${MY_DATA}/{master,relay-log}.info`, `${MY_DATA}/{master,relay-log}-*.info`],
     value: 'a replica of another server',
-    secret: true,
-    why: 'It takes changes from its source with the account and the position of the lead; started twice, it may break the replication.',
-    becomes: { action: 'unknown' },
+    ...REPLICA,
   },
+  // Names of connections to sources, one a line. Every MariaDB that has once run has the file, mostly without a line.
+  { at: [`${MY_DATA}/multi-master.info`], lines: /^(\S.*)$/, ...REPLICA },
   {
     at: MY_CNF,
     lines: /^\s*(wsrep[-_]cluster[-_]address\s*=\s*\S+|group[-_]replication[-_]group[-_]name\s*=\s*\S+)/,
