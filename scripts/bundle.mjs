@@ -38,8 +38,9 @@ export async function bundle(root) {
   const packages = new Set();
   for (const [name, input] of compiled) {
     const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
-    // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports.
-    const treeshake = { moduleSideEffects: false };
+    // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports. Packages say
+    // for themselves which of theirs are.
+    const treeshake = { moduleSideEffects: (id) => (id.includes('/node_modules/') ? undefined : false) };
     const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external, treeshake });
     const { output: chunks } = await build.write({
       file: join(made, `${name}.js`),

@@ -145,11 +145,6 @@ export interface Verification {
   readonly problems: readonly string[];
 }
 
-/**
- * All methods take a raw image or block device that nobody has mounted or attached, or the NBD URI of such (nbd+unix:///NAME?socket=PATH,
- * nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile input.
- * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
- */
 /** Questions to an image that is open. */
 export interface OpenedImage {
   inspect(lead: HostIdentity | null): Promise<Inspection>;
@@ -157,6 +152,11 @@ export interface OpenedImage {
   plan(request: IdentityRequest): Promise<Plan>;
 }
 
+/**
+ * All methods take a raw image or block device that nobody has mounted or attached, or the NBD URI of such (nbd+unix:///NAME?socket=PATH,
+ * nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile input.
+ * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
+ */
 export interface IdentityEngine {
   /** Opens an image once for several of the next three questions: a dirty journal is replayed once. Good until `use` has ended. */
   reading<T>(image: string, signal: AbortSignal, use: (opened: OpenedImage) => Promise<T>): Promise<T>;

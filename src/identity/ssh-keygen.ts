@@ -30,7 +30,7 @@ class KeyMaker implements Makers {
   readonly #work: WorkFolder;
   readonly #end = new AbortController();
   readonly #signal: AbortSignal;
-  /** By what was asked for. Nobody may come for them, or only after one has failed. */
+  /** By what was asked for; what has been handed out is not in it. */
   readonly #begun = new Map<string, Promise<SshKeyPair>[]>();
 
   constructor(work: WorkFolder, signal: AbortSignal) {
@@ -40,6 +40,7 @@ class KeyMaker implements Makers {
 
   foresee(spec: SshKeySpec): void {
     const key = makeSshKey(spec, this.#work, this.#signal);
+    // Whoever asks for it gets its failure; where nobody does, it is none.
     key.catch(() => {});
     this.#listOf(spec).push(key);
   }

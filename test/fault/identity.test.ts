@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { codeOf, runTool, seededRandom } from '../../src/base/mod.ts';
+import { codeOf, requireTool, runTool, seededRandom } from '../../src/base/mod.ts';
 import { createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
 import { commandsWith } from '../rig/machines.ts';
 import { eventually } from '../rig/wait.ts';
@@ -87,38 +87,51 @@ async function withProgram(name: string, script: string, work: () => Promise<voi
 }
 
 describe('an identity whose giving is cut off', () => {
-  test('identity - SIGKILL before every step: the image is the one host or the other, and the next try completes it', async () => {
-    const original = system();
-    makeDirty(original, 'echo waiting > $M/etc/motd; sync $M/etc/motd');
-    const plan = await engine.plan(original.path, request, signal);
-    const before = await engine.inspect(original.path, LEAD, signal);
-    const planFile = join(folder, 'plan.json');
-    writeFileSync(planFile, JSON.stringify(plan));
-    const apply = (image: SystemImage, step: number) =>
-      runTool(process.execPath, [compiled('identity-user'), image.path, join(folder, 'state'), planFile, String(step)]);
-    const whole = await apply(copyOf(original, 'whole'), 0);
-    const steps = Number(whole.stdout);
-    expect(whole).toMatchObject({ status: 0, stderr: '' });
-    expect(steps).toBeGreaterThan(8);
-    let completed = 0;
-    for (let step = 1; step <= steps; step += 1) {
-      const image = copyOf(original, 'killed');
-      expect((await apply(image, step)).status, `step ${step}`).toBe(null);
-      const { verified } = await engine.verify(image.path, request, plan, signal);
-      if (verified) completed += 1;
-      else expect(await engine.inspect(image.path, LEAD, signal), `step ${step}`).toEqual(before);
-      await engine.apply(image.path, plan, signal);
-      expect(await engine.verify(image.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
-      expect(checkImage(image)).toBe('');
-      expect(catFile(image, '/etc/hostname')).toBe('spare1\n');
-      rmSync(image.path);
-    }
-    // Some of the steps lie after the point from which it goes forward only.
-    expect(completed).toBeGreaterThan(0);
-    expect(completed).toBeLessThan(steps);
-    // What was made for a look only goes when it is old: somebody may still be looking.
-    expect(readdirSync(join(folder, 'state')).filter((name) => !name.startsWith('work-look-'))).toEqual([]);
-  }, 240_000);
+  test.each([
+    ['a journal that waits', true],
+    ['nothing to repair', false],
+  ])(
+    'identity - SIGKILL before every step, %s: the image is the one host or the other, and the next try completes it',
+    async (_, isDirty) => {
+      const original = system();
+      if (isDirty) makeDirty(original, 'echo waiting > $M/etc/motd; sync $M/etc/motd');
+      const plan = await engine.plan(original.path, request, signal);
+      const before = await engine.inspect(original.path, LEAD, signal);
+      const planFile = join(folder, 'plan.json');
+      writeFileSync(planFile, JSON.stringify(plan));
+      const apply = (image: SystemImage, step: number) =>
+        runTool(process.execPath, [
+          compiled('identity-user'),
+          image.path,
+          join(folder, 'state'),
+          planFile,
+          String(step),
+        ]);
+      const whole = await apply(copyOf(original, 'whole'), 0);
+      const steps = Number(whole.stdout);
+      expect(whole).toMatchObject({ status: 0, stderr: '' });
+      expect(steps).toBeGreaterThan(8);
+      let completed = 0;
+      for (let step = 1; step <= steps; step += 1) {
+        const image = copyOf(original, 'killed');
+        expect((await apply(image, step)).status, `step ${step}`).toBe(null);
+        const { verified } = await engine.verify(image.path, request, plan, signal);
+        if (verified) completed += 1;
+        else expect(await engine.inspect(image.path, LEAD, signal), `step ${step}`).toEqual(before);
+        await engine.apply(image.path, plan, signal);
+        expect(await engine.verify(image.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
+        expect(checkImage(image)).toBe('');
+        expect(catFile(image, '/etc/hostname')).toBe('spare1\n');
+        rmSync(image.path);
+      }
+      // Some of the steps lie after the point from which it goes forward only.
+      expect(completed).toBeGreaterThan(0);
+      expect(completed).toBeLessThan(steps);
+      // What was made for a look only goes when it is old: somebody may still be looking.
+      expect(readdirSync(join(folder, 'state')).filter((name) => !name.startsWith('work-look-'))).toEqual([]);
+    },
+    240_000,
+  );
 
   test('identity - stopped while a tool hangs: the tool is ended, and the image is as it was', async () => {
     const image = system();
@@ -206,6 +219,16 @@ describe('a file system that says it is whole', () => {
     await expect(engine.apply(image.path, plan, signal)).rejects.toMatchObject({ code: 'IMAGE_DAMAGED' });
     expect(digestOfFile(image.path)).toBe(digest);
   });
+});
+
+test('identity - keys are made once, although they are begun before they are asked for', async () => {
+  const image = system();
+  const made = join(folder, 'made');
+  const real = requireTool('ssh-keygen', 'openssh-client');
+  await withProgram('ssh-keygen', `echo x >> ${made}\nexec ${real} "$@"`, async () => {
+    expect((await engine.plan(image.path, request, signal)).proof.sshHostKeys).toHaveLength(1);
+  });
+  expect(readFileSync(made, 'utf8')).toBe('x\n');
 });
 
 test('identity - a key that was begun and is not asked for is ended with the plan', async () => {

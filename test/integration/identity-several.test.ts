@@ -103,6 +103,34 @@ describe('a system on several file systems', () => {
     },
   );
 
+  test.each([
+    ['FAT', '/boot/efi/loader/random-seed'],
+    ['/var', '/var/lib/systemd/random-seed'],
+  ])('only %s changes, and a root that says it is whole still tells that the writing has begun', async (_, path) => {
+    const disk = makeSeveral(folder, { esp: { '/loader/random-seed': 'seed' } });
+    const own = {
+      name: 'seed',
+      why: 'A trial.',
+      path: [path],
+      action: 'delete',
+      secret: false,
+      units: [],
+      run: [],
+    } as const;
+    const steps: string[] = [];
+    const narrow = createIdentityEngine({
+      stateFolder: join(folder, 'state'),
+      rules: ruleSet('a trial', [own], { only: true, canRun: false }),
+      onStep: (step) => void steps.push(step),
+    });
+    const plan = await narrow.plan(disk.path, request, signal);
+    expect(plan.changes.map((change) => change.path)).toEqual([path]);
+    await narrow.apply(disk.path, plan, signal);
+    expect(steps).toContain('write superblock');
+    expect(await narrow.verify(disk.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
+    expect(await narrow.plan(disk.path, request, signal)).toMatchObject({ changes: [] });
+  });
+
   test('what is mounted and is not on the disk is for somebody to decide', async () => {
     const absent = (last: number): string => `UUID=0d4b5d1c-0000-4000-8000-00000000000${last}`;
     const elsewhere = [

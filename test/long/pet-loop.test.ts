@@ -65,6 +65,7 @@ it(
     const user = guests.useOnAndOn();
     expect(await stage.json('clone', 'web1', '--to', 'spare1')).toMatchObject({ ok: true });
     const { writes, reads } = await user.stop();
+    expect(writes.length).toBeGreaterThan(3);
     expect(writes.filter(({ status }) => status !== 200)).toEqual([]);
     expect(reads).toEqual(writes.map(() => 200));
 

@@ -1,5 +1,5 @@
-// Files changed in an image, all of them or none: in a private overlay, which is checked before and after, and then written to
-// the image from a redo log. A crash at any moment leaves an image that is as before, or that the next call completes.
+// Files changed in an image, all of them or none: in a private overlay, which is repaired unless it says that it is whole, checked
+// afterwards, and then written to the image from a redo log. A crash at any moment leaves an image that is as before, or that the next call completes.
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
 import { ImageFile } from '../ext/mod.ts';
@@ -158,7 +158,9 @@ async function redoIn(folder: string, parts: Parts, given: Work, repair: Exclude
     onStep('close');
     await overlay.close();
     onStep('keep');
-    return await keepAsRedo(overlay.file, work.path, name, { offsetBytes: root.offsetBytes, type: root.holds.type });
+    const { offsetBytes, holds } = root;
+    const isChecked = repair === 'whole';
+    return await keepAsRedo(overlay.file, work.path, name, { offsetBytes, type: holds.type, isChecked });
   } catch (error) {
     await overlay?.discard();
     throw error;

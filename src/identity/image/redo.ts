@@ -3,7 +3,7 @@
 // finds that superblock in the image knows that the writing has begun, and writes all of it again, which does no harm. Whoever
 // does not find it (not begun, or the image has been replaced since) throws the log away.
 //
-// The superblock tells it for sure: that of ext holds time and counts of our check and our changes, and no journal to replay, which a
+// The superblock tells it for sure: that of ext holds the time of our check or our changes and their counts, and no journal to replay, which a
 // system that runs always has; those of XFS and btrfs hold the number of the last change.
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,15 +40,21 @@ const SUPERBLOCKS: Readonly<Record<RootFileSystem['type'], { readonly at: number
 /** Told after each step of which a crash could leave the image half written. */
 export type OnWritten = (step: string) => void;
 
-/** Makes a closed overlay the redo log of its image, durably. @throws IDENTITY_FAILED when nothing could tell that it was begun */
+/**
+ * Makes a closed overlay the redo log of its image, durably.
+ * @param isChecked a check has written the times of this second into the superblock of an ext file system; what only edits files may have
+ * left it as it was
+ * @throws IDENTITY_FAILED when nothing could tell that it was begun
+ */
 export async function keepAsRedo(
   overlayFile: string,
   folder: string,
   image: ImageName,
-  { offsetBytes, type }: Omit<Redo, 'file'>,
+  { offsetBytes, type, isChecked }: Omit<Redo, 'file'> & { readonly isChecked: boolean },
 ): Promise<Redo> {
   // That of ext counts seconds, so one that was made in this very second may be the same; there is no older one to take it for.
-  if (type !== 'ext' && (await isBegun({ file: overlayFile, offsetBytes, type }, image))) {
+  const mayBeSame = type === 'ext' && isChecked;
+  if (!mayBeSame && (await markOf({ file: overlayFile, offsetBytes, type }, image)) !== 'new') {
     throw identityFailed(`the superblock of the root in ${image.path} is as before, although something was changed`);
   }
   const file = join(folder, `redo-${image.key}-${offsetBytes}-${type}.qcow2`);
@@ -67,11 +73,17 @@ export async function findRedo(folder: string, image: ImageName): Promise<Redo |
 }
 
 async function isBegun(redo: Redo, image: ImageName): Promise<boolean> {
+  return (await markOf(redo, image)) === 'same';
+}
+
+/** What the log's superblock is to the image's. */
+async function markOf(redo: Redo, image: ImageName): Promise<'absent' | 'same' | 'new'> {
   const extents = await extentsOf(redo.file);
   const { at, lengthBytes } = superblockOf(redo);
   const wanted = await withFile(redo.file, 'r', (handle) => readExtents(handle, extents, at, lengthBytes));
   const there = await withFile(image.path, 'r', (handle) => readAt(handle, at, lengthBytes));
-  return wanted?.equals(there) === true;
+  if (wanted === null) return 'absent';
+  return wanted.equals(there) ? 'same' : 'new';
 }
 
 /** Writes all of it, flushes, and removes the log. May be done again and again. */

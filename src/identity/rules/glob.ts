@@ -73,7 +73,7 @@ function alternatives(pattern: string): string[] {
 }
 
 function nameMatcher(pattern: string): RegExp {
-  const parts = pattern.split(new RegExp(BRACES, 'g'));
+  const parts = pattern.split(BRACES);
   // What split() captured, the inside of braces, comes second in each pair.
   const sources = parts.map((part, index) =>
     index % 2 === 0 ? sourceOf(part) : `(?:${part.split(',').map(sourceOf).join('|')})`,
