@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { dirname, join } from 'node:path';
 
 /** Packages with files of their own beside them. */
-const EXTERNAL = ['koffi', '@photostructure/sqlite', 'fastify', '@fastify/swagger', 'fastify-type-provider-zod'];
+const EXTERNAL = ['@photostructure/sqlite', 'fastify', '@fastify/swagger', 'fastify-type-provider-zod'];
 
 /** What is in a bundle that others wrote, with their terms, which ask for that. */
 const LICENCES = 'licences.txt';
@@ -14,14 +14,15 @@ const LICENCES = 'licences.txt';
 const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installation-commands.js'];
 
 const ENTRIES = {
-  'cli/understudy': 'bin/understudy.js',
-  'cli/service-commands': 'bin/service-commands.js',
-  'cli/agent-command': 'bin/agent-command.js',
-  'cli/installation-commands': 'bin/installation-commands.js',
-  'carousel/index': 'src/replication/mod.js',
-  'producer/main': 'src/replication/producer/main.js',
-  'producer/worker': 'src/replication/producer/worker.js',
-  'consumer/worker': 'src/replication/consumer/worker.js',
+  'cli/understudy': { input: 'bin/understudy.js', format: 'esm' },
+  'cli/service-commands': { input: 'bin/service-commands.js', format: 'esm' },
+  'cli/agent-command': { input: 'bin/agent-command.js', format: 'esm' },
+  'cli/installation-commands': { input: 'bin/installation-commands.js', format: 'esm' },
+  'carousel/index': { input: 'src/replication/mod.js', format: 'esm' },
+  // One or more of these start with every copy, and Node.js 20 starts a thread a fifth faster from a CommonJS file.
+  'producer/main': { input: 'src/replication/producer/main.js', format: 'cjs' },
+  'producer/worker': { input: 'src/replication/producer/worker.js', format: 'cjs' },
+  'consumer/worker': { input: 'src/replication/consumer/worker.js', format: 'cjs' },
 };
 
 /** Goes to hosts as one file, for whatever Node.js they have from 18 on. */
@@ -32,11 +33,11 @@ export async function bundle(root) {
   const output = join(root, 'dist/run');
   const made = join(root, `dist/run.${process.pid}`);
   // What did not compile is the compiler's to report.
-  const compiled = Object.entries(ENTRIES).filter(([, input]) => existsSync(join(root, 'dist', input)));
+  const compiled = Object.entries(ENTRIES).filter(([, { input }]) => existsSync(join(root, 'dist', input)));
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
   const packages = new Set();
-  for (const [name, input] of compiled) {
+  for (const [name, { input, format }] of compiled) {
     const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
     // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports. Packages say
     // for themselves which of theirs are.
@@ -44,10 +45,11 @@ export async function bundle(root) {
     const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external, treeshake });
     const { output: chunks } = await build.write({
       file: join(made, `${name}.js`),
-      format: 'esm',
+      format,
       codeSplitting: false,
     });
     await build.close();
+    if (format === 'cjs') markCommonJs(join(made, dirname(name)));
     for (const folder of packagesIn(chunks)) packages.add(folder);
   }
   if (existsSync(join(root, 'dist', AGENT.input))) {
@@ -67,9 +69,13 @@ async function bundleAgent(root, made, rolldown) {
   await build.close();
   const outside = output.flatMap(({ imports = [] }) => imports).filter((from) => !from.startsWith('node:'));
   if (output.length !== 1 || outside.length > 0) throw new Error(`the agent is not one file alone: ${outside}`);
-  // Here it lies in a package of ES modules.
-  writeFileSync(join(made, dirname(name), 'package.json'), '{ "type": "commonjs" }\n');
+  markCommonJs(join(made, dirname(name)));
   return output;
+}
+
+/** What lies there is in a package of ES modules otherwise. */
+function markCommonJs(folder) {
+  writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
 }
 
 /** Folders of the packages that modules of a bundle come from. */

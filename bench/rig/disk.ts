@@ -44,7 +44,7 @@ class LoadRun {
   readonly #memory: Mapping;
   readonly #firstBuffer: number;
   readonly #fds: number[];
-  readonly #aio = new AioContext(IN_FLIGHT);
+  readonly #aio = new AioContext(IN_FLIGHT, { atOnce: false });
   readonly #free = Array.from({ length: IN_FLIGHT }, (_, index) => index);
   readonly #total: number;
   #next = 0;

@@ -16,4 +16,5 @@ export {
 export * as limits from './limits.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
+export { sha256, shortName } from './sha256.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

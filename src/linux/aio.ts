@@ -42,8 +42,11 @@ export class AioContext {
   readonly #eventsAt: number;
   readonly #scratchAt: number;
 
-  /** `depth` is how many requests may be in flight, 1 to 32. */
-  constructor(depth: number) {
+  /**
+   * `depth` is how many requests may be in flight, 1 to 32. `atOnce`: without a context of the kernel's, each request is done
+   * inside submit. For the page cache, where the kernel would do the same: taking such a context down waits for RCU, 10 to 50 ms.
+   */
+  constructor(depth: number, options: { atOnce: boolean }) {
     assert(depth >= 1 && depth <= 32, 'a depth that one page of events holds');
     this.depth = depth;
     this.#pages = allocatePages(8192);
@@ -52,6 +55,7 @@ export class AioContext {
     this.#eventsAt = 4096;
     this.#scratchAt = 8192 - 64;
     for (let index = 0; index < depth; index++) this.#free.push(index);
+    if (options.atOnce) return;
     this.#view.setBigUint64(this.#scratchAt, 0n, true);
     if (libc.syscall(SYSCALL.ioSetup, depth, this.#address + BigInt(this.#scratchAt), 0, 0, 0, 0) === 0) {
       this.#context = this.#view.getBigUint64(this.#scratchAt, true);

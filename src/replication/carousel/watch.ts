@@ -25,6 +25,8 @@ import type { CopyProgress, TargetProgress } from './options.ts';
 
 /** Producers started in a row without one block read by them: something is wrong that another try will not mend. */
 const STARTS_MAX = 5;
+/** Time between two reports of progress. */
+const PROGRESS_INTERVAL_MS = 200;
 /** Longest time that a finished process waits for the producer, which has nobody left, to put everything away. */
 const FAREWELL_MS_MAX = 500;
 
@@ -92,13 +94,12 @@ export class RingWatch {
 
   /** Looks until all members have ended. */
   async untilDone(members: readonly Member[], onProgress: () => void): Promise<void> {
-    let done = false;
-    const all = Promise.all(members.map((member) => member.result)).then(() => {
-      done = true;
-    });
+    const done = new AbortController();
+    void Promise.all(members.map((member) => member.result)).then(() => done.abort());
     let lookAt = 0;
-    while (!done) {
-      await Promise.race([all, delay(200, undefined, { ref: true })]);
+    while (!done.signal.aborted) {
+      // Cut short by the end: a timer that is merely left behind would keep the process for the rest of its time.
+      await delay(PROGRESS_INTERVAL_MS, undefined, { signal: done.signal }).catch(() => undefined);
       if (performance.now() >= lookAt) {
         this.ensureProducer();
         lookAt = performance.now() + LOOK_INTERVAL_MS;

@@ -1,7 +1,7 @@
 // What one target has: which blocks are written, the digest that each must have, which ranges are zeros, and the digest of
 // the whole image as far as it could be taken in order. Resume records, verification and results all read from here.
-import { createHash, type Hash } from 'node:crypto';
-import { assert } from '../../base/mod.ts';
+import type { Hash } from 'node:crypto';
+import { assert, sha256 } from '../../base/mod.ts';
 import { type Digest, NeedSet, type Ring } from '../ring/mod.ts';
 import type { ResumeRecord } from '../target/mod.ts';
 import type { BlockObserver } from './core.ts';
@@ -33,7 +33,7 @@ export class Ledger implements BlockObserver {
     this.#endBytes = endBytes;
     this.#digests = new BigUint64Array(blockCapacity * 2);
     this.#digestOf = digestOf;
-    this.#hash = wholeDigest ? createHash('sha256') : null;
+    this.#hash = wholeDigest ? sha256() : null;
   }
 
   /** Bytes of a block that this target gets. */

@@ -1,5 +1,5 @@
 // Regular files and block devices, by native asynchronous I/O, past the page cache where that works.
-import { closeSync, constants, fdatasyncSync, fstatSync, openSync, type Stats } from 'node:fs';
+import { closeSync, constants, fdatasyncSync, fstatSync, openSync, type Stats, statfsSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { assert, errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import {
@@ -109,7 +109,7 @@ class FileDevice implements Device {
     // O_EXCL belongs to the first descriptor; a second exclusive open of one's own device would be refused as well.
     this.#directFd = options.direct ? openDirect(`/proc/self/fd/${this.#fd}`, access) : null;
     if (this.#directFd === null && options.role === 'source') adviseSequential(this.#fd);
-    this.#aio = new AioContext(8);
+    this.#aio = new AioContext(8, { atOnce: this.#directFd === null });
     this.info = {
       uri: this.#path,
       identity: fileIdentity(stats),
@@ -276,9 +276,13 @@ class FileDevice implements Device {
   }
 }
 
-/** A descriptor with O_DIRECT, or null where the file system refuses it. */
+/** statfs(2), f_type: tmpfs is the page cache, and takes O_DIRECT since Linux 6.6 without meaning anything by it. */
+const TMPFS_MAGIC = 0x01021994;
+
+/** A descriptor with O_DIRECT, or null where the file system refuses it or has nothing to go past. */
 function openDirect(path: string, access: number): number | null {
   try {
+    if (statfsSync(path).type === TMPFS_MAGIC) return null;
     return openSync(path, access | constants.O_DIRECT);
   } catch {
     // EINVAL here means "no direct I/O on this file system"; any other trouble shows at the first transfer as well.

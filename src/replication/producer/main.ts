@@ -47,4 +47,4 @@ function produceInWorker(options: ProducerOptions, descriptor: SourceDescriptor)
   });
 }
 
-await main();
+void main();

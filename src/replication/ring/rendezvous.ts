@@ -4,7 +4,6 @@
 // Level-triggered: nobody trusts what a file claims about processes; locks are asked. A file without a living process
 // behind it is removed by whoever meets it.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -17,7 +16,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, limits, shortName, UnderstudyError } from '../../base/mod.ts';
 import { isLockedByOther, type Mapping, mapShared, tryLock, tryLockShared, unlock } from '../../linux/mod.ts';
 import { HEADER_BYTES, LAYOUT_VERSION, LockByte, MAGIC, RingState } from './layout.ts';
 import { RingHeader } from './ring.ts';
@@ -44,7 +43,7 @@ export function runtimeFolder(): string {
 
 /** The ring file of a source; the identity itself may hold any characters. */
 export function ringPath(folder: string, identity: string): string {
-  return `${folder}/${createHash('sha256').update(identity).digest('hex').slice(0, 32)}.ring`;
+  return `${folder}/${shortName(identity)}.ring`;
 }
 
 /** An open ring file with a header page; `fd` holds `interest`, so the ring stays until it is closed. */

@@ -2,11 +2,10 @@
 // Only flushed blocks count. Written beside the old record and renamed over it, so that there is always a whole one.
 //
 //   line 1: JSON (RecordHead)   then: bitmap, digests (16 bytes a block), SHA-256 of all before
-import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
-import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, limits, sha256, shortName, UnderstudyError } from '../../base/mod.ts';
 
 const RECORD_VERSION = 1;
 const HASH_BYTES = 32;
@@ -32,7 +31,7 @@ export interface ResumeRecord extends RecordHead {
 /** Where the record of a target without a name beside it lies: $XDG_STATE_HOME/understudy, or ~/.local/state/understudy. */
 export function recordPathForDevice(identity: string): string {
   const state = process.env.XDG_STATE_HOME ?? `${homedir()}/.local/state`;
-  return `${state}/understudy/${createHash('sha256').update(identity).digest('hex').slice(0, 32)}.resume`;
+  return `${state}/understudy/${shortName(identity)}.resume`;
 }
 
 /** Durable when it returns. @throws file system errors of Node.js */
@@ -40,7 +39,7 @@ export function saveRecord(path: string, record: ResumeRecord): void {
   const { done, digests, ...head } = record;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const headLine = Buffer.from(`${JSON.stringify({ ...head, version: RECORD_VERSION })}\n`);
-  const hash = createHash('sha256').update(headLine).update(done).update(digests).digest();
+  const hash = sha256().update(headLine).update(done).update(digests).digest();
   const temporary = `${path}.new`;
   const fd = openSync(temporary, 'w', 0o600);
   try {
@@ -60,7 +59,7 @@ export function loadRecord(path: string): ResumeRecord {
   const newline = bytes.subarray(0, HEAD_BYTES_MAX).indexOf(0x0a);
   const hashAt = bytes.byteLength - HASH_BYTES;
   if (newline === -1 || hashAt <= newline) throw invalid(path, 'it is cut short');
-  const hash = createHash('sha256').update(bytes.subarray(0, hashAt)).digest();
+  const hash = sha256().update(bytes.subarray(0, hashAt)).digest();
   if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
   const head = JSON.parse(bytes.subarray(0, newline).toString('utf8')) as RecordHead;
   if (head.version !== RECORD_VERSION) throw invalid(path, `it has version ${head.version}`);

@@ -1,6 +1,5 @@
 // A target while it is written: locked against a second copy, under a provisional name where names exist, and given its
 // final name only when it is complete and durable.
-import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -15,7 +14,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, messageOf, shortName, UnderstudyError } from '../../base/mod.ts';
 import { tryLock } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { fileError, openFileDevice } from '../device/file.ts';
@@ -189,7 +188,7 @@ function finishFile(fd: number, partial: string, path: string, bytes: number): v
 
 /** Targets that are storage already: nothing to rename, but a size of their own. */
 function openStorageTarget(spec: TargetSpec, imageBytes: number | null, open: () => Device): Target {
-  const lockPath = `${runtimeFolder()}/${createHash('sha256').update(spec.identity).digest('hex').slice(0, 32)}${LOCK_SUFFIX}`;
+  const lockPath = `${runtimeFolder()}/${shortName(spec.identity)}${LOCK_SUFFIX}`;
   const fd = lockPartial(lockPath, false, spec.uri);
   let device: Device;
   try {
