@@ -37,6 +37,12 @@ export const BLOCKS_MAX_UNKNOWN = 2 ** 18;
 export const READS_IN_FLIGHT = 4;
 export const WRITES_IN_FLIGHT = 2;
 
+/**
+ * So far at most does the producer go ahead of the fastest consumer where blocks come out of the page cache: so what it wrote into
+ * the ring is still in the processor's cache when it is taken (docs/decisions/0057). What is ahead of that, the page cache holds.
+ */
+export const CACHED_AHEAD_BYTES = 16 * MIB;
+
 /** Every futex wait is bounded, so that a wake-up lost with a dead process costs this much and no more. */
 export const WAIT_MS_MAX = 250;
 /** How often locks are asked who is alive. */

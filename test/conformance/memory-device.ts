@@ -126,6 +126,7 @@ export class MemoryDevice implements Device {
       access: options.access ?? 'random',
       alignmentBytes: options.alignmentBytes ?? 1,
       depth: options.depth ?? 4,
+      cached: false,
     };
   }
 

@@ -58,6 +58,9 @@
 #ifndef DETACHMENTS
 #define DETACHMENTS 0
 #endif
+#ifndef AHEAD
+#define AHEAD 0             /* readAheadBlocks: blocks that the producer goes ahead of the fastest consumer; 0: all SLOTS */
+#endif
 #ifndef READINGS_MAX
 #define READINGS_MAX 0      /* times that a block may be read and published; 0: not looked at */
 #endif
@@ -390,6 +393,9 @@ proctype producerProcess() {
   byte position; /* block that is read next */
   byte wanted, offer, held, cursor, b, h, e, k;
   bit live, starving;
+#if AHEAD
+  bit near;      /* some consumer has less than AHEAD before it */
+#endif
 
 end_unborn:
   started -> skip;
@@ -437,7 +443,13 @@ end_unborn:
 #endif
 
 sweep:
-    atomic { header.bell = 0; wanted = 0; live = 0; e = 0 };  /* seen := bell */
+    atomic {
+      header.bell = 0;  /* seen := bell */
+      wanted = 0; live = 0; e = 0;
+#if AHEAD
+      near = 0
+#endif
+    };
 #if RECLAIM
     do
     :: atomic { e == ENTRIES -> e = 0; break }
@@ -471,7 +483,12 @@ sweep:
        d_step { addWanted(entry[e].cursor, cursor); e++ }
 #else
        atomic { live = 1; cursor = entry[e].cursor };
-       d_step { addWanted(cursor, needSet[e]); e++ }
+       d_step {
+#if AHEAD
+         if :: (header.head + MODULUS - cursor) % MODULUS < AHEAD -> near = 1 :: else fi;
+#endif
+         addWanted(cursor, needSet[e]); e++
+       }
 #endif
     :: atomic { e < ENTRIES && !isAttached(e) -> if :: entry[e].state != ConsumerState_free -> live = 1 :: else fi; e++ }
     :: atomic {
@@ -480,6 +497,9 @@ sweep:
          if
          :: wanted == 0 && !live -> goto deserted
          :: wanted == 0 && live -> live = 0; goto sleep
+#if AHEAD
+         :: wanted != 0 && !near -> wanted = 0; live = 0; goto sleep
+#endif
          :: else -> break
          fi
        }
@@ -491,6 +511,9 @@ sweep:
       :: else -> break
       od;
       wanted = 0; live = 0;
+#if AHEAD
+      near = 0;
+#endif
       h = header.head;
       /* the claim, and only then a look at the consumers */
 #ifndef CANARY_TAIL_AFTER_LOOK

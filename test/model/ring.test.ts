@@ -24,6 +24,9 @@ const proofs: readonly [string, string, readonly string[]][] = [
   ['late joiner: at most one more read of each block', ring, ['QUORUM=1', 'READINGS_MAX=2']],
   ['late joiner that follows a moving tail loses nothing', ring, ['QUORUM=1', 'BLOCKS=2', 'ATTACH_LOOPS']],
   ['row of the table passes from one copy to another', ring, ['ENTRIES=1', 'RECLAIM=1', 'QUORUM=1']],
+  ['producer goes one block ahead: one read of each block', ring, ['AHEAD=1', 'READINGS_MAX=1']],
+  ['producer goes one block ahead, late joiner', ring, ['AHEAD=1', 'QUORUM=1', 'READINGS_MAX=2']],
+  ['producer goes one block ahead, slow copy is detached', ring, ['AHEAD=1', 'DETACHMENTS=1', 'QUORUM=1']],
   ['slow copies are detached twice', ring, ['DETACHMENTS=2']],
   ['slow copy is detached, the other is late', ring, ['DETACHMENTS=1', 'QUORUM=1']],
   ['slow copies are detached twice, waits end at any time', ring, ['DETACHMENTS=2', 'QUORUM=1', 'TIMEOUTS=1']],
@@ -46,6 +49,7 @@ const terminations: readonly [string, readonly string[]][] = [
   ['two copies', []],
   ['late joiner', ['QUORUM=1', 'BLOCKS=2']],
   ['slow copy is detached', ['DETACHMENTS=1']],
+  ['producer goes one block ahead', ['AHEAD=1']],
   ['copy dies', [...ONE_COPY_DIES, 'TICKS=1', 'BLOCKS=1']],
   ['producer dies', [...PRODUCER_DIES, 'TICKS=1', 'BLOCKS=1']],
 ];
@@ -69,6 +73,7 @@ const defects: readonly [string, string, readonly string[], RegExp][] = [
   ['sleep on head without its value', ring, ['CANARY_SLEEP_WITHOUT_LOOK'], SLEEPS_ON],
   ['sleep on the bell without its value', ring, ['CANARY_WAKE_WITHOUT_RECHECK'], SLEEPS_ON],
   ['bell without a wake-up', ring, ['CANARY_BELL_WITHOUT_WAKE'], SLEEPS_ON],
+  ['bell without a wake-up, producer far ahead', ring, ['CANARY_BELL_WITHOUT_WAKE', 'AHEAD=1', 'SLOTS=4'], SLEEPS_ON],
   ['bell rung before interest is given up', ring, ['CANARY_BELL_BEFORE_INTEREST'], SLEEPS_ON],
   [
     'detaching for the sake of a copy that is complete',

@@ -122,6 +122,7 @@ export class ProducerActor extends Actor {
         if (!this.#world.locks.has(index)) free();
       },
       digest: digestOf,
+      readAheadBlocks: this.#world.scenario.readAheadBlocks ?? Number.POSITIVE_INFINITY,
       sleep: (milliseconds) => this.#world.clock.advanceTo(this.#world.clock.nowMs() + milliseconds),
     });
   }

@@ -50,6 +50,8 @@ export interface Scenario {
   /** Where the size is not known: blocks that the tables of the ring have room for beyond the image's. */
   readonly spareBlocks: number;
   readonly readMs: number;
+  /** Blocks that the producer goes ahead of the fastest consumer; null: as many as there are slots. */
+  readonly readAheadBlocks: number | null;
   /** Chance of each block to be zeros. */
   readonly zeroShare: number;
   readonly consumers: readonly ConsumerPlan[];
@@ -87,6 +89,7 @@ export const plainScenario: Scenario = {
   sizeKnown: true,
   spareBlocks: 8,
   readMs: 1,
+  readAheadBlocks: null,
   zeroShare: 0,
   consumers: [plainConsumer],
   producerDeaths: [],
@@ -153,6 +156,7 @@ export const scenarios: fc.Arbitrary<Scenario> = fc.constantFrom(4, 4, 8, 16).ch
     sizeKnown: fc.constant(true),
     spareBlocks: fc.constant(8),
     readMs: milliseconds,
+    readAheadBlocks: fc.constantFrom(null, null, 1, 2, 4),
     zeroShare: fc.constantFrom(0, 0.3),
     consumers: fc.array(consumers, { minLength: 1, maxLength: 5, size: 'max' }),
     producerDeaths: fc.oneof(

@@ -76,6 +76,7 @@ export class SimulatedDevice implements Device {
       access: options.access,
       alignmentBytes: 1,
       depth: options.depth,
+      cached: false,
     };
   }
 

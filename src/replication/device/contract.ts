@@ -22,6 +22,8 @@ export interface DeviceInfo {
   readonly alignmentBytes: number;
   /** Transfers that may be in flight, at least 1. */
   readonly depth: number;
+  /** Transfers go through the page cache: what it holds comes at the speed of memory, and it reads ahead by itself. */
+  readonly cached: boolean;
 }
 
 export interface Transfer {

@@ -38,8 +38,9 @@ export interface FileDeviceOptions {
   readonly uri?: string;
 }
 
-/** Pages asked for ahead of a read through the page cache: one disk's worth of queue. */
-const READ_AHEAD_BYTES = 16 * limits.MIB;
+/** Pages asked for ahead of a read through the page cache, and how many of them in one step: one disk's worth of queue. */
+const READ_AHEAD_BYTES = 64 * limits.MIB;
+const READ_AHEAD_STEP_BYTES = 16 * limits.MIB;
 /** Extents of a source are looked for in at most so many steps; past that, all is data. */
 const EXTENTS_MAX = 1_000_000;
 
@@ -116,7 +117,8 @@ class FileDevice implements Device {
       sizeBytes: this.#regular ? stats.size : blockDeviceBytes(this.#fd),
       access: 'random',
       alignmentBytes: this.#regular ? 1 : blockDeviceSectorBytes(this.#fd),
-      depth: this.#aio.depth,
+      depth: this.#directFd === null ? 1 : this.#aio.depth,
+      cached: this.#directFd === null,
     };
   }
 
@@ -168,8 +170,8 @@ class FileDevice implements Device {
   /** Keeps the disk's queue filled ahead of reads through the page cache, asking for each page once. */
   #advise(fromBytes: number): void {
     if (fromBytes > this.#advisedTo || fromBytes < this.#advisedTo - 2 * READ_AHEAD_BYTES) this.#advisedTo = fromBytes;
-    const to = fromBytes + READ_AHEAD_BYTES;
-    if (to - this.#advisedTo < READ_AHEAD_BYTES / 4) return;
+    const to = Math.min(fromBytes + READ_AHEAD_BYTES, this.#advisedTo + READ_AHEAD_STEP_BYTES);
+    if (to - this.#advisedTo < READ_AHEAD_STEP_BYTES / 4) return;
     adviseWillNeed(this.#fd, this.#advisedTo, to - this.#advisedTo);
     this.#advisedTo = to;
   }

@@ -88,6 +88,7 @@ export function openNbdDevice(options: NbdDeviceOptions): Device {
     access: 'random',
     alignmentBytes: found.blockBytesMin,
     depth: TRANSFERS_IN_FLIGHT,
+    cached: false,
   };
   const mayReconnect = role === 'source' && options.reconnectTimeoutMs !== 0;
   return new NbdDevice({
@@ -366,8 +367,7 @@ class NbdDevice implements Device {
   }
 
   #judgeSilence(moved: boolean): void {
-    const silent = this.#silence.look(systemClock.nowMs(), moved);
-    if (!silent || this.#inFlight.size === 0) return;
+    if (!this.#silence.look(systemClock.nowMs(), moved) || this.#inFlight.size === 0) return;
     const text = `${this.info.uri}: the server was silent for ${this.#silence.limitMs} ms with requests open`;
     this.#link.drop();
     this.#failAll(new UnderstudyError(deviceCode(this.#config.role, 'TIMEOUT'), text));

@@ -61,6 +61,7 @@ class StreamDevice implements Device {
       access: this.#rewindable ? 'rewind' : 'once',
       alignmentBytes: 1,
       depth: 1,
+      cached: false,
     };
   }
 

@@ -34,6 +34,8 @@ export interface ProducerWorld {
   /** Calls `free` if the process behind an entry is gone, while nobody else can take the entry (its lock byte is held). */
   ifDead(index: number, free: () => void): void;
   digest(bytes: Uint8Array): Digest;
+  /** Blocks that may be read before the fastest consumer needs them, 1 or more; Infinity: as many as the ring holds. */
+  readonly readAheadBlocks: number;
   /** Blocks the thread between retries of a failing read. */
   sleep(milliseconds: number): void;
 }
@@ -145,6 +147,7 @@ export class ProducerCore {
     if (live.length === 0) return 'deserted';
     let progress: 'read' | 'nothing' | 'full' = 'nothing';
     while (this.#reading.length < this.#depth) {
+      if (this.#isFarAhead()) break;
       const block = this.#nextNeeded();
       if (block === -1) break;
       if (!this.#claimSlot()) {
@@ -155,6 +158,16 @@ export class ProducerCore {
       progress = 'read';
     }
     return progress;
+  }
+
+  /**
+   * Whether even the fastest consumer has as much before it as is good. It goes on with that, rings the bell, and is further: so
+   * nobody is kept waiting, and how far the slowest may fall behind is still the whole ring.
+   */
+  #isFarAhead(): boolean {
+    const attached = this.#ring.entries.filter((entry) => entry.attached);
+    const ahead = attached.map((entry) => sequenceDelta(this.#claimed, entry.get('cursor')));
+    return attached.length > 0 && Math.min(...ahead) >= this.#world.readAheadBlocks;
   }
 
   /** The next block in sweep order that an attached consumer needs and will not find in the ring; -1 when there is none. */

@@ -46,6 +46,9 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
       clock: systemClock,
       ifDead: (index, free) => ifDead(askFd, index, free),
       digest: digestOf,
+      readAheadBlocks: device.info.cached
+        ? Math.max(1, limits.CACHED_AHEAD_BYTES / ring.geometry.blockBytes)
+        : Number.POSITIVE_INFINITY,
       sleep: (milliseconds) => sleepOn(ring, milliseconds),
     });
     const { dataAt, totalBytes } = offsetsOf(ring.geometry);

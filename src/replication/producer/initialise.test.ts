@@ -65,7 +65,7 @@ describe('mapZeros', () => {
       throw new Error('only extents are asked for');
     };
     return {
-      info: { uri: 'x', identity: 'x', sizeBytes, access: 'random', alignmentBytes: 1, depth: 1 },
+      info: { uri: 'x', identity: 'x', sizeBytes, access: 'random', alignmentBytes: 1, depth: 1, cached: false },
       submit: unused,
       reap: unused,
       zero: unused,
