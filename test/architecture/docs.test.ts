@@ -105,10 +105,14 @@ describe('documents of the project', () => {
   });
 
   it('docs - dependencies.md has each npm package once, under what it is for, with an alternative, and no other', () => {
-    const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, object>;
+    const { dependencies, optionalDependencies, devDependencies } = JSON.parse(read('package.json')) as Record<
+      string,
+      object
+    >;
+    const atRunTime = Object.keys({ ...dependencies, ...optionalDependencies });
     const rows = dependencyRowsOf(read('docs/dependencies.md'));
     const named = (title: string) => rows.filter((row) => row.section === title).map((row) => row.name);
-    expect(named('At run time, from npm').sort()).toEqual(Object.keys(dependencies ?? {}).sort());
+    expect(named('At run time, from npm').sort()).toEqual(atRunTime.sort());
     expect(named('For development, from npm').sort()).toEqual(Object.keys(devDependencies ?? {}).sort());
     expect(rows.filter(({ columns }) => columns.length !== 3 || columns.includes('')).map(({ name }) => name)).toEqual(
       [],

@@ -171,7 +171,10 @@ export class ProducerActor extends Actor {
     if (this.#latest.get(block) === sequence) return;
     this.#checkNobodyLosesASlot((sequence - scenario.slotCount) | 0);
     // Without interruptions nothing changes between the decision to read and the read: it must be for somebody.
-    if (scenario.preemptEvery === 0) this.#checkSomebodyNeeds(block);
+    if (scenario.preemptEvery === 0) {
+      this.#checkSomebodyNeeds(block);
+      this.#checkSomebodyIsNear(sequence);
+    }
     this.#latest.set(block, sequence);
     this.#account(block);
   }
@@ -192,6 +195,15 @@ export class ProducerActor extends Actor {
       return latest === undefined || sequenceDelta(latest, entry.get('cursor')) < 0;
     });
     if (!needed) throw new Violation(`block ${block} is read, and everybody who needs it will find it in the ring`);
+  }
+
+  #checkSomebodyIsNear(sequence: number): void {
+    const { ring, scenario } = this.#world;
+    const ahead = ring.entries
+      .filter((entry) => entry.attached)
+      .map((entry) => sequenceDelta(sequence, entry.get('cursor')));
+    if (Math.min(...ahead) < (scenario.readAheadBlocks ?? Number.POSITIVE_INFINITY)) return;
+    throw new Violation(`${sequence} is read, and even the fastest consumer is ${Math.min(...ahead)} behind it`);
   }
 
   #account(block: number): void {
