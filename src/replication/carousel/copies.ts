@@ -8,7 +8,7 @@ import {
   LAYOUT_VERSION,
   LockByte,
   MAGIC,
-  mapRing,
+  mapTables,
   openExisting,
   type Ring,
   RingHeader,
@@ -69,7 +69,7 @@ function look(fd: number): RunningCopy | null {
     header.get('state') === RingState.ready;
   page.unmap();
   if (!ours) return null;
-  const { mapping, ring } = mapRing(fd);
+  const { mapping, ring } = mapTables(fd);
   const copy: RunningCopy = {
     source: ring.getText('sourceUri'),
     producerPid: ring.get('producerPid'),

@@ -20,8 +20,9 @@ export function startMember(task: ConsumerTask, ringFd: number): Member {
   const control = new Int32Array(new SharedArrayBuffer(Control.words * 4));
   const worker = new Worker(workerPath, {
     workerData: { task, ringFd, control },
-    // A worker moves bytes outside the heap; without a bound each of many would let its young generation grow.
-    resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 256 },
+    // A worker moves bytes outside the heap; without a bound each of many would let its young generation grow. The old one stays at
+    // 5 MiB; a ring mapped beside it that is larger than half its bound would have all of it collected and compacted at once, at the start.
+    resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 512 },
   });
   const result = new Promise<TargetResult>((resolve) => {
     worker.on('message', (message: TargetResult) => resolve(message));

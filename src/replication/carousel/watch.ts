@@ -11,7 +11,7 @@ import {
   Header,
   LOOK_INTERVAL_MS,
   loseInterest,
-  mapRing,
+  mapTables,
   type ProducerCommand,
   producerAlive,
   type Rendezvous,
@@ -46,7 +46,7 @@ export class RingWatch {
   /** The ring once it is ready, for looking at. */
   get ring(): Ring | null {
     if (this.#mapped === null && this.#rendezvous.header.get('state') === RingState.ready) {
-      this.#mapped = mapRing(this.#rendezvous.fd);
+      this.#mapped = mapTables(this.#rendezvous.fd);
     }
     return this.#mapped?.ring ?? null;
   }

@@ -1,5 +1,5 @@
 export * from './layout.ts';
-export { mapRing } from './map.ts';
+export { mapRing, mapTables } from './map.ts';
 export { NeedSet, nextInUnion } from './need-set.ts';
 export {
   ensureProducer,

@@ -157,7 +157,7 @@ export class Ring extends RingHeader {
   constructor(buffer: ArrayBuffer, geometry: Geometry, signal: Signal) {
     super(buffer);
     const offsets = offsetsOf(geometry);
-    assert(buffer.byteLength >= offsets.totalBytes, 'a buffer for the whole layout');
+    assert(buffer.byteLength >= offsets.tablesEnd, 'a buffer for the tables at least');
     this.buffer = buffer;
     this.geometry = geometry;
     this.offsets = offsets;
