@@ -12,6 +12,7 @@ const MAP_SHARED = 1;
 const MAP_FIXED = 0x10;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const PROT_NONE = 0;
+const MADV_DONTNEED = 4;
 const MADV_HUGEPAGE = 14;
 const MADV_NOHUGEPAGE = 15;
 const MADV_COLLAPSE = 25;
@@ -71,6 +72,11 @@ export function allocatePages(length: number, pages: 'huge' | 'small' = 'huge'):
     libc.madvise(addressOf(new Uint8Array(mapping.buffer)), length, advice);
   }
   return mapping;
+}
+
+/** Gives the pages under a view of private memory back; what is read there afterwards is zeros (madvise(2), MADV_DONTNEED). */
+export function discardPages(view: Uint8Array): void {
+  if (libc.madvise(addressOf(view), view.byteLength, MADV_DONTNEED) !== 0) throw lastError('madvise');
 }
 
 /** `busy`: a transfer is using the pages, another try may succeed. `refused`: the kernel cannot, or has none left. */

@@ -29,6 +29,7 @@ export {
   allocatePages,
   type Collapse,
   collapsePages,
+  discardPages,
   hasAddress,
   type Mapping,
   mapShared,
