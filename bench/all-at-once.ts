@@ -26,7 +26,7 @@ const PROCESSES = 2;
 
 const TMPFS_NOTE =
   'on tmpfs: nobody waits for a disk, and all spend their processors in the kernel, making the same pages of the targets. What ' +
-  'remains between us and mbuffer is the start of two Node.js programs, about 0.25 s, and one digest of every block.';
+  'remains between us and dd is the start of two Node.js programs and a thread for each target, and one digest of every block.';
 
 interface Setting {
   readonly place: string;
