@@ -82,7 +82,7 @@ function writeDocument(report: Report, run: Run): void {
 }
 
 async function main(): Promise<number> {
-  // Certificates that a site wants trusted cost every start of Node.js 50 ms: the site's, and neither ours nor etcher-sdk's.
+  // Certificates that a site wants trusted are parsed at every start of Node.js: the site's cost, and neither ours nor etcher-sdk's.
   delete process.env.NODE_EXTRA_CA_CERTS;
   const options = parseOptions(process.argv.slice(2));
   if (options.help) {

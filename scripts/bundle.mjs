@@ -19,7 +19,7 @@ const ENTRIES = {
   'cli/agent-command': { input: 'bin/agent-command.js', format: 'esm' },
   'cli/installation-commands': { input: 'bin/installation-commands.js', format: 'esm' },
   'carousel/index': { input: 'src/replication/mod.js', format: 'esm' },
-  // One or more of these start with every copy, and Node.js 20 starts a thread a fifth faster from a CommonJS file.
+  // One or more of these start with every copy, and Node.js 20 starts a thread faster from a CommonJS file.
   'producer/main': { input: 'src/replication/producer/main.js', format: 'cjs' },
   'producer/worker': { input: 'src/replication/producer/worker.js', format: 'cjs' },
   'consumer/worker': { input: 'src/replication/consumer/worker.js', format: 'cjs' },

@@ -1,8 +1,8 @@
 import type { Hash } from 'node:crypto';
 
 /**
- * A SHA-256 to be fed (FIPS 180-4). The module behind it is loaded at the first call and not with ours: that takes 5 ms of each
- * thread, and a copy to many targets starts many, of which most digest nothing this way.
+ * A SHA-256 to be fed (FIPS 180-4). The module behind it is loaded at the first call and not with ours: that is a good part of a
+ * thread's start, and a copy to many targets starts many, of which most digest nothing this way.
  */
 export function sha256(): Hash {
   return process.getBuiltinModule('node:crypto').createHash('sha256');

@@ -44,7 +44,7 @@ export class AioContext {
 
   /**
    * `depth` is how many requests may be in flight, 1 to 32. `atOnce`: without a context of the kernel's, each request is done
-   * inside submit. For the page cache, where the kernel would do the same: taking such a context down waits for RCU, 10 to 50 ms.
+   * inside submit. For the page cache, where the kernel would do the same: taking such a context down waits for RCU.
    */
   constructor(depth: number, options: { atOnce: boolean }) {
     assert(depth >= 1 && depth <= 32, 'a depth that one page of events holds');

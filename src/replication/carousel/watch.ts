@@ -99,7 +99,9 @@ export class RingWatch {
     let lookAt = 0;
     while (!done.signal.aborted) {
       // Cut short by the end: a timer that is merely left behind would keep the process for the rest of its time.
-      await delay(PROGRESS_INTERVAL_MS, undefined, { signal: done.signal }).catch(() => undefined);
+      await delay(PROGRESS_INTERVAL_MS, undefined, { signal: done.signal }).catch((error: unknown) => {
+        if (!done.signal.aborted) throw error;
+      });
       if (performance.now() >= lookAt) {
         this.ensureProducer();
         lookAt = performance.now() + LOOK_INTERVAL_MS;

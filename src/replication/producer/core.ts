@@ -165,6 +165,7 @@ export class ProducerCore {
    * nobody is kept waiting, and how far the slowest may fall behind is still the whole ring.
    */
   #isFarAhead(): boolean {
+    if (this.#world.readAheadBlocks >= this.#ring.geometry.slotCount) return false;
     const attached = this.#ring.entries.filter((entry) => entry.attached);
     const ahead = attached.map((entry) => sequenceDelta(this.#claimed, entry.get('cursor')));
     return attached.length > 0 && Math.min(...ahead) >= this.#world.readAheadBlocks;

@@ -181,7 +181,7 @@ export function ensureProducer(rendezvous: Rendezvous, command: ProducerCommand)
     if (!tryLock(fd, LockByte.producer)) return false;
     const log = process.env.UNDERSTUDY_PRODUCER_LOG;
     const logFd = log === undefined ? null : openSync(log, 'a', 0o600);
-    // Node.js reads those certificates at each start, 50 ms for a whole bundle; the producer itself makes no TLS connection.
+    // Node.js reads those certificates at each start, which takes longer than all the rest of it; the producer itself makes no TLS connection.
     const { NODE_EXTRA_CA_CERTS: _, ...environment } = process.env;
     const child = spawn(process.execPath, [command.program], {
       env: { ...environment, [PRODUCER_OPTIONS]: command.options },
