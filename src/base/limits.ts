@@ -21,6 +21,11 @@ export const BLOCK_BYTES_MAX = 32 * MIB;
 
 /** The ring is 128 MiB by default, so that a joiner finds the last few hundred milliseconds of a fast source in memory. */
 export const RING_BYTES_DEFAULT = 128 * MIB;
+/**
+ * Where blocks come out of the page cache, joiners find all of them in memory anyway, and a ring this small stays in the processor's
+ * cache (docs/decisions/0058).
+ */
+export const RING_BYTES_CACHED = 32 * MIB;
 /** Below four slots, reading ahead and writing behind cannot overlap. */
 export const SLOTS_MIN = 4;
 export const SLOTS_MAX = 4096;
@@ -41,7 +46,7 @@ export const WRITES_IN_FLIGHT = 2;
  * So far at most does the producer go ahead of the fastest consumer where blocks come out of the page cache: so what it wrote into
  * the ring is still in the processor's cache when it is taken (docs/decisions/0057). What is ahead of that, the page cache holds.
  */
-export const CACHED_AHEAD_BYTES = 16 * MIB;
+export const CACHED_AHEAD_BYTES = 8 * MIB;
 
 /** Every futex wait is bounded, so that a wake-up lost with a dead process costs this much and no more. */
 export const WAIT_MS_MAX = 250;
@@ -66,7 +71,11 @@ export const BAD_RANGES_MAX = 1024;
 export const FLUSH_INTERVAL_MS = 4000;
 
 assert(BLOCK_BYTES_MIN % PAGE_BYTES === 0, 'blocks are whole pages');
-assert(SLOTS_MIN * BLOCK_BYTES_DEFAULT <= RING_BYTES_DEFAULT, 'the default ring holds the least number of slots');
+assert(SLOTS_MIN * BLOCK_BYTES_DEFAULT <= RING_BYTES_CACHED, 'the default ring holds the least number of slots');
+assert(
+  2 * CACHED_AHEAD_BYTES <= RING_BYTES_CACHED,
+  'the slower targets have more of the ring to fall behind in than is read ahead',
+);
 assert(READS_IN_FLIGHT <= SLOTS_MIN, 'the smallest ring can hold all reads in flight');
 assert(WAIT_MS_MAX <= LIVENESS_INTERVAL_MS, 'a waiter wakes at least as often as it asks who is alive');
 assert(READ_SALVAGE_BYTES <= BLOCK_BYTES_MIN, 'salvage is finer than the smallest block');

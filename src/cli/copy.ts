@@ -60,7 +60,7 @@ export function copyCommand(done: (exit: number) => void): Command {
     .option('--resume', 'go on with interrupted copies to these targets')
     .option('--limit <rate>', 'bytes a second to each target, for example 50M', bytes)
     .option('--block-size <size>', 'size of a block, 64K to 32M (default 4M)', bytes)
-    .option('--buffer <size>', 'shared memory for the ring (default 128M)', bytes)
+    .option('--buffer <size>', 'shared memory for the ring (default 128M, 32M through the page cache)', bytes)
     .addOption(new Option('--direct <when>', 'past the page cache').choices(['auto', 'on', 'off']).default('auto'))
     .addOption(new Option('--digest <kind>', 'report the digest of the whole image').choices(['sha256']))
     .option('--expect <digest>', 'fail unless the image has this digest (sha256:HEX)')

@@ -146,7 +146,7 @@ function openSource(descriptor: SourceDescriptor, direct: DirectMode): Device {
 }
 
 function begin(options: ProducerOptions, header: RingHeader, device: Device): Opened {
-  const wanted = chooseGeometry(device.info.sizeBytes, options);
+  const wanted = chooseGeometry(device.info, options);
   const geometry = reserveRing(RING_FD, wanted, options.bufferBytes === null);
   describeSource(header, device, geometry, {
     identity: options.source.identity,

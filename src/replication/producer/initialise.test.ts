@@ -23,12 +23,13 @@ describe('chooseGeometry', () => {
     pages.map((count) => count * limits.PAGE_BYTES),
     { nil: null },
   );
+  const sources = fc.record({ sizeBytes: fc.integer({ min: 1, max: 2 ** 36 }), cached: fc.boolean() });
   const buffers = fc.option(fc.integer({ min: 1, max: 2 ** 34 }), { nil: null });
 
   test('holds every block, within the limits and the buffer, and no more than the image can use', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 2 ** 36 }), blockSizes, buffers, (sizeBytes, blockBytes, bufferBytes) => {
-        const geometry = chooseGeometry(sizeBytes, { blockBytes, bufferBytes });
+      fc.property(sources, blockSizes, buffers, ({ sizeBytes, cached }, blockBytes, bufferBytes) => {
+        const geometry = chooseGeometry({ sizeBytes, cached }, { blockBytes, bufferBytes });
         const { slotCount, blockCapacity } = geometry;
         expect(geometry.blockBytes).toBe(blockBytes ?? limits.BLOCK_BYTES_DEFAULT);
         expect(blockCapacity).toBe(Math.ceil(sizeBytes / geometry.blockBytes));
@@ -36,7 +37,8 @@ describe('chooseGeometry', () => {
         expect(slotCount).toBeGreaterThanOrEqual(limits.SLOTS_MIN);
         expect(slotCount).toBeLessThanOrEqual(limits.SLOTS_MAX);
         if (slotCount > limits.SLOTS_MIN) {
-          expect(slotCount * geometry.blockBytes).toBeLessThanOrEqual(bufferBytes ?? limits.RING_BYTES_DEFAULT);
+          const ringBytes = cached ? limits.RING_BYTES_CACHED : limits.RING_BYTES_DEFAULT;
+          expect(slotCount * geometry.blockBytes).toBeLessThanOrEqual(bufferBytes ?? ringBytes);
           expect(slotCount).toBeLessThanOrEqual(2 * blockCapacity);
         }
       }),
@@ -45,14 +47,24 @@ describe('chooseGeometry', () => {
 
   test('refuses what is empty and what has more blocks than a ring can number', () => {
     const wishes = { blockBytes: limits.BLOCK_BYTES_MIN, bufferBytes: null };
-    expect(failureOf(() => chooseGeometry(0, wishes))).toBe('SOURCE_EMPTY');
-    expect(failureOf(() => chooseGeometry(limits.BLOCKS_MAX * limits.BLOCK_BYTES_MIN, wishes))).toBe(null);
-    const tooLarge = limits.BLOCKS_MAX * limits.BLOCK_BYTES_MIN + 1;
-    expect(failureOf(() => chooseGeometry(tooLarge, wishes))).toBe('SOURCE_TOO_LARGE');
+    const most = limits.BLOCKS_MAX * limits.BLOCK_BYTES_MIN;
+    expect(failureOf(() => chooseGeometry({ sizeBytes: 0, cached: false }, wishes))).toBe('SOURCE_EMPTY');
+    expect(failureOf(() => chooseGeometry({ sizeBytes: most, cached: false }, wishes))).toBe(null);
+    expect(failureOf(() => chooseGeometry({ sizeBytes: most + 1, cached: false }, wishes))).toBe('SOURCE_TOO_LARGE');
+  });
+
+  test('a source in the page cache gets a ring that the processor can keep, unless another was asked for', () => {
+    const bytes = (cached: boolean, bufferBytes: number | null): number => {
+      const geometry = chooseGeometry({ sizeBytes: 2 ** 32, cached }, { blockBytes: null, bufferBytes });
+      return geometry.slotCount * geometry.blockBytes;
+    };
+    expect(bytes(true, null)).toBe(limits.RING_BYTES_CACHED);
+    expect(bytes(false, null)).toBe(limits.RING_BYTES_DEFAULT);
+    expect(bytes(true, limits.RING_BYTES_DEFAULT)).toBe(limits.RING_BYTES_DEFAULT);
   });
 
   test('a stream gets room for as many blocks as one may have', () => {
-    const geometry = chooseGeometry(null, { blockBytes: null, bufferBytes: null });
+    const geometry = chooseGeometry({ sizeBytes: null, cached: false }, { blockBytes: null, bufferBytes: null });
     expect(geometry.blockCapacity).toBe(limits.BLOCKS_MAX_UNKNOWN);
   });
 });

@@ -12,7 +12,8 @@ interface Wishes {
 }
 
 /** @throws SOURCE_EMPTY, SOURCE_TOO_LARGE, USAGE */
-export function chooseGeometry(sizeBytes: number | null, wishes: Wishes): Geometry {
+export function chooseGeometry(source: { sizeBytes: number | null; cached: boolean }, wishes: Wishes): Geometry {
+  const { sizeBytes } = source;
   if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', 'the source holds no bytes');
   const blockBytes = wishes.blockBytes ?? limits.BLOCK_BYTES_DEFAULT;
   const blocks = sizeBytes === null ? limits.BLOCKS_MAX_UNKNOWN : Math.ceil(sizeBytes / blockBytes);
@@ -22,7 +23,7 @@ export function chooseGeometry(sizeBytes: number | null, wishes: Wishes): Geomet
       `${blocks} blocks of ${blockBytes} bytes are more than ${limits.BLOCKS_MAX}; use a larger --block-size`,
     );
   }
-  const buffer = wishes.bufferBytes ?? limits.RING_BYTES_DEFAULT;
+  const buffer = wishes.bufferBytes ?? (source.cached ? limits.RING_BYTES_CACHED : limits.RING_BYTES_DEFAULT);
   const wanted = Math.min(Math.floor(buffer / blockBytes), 2 * blocks, limits.SLOTS_MAX);
   const slotCount = 2 ** Math.floor(Math.log2(Math.max(wanted, limits.SLOTS_MIN)));
   return { blockBytes, blockCapacity: blocks, slotCount };

@@ -9,7 +9,7 @@ export interface ProducerOptions {
   readonly ringPath: string;
   /** Null: limits.BLOCK_BYTES_DEFAULT. */
   readonly blockBytes: number | null;
-  /** Null: limits.RING_BYTES_DEFAULT, or less where shared memory is short; a number is kept to. */
+  /** Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to. */
   readonly bufferBytes: number | null;
   readonly direct: DirectMode;
 }
