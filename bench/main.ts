@@ -82,8 +82,6 @@ function writeDocument(report: Report, run: Run): void {
 }
 
 async function main(): Promise<number> {
-  // Certificates that a site wants trusted are parsed at every start of Node.js: the site's cost, and neither ours nor etcher-sdk's.
-  delete process.env.NODE_EXTRA_CA_CERTS;
   const options = parseOptions(process.argv.slice(2));
   if (options.help) {
     process.stdout.write(`${usage}\n\nQuestions: ${questions.map((question) => question.name).join(', ')}\n`);
@@ -93,6 +91,8 @@ async function main(): Promise<number> {
     await installPeers(say);
     return 0;
   }
+  // Certificates that a site wants trusted are parsed at every start of Node.js: the site's cost, and neither ours nor etcher-sdk's.
+  delete process.env.NODE_EXTRA_CA_CERTS;
   chosen(options);
   const obstacle = oursObstacle();
   if (obstacle !== null) throw new UnderstudyError('USAGE', obstacle);
