@@ -87,6 +87,7 @@ async function measureSetting(
   const memoryBytes = smallMemoryBytes(sizeBytes, PROCESSES);
   const group: GroupOptions = setting.regime === 'small' ? { memoryBytes } : {};
   const heading = headingOf(setting, memoryBytes);
+  const mine = options.bufferBytes === null ? ours() : ours('--buffer', `${options.bufferBytes}`);
   const rows: string[][] = [];
   const timed = (contender: Contender, check: boolean): Promise<Measured> =>
     measure({
@@ -100,16 +101,16 @@ async function measureSetting(
     bench.say(`${heading}: ${rival.name}`);
     const runs = await alternate(
       options.rounds ?? ROUNDS,
-      () => timed(ours(), round === 0),
+      () => timed(mine, round === 0),
       () => timed(rival, round++ === 0),
     );
-    const [mine, theirs] = [runs.a, runs.b].map((list) => spreadOf(list.map((one) => one.seconds)));
+    const [own, theirs] = [runs.a, runs.b].map((list) => spreadOf(list.map((one) => one.seconds)));
     const ratio = ratiosOf(
       runs,
       (one) => one.seconds,
       (one) => one.seconds,
     );
-    if (mine && theirs) rows.push([rival.name, formatSpread(theirs), formatSpread(mine), formatSpread(ratio)]);
+    if (own && theirs) rows.push([rival.name, formatSpread(theirs), formatSpread(own), formatSpread(ratio)]);
   }
   return { heading, columns: ['rival', 'rival, seconds', 'understudy, seconds', 'ratio'], rows };
 }

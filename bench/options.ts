@@ -20,6 +20,8 @@ export interface BenchOptions {
   readonly regimes: readonly string[];
   /** Names of rivals must contain one of these words, or null for all. */
   readonly peers: readonly string[] | null;
+  /** Bytes of our ring, or null for what it has by itself. */
+  readonly bufferBytes: number | null;
   /** Targets are loop devices instead of new files. */
   readonly block: boolean;
   /** The programs' own files are in the page cache, the image is not. */
@@ -41,6 +43,7 @@ export const usage = `npm run bench -- [QUESTION...] [options]
   --place P[,P]      disk, tmpfs
   --regime R[,R]     small (image larger than memory), large (image fits in the page cache)
   --peers WORD[,..]  only rivals whose name contains a word; "none" for none of them
+  --buffer BYTES     all-at-once: size of our ring
   --block            targets are loop devices
   --warm-programs    the programs themselves are in the page cache, only the image is not
   --dir FOLDER       folder on the disk to measure
@@ -73,6 +76,7 @@ function parse(args: readonly string[]) {
       regime: { type: 'string' },
       peers: { type: 'string' },
       dir: { type: 'string' },
+      buffer: { type: 'string' },
       block: { type: 'boolean', default: false },
       'warm-programs': { type: 'boolean', default: false },
       trial: { type: 'boolean', default: false },
@@ -107,6 +111,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     places: list(values.place) ?? ['disk', 'tmpfs'],
     regimes: list(values.regime) ?? ['small', 'large'],
     peers: list(values.peers),
+    bufferBytes: values.buffer === undefined ? null : parseBytes(values.buffer),
     block: values.block,
     warmPrograms: values['warm-programs'],
     folder: values.dir ?? null,

@@ -2,13 +2,14 @@
 import { formatBytes, limits, present } from '../src/base/mod.ts';
 import { type Bench, chooseRivals, type Question } from './question.ts';
 import type { Report, Table } from './report.ts';
-import { cgroupObstacle, type DeviceCap, makeGroup, smallMemoryBytes } from './rig/cgroup.ts';
+import { cgroupObstacle, type DeviceCap, type GroupOptions, makeGroup, smallMemoryBytes } from './rig/cgroup.ts';
 import { type Contender, measure, prepareCaches, type Targets } from './rig/contender.ts';
 import { writeRandomImage } from './rig/image.ts';
 import { attachLoop, type LoopDevice, makeBackingFile } from './rig/loop.ts';
 import { ours, oursCommand, oursTargets } from './rig/ours.ts';
 import { formatSpread, spreadOf } from './rig/pair.ts';
 import { dcfldd, etcher, mbuffer } from './rig/peers.ts';
+import { readyMemory } from './rig/ready-memory.ts';
 import { type Command, runTogether } from './rig/run.ts';
 
 const TARGETS = 4;
@@ -18,12 +19,18 @@ const ROUNDS = 3;
 /** A rival waits for its slow target each time, so one pair tells enough and more would take minutes. */
 const RIVAL_ROUNDS = 1;
 
+/** How much memory all of a run has, in bytes (null: as much as the machine), and what tables say of it. */
+interface Regime {
+  readonly memoryBytes: number | null;
+  readonly suffix: string;
+}
+
 interface Setting {
   readonly source: string;
   readonly sizeBytes: number;
   readonly devices: readonly LoopDevice[];
   readonly cap: DeviceCap;
-  readonly memoryBytes: number;
+  readonly regime: Regime;
 }
 
 /** Seconds of each target in one run. */
@@ -43,7 +50,7 @@ async function runSlowTarget(bench: Bench): Promise<Report> {
     title: 'One slow target of four',
     method:
       `${formatBytes(sizeBytes)} of random data to ${TARGETS} loop devices, the last one writing ${formatBytes(rateBytes)} a second at ` +
-      `most, ${formatBytes(memoryBytes)} of memory. Each round runs all four uncapped, then with the cap, then the slow one alone. ` +
+      `most, ${formatBytes(memoryBytes)} of memory where nothing else is said. Each round runs all four uncapped, then with the cap, then the slow one alone. ` +
       'Separate processes are timed from outside; a single process with four targets reports the time of each.',
     target:
       'the other three within 1.10 times the uncapped time, the slow one within 1.1 times what it needs alone (rivals: about 11 times).',
@@ -56,9 +63,24 @@ async function runSlowTarget(bench: Bench): Promise<Report> {
   const devices = await makeDevices(bench, sizeBytes);
   const slow = present(devices.at(-1), 'the slow device');
   const cap: DeviceCap = { majorMinor: slow.majorMinor, writeBytesPerSecond: rateBytes };
-  const setting: Setting = { source, sizeBytes, devices, cap, memoryBytes };
-  const tables = [await measureSeparate(bench, setting), await measureRivals(bench, setting, rivals)];
+  const tables: Table[] = [];
+  for (const regime of regimesOf(options.regimes, memoryBytes)) {
+    const setting: Setting = { source, sizeBytes, devices, cap, regime };
+    tables.push(await measureSeparate(bench, setting), await measureRivals(bench, setting, rivals));
+  }
   return { ...report, tables, notes };
+}
+
+function regimesOf(names: readonly string[], smallBytes: number): Regime[] {
+  return names.map((name) =>
+    name === 'small'
+      ? { memoryBytes: smallBytes, suffix: '' }
+      : { memoryBytes: null, suffix: ', image fits in the page cache' },
+  );
+}
+
+function groupOptions({ memoryBytes }: Regime, caps: readonly DeviceCap[]): GroupOptions {
+  return memoryBytes === null ? { caps } : { memoryBytes, caps };
 }
 
 async function makeDevices(bench: Bench, sizeBytes: number): Promise<LoopDevice[]> {
@@ -96,9 +118,10 @@ function inGroup(
   body: (group: ReturnType<typeof makeGroup>) => Promise<Times>,
 ): Promise<Times> {
   return bench.workbench.scope(async () => {
-    const { memoryBytes, cap, sizeBytes } = setting;
-    const group = makeGroup(bench.workbench, { memoryBytes, caps: capped ? [cap] : [] });
+    const { cap, regime, sizeBytes } = setting;
+    const group = makeGroup(bench.workbench, groupOptions(regime, capped ? [cap] : []));
     await prepareCaches(bench.workbench, ours(), bench.options.warmPrograms);
+    if (regime.memoryBytes === null) readyMemory((TARGETS + 1) * sizeBytes);
     const writtenBefore = devices.map((device) => device.bytesWritten());
     const times = await body(group);
     await group.emptied();
@@ -133,7 +156,7 @@ async function measureSeparate(bench: Bench, setting: Setting): Promise<Table> {
     rows.push([name, ...(await measureAsking(bench, setting, asking))]);
   }
   return {
-    heading: 'Each target timed',
+    heading: `Each target timed${setting.regime.suffix}`,
     columns: [
       ...['copies by', 'other three, uncapped, s', 'other three, one capped, s', 'ratio'],
       ...['slow one among four, s', 'slow one alone, s', 'ratio'],
@@ -164,7 +187,7 @@ async function measureAsking(bench: Bench, setting: Setting, asking: Asking): Pr
 }
 
 async function measureRivals(bench: Bench, setting: Setting, rivals: readonly Contender[]): Promise<Table> {
-  const { source, sizeBytes, devices, memoryBytes, cap } = setting;
+  const { source, sizeBytes, devices, cap, regime } = setting;
   const targets: Targets = { paths: devices.map((device) => device.path), prepare: () => {}, discard: () => {} };
   const timed = async (contender: Contender, caps: readonly DeviceCap[]): Promise<number> => {
     const { warmPrograms } = bench.options;
@@ -176,8 +199,9 @@ async function measureRivals(bench: Bench, setting: Setting, rivals: readonly Co
       sourceBytes: sizeBytes,
       targets,
       inMemory: false,
+      ...(regime.memoryBytes === null ? { readyMemoryBytes: (TARGETS + 1) * sizeBytes } : {}),
     };
-    return (await measure({ ...options, group: { memoryBytes, caps } })).seconds;
+    return (await measure({ ...options, group: groupOptions(regime, caps) })).seconds;
   };
   const rows: string[][] = [];
   for (const rival of rivals) {
@@ -192,7 +216,7 @@ async function measureRivals(bench: Bench, setting: Setting, rivals: readonly Co
     rows.push([rival.name, ...[control, capped, ratios].map((list) => formatSpread(spreadOf(list)))]);
   }
   return {
-    heading: 'Rivals, whole program with flush (all targets end with it)',
+    heading: `Rivals, whole program with flush (all targets end with it)${regime.suffix}`,
     columns: ['rival', 'uncapped, s', 'one capped, s', 'ratio'],
     rows,
   };

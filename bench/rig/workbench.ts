@@ -34,6 +34,16 @@ export class Workbench {
     this.#memoryFolder = `/dev/shm/understudy-bench-${process.pid}`;
     mkdirSync(this.folder, { recursive: true });
     this.defer(() => rmSync(this.folder, { recursive: true, force: true }));
+    this.#useOwnRuntimeFolder();
+  }
+
+  /** The program leaves its meeting place for the next copy (docs/cli.md); that of a benchmark goes with it. */
+  #useOwnRuntimeFolder(): void {
+    if (process.env.UNDERSTUDY_RUNTIME_DIR !== undefined) return;
+    const folder = `/dev/shm/understudy-bench-${process.pid}-runtime`;
+    mkdirSync(folder, { mode: 0o700 });
+    this.defer(() => rmSync(folder, { recursive: true, force: true }));
+    process.env.UNDERSTUDY_RUNTIME_DIR = folder;
   }
 
   get memoryFolder(): string {

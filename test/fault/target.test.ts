@@ -15,6 +15,7 @@ import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
 import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
+import { forgetPartitions } from '../rig/unmount.ts';
 import { eventually } from '../rig/wait.ts';
 import { RogueServer } from '../support/nbd-server.ts';
 
@@ -196,9 +197,7 @@ test('target that is mounted, or holds a mounted partition, or is swap: refused 
     const disk = stage.loop(stage.path('parted'));
     // Not every kernel looks for partition tables by itself.
     stage.tool('partx', 'util-linux', ['--add', disk]);
-    stage.defer(() => {
-      stage.tool('partx', 'util-linux', ['--delete', disk]);
-    });
+    stage.defer(() => forgetPartitions(disk));
     const partition = await partitionOf(stage, disk);
     stage.tool('mke2fs', 'e2fsprogs', ['-q', '-F', partition]);
     mounted(stage, 'mnt1', partition);

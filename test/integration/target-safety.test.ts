@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ErrorCode, limits, requireTool } from '../../src/base/mod.ts';
 import { fileIdentity } from '../../src/replication/device/file.ts';
 import { checkTarget, type TargetFacts } from '../../src/replication/target-safety/mod.ts';
+import { forgetPartitions, HELD_MS_MAX } from '../rig/unmount.ts';
 import { eventually } from '../rig/wait.ts';
 import { attachLoop, makeFile, run } from '../support/disk-image.ts';
 
@@ -16,7 +17,7 @@ const { MIB } = limits;
 const ELSEWHERE = 'file:1:1';
 let folder: string;
 /** Undone in reverse order, whatever a test's outcome. */
-let undo: (() => void)[];
+let undo: (() => unknown)[];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'understudy-safety-'));
@@ -26,7 +27,7 @@ afterEach(async () => {
   const failures: unknown[] = [];
   for (const step of undo.reverse()) {
     try {
-      step();
+      await step();
     } catch (error) {
       // The other steps still have to be done.
       failures.push(error);
@@ -37,7 +38,7 @@ afterEach(async () => {
     ['/proc/self/mountinfo', '/proc/swaps'].map((path) => readFileSync(path, 'utf8')).join('') +
     run('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE']);
   // A mount namespace that another test made meanwhile has a copy of what was mounted, and keeps its loop device until it ends.
-  await eventually('nothing of it is mounted or attached', () => !left().includes(folder), 8000);
+  await eventually('nothing of it is mounted or attached', () => !left().includes(folder), HELD_MS_MAX);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -67,7 +68,7 @@ function partitioned(): { disk: string; first: string; second: string } {
   run('sfdisk', ['-q', path], 'label: gpt\n,30M\n,20M\n');
   const disk = loopOver(path, '--partscan');
   run('partx', ['--update', disk]);
-  undo.push(() => run('partx', ['--delete', disk]));
+  undo.push(() => forgetPartitions(disk));
   return { disk, first: `${disk}p1`, second: `${disk}p2` };
 }
 

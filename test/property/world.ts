@@ -42,10 +42,10 @@ export abstract class Actor {
 
 const TURNS_MAX = 200_000;
 /**
- * Simulated time in which everything must have ended, without the pauses that preemption makes (where all wait for the one who is away,
- * many of those are minutes); the slowest scenario has some seconds of work.
+ * Simulated time in which everything must have ended, without the pauses that preemption makes: where all wait for the one who is away,
+ * many of those are minutes. The slowest of 24,000 scenarios had 15 seconds of work.
  */
-const TIME_MS_MAX = 600_000;
+const TIME_MS_MAX = 60_000;
 /** Steps may interrupt steps that interrupted steps, but not without end. */
 const NESTING_MAX = 3;
 

@@ -219,7 +219,16 @@ export class Stage {
     for (const process of this.#processes) await process.kill();
     for (const { pid } of this.processes) process.kill(pid, 'SIGKILL');
     for (const fd of this.#open) this.closeFile(fd);
-    for (const undo of this.#undo.reverse()) await undo();
+    const failures: unknown[] = [];
+    for (const undo of this.#undo.reverse()) {
+      try {
+        await undo();
+      } catch (error) {
+        // The others still have to be done.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     rmSync(this.runtime, { recursive: true, force: true });
     rmSync(this.folder, { recursive: true, force: true });
   }

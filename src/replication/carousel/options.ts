@@ -32,7 +32,10 @@ export interface CopyOptions {
   readonly limitRate?: number;
   /** Bytes of a block, a multiple of 4096 from 64 KiB to 32 MiB; the first copy of a source decides. @default 4 MiB */
   readonly blockBytes?: number;
-  /** Bytes of the ring, at least four blocks; the first copy of a source decides. @default 128 MiB, 32 MiB for a source in the page cache, less if memory is short */
+  /**
+   * Bytes of the ring, at least four blocks; the first copy of a source decides.
+   * @default 128 MiB, 32 MiB for a source that is read through the page cache, less if memory is short
+   */
   readonly bufferBytes?: number;
   /** Past the page cache: `auto` reads an image that fits in free memory through it, and always writes past it. @default 'auto' */
   readonly direct?: DirectMode;

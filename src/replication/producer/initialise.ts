@@ -2,9 +2,12 @@
 import { ftruncateSync } from 'node:fs';
 import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
 import { reserveSpace } from '../../linux/mod.ts';
-import type { Device } from '../device/contract.ts';
+import type { Device, DeviceInfo } from '../device/contract.ts';
 import { AccessKind, type Geometry, HEADER_BYTES, offsetsOf, type Ring, type RingHeader } from '../ring/mod.ts';
 import { reserveHugePages } from './huge-pages.ts';
+
+/** What the size of a ring depends on. */
+type Source = Pick<DeviceInfo, 'sizeBytes' | 'cached'>;
 
 interface Wishes {
   readonly blockBytes: number | null;
@@ -12,8 +15,7 @@ interface Wishes {
 }
 
 /** @throws SOURCE_EMPTY, SOURCE_TOO_LARGE, USAGE */
-export function chooseGeometry(source: { sizeBytes: number | null; cached: boolean }, wishes: Wishes): Geometry {
-  const { sizeBytes } = source;
+export function chooseGeometry({ sizeBytes, cached }: Source, wishes: Wishes): Geometry {
   if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', 'the source holds no bytes');
   const blockBytes = wishes.blockBytes ?? limits.BLOCK_BYTES_DEFAULT;
   const blocks = sizeBytes === null ? limits.BLOCKS_MAX_UNKNOWN : Math.ceil(sizeBytes / blockBytes);
@@ -23,7 +25,7 @@ export function chooseGeometry(source: { sizeBytes: number | null; cached: boole
       `${blocks} blocks of ${blockBytes} bytes are more than ${limits.BLOCKS_MAX}; use a larger --block-size`,
     );
   }
-  const buffer = wishes.bufferBytes ?? (source.cached ? limits.RING_BYTES_CACHED : limits.RING_BYTES_DEFAULT);
+  const buffer = wishes.bufferBytes ?? (cached ? limits.RING_BYTES_CACHED : limits.RING_BYTES_DEFAULT);
   const wanted = Math.min(Math.floor(buffer / blockBytes), 2 * blocks, limits.SLOTS_MAX);
   const slotCount = 2 ** Math.floor(Math.log2(Math.max(wanted, limits.SLOTS_MIN)));
   return { blockBytes, blockCapacity: blocks, slotCount };
