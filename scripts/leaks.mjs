@@ -22,11 +22,11 @@ function contentOf(path) {
   }
 }
 
-/** Files of ours in shared memory; the folder that holds them may stay. */
+/** What is ours in shared memory. Only the meeting place of a user's copies may stay, empty (docs/cli.md). */
 function sharedMemory(folder = '/dev/shm') {
   return entriesOf(folder)
     .filter((name) => name.startsWith('understudy'))
-    .flatMap((name) => filesBelow(join(folder, name)));
+    .flatMap((name) => (/^understudy-\d+$/.test(name) ? filesBelow(join(folder, name)) : join(folder, name)));
 }
 
 function filesBelow(path) {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -12,28 +12,34 @@ describe('the look for leaks', () => {
     const run = `leak-test-${process.pid}`;
     const temporary = mkdtempSync(join(tmpdir(), 'leaks-'));
     const shared = `/dev/shm/understudy-${run}`;
+    const folder = `/dev/shm/understudy-folder-${run}`;
     const before = snapshot();
     const child = spawn('sleep', ['600'], { env: { UNDERSTUDY_TEST_RUN: run }, detached: true, stdio: 'ignore' });
     const closed = once(child, 'close');
     const ours = async (): Promise<string[]> => {
       const all = await leakedSince(before, { run, temporary, graceMs: 0 });
       // Tests that run beside this one have things of their own.
-      return all.filter((leak) => [`process ${child.pid}`, shared, temporary].some((name) => leak.includes(name)));
+      return all.filter((leak) =>
+        [`process ${child.pid}`, shared, folder, temporary].some((name) => leak.includes(name)),
+      );
     };
     try {
+      // Also a folder with nothing in it, unless it is where a user's copies meet.
+      mkdirSync(folder);
       writeFileSync(shared, '');
       writeFileSync(join(temporary, 'left.partial'), '');
-      await expect
-        .poll(ours)
-        .toEqual([
-          `shared memory ${shared}`,
-          `process ${child.pid} sleep 600`,
-          `temporary file ${join(temporary, 'left.partial')}`,
-        ]);
+      const wanted = [
+        `process ${child.pid} sleep 600`,
+        `shared memory ${folder}`,
+        `shared memory ${shared}`,
+        `temporary file ${join(temporary, 'left.partial')}`,
+      ];
+      await expect.poll(async () => (await ours()).sort()).toEqual(wanted.sort());
     } finally {
       child.kill('SIGKILL');
       await closed;
       rmSync(shared, { force: true });
+      rmSync(folder, { recursive: true, force: true });
       rmSync(temporary, { recursive: true });
     }
     expect(await ours()).toEqual([]);
@@ -56,13 +62,14 @@ describe('the run of all tests', () => {
   const pass = 'it("passes", () => {});';
   const fail = 'it("fails", () => { throw new Error("no"); });';
 
-  /** In a mount namespace of its own: the look for leaks must not see what tests beside this one mount meanwhile. */
+  /** With mounts and shared memory of its own: the look for leaks must not see what tests beside this one have meanwhile. */
   const alone = [
     'unshare',
     ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
     '--mount',
     '--propagation',
     'private',
+    ...['sh', '-c', 'mount -t tmpfs tmpfs /dev/shm && exec "$@"', 'sh'],
   ];
 
   function runTests(env: NodeJS.ProcessEnv): { status: number | null; last: string | undefined; stdout: string } {
