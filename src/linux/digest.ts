@@ -20,16 +20,27 @@ interface Library {
 
 let library: Library | null = null;
 
+/** Distributions build the library for the oldest processors; on x86 it has functions beside that look which one this is. */
+function dispatching(so: ReturnType<typeof koffi.load>): '' | '_dispatch' {
+  try {
+    so.func('XXH128_hash_t XXH3_128bits_dispatch(const void*, size_t)');
+    return '_dispatch';
+  } catch {
+    return '';
+  }
+}
+
 function load(): Library {
   koffi.struct('XXH128_hash_t', { lo: 'uint64_t', hi: 'uint64_t' });
   try {
     const so = koffi.load('libxxhash.so.0');
+    const best = dispatching(so);
     return {
-      hash: so.func('XXH128_hash_t XXH3_128bits(const void*, size_t)'),
+      hash: so.func(`XXH128_hash_t XXH3_128bits${best}(const void*, size_t)`),
       createState: so.func('void* XXH3_createState()'),
       freeState: so.func('int XXH3_freeState(void*)'),
       reset: so.func('int XXH3_128bits_reset(void*)'),
-      update: so.func('int XXH3_128bits_update(void*, const void*, size_t)'),
+      update: so.func(`int XXH3_128bits_update${best}(void*, const void*, size_t)`),
       digest: so.func('XXH128_hash_t XXH3_128bits_digest(const void*)'),
     };
   } catch (cause) {
