@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import koffi from 'koffi';
 import { formatBytes, limits, present } from '../src/base/mod.ts';
-import { allocatePages, digestOf } from '../src/linux/mod.ts';
+import { addressOf, allocatePages, digestOf } from '../src/linux/mod.ts';
 import type { Bench, Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { fileTargets, measure } from './rig/contender.ts';
@@ -60,6 +61,7 @@ async function runDigest(bench: Bench): Promise<Report> {
 async function findCandidates(): Promise<{ candidates: Candidate[]; notes: string[] }> {
   const candidates: Candidate[] = [
     { name: 'XXH3-128', library: 'libxxhash, koffi', digest: (block) => digestOf(block) },
+    { name: 'XXH3-128', library: 'libxxhash, koffi, for any processor', digest: portableDigest() },
     ...['sha256', 'blake2b512', 'md5'].map((name) => ({
       name,
       library: 'node:crypto',
@@ -79,6 +81,13 @@ async function findCandidates(): Promise<{ candidates: Candidate[]; notes: strin
   candidates.push({ name: 'XXH3-128', library: '@node-rs/xxhash', digest: (block) => xxh3.xxh128(block) });
   candidates.push({ name: 'BLAKE3', library: '@napi-rs/blake-hash', digest: (block) => blake3(block) });
   return { candidates, notes: [] };
+}
+
+/** What libxxhash computes where it may not use more than the oldest processor of the architecture has. */
+function portableDigest(): (block: Buffer) => unknown {
+  const words = koffi.struct({ lo: 'uint64_t', hi: 'uint64_t' });
+  const digest = koffi.load('libxxhash.so.0').func('XXH3_128bits', words, ['void*', 'size_t']);
+  return (block) => digest(addressOf(block), block.byteLength);
 }
 
 function measureSpeeds(bench: Bench, candidates: readonly Candidate[], rounds: number): Spread[] {

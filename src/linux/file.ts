@@ -11,6 +11,7 @@ const FALLOC_FL_ZERO_RANGE = 0x10;
 const POSIX_FADV_SEQUENTIAL = 2;
 const POSIX_FADV_WILLNEED = 3;
 const POSIX_FADV_DONTNEED = 4;
+const SYNC_FILE_RANGE_ALL = 7;
 const BLKGETSIZE64 = 0x8008_1272;
 const BLKROGET = 0x125e;
 const BLKSSZGET = 0x1268;
@@ -72,6 +73,16 @@ export function adviseWillNeed(fd: number, offset: number, length: number): void
 /** Drops clean cached pages of a range, so that the next read comes from the device. */
 export function adviseDontNeed(fd: number, offset: number, length: number): void {
   libc.fadvise(fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
+/**
+ * Writes a range of the page cache to its device and waits for it (sync_file_range(2)). Durable it is not by that: the device's own cache
+ * and the file's metadata are fdatasync(2)'s. @throws SystemError, EIO and ENOSPC among them
+ */
+export function writeBack(fd: number, offset: number, length: number): void {
+  while (libc.syncFileRange(fd, offset, length, SYNC_FILE_RANGE_ALL) !== 0) {
+    if (lastErrno() !== EINTR) throw lastError('sync_file_range');
+  }
 }
 
 /** Size of an open block device in bytes (ioctl BLKGETSIZE64). */

@@ -45,6 +45,12 @@ export const libc = {
     length: number,
     advice: number,
   ) => number,
+  syncFileRange: library.func('int sync_file_range(int, int64_t, int64_t, unsigned int)') as (
+    fd: number,
+    offset: number,
+    length: number,
+    flags: number,
+  ) => number,
   ioctl: library.func('int ioctl(int, unsigned long, void*)') as (
     fd: number,
     request: number,

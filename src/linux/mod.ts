@@ -18,6 +18,7 @@ export {
   seekHole,
   waitReadable,
   writeAt,
+  writeBack,
   zeroRange,
 } from './file.ts';
 export { futexWait, futexWakeAll } from './futex.ts';

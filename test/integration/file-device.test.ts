@@ -2,10 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import {
   closeSync,
+  constants,
   fstatSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -13,7 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { codeOf } from '../../src/base/mod.ts';
+import { codeOf, limits } from '../../src/base/mod.ts';
+import { allocatePages } from '../../src/linux/mod.ts';
+import type { Device } from '../../src/replication/device/contract.ts';
 import { openFileDevice } from '../../src/replication/device/file.ts';
 import { type DeviceStorage, describeDevice } from '../conformance/device.ts';
 
@@ -28,13 +33,13 @@ function fileStorage(content: Uint8Array, options: { direct: boolean; parent: st
   };
 }
 
-function loopStorage(content: Uint8Array): DeviceStorage {
+function loopStorage(content: Uint8Array, { direct } = { direct: true }): DeviceStorage {
   const folder = mkdtempSync(join(tmpdir(), 'understudy-loop-'));
   const image = join(folder, 'image');
   writeFileSync(image, content);
   const device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
   return {
-    open: (role) => openFileDevice({ path: device, role, direct: true, exclusive: role === 'target' }),
+    open: (role) => openFileDevice({ path: device, role, direct, exclusive: role === 'target' }),
     content: () => {
       execFileSync('blockdev', ['--flushbufs', device]);
       return readFileSync(device);
@@ -63,6 +68,29 @@ function fullStorage(content: Uint8Array): DeviceStorage {
   };
 }
 
+/** Targets of this process's descriptors that have O_DIRECT. */
+function directPaths(): string[] {
+  return readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const flags = /flags:\s*([0-7]+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0';
+      return (Number.parseInt(flags, 8) & constants.O_DIRECT) === 0 ? [] : [readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return []; // the descriptor of the listing itself
+    }
+  });
+}
+
+/** Bytes that this process made disks read (proc(5), read_bytes). */
+function diskBytesRead(): number {
+  return Number(/^read_bytes: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+}
+
+function transfer(device: Device, kind: 'read' | 'write', buffer: Uint8Array): void {
+  device.submit({ kind, tag: 1, offsetBytes: 0, buffer });
+  const [completion] = device.reap(limits.IO_TIMEOUT_MS);
+  expect(completion).toMatchObject({ bytes: buffer.byteLength, error: null });
+}
+
 describeDevice('file past the page cache', {
   create: (content) => fileStorage(content, { direct: true, parent: tmpdir() }),
   faults: { full: fullStorage },
@@ -82,6 +110,43 @@ describe('file device', () => {
       first.close();
       storage.open('target').close();
     } finally {
+      void storage.dispose();
+    }
+  });
+
+  it.each(['source', 'target'] as const)('goes past the page cache with a block device as %s', (role) => {
+    const storage = loopStorage(new Uint8Array(4096));
+    try {
+      const before = directPaths();
+      const device = storage.open(role);
+      expect(device.info.cached).toBe(false);
+      // The name is in /dev, which is a file system in memory; the device is not.
+      expect(directPaths().length).toBe(before.length + 1);
+      device.close();
+    } finally {
+      void storage.dispose();
+    }
+  });
+
+  it.each([
+    ['file', (content: Uint8Array) => fileStorage(content, { direct: false, parent: tmpdir() })],
+    ['loop device', (content: Uint8Array) => loopStorage(content, { direct: false })],
+  ])('reads what a %s holds, not what the page cache has of it', (_, create) => {
+    const bytes = 1024 * 1024;
+    const storage = create(new Uint8Array(bytes));
+    const memory = allocatePages(bytes);
+    const buffer = new Uint8Array(memory.buffer).fill(7);
+    const device = storage.open('target');
+    try {
+      transfer(device, 'write', buffer);
+      const read = diskBytesRead();
+      buffer.fill(0);
+      transfer(device, 'read', buffer);
+      expect(buffer.every((byte) => byte === 7)).toBe(true);
+      expect(diskBytesRead() - read).toBeGreaterThanOrEqual(bytes);
+    } finally {
+      device.close();
+      memory.unmap();
       void storage.dispose();
     }
   });

@@ -5,6 +5,7 @@ import { assert, errnoOf, limits, messageOf, UnderstudyError } from '../../base/
 import {
   type AioCompletion,
   AioContext,
+  adviseDontNeed,
   adviseSequential,
   adviseWillNeed,
   allocatePages,
@@ -15,6 +16,7 @@ import {
   seekData,
   seekHole,
   writeAt,
+  writeBack,
   zeroRange,
 } from '../../linux/mod.ts';
 import {
@@ -90,7 +92,10 @@ class FileDevice implements Device {
   readonly #fd: number;
   readonly #directFd: number | null;
   readonly #regular: boolean;
+  /** The page cache is all there is. */
+  readonly #inMemory: boolean;
   readonly #transfers = new Map<number, Transfer>();
+  readonly #refused: Completion[] = [];
   #advisedTo = 0;
   #zeros: Mapping | null = null;
   #open = true;
@@ -108,7 +113,9 @@ class FileDevice implements Device {
     }
     this.#regular = stats.isFile();
     // O_EXCL belongs to the first descriptor; a second exclusive open of one's own device would be refused as well.
-    this.#directFd = options.direct ? openDirect(`/proc/self/fd/${this.#fd}`, access) : null;
+    this.#inMemory = this.#regular && statfsSync(`/proc/self/fd/${this.#fd}`).type === TMPFS_MAGIC;
+    const direct = options.direct && !this.#inMemory;
+    this.#directFd = direct ? openDirect(`/proc/self/fd/${this.#fd}`, access) : null;
     if (this.#directFd === null && options.role === 'source') adviseSequential(this.#fd);
     this.#aio = new AioContext(8, { atOnce: this.#directFd === null });
     this.info = {
@@ -140,7 +147,8 @@ class FileDevice implements Device {
   #submitRead(transfer: Transfer): void {
     const { buffer, offsetBytes, tag } = transfer;
     if (this.#directFd === null) {
-      this.#advise(offsetBytes + buffer.byteLength);
+      if (this.#role === 'source') this.#advise(offsetBytes + buffer.byteLength);
+      else if (!this.#inMemory && !this.#dropCached(transfer)) return;
       this.#aio.submit({ kind: 'read', fd: this.#fd, buffer, offsetBytes, tag });
       return;
     }
@@ -167,6 +175,28 @@ class FileDevice implements Device {
     this.#aio.submit({ kind: 'write', fd: this.#directFd, buffer: buffer.subarray(0, even), offsetBytes, tag });
   }
 
+  /**
+   * What a target is asked for is what it holds, and the page cache may hold something else, so the range leaves it first. (A read past the
+   * page cache does that by itself.) False when the range could not be written: that is then the answer.
+   */
+  #dropCached(transfer: Transfer): boolean {
+    const { buffer, offsetBytes, tag } = transfer;
+    try {
+      writeBack(this.#fd, offsetBytes, buffer.byteLength);
+    } catch (cause) {
+      // A later flush would not say it again: the kernel tells each open file of an error once.
+      this.#refused.push({
+        tag,
+        bytes: 0,
+        error: fileError('target', this.#describe(transfer), errnoOf(cause), cause),
+      });
+      this.#transfers.delete(tag);
+      return false;
+    }
+    adviseDontNeed(this.#fd, offsetBytes, buffer.byteLength);
+    return true;
+  }
+
   /** Keeps the disk's queue filled ahead of reads through the page cache, asking for each page once. */
   #advise(fromBytes: number): void {
     if (fromBytes > this.#advisedTo || fromBytes < this.#advisedTo - 2 * READ_AHEAD_BYTES) this.#advisedTo = fromBytes;
@@ -177,7 +207,8 @@ class FileDevice implements Device {
   }
 
   reap(timeoutMs: number): readonly Completion[] {
-    return this.#aio.reap(timeoutMs).map((done) => this.#complete(done));
+    const done = this.#refused.splice(0);
+    return [...done, ...this.#aio.reap(done.length > 0 ? 0 : timeoutMs).map((one) => this.#complete(one))];
   }
 
   #complete(done: AioCompletion): Completion {
@@ -204,13 +235,17 @@ class FileDevice implements Device {
 
   #failed(transfer: Transfer, errno: number): Completion {
     const name = errnoNames.get(errno) ?? `errno ${errno}`;
-    const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
+    const action = this.#describe(transfer);
     // The end of a device, met by an image whose length nobody knew beforehand; only file systems are ever full.
     const error =
       name === 'ENOSPC' && this.#role === 'target' && !this.#regular
         ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
         : fileError(this.#role, action, name);
     return { tag: transfer.tag, bytes: 0, error };
+  }
+
+  #describe(transfer: Transfer): string {
+    return `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
   }
 
   zero(offsetBytes: number, lengthBytes: number): void {
@@ -278,13 +313,15 @@ class FileDevice implements Device {
   }
 }
 
-/** statfs(2), f_type: tmpfs is the page cache, and takes O_DIRECT since Linux 6.6 without meaning anything by it. */
+/**
+ * statfs(2), f_type: tmpfs is the page cache, and takes O_DIRECT since Linux 6.6 without meaning anything by it. Asked of regular files only:
+ * /dev is one too, which says nothing of the devices that have their names there.
+ */
 const TMPFS_MAGIC = 0x01021994;
 
-/** A descriptor with O_DIRECT, or null where the file system refuses it or has nothing to go past. */
+/** A descriptor with O_DIRECT, or null where the file system refuses it. */
 function openDirect(path: string, access: number): number | null {
   try {
-    if (statfsSync(path).type === TMPFS_MAGIC) return null;
     return openSync(path, access | constants.O_DIRECT);
   } catch {
     // EINVAL here means "no direct I/O on this file system"; any other trouble shows at the first transfer as well.
