@@ -80,7 +80,11 @@ async function findCandidates(): Promise<{ candidates: Candidate[]; notes: strin
   const { blake3 } = load('@napi-rs/blake-hash') as { blake3(block: Buffer): string };
   candidates.push({ name: 'XXH3-128', library: '@node-rs/xxhash', digest: (block) => xxh3.xxh128(block) });
   candidates.push({ name: 'BLAKE3', library: '@napi-rs/blake-hash', digest: (block) => blake3(block) });
-  return { candidates, notes: [] };
+  const versions = ['@node-rs/xxhash', '@napi-rs/blake-hash'].map(
+    (name) => (load(`${name}/package.json`) as { version: string }).version,
+  );
+  // Under the name of the note about their absence, so that it takes that one's place.
+  return { candidates, notes: [`@node-rs/xxhash, @napi-rs/blake-hash: ${versions.join(', ')}`] };
 }
 
 /** What libxxhash computes where it may not use more than the oldest processor of the architecture has. */

@@ -52,18 +52,34 @@ function loopStorage(content: Uint8Array, { direct } = { direct: true }): Device
 }
 
 /** A file that claims its size on a file system with room for a fraction of it. */
-function fullStorage(content: Uint8Array): DeviceStorage {
+function fullStorage(content: Uint8Array): DeviceStorage & { readonly path: string } {
   const folder = mkdtempSync(join(tmpdir(), 'understudy-full-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'understudy-test', folder]);
   const path = join(folder, 'image');
   writeFileSync(path, '');
   truncateSync(path, content.byteLength);
   return {
+    path,
     open: (role) => openFileDevice({ path, role, direct: false }),
     content: () => readFileSync(path),
     dispose: () => {
       execFileSync('umount', [folder]);
       rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** A loop device, through the page cache, whose file has no room for what is written: that shows when it leaves the cache. */
+function losingStorage(content: Uint8Array): DeviceStorage {
+  const full = fullStorage(content);
+  const image = full.path;
+  const device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim();
+  return {
+    open: (role) => openFileDevice({ path: device, role, direct: false }),
+    content: () => readFileSync(image),
+    dispose: () => {
+      execFileSync('losetup', ['--detach', device]);
+      return full.dispose();
     },
   };
 }
@@ -99,7 +115,7 @@ describeDevice('file through the page cache', {
   create: (content) => fileStorage(content, { direct: false, parent: tmpdir() }),
 });
 describeDevice('file on tmpfs', { create: (content) => fileStorage(content, { direct: true, parent: '/dev/shm' }) });
-describeDevice('loop device', { create: loopStorage }, { sizeMultipleBytes: 512 });
+describeDevice('loop device', { create: loopStorage, faults: { flush: losingStorage } }, { sizeMultipleBytes: 512 });
 
 describe('file device', () => {
   it('opens a block device for itself alone', () => {
@@ -117,11 +133,10 @@ describe('file device', () => {
   it.each(['source', 'target'] as const)('goes past the page cache with a block device as %s', (role) => {
     const storage = loopStorage(new Uint8Array(4096));
     try {
-      const before = directPaths();
+      // The name is in /dev, which is a file system in memory; the device is not.
       const device = storage.open(role);
       expect(device.info.cached).toBe(false);
-      // The name is in /dev, which is a file system in memory; the device is not.
-      expect(directPaths().length).toBe(before.length + 1);
+      expect(directPaths()).toContain(device.info.uri);
       device.close();
     } finally {
       void storage.dispose();
@@ -144,6 +159,24 @@ describe('file device', () => {
       transfer(device, 'read', buffer);
       expect(buffer.every((byte) => byte === 7)).toBe(true);
       expect(diskBytesRead() - read).toBeGreaterThanOrEqual(bytes);
+    } finally {
+      device.close();
+      memory.unmap();
+      void storage.dispose();
+    }
+  });
+
+  it('says of a block that cannot leave the page cache that it is lost, and never again that all is flushed', () => {
+    const bytes = 1024 * 1024;
+    const storage = losingStorage(new Uint8Array(bytes));
+    const memory = allocatePages(bytes);
+    const buffer = new Uint8Array(memory.buffer).fill(7);
+    const device = storage.open('target');
+    try {
+      transfer(device, 'write', buffer);
+      const lost = expect.objectContaining({ code: 'TARGET_FLUSH_FAILED' });
+      expect(() => device.submit({ kind: 'read', tag: 1, offsetBytes: 0, buffer })).toThrow(lost);
+      expect(() => device.flush()).toThrow(lost);
     } finally {
       device.close();
       memory.unmap();

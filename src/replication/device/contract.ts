@@ -55,6 +55,7 @@ export interface Device {
   /**
    * Starts a transfer; never blocks longer than the transfer itself would. The caller keeps at most `info.depth` in flight.
    * Streams (access other than random): reads come in ascending order; an offset before the last one rewinds.
+   * @throws TARGET_FLUSH_FAILED where a read of a target must first write what is cached of it, and cannot
    */
   submit(transfer: Transfer): void;
 
@@ -67,7 +68,10 @@ export interface Device {
   /** Makes a range read as zeros, by the cheapest way that really does. Nothing may be in flight. @throws as a write */
   zero(offsetBytes: number, lengthBytes: number): void;
 
-  /** Returns when all completed writes and zeroed ranges would survive a power cut. @throws TARGET_FLUSH_FAILED and others */
+  /**
+   * Returns when all completed writes and zeroed ranges would survive a power cut. One that failed fails ever after: systems tell of a lost
+   * write once (fsync(2), EIO), and who asks again would hear that all is well. @throws TARGET_FLUSH_FAILED and others
+   */
   flush(): void;
 
   /**

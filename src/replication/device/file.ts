@@ -95,7 +95,7 @@ class FileDevice implements Device {
   /** The page cache is all there is. */
   readonly #inMemory: boolean;
   readonly #transfers = new Map<number, Transfer>();
-  readonly #refused: Completion[] = [];
+  #lost: UnderstudyError | null = null;
   #advisedTo = 0;
   #zeros: Mapping | null = null;
   #open = true;
@@ -139,6 +139,8 @@ class FileDevice implements Device {
 
   submit(transfer: Transfer): void {
     assert(this.#transfers.size < this.info.depth, 'no more transfers than the depth');
+    const cached = this.#directFd === null && !this.#inMemory;
+    if (transfer.kind === 'read' && this.#role === 'target' && cached) this.#dropCached(transfer);
     this.#transfers.set(transfer.tag, transfer);
     if (transfer.kind === 'read') this.#submitRead(transfer);
     else this.#submitWrite(transfer);
@@ -148,7 +150,6 @@ class FileDevice implements Device {
     const { buffer, offsetBytes, tag } = transfer;
     if (this.#directFd === null) {
       if (this.#role === 'source') this.#advise(offsetBytes + buffer.byteLength);
-      else if (!this.#inMemory && !this.#dropCached(transfer)) return;
       this.#aio.submit({ kind: 'read', fd: this.#fd, buffer, offsetBytes, tag });
       return;
     }
@@ -177,24 +178,21 @@ class FileDevice implements Device {
 
   /**
    * What a target is asked for is what it holds, and the page cache may hold something else, so the range leaves it first. (A read past the
-   * page cache does that by itself.) False when the range could not be written: that is then the answer.
+   * page cache does that by itself.)
    */
-  #dropCached(transfer: Transfer): boolean {
-    const { buffer, offsetBytes, tag } = transfer;
-    try {
-      writeBack(this.#fd, offsetBytes, buffer.byteLength);
-    } catch (cause) {
-      // A later flush would not say it again: the kernel tells each open file of an error once.
-      this.#refused.push({
-        tag,
-        bytes: 0,
-        error: fileError('target', this.#describe(transfer), errnoOf(cause), cause),
-      });
-      this.#transfers.delete(tag);
-      return false;
-    }
+  #dropCached({ offsetBytes, buffer }: Transfer): void {
+    this.#durably(() => writeBack(this.#fd, offsetBytes, buffer.byteLength));
     adviseDontNeed(this.#fd, offsetBytes, buffer.byteLength);
-    return true;
+  }
+
+  /** The kernel tells each open file of a lost write once, whoever asks; so it is remembered here. */
+  #durably(action: () => void): void {
+    try {
+      if (this.#lost === null) action();
+    } catch (cause) {
+      this.#lost = new UnderstudyError('TARGET_FLUSH_FAILED', `flush ${this.#path}: ${messageOf(cause)}`, { cause });
+    }
+    if (this.#lost !== null) throw this.#lost;
   }
 
   /** Keeps the disk's queue filled ahead of reads through the page cache, asking for each page once. */
@@ -207,8 +205,7 @@ class FileDevice implements Device {
   }
 
   reap(timeoutMs: number): readonly Completion[] {
-    const done = this.#refused.splice(0);
-    return [...done, ...this.#aio.reap(done.length > 0 ? 0 : timeoutMs).map((one) => this.#complete(one))];
+    return this.#aio.reap(timeoutMs).map((done) => this.#complete(done));
   }
 
   #complete(done: AioCompletion): Completion {
@@ -235,17 +232,13 @@ class FileDevice implements Device {
 
   #failed(transfer: Transfer, errno: number): Completion {
     const name = errnoNames.get(errno) ?? `errno ${errno}`;
-    const action = this.#describe(transfer);
+    const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
     // The end of a device, met by an image whose length nobody knew beforehand; only file systems are ever full.
     const error =
       name === 'ENOSPC' && this.#role === 'target' && !this.#regular
         ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
         : fileError(this.#role, action, name);
     return { tag: transfer.tag, bytes: 0, error };
-  }
-
-  #describe(transfer: Transfer): string {
-    return `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
   }
 
   zero(offsetBytes: number, lengthBytes: number): void {
@@ -271,11 +264,7 @@ class FileDevice implements Device {
   }
 
   flush(): void {
-    try {
-      fdatasyncSync(this.#fd);
-    } catch (cause) {
-      throw new UnderstudyError('TARGET_FLUSH_FAILED', `flush ${this.#path}: ${messageOf(cause)}`, { cause });
-    }
+    this.#durably(() => fdatasyncSync(this.#fd));
   }
 
   extents(offsetBytes: number, lengthBytes: number): readonly Extent[] | null {

@@ -202,8 +202,8 @@ class NbdDevice implements Device {
     while (this.#inFlight.size + this.#queue.length > 0) this.#advance(limits.WAIT_MS_MAX);
     this.#silence.limitMs = this.#config.ioTimeoutMs * FLUSH_PATIENCE;
     try {
-      const failed = this.#wait('flush', (handle) => handle.flush());
-      if (failed !== null) throw failed;
+      this.#over ??= this.#wait('flush', (handle) => handle.flush());
+      if (this.#over !== null) throw this.#over;
     } finally {
       this.#silence.limitMs = this.#config.ioTimeoutMs;
     }
