@@ -1,9 +1,9 @@
 // Linux native asynchronous I/O (io_setup(2), io_submit(2), io_getevents(2)): several reads or writes of one thread in
 // flight, with no thread pool. Truly asynchronous with O_DIRECT; without it the kernel does the work inside submit, which
-// is slower but right. Where the kernel has none (ENOSYS in some sandboxes), requests are done at once instead.
+// is slower but right. Where the kernel has none (ENOSYS in some sandboxes), this thread does them itself.
 
 import { constants } from 'node:os';
-import { assert } from '../base/mod.ts';
+import { assert, present } from '../base/mod.ts';
 import { EINTR, lastErrno, lastError, libc, SYSCALL } from './libc.ts';
 import { addressOf, allocatePages } from './mapping.ts';
 
@@ -11,6 +11,7 @@ const IOCB_CMD_PREAD = 0;
 const IOCB_CMD_PWRITE = 1;
 const IOCB_BYTES = 64;
 const EVENT_BYTES = 32;
+const IOVEC_BYTES = 16;
 const { ENOSYS, EPERM, EAGAIN, ENOMEM } = constants.errno;
 
 export interface AioRequest {
@@ -34,6 +35,8 @@ export class AioContext {
   #context = 0n;
   #inFlight = 0;
   readonly #done: AioCompletion[] = [];
+  /** [at once] Writes not begun. */
+  readonly #gathered: AioRequest[] = [];
   readonly #free: number[] = [];
   readonly #tags: number[] = [];
   readonly #pages;
@@ -43,8 +46,9 @@ export class AioContext {
   readonly #scratchAt: number;
 
   /**
-   * `depth` is how many requests may be in flight, 1 to 32. `atOnce`: without a context of the kernel's, each request is done
-   * inside submit. For the page cache, where the kernel would do the same: taking such a context down waits for RCU.
+   * `depth` is how many requests may be in flight, 1 to 32. `atOnce`: without a context of the kernel's, a read is done inside submit,
+   * and writes inside reap, neighbours of them by one pwritev(2). For the page cache, where the kernel would do all of it inside submit:
+   * taking such a context down waits for RCU.
    */
   constructor(depth: number, options: { atOnce: boolean }) {
     assert(depth >= 1 && depth <= 32, 'a depth that one page of events holds');
@@ -67,13 +71,14 @@ export class AioContext {
   }
 
   get inFlight(): number {
-    return this.#inFlight + this.#done.length;
+    return this.#inFlight + this.#done.length + this.#gathered.length;
   }
 
   submit(request: AioRequest): void {
     assert(this.inFlight < this.depth, 'no more requests than the depth');
     if (this.#context === 0n) {
-      this.#done.push({ tag: request.tag, result: doNow(request) });
+      if (request.kind === 'read') this.#done.push({ tag: request.tag, result: doNow(request) });
+      else this.#gathered.push(request);
       return;
     }
     const index = this.#free.pop();
@@ -110,6 +115,7 @@ export class AioContext {
 
   /** Completions in any order: at least one unless the time is over or nothing is in flight. Blocks the thread. */
   reap(timeoutMs: number): AioCompletion[] {
+    if (this.#gathered.length > 0) this.#writeGathered();
     const out = this.#done.splice(0);
     if (this.#inFlight === 0) return out;
     const view = this.#view;
@@ -134,13 +140,52 @@ export class AioContext {
     return out;
   }
 
-  /** Waits for what is in flight (io_destroy(2) does), then frees the context. Idempotent. */
+  /** Writes what was gathered, in the order of asking, and neighbours in one system call. */
+  #writeGathered(): void {
+    const requests = this.#gathered.splice(0);
+    for (let first = 0; first < requests.length; ) {
+      let next = first + 1;
+      while (next < requests.length && follows(requests[next - 1], requests[next])) next += 1;
+      this.#writeRun(requests.slice(first, next));
+      first = next;
+    }
+  }
+
+  /** Requests of one stretch. What the common call leaves, because there is no room or for whatever reason, each tries alone: that has its error. */
+  #writeRun(run: readonly AioRequest[]): void {
+    let moved = run.length > 1 ? this.#writeVector(run) : 0;
+    for (const request of run) {
+      const own = Math.min(moved, request.buffer.byteLength);
+      moved -= own;
+      this.#done.push({ tag: request.tag, result: own > 0 ? own : doNow(request) });
+    }
+  }
+
+  /** Bytes written, from the first request on; 0 after an error. */
+  #writeVector(run: readonly AioRequest[]): number {
+    for (const [index, { buffer }] of run.entries()) {
+      const at = this.#eventsAt + index * IOVEC_BYTES;
+      this.#view.setBigUint64(at, addressOf(buffer), true);
+      this.#view.setBigUint64(at + 8, BigInt(buffer.byteLength), true);
+    }
+    const first = present(run[0], 'a request');
+    const list = this.#address + BigInt(this.#eventsAt);
+    return Math.max(0, libc.pwritev(first.fd, list, run.length, first.offsetBytes));
+  }
+
+  /** Waits for what is in flight (io_destroy(2) does; writes not begun are not), then frees the context. Idempotent. */
   close(): void {
     if (this.#context !== 0n) libc.syscall(SYSCALL.ioDestroy, this.#context, 0, 0, 0, 0, 0);
     this.#context = 0n;
     this.#inFlight = 0;
     this.#pages.unmap();
   }
+}
+
+/** Whether a write goes on where another ends. */
+function follows(one: AioRequest | undefined, next: AioRequest | undefined): boolean {
+  if (one === undefined || next === undefined) return false;
+  return one.fd === next.fd && one.offsetBytes + one.buffer.byteLength === next.offsetBytes;
 }
 
 function doNow(request: AioRequest): number {

@@ -31,6 +31,8 @@ export const libc = {
   ) => number,
   pread: library.func('int64_t pread(int, void*, size_t, int64_t)') as PositionedIo,
   pwrite: library.func('int64_t pwrite(int, void*, size_t, int64_t)') as PositionedIo,
+  /** `buffer` holds iovecs, `length` says how many. */
+  pwritev: library.func('int64_t pwritev(int, void*, int, int64_t)') as PositionedIo,
   read: library.func('int64_t read(int, void*, size_t)') as (fd: number, buffer: bigint, length: number) => number,
   lseek: library.func('int64_t lseek(int, int64_t, int)') as (fd: number, offset: number, whence: number) => number,
   fallocate: library.func('int fallocate(int, int, int64_t, int64_t)') as (

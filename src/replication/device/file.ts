@@ -124,7 +124,8 @@ class FileDevice implements Device {
       sizeBytes: this.#regular ? stats.size : blockDeviceBytes(this.#fd),
       access: 'random',
       alignmentBytes: this.#regular ? 1 : blockDeviceSectorBytes(this.#fd),
-      depth: this.#directFd === null ? 1 : this.#aio.depth,
+      // Reads through the page cache are done one after the other anyway, and each shall be passed on when it is there.
+      depth: this.#directFd === null && options.role === 'source' ? 1 : this.#aio.depth,
       cached: this.#directFd === null,
     };
   }
