@@ -5,7 +5,7 @@ import { type Bench, chooseRivals, type Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { cgroupObstacle, smallMemoryBytes } from './rig/cgroup.ts';
 import { type Contender, fileTargets, measure, runAll, sameBytes } from './rig/contender.ts';
-import { moveAll, transferMemory } from './rig/disk.ts';
+import { type Load, moveAll, transferMemory } from './rig/disk.ts';
 import { dropCaches, writeRandomImage } from './rig/image.ts';
 import { ours } from './rig/ours.ts';
 import { alternate, formatSpread, ratiosOf, spreadOf } from './rig/pair.ts';
@@ -69,20 +69,16 @@ async function measureBound(bench: Bench, source: string, sizeBytes: number): Pr
   });
   const memory = transferMemory('huge', 2);
   workbench.defer(() => memory.unmap());
-  const rounds: { write: number; both: number }[] = [];
+  const rounds: { write: number; read: number; both: number }[] = [];
   for (let round = 0; round < (bench.options.rounds ?? ROUNDS); round++) {
     bench.say('verify: the disk itself');
     for (const path of [...first, ...second]) rmSync(path, { force: true });
     await dropCaches();
+    const reads: Load = { kind: 'read', paths: [source, ...first], sizeBytes };
     const write = moveAll([{ kind: 'write', paths: first, sizeBytes }], memory);
-    const both = moveAll(
-      [
-        { kind: 'read', paths: [source, ...first], sizeBytes },
-        { kind: 'write', paths: second, sizeBytes },
-      ],
-      memory,
-    );
-    rounds.push({ write, both });
+    const read = moveAll([reads], memory);
+    const both = moveAll([reads, { kind: 'write', paths: second, sizeBytes }], memory);
+    rounds.push({ write, read, both });
   }
   const spread = (value: (one: (typeof rounds)[number]) => number): string => formatSpread(spreadOf(rounds.map(value)));
   return {
@@ -90,6 +86,7 @@ async function measureBound(bench: Bench, source: string, sizeBytes: number): Pr
     columns: ['transfers', 'seconds'],
     rows: [
       [`${TARGETS} images written`, spread((one) => one.write)],
+      [`${TARGETS + 1} images read`, spread((one) => one.read)],
       [`${TARGETS} images written and ${TARGETS + 1} read, all at once`, spread((one) => one.both)],
     ],
   };
