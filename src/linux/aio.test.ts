@@ -1,4 +1,5 @@
-// A context does what was asked, in whatever order and at whatever depth, with the kernel's help or without; the bytes tell.
+// A context writes what was asked, in whatever order and at whatever depth, with the kernel's help or without; the bytes tell. (Reads are
+// in the conformance suite of devices.)
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants as osConstants, tmpdir } from 'node:os';

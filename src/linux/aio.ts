@@ -113,9 +113,12 @@ export class AioContext {
     }
   }
 
-  /** Completions in any order: at least one unless the time is over or nothing is in flight. Blocks the thread. */
+  /**
+   * Completions in any order: at least one unless the time is over or nothing is in flight. Blocks the thread; [at once] for as long as the
+   * gathered writes take, whatever the time-out.
+   */
   reap(timeoutMs: number): AioCompletion[] {
-    if (this.#gathered.length > 0) this.#writeGathered();
+    this.#writeGathered();
     const out = this.#done.splice(0);
     if (this.#inFlight === 0) return out;
     const view = this.#view;
@@ -142,13 +145,13 @@ export class AioContext {
 
   /** Writes what was gathered, in the order of asking, and neighbours in one system call. */
   #writeGathered(): void {
-    const requests = this.#gathered.splice(0);
-    for (let first = 0; first < requests.length; ) {
-      let next = first + 1;
-      while (next < requests.length && follows(requests[next - 1], requests[next])) next += 1;
-      this.#writeRun(requests.slice(first, next));
-      first = next;
+    const run: AioRequest[] = [];
+    for (const request of this.#gathered.splice(0)) {
+      const last = run.at(-1);
+      if (last !== undefined && !follows(last, request)) this.#writeRun(run.splice(0));
+      run.push(request);
     }
+    this.#writeRun(run);
   }
 
   /** Requests of one stretch. What the common call leaves, because there is no room or for whatever reason, each tries alone: that has its error. */
@@ -183,8 +186,7 @@ export class AioContext {
 }
 
 /** Whether a write goes on where another ends. */
-function follows(one: AioRequest | undefined, next: AioRequest | undefined): boolean {
-  if (one === undefined || next === undefined) return false;
+function follows(one: AioRequest, next: AioRequest): boolean {
   return one.fd === next.fd && one.offsetBytes + one.buffer.byteLength === next.offsetBytes;
 }
 

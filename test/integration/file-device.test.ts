@@ -117,6 +117,25 @@ describeDevice('file through the page cache', {
 describeDevice('file on tmpfs', { create: (content) => fileStorage(content, { direct: true, parent: '/dev/shm' }) });
 describeDevice('loop device', { create: loopStorage, faults: { flush: losingStorage } }, { sizeMultipleBytes: 512 });
 
+/** A target of 1 MiB that was written, and the buffer that it was written from. */
+function withSevens(
+  create: (content: Uint8Array) => DeviceStorage,
+  use: (device: Device, buffer: Uint8Array) => void,
+): void {
+  const storage = create(new Uint8Array(limits.MIB));
+  const memory = allocatePages(limits.MIB);
+  const buffer = new Uint8Array(memory.buffer).fill(7);
+  const device = storage.open('target');
+  try {
+    transfer(device, 'write', buffer);
+    use(device, buffer);
+  } finally {
+    device.close();
+    memory.unmap();
+    void storage.dispose();
+  }
+}
+
 describe('file device', () => {
   it('opens a block device for itself alone', () => {
     const storage = loopStorage(new Uint8Array(4096));
@@ -147,41 +166,21 @@ describe('file device', () => {
     ['file', (content: Uint8Array) => fileStorage(content, { direct: false, parent: tmpdir() })],
     ['loop device', (content: Uint8Array) => loopStorage(content, { direct: false })],
   ])('reads what a %s holds, not what the page cache has of it', (_, create) => {
-    const bytes = 1024 * 1024;
-    const storage = create(new Uint8Array(bytes));
-    const memory = allocatePages(bytes);
-    const buffer = new Uint8Array(memory.buffer).fill(7);
-    const device = storage.open('target');
-    try {
-      transfer(device, 'write', buffer);
+    withSevens(create, (device, buffer) => {
       const read = diskBytesRead();
       buffer.fill(0);
       transfer(device, 'read', buffer);
       expect(buffer.every((byte) => byte === 7)).toBe(true);
-      expect(diskBytesRead() - read).toBeGreaterThanOrEqual(bytes);
-    } finally {
-      device.close();
-      memory.unmap();
-      void storage.dispose();
-    }
+      expect(diskBytesRead() - read).toBeGreaterThanOrEqual(buffer.byteLength);
+    });
   });
 
   it('says of a block that cannot leave the page cache that it is lost, and never again that all is flushed', () => {
-    const bytes = 1024 * 1024;
-    const storage = losingStorage(new Uint8Array(bytes));
-    const memory = allocatePages(bytes);
-    const buffer = new Uint8Array(memory.buffer).fill(7);
-    const device = storage.open('target');
-    try {
-      transfer(device, 'write', buffer);
+    withSevens(losingStorage, (device, buffer) => {
       const lost = expect.objectContaining({ code: 'TARGET_FLUSH_FAILED' });
       expect(() => device.submit({ kind: 'read', tag: 1, offsetBytes: 0, buffer })).toThrow(lost);
       expect(() => device.flush()).toThrow(lost);
-    } finally {
-      device.close();
-      memory.unmap();
-      void storage.dispose();
-    }
+    });
   });
 
   it('speaks of sources and of targets in their own codes', () => {

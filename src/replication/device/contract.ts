@@ -61,7 +61,8 @@ export interface Device {
 
   /**
    * Completions in any order: at least one, unless nothing is in flight or `timeoutMs` is over (then none). A transfer
-   * that a device gives up (limits.IO_TIMEOUT_MS) completes with a TIMEOUT error.
+   * that a device gives up (limits.IO_TIMEOUT_MS) completes with a TIMEOUT error. A device with nobody to work for it does
+   * transfers here, or in submit, and `timeoutMs` does not end those.
    */
   reap(timeoutMs: number): readonly Completion[];
 
