@@ -53,17 +53,6 @@ test('names - a device and another node of the same device are one source', () =
     for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
   }));
 
-test('names - two spellings of an NBD server are one source', () =>
-  onStage(async (stage) => {
-    const image = stage.image('disk', 6 * MIB);
-    const server = await stage.nbdkit({ tcp: true, plugin: ['file', image.path] });
-    const copies = [server.uri, server.uri.replace('127.0.0.1', 'localhost').replace(/\/$/, '')].map((uri, index) =>
-      stage.copyJson('--limit', '1M', '--block-size', '64K', uri, stage.target(`t${index}`)),
-    );
-    for (const copy of copies) await copy.good();
-    for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
-  }));
-
 test('names - another source has a producer of its own', () =>
   onStage(async (stage) => {
     const one = stage.image('one.img', 3 * MIB, 1);

@@ -2,7 +2,7 @@
 // until the gate is moved. So a test knows to the block where a producer stands, on a fast machine and on a slow one.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { NbdServer } from '../support/nbd-server.ts';
+import type { NbdPlace, NbdServer } from '../support/nbd-server.ts';
 import type { Stage } from './stage.ts';
 
 // $3 bytes at $4 are wanted. The gate is replaced by rename, so that no reader meets half a number.
@@ -20,15 +20,21 @@ export class GatedSource {
     this.uri = server.uri;
   }
 
-  /** Serves `content`; reads that end beyond `gateBytes` wait. */
-  static async start(stage: Stage, content: Buffer, gateBytes: number): Promise<GatedSource> {
+  /** Serves `content`, at a Unix socket or where `listen` says; reads that end beyond `gateBytes` wait. */
+  static async start(stage: Stage, content: Buffer, gateBytes: number, listen?: NbdPlace): Promise<GatedSource> {
     stage.allow(content);
     const server = await stage.nbdkit({
+      listen,
       filters: ['log'],
       plugin: ['eval', 'get_size=stat -Lc %s FOLDER/disk', `pread=${PREAD}`, 'logfile=FOLDER/log'],
       files: { disk: content, gate: String(gateBytes) },
     });
     return new GatedSource(server);
+  }
+
+  /** Where its socket and its files are. */
+  get folder(): string {
+    return this.#server.folder;
   }
 
   /** Moves the gate. @default everything may be read */

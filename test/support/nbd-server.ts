@@ -124,8 +124,16 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
+/** A TCP port of some address of this machine, or of all. */
+export interface NbdPlace {
+  readonly address: string | null;
+  readonly port: number;
+}
+
 export interface NbdkitOptions {
   readonly tcp?: boolean;
+  /** @default with `tcp` a free port of 127.0.0.1 */
+  readonly listen?: NbdPlace | undefined;
   readonly filters?: readonly string[];
   /** Plug-in and its parameters; FOLDER stands for the server's folder. */
   readonly plugin: readonly string[];
@@ -140,8 +148,10 @@ export interface NbdkitOptions {
 export function startNbdkit(options: NbdkitOptions): Promise<NbdServer> {
   return NbdServer.start(({ folder, port, pidFile }) => {
     for (const [name, content] of Object.entries(options.files ?? {})) writeFileSync(join(folder, name), content);
-    const plain = options.tcp ? `nbd://127.0.0.1:${port}/` : `nbd+unix:///?socket=${folder}/socket`;
-    const where = options.tcp ? ['-i', '127.0.0.1', '-p', `${port}`] : ['-U', `${folder}/socket`];
+    const place = options.listen ?? (options.tcp ? { address: '127.0.0.1', port } : null);
+    const plain = place ? `nbd://127.0.0.1:${place.port}/` : `nbd+unix:///?socket=${folder}/socket`;
+    const address = place?.address ? ['-i', place.address] : [];
+    const where = place ? [...address, '-p', `${place.port}`] : ['-U', `${folder}/socket`];
     const filters = (options.filters ?? []).map((filter) => `--filter=${filter}`);
     const own = [...(options.options ?? []), ...filters, ...options.plugin];
     const args = ['-f', '--exit-with-parent', '-P', pidFile, ...where, ...own].map((arg) =>

@@ -1,5 +1,6 @@
 // copy(): from names to finished targets. The main thread identifies, checks and asks; then worker threads write, a
 // detached process reads, and the main thread only looks on.
+import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
@@ -26,7 +27,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   sweepStale(folder);
   sweepTargetLocks(folder);
   const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
-  const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
+  const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), config.targets.length);
   const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
@@ -43,6 +44,15 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   } finally {
     await watch.leave();
   }
+}
+
+/**
+ * What an address means depends on the network namespace, and a socket's path on the mount namespace; both may be others for
+ * processes that share /dev/shm (`ip netns exec`, PrivateTmp= of systemd). Files and devices are the same in all.
+ */
+function placeOf({ kind, storage }: IdentifiedSource): string {
+  if (kind !== 'nbd' && kind !== 'http') return '';
+  return readlinkSync(`/proc/self/ns/${storage.includes('+unix:') ? 'mnt' : 'net'}`);
 }
 
 function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {

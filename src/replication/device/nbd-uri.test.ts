@@ -1,9 +1,9 @@
 import { mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../base/mod.ts';
-import { canonicalNbdUri } from './nbd-uri.ts';
+import { canonicalNbdUri, isNbdUri, reachableNbdUri } from './nbd-uri.ts';
 
 function codeFor(uri: string): string | null {
   try {
@@ -17,6 +17,7 @@ function codeFor(uri: string): string | null {
 describe('canonical NBD URI', () => {
   it.each([
     ['nbd://Example.ORG', 'nbd://example.org:10809/'],
+    ['NBD://EXAMPLE.org', 'nbd://example.org:10809/'],
     ['nbd://example.org/', 'nbd://example.org:10809/'],
     ['nbd://example.org:10809/disk', 'nbd://example.org:10809/disk'],
     ['nbd://example.org:010810/disk', 'nbd://example.org:10810/disk'],
@@ -36,6 +37,17 @@ describe('canonical NBD URI', () => {
     expect(canonicalNbdUri(canonical)).toBe(canonical);
   });
 
+  it.each([
+    ['NBD://Host/Disk', 'nbd://Host/Disk'],
+    ['nbds://alice@host/?tls-psk-file=psk', 'nbds://alice@host/?tls-psk-file=psk'],
+    ['nbd+unix:///?socket=/a/../b', 'nbd+unix:///?socket=/a/../b'],
+    ['nbd+UNIX:///x?socket=a%20b', `nbd+unix:///x?socket=${resolve('a%20b')}`],
+    ['nbds+unix:///?tls-hostname=h&socket=./s', `nbds+unix:///?tls-hostname=h&socket=${resolve('s')}`],
+  ])('turns %s into what libnbd reads from any folder', (uri, reachable) => {
+    expect(isNbdUri(uri)).toBe(true);
+    expect(reachableNbdUri(uri)).toBe(reachable);
+  });
+
   it('follows links to a socket, so that two names of one server are equal', () => {
     const folder = mkdtempSync(join(tmpdir(), 'understudy-uri-'));
     try {
@@ -51,7 +63,7 @@ describe('canonical NBD URI', () => {
   it.each([
     'golden.img',
     'http://host/disk',
-    'NBD://host/',
+    'nbdx://host/',
     'nbd:host',
     'nbd://ho st/',
     'nbd://host:port/',

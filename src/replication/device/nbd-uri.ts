@@ -40,6 +40,23 @@ function realSocket(path: string): string {
   }
 }
 
+/** Whether a name is meant as an NBD URI; schemes are the same in capital letters (RFC 3986, 3.1). */
+export function isNbdUri(name: string): boolean {
+  return /^nbds?(\+(unix|vsock))?:/i.test(name);
+}
+
+/**
+ * The URI for libnbd in any process: it knows schemes in small letters only, and a reader has another current folder than
+ * who named a socket by a relative path. @throws USAGE
+ */
+export function reachableNbdUri(uri: string): string {
+  const known = uri.replace(/^[a-z+]+:/i, (scheme) => scheme.toLowerCase());
+  return known.replace(/([?&;]socket=)([^&;#]+)/, (_, before: string, socket: string) => {
+    const path = decode(uri, socket);
+    return `${before}${path.startsWith('/') ? socket : escapePath(resolve(path))}`;
+  });
+}
+
 /**
  * One spelling for every way to name the same export: scheme, lower-case host, port, escaped export name; for Unix sockets
  * the real path of the socket. Credentials (user, TLS files) are no part of it: they do not change what is stored.
@@ -47,9 +64,10 @@ function realSocket(path: string): string {
  */
 export function canonicalNbdUri(uri: string): string {
   // Not the class URL: it resolves "." and ".." in paths, which export names may contain.
-  const match = /^([a-z+]+):\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(uri);
+  const match = /^([a-z+]+):\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/i.exec(uri);
   if (match === null || /[\s\\]/.test(uri)) throw usage(uri, 'it is not of the form scheme://host:port/export');
-  const [, scheme = '', authority = '', path = '', search = ''] = match;
+  const [, written = '', authority = '', path = '', search = ''] = match;
+  const scheme = written.toLowerCase();
   if (!SCHEMES.includes(scheme)) throw usage(uri, `the scheme is not one of ${SCHEMES.join(', ')}`);
   const name = escapePath(decode(uri, path));
   const socket = queryOf(uri, search).get('socket');

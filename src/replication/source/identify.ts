@@ -7,7 +7,8 @@ import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { blockDeviceBytes } from '../../linux/mod.ts';
 import type { DeviceAccess } from '../device/contract.ts';
 import { fileError, fileFingerprint, fileIdentity } from '../device/file.ts';
-import { canonicalNbdUri } from '../device/nbd-uri.ts';
+import { nbdIdentity } from '../device/nbd-identity.ts';
+import { isNbdUri, reachableNbdUri } from '../device/nbd-uri.ts';
 import { DETECTION_BYTES, detectFormat, isCompressed, parseFormat, type SourceFormat } from './format.ts';
 
 export interface SourceOptions {
@@ -41,7 +42,6 @@ export interface IdentifiedSource {
 const STDIN_FD = 0;
 const STDIN_PATH = '/proc/self/fd/0';
 const HTTP = /^https?:\/\//i;
-const NBD = /^nbds?(\+(unix|vsock))?:/;
 const OTHER_SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
 
 /**
@@ -53,7 +53,7 @@ export async function identifySource(options: SourceOptions): Promise<Identified
   const format = options.format === undefined ? undefined : parseFormat(options.format);
   if (uri === '-') return identifyStdin(format);
   if (HTTP.test(uri)) return identifyHttp(uri, format, options.insecure ?? false);
-  if (NBD.test(uri)) return identifyNbd(uri, format ?? 'raw');
+  if (isNbdUri(uri)) return identifyNbd(reachableNbdUri(uri), format ?? 'raw');
   const scheme = OTHER_SCHEME.exec(uri)?.[1]?.toLowerCase();
   if (scheme === undefined) return identifyPath(uri, resolve(uri), format);
   if (scheme === 'file') return identifyPath(uri, pathOfUrl(uri), format);
@@ -179,9 +179,9 @@ function stdinStats(): Stats {
   }
 }
 
-function identifyNbd(uri: string, format: SourceFormat): IdentifiedSource {
+async function identifyNbd(uri: string, format: SourceFormat): Promise<IdentifiedSource> {
   refuseCompressed(uri, format);
-  const storage = canonicalNbdUri(uri);
+  const storage = await nbdIdentity(uri);
   if (format !== 'raw' && !/^nbd(\+unix)?:/.test(uri)) {
     throw new UnderstudyError('FORMAT_UNKNOWN', `${format} can be read from nbd: and nbd+unix: servers only`);
   }

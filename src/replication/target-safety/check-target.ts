@@ -7,7 +7,8 @@ import { accessSync, constants, lstatSync, realpathSync, type Stats, statSync } 
 import { basename, dirname, join, resolve } from 'node:path';
 import { errnoOf, formatBytes, UnderstudyError } from '../../base/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
-import { canonicalNbdUri } from '../device/nbd-uri.ts';
+import { nbdIdentity } from '../device/nbd-identity.ts';
+import { isNbdUri, reachableNbdUri } from '../device/nbd-uri.ts';
 import { partialPath } from '../target/mod.ts';
 import {
   type BlockDevice,
@@ -65,7 +66,7 @@ const NOTHING_KNOWN = {
  */
 export async function checkTarget(question: TargetQuestion): Promise<TargetFacts> {
   const { target } = question;
-  if (/^nbds?(\+(unix|vsock))?:/.test(target)) return checkNbd(question);
+  if (isNbdUri(target)) return checkNbd(question);
   if (target === '' || target === '-' || /^[a-z][a-z0-9+.-]*:\/\//i.test(target)) {
     throw new UnderstudyError(
       'TARGET_KIND',
@@ -92,20 +93,20 @@ function statTarget(target: string): Stats | null {
   }
 }
 
-function checkNbd({ target, sourceIdentity }: TargetQuestion): TargetFacts {
-  const identity = canonicalNbdUri(target);
+async function checkNbd({ target, sourceIdentity }: TargetQuestion): Promise<TargetFacts> {
+  const identity = await nbdIdentity(target);
   if (comparable(identity) === comparable(sourceIdentity)) {
     throw new UnderstudyError('TARGET_IS_SOURCE', `${target} is the source itself`);
   }
   // What an export carries is not looked at: that it is writable and large enough shows when it is opened.
-  return { kind: 'nbd', path: target, identity, ...NOTHING_KNOWN };
+  return { kind: 'nbd', path: reachableNbdUri(target), identity, ...NOTHING_KNOWN };
 }
 
 /** With or without TLS, and by whatever name of this machine, an export is the same. */
 function comparable(identity: string): string {
   return identity
     .replace(/^nbds/, 'nbd')
-    .replace(/^nbd:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]):/, 'nbd://localhost:');
+    .replace(/^nbd:\/\/(?:localhost|0\.0\.0\.0|127\.\d+\.\d+\.\d+|\[::1?\]):/, 'nbd://localhost:');
 }
 
 function checkNewFile(target: string, question: TargetQuestion): TargetFacts {
