@@ -83,6 +83,19 @@ describe('the ring', () => {
   );
 
   test(
+    'every wake-up is rung after the change that it announces: without one time-out, every copy is done',
+    () => {
+      // Who dies rings no bell, and who is detached after a while is so by time; neither happens here.
+      const plans = fc.array(patient, { minLength: 1, maxLength: 5 });
+      check(fc.tuple(fc.oneof(scenarios, crowds), plans), 600, ([scenario, plans]) => {
+        const { consumers } = run({ ...scenario, ...unhurt, consumers: plans, wakesOnly: true });
+        expect(consumers.map(({ result }) => result)).toEqual(consumers.map(() => 'done'));
+      });
+    },
+    PROPERTY_MS_MAX,
+  );
+
+  test(
     'producers may die at any access to shared memory, one after the other, and nobody loses a block',
     () => {
       const plans = fc.array(

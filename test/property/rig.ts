@@ -33,10 +33,12 @@ export function simulate(scenario: Scenario, broken: Broken = {}): Outcome {
   world.actors.push(...consumers, producer);
   // Those of the first invocation register before the producer reads (the quorum of the engine).
   producer.readyAtMs = Number.POSITIVE_INFINITY;
+  let started = false;
   const isOver = (): boolean => consumers.every((consumer) => consumer.ended);
   const nudge = (): boolean => {
     const together = consumers.filter((consumer) => consumer.plan.joinAtRead === 0);
-    if (producer.readyAtMs === Number.POSITIVE_INFINITY && together.every((consumer) => consumer.phase !== 'away')) {
+    if (!started && together.every((consumer) => consumer.phase !== 'away')) {
+      started = true;
       producer.readyAtMs = world.clock.nowMs();
       return true;
     }

@@ -62,6 +62,8 @@ export interface Scenario {
   readonly change: { readonly block: number; readonly afterReads: number } | null;
   /** Accesses to shared words between two preemptions, on average; 0 for steps that nobody interrupts. */
   readonly preemptEvery: number;
+  /** Sleeps on words of the ring end by a wake-up only, never by time. @default false */
+  readonly wakesOnly?: boolean;
 }
 
 export const plainConsumer: ConsumerPlan = {

@@ -145,11 +145,11 @@ export class World {
     }
   }
 
-  /** Puts an actor to sleep on a header word, unless the word has changed: as futex wait. */
+  /** Puts an actor to sleep on a header word, unless the word has changed: as futex wait, which gives up when the time is over. */
   sleep(actor: Actor, word: keyof typeof Header, seen: number, timeoutMs: number): void {
     if (this.unobserved(() => this.ring.get(word)) !== seen) return;
     actor.sleepsOn = Header[word];
-    actor.readyAtMs = this.clock.nowMs() + timeoutMs;
+    actor.readyAtMs = this.scenario.wakesOnly === true ? Number.POSITIVE_INFINITY : this.clock.nowMs() + timeoutMs;
   }
 
   /** One turn of an actor; false when nobody is going to be ready until then. */

@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Program and arguments in front of node: setpriv, unshare, prlimit. */
   readonly wrap?: readonly string[];
+  /** Another build of the command line. @default CLI */
+  readonly program?: string;
 }
 
 export interface Ended {
@@ -32,7 +34,7 @@ export class CopyProcess {
   #stderr = '';
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, options: RunOptions) {
-    const [program, ...rest] = [...(options.wrap ?? []), process.execPath, CLI, ...args];
+    const [program, ...rest] = [...(options.wrap ?? []), process.execPath, options.program ?? CLI, ...args];
     this.child = spawn(program ?? process.execPath, rest, {
       stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
       env: { ...env, ...options.env },

@@ -1,0 +1,84 @@
+// Every wake-up is rung after the change that it announces (invariant 4 of ARCHITECTURE.md): real processes whose waits do not
+// end by time-out go through everything that one of them waits for another with, and end.
+import { gzipSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { randomBytesOf } from '../rig/content.ts';
+import type { CopyProcess } from '../rig/copy-process.ts';
+import { GatedSource } from '../rig/gated-source.ts';
+import { patientProgram } from '../rig/patient-program.ts';
+import { onStage, type Stage } from '../rig/stage.ts';
+
+const BLOCK = 64 * 1024;
+const BLOCKS = 40;
+const SHAPE = ['--on-slow', 'pace', '--block-size', String(BLOCK), '--buffer', String(4 * BLOCK)];
+
+interface Scene {
+  readonly stage: Stage;
+  copy(...args: readonly string[]): CopyProcess;
+  /** Waits until a target has all but so many blocks. */
+  left(name: string, blocks: number): Promise<unknown>;
+}
+
+function onPatientStage(play: (scene: Scene) => Promise<void>): Promise<void> {
+  return onStage(async (stage) => {
+    const program = patientProgram(stage);
+    await play({
+      stage,
+      copy: (...args) => stage.run(['copy', '--json', '--quiet', ...SHAPE, ...args], { program }),
+      left: (name, blocks) =>
+        stage.sees(`${name} has all but ${blocks} blocks`, ({ consumers }) =>
+          consumers.some(({ target, blocksLeft }) => target === stage.target(name) && blocksLeft === blocks),
+        ),
+    });
+  });
+}
+
+test('wakes - thousands of blocks through four slots to three targets, without one time-out', () =>
+  onPatientStage(async ({ stage, copy }) => {
+    const image = stage.image('image', 2000 * BLOCK);
+    const copies = [
+      copy('--verify', image.path, stage.target('a'), stage.target('b')),
+      copy(image.path, stage.target('c')),
+    ];
+    for (const one of copies) expect((await one.result()).ok).toBe(true);
+    for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
+  }));
+
+test('wakes - a stream whose end nobody knows, and a target that joins while the reader waits for the source', () =>
+  onPatientStage(async ({ stage, copy, left }) => {
+    const content = randomBytesOf(5, BLOCKS * BLOCK - 1000);
+    const packed = stage.write('packed.gz', gzipSync(content));
+    stage.allow(content);
+    expect((await copy(packed.path, stage.target('s')).result()).ok).toBe(true);
+    const source = await GatedSource.start(stage, content, 20 * BLOCK);
+    const first = copy(source.uri, stage.target('a'));
+    await left('a', BLOCKS - 20);
+    const second = copy('--join', 'newest', source.uri, stage.target('b'));
+    await stage.sees('b has joined', ({ consumers }) => consumers.some(({ startBlock }) => startBlock > 0));
+    source.open();
+    for (const one of [first, second]) expect((await one.result()).ok).toBe(true);
+    for (const name of stage.targets) expect([name, stage.difference(name, content)]).toEqual([name, null]);
+  }));
+
+test('wakes - who waits for a block is stopped at once, and the reader ends with the last of them', () =>
+  onPatientStage(async ({ stage, copy, left }) => {
+    const source = await GatedSource.start(stage, randomBytesOf(6, BLOCKS * BLOCK), 20 * BLOCK);
+    const one = copy(source.uri, stage.target('a'));
+    await left('a', BLOCKS - 20);
+    one.signal('SIGINT');
+    expect((await one.ended).status).toBe(130);
+    source.open();
+  }));
+
+test('wakes - a copy that leaves in the middle makes room for those that it held up', () =>
+  onPatientStage(async ({ stage, copy }) => {
+    const image = stage.image('image', BLOCKS * BLOCK);
+    const slow = copy('--limit', '64K', image.path, stage.target('slow'));
+    await stage.sees('the slow one', ({ consumers }) => consumers.length === 1);
+    const fast = copy(image.path, stage.target('fast'));
+    await stage.sees('both, with the ring full', ({ consumers }) => consumers.length === 2);
+    slow.signal('SIGINT');
+    expect((await slow.ended).status).toBe(130);
+    await fast.good();
+    expect(stage.difference('fast', image.content)).toBe(null);
+  }));
