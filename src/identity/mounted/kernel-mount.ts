@@ -24,6 +24,9 @@ const OPTIONS: Readonly<Record<MountType, string>> = {
  * Four words for each mount, the place as the image has it. What lies in the image is mounted nowhere but in it: a link in a place that a
  * hostile image has made would lead into the machine's own files, of which these programs are. What is said when one fails is the last
  * line before the end.
+ *
+ * A file system is written to its end when nobody has it mounted any more, and a process that a command left in its own mount namespace
+ * may be dying still: bwrap(1) ends before the first process inside does. The kernel takes the loop device away when it is through.
  */
 const SCRIPT = `top=$(readlink -f -- "$1"); shift
 fail() { umount -R -- "$top" 2> /dev/null; exit 1; }
@@ -34,7 +37,14 @@ while [ $# -gt 0 ]; do
   shift 4
 done
 echo mounted; read -r _
-umount -R -- "$top"`;
+for device in $(findmnt --noheadings --raw --nofsroot --output SOURCE --submounts --mountpoint "$top"); do
+  set -- "$@" "/sys/block/\${device##*/}/loop/backing_file" "$(cat "/sys/block/\${device##*/}/loop/backing_file")"
+done
+umount -R -- "$top" || exit
+while [ $# -gt 0 ]; do
+  while [ "$(cat "$1" 2> /dev/null)" = "$2" ]; do sleep 0.01; done
+  shift 2
+done`;
 
 export type MountType = 'ext4' | 'xfs' | 'btrfs';
 
