@@ -44,12 +44,20 @@ test('wakes - thousands of blocks through four slots to three targets, without o
     for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
   }));
 
-test('wakes - a stream whose end nobody knows, and a target that joins while the reader waits for the source', () =>
+test.each([BLOCKS * BLOCK - 1000, BLOCKS * BLOCK])(
+  'wakes - a stream of %i bytes, whose end nobody knows before it is there',
+  (sizeBytes) =>
+    onPatientStage(async ({ stage, copy }) => {
+      const content = stage.allow(randomBytesOf(5, sizeBytes));
+      const packed = stage.write('packed.gz', gzipSync(content));
+      expect((await copy(packed.path, stage.target('s')).result()).ok).toBe(true);
+      expect(stage.difference('s', content)).toBe(null);
+    }),
+);
+
+test('wakes - a target joins while the reader waits for the source', () =>
   onPatientStage(async ({ stage, copy, left }) => {
-    const content = randomBytesOf(5, BLOCKS * BLOCK - 1000);
-    const packed = stage.write('packed.gz', gzipSync(content));
-    stage.allow(content);
-    expect((await copy(packed.path, stage.target('s')).result()).ok).toBe(true);
+    const content = randomBytesOf(6, BLOCKS * BLOCK - 1000);
     const source = await GatedSource.start(stage, content, 20 * BLOCK);
     const first = copy(source.uri, stage.target('a'));
     await left('a', BLOCKS - 20);

@@ -130,6 +130,8 @@ describe('".." in a path', () => {
   test('means the folder above in the image, also behind a link and in one', async () => {
     link('etc/up', '../../../../../../etc/../../etc/own');
     link('etc/far', 'sub/..');
+    link('etc/sub/from-the-root', '/etc/own');
+    expect((await files.read('/etc/sub/from-the-root', 100))?.toString()).toBe('of the image');
     expect((await files.read('/etc/up', 100))?.toString()).toBe('of the image');
     expect((await files.read('/etc/sub/../own', 100))?.toString()).toBe('of the image');
     expect((await files.read('/etc/far/own', 100))?.toString()).toBe('of the image');
