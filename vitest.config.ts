@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { patience } from './test/rig/patience.ts';
 import LongFirst from './test/support/long-first.ts';
 
-const shared = { testTimeout: 60_000, hookTimeout: 60_000 };
+const shared = { testTimeout: patience(60_000), hookTimeout: patience(60_000) };
 
 /** What takes minutes of its own and whose parts are tried by the others: `npm run proof:long`. */
 const long = { test: { ...shared, name: 'long', include: ['test/long/**/*.test.ts'], maxWorkers: 1 } };

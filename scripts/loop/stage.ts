@@ -172,7 +172,7 @@ export class Stage {
     return JSON.parse(stdout) as T;
   }
 
-  async until(what: string, look: () => Promise<boolean>, patienceMs = 120_000): Promise<void> {
+  async until(what: string, look: () => Promise<boolean>, patienceMs = 360_000): Promise<void> {
     const deadline = performance.now() + patienceMs;
     let last = '';
     while (performance.now() < deadline) {

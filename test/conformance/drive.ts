@@ -2,9 +2,10 @@
 import { assert, present, type Random } from '../../src/base/mod.ts';
 import { allocatePages, type Mapping } from '../../src/linux/mod.ts';
 import type { Completion, Device } from '../../src/replication/device/contract.ts';
+import { patience } from '../rig/patience.ts';
 
 /** No completion within this is a failure of the driver, not of patience. */
-const STALL_MS = 20_000;
+const STALL_MS = patience(20_000);
 
 export interface Range {
   readonly offsetBytes: number;

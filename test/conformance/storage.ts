@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Call, codeOf } from '../../src/base/mod.ts';
 import type { HostIdentity } from '../../src/identity/mod.ts';
 import type { PersonaliseRequest, StorageNode, VolumeStatus } from '../../src/storage/mod.ts';
+import { patience } from '../rig/patience.ts';
 
 export const LEAD_BYTES = 4 * 1024 * 1024;
 export const SPARE_BYTES = 5 * 1024 * 1024;
@@ -23,7 +24,7 @@ export interface StorageRig {
 }
 
 let epoch = 1;
-export function callOf(given = epoch, signal = AbortSignal.timeout(60_000)): Call {
+export function callOf(given = epoch, signal = AbortSignal.timeout(patience(60_000))): Call {
   return { epoch: given, signal };
 }
 

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { cacheFolder } from '../../guests/mod.ts';
 import { bootImage, demoImage } from '../../scripts/demo-image.ts';
+import { patience } from '../rig/patience.ts';
 
 const DEMO = fileURLToPath(new URL('../../dist/scripts/demo-copy.js', import.meta.url));
 /** Building the image takes a minute, on a busy machine three. */
-const BUILD_TIMEOUT_MS = 400_000;
-const DEMO_TIMEOUT_MS = 120_000;
+const BUILD_TIMEOUT_MS = patience(400_000);
+const DEMO_TIMEOUT_MS = patience(120_000);
 
 const never = new AbortController().signal;
 const quiet = (): void => undefined;

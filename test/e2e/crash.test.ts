@@ -10,6 +10,7 @@ import type { Stage } from '../../scripts/loop/stage.ts';
 import { seededRandom } from '../../src/base/mod.ts';
 import type { EngagementView, Phase } from '../../src/controller/mod.ts';
 import { commandsWith } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 import { BUILD_MS, digestOf, GuestStage, LOOP_MS } from './guest-stage.ts';
 import { askHaproxyStat } from './haproxy-stat.ts';
 import { Observer } from './observer.ts';
@@ -37,7 +38,7 @@ beforeAll(async () => {
   leadMachineId = (await guests.whoAmI('10.90.0.11')).machineId;
 }, BUILD_MS);
 
-afterAll(() => guests?.close(), 60_000);
+afterAll(() => guests?.close(), patience(60_000));
 
 const serves = ({ phase, state }: EngagementView): boolean => phase === 'serving' && state === 'waiting';
 const isDone = ({ state }: EngagementView): boolean => state === 'done';
@@ -173,10 +174,8 @@ describe('parts that are killed', () => {
     LOOP_MS,
   );
 
-  // A whole engagement more, of which `npm test` has no time for: `npm run proof:loop`. The daemon's death during a copy is also tried by
-  // test/fault/storage.test.ts, that of a guest by test/fault/engagement.test.ts.
-  const inLongRuns = given === undefined ? () => {} : it;
-  inLongRuns(
+  // The daemon's death during a copy is also tried by test/fault/storage.test.ts, that of a guest by test/fault/engagement.test.ts.
+  it(
     'crash - SIGKILL of the storage daemon while it is copied from, and of the guest while it is looked at: the same end',
     async () => {
       const struck: Phase[] = [];

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { commandsWith } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 
 const DEMO = fileURLToPath(new URL('../../dist/scripts/demo-loop.js', import.meta.url));
-const PATIENCE_MS = 900_000;
+const PATIENCE_MS = patience(900_000);
 
 it(
   'demo - stopped by Ctrl-C with a machine running, it leaves neither process nor network nor file',

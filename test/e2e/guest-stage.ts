@@ -8,11 +8,12 @@ import { buildGuests, buildPet, GUEST_APPEND, LEAD, SPARE } from '../../guests/m
 import { Stage } from '../../scripts/loop/stage.ts';
 import { requireTool } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
+import { patience } from '../rig/patience.ts';
 
 /** The first run on a machine builds the guests. */
-export const BUILD_MS = 900_000;
+export const BUILD_MS = patience(900_000);
 /** One engagement on a machine that is busy with other things. */
-export const LOOP_MS = 600_000;
+export const LOOP_MS = patience(600_000);
 
 export const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 

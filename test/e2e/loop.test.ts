@@ -10,6 +10,7 @@ import { memoryEpochGate } from '../../src/base/mod.ts';
 import type { InspectionView, StatusView } from '../../src/controller/mod.ts';
 import { QemuPower, qemuSettings } from '../../src/power/mod.ts';
 import { machinesWith } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 import { BUILD_MS, dist, GuestStage, LOOP_MS } from './guest-stage.ts';
 import { askHaproxyStat } from './haproxy-stat.ts';
 
@@ -38,7 +39,7 @@ beforeAll(async () => {
   stage = guests.stage;
 }, BUILD_MS);
 
-afterAll(() => guests?.close(), 60_000);
+afterAll(() => guests?.close(), patience(60_000));
 
 /** QEMU's own count of what a guest has asked of its disk. */
 async function diskBytesOf(host: string): Promise<number> {
@@ -48,7 +49,7 @@ async function diskBytesOf(host: string): Promise<number> {
     gate: memoryEpochGate(),
     diskOf: async () => null,
   });
-  const counted = await power.statistics(host, { epoch: 1, signal: AbortSignal.timeout(30_000) });
+  const counted = await power.statistics(host, { epoch: 1, signal: AbortSignal.timeout(patience(30_000)) });
   return counted.readBytes + counted.writtenBytes;
 }
 

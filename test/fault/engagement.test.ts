@@ -11,14 +11,15 @@ import type { EngagementView, Phase } from '../../src/controller/mod.ts';
 import { askHaproxyStat } from '../e2e/haproxy-stat.ts';
 import { BmcStage } from '../rig/bmc-stage.ts';
 import { freeze, identityOf } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 
 const AGENT = fileURLToPath(new URL('../../dist/run/agent/agent.js', import.meta.url));
 const SPARE_ADDRESS = '10.90.0.21';
 const LEAD_ADDRESS = '10.90.0.11';
 /** The first run on a machine builds the guests. */
-const BUILD_MS = 900_000;
-const CASE_MS = 300_000;
+const BUILD_MS = patience(900_000);
+const CASE_MS = patience(300_000);
 
 let room: BmcStage;
 let lead: { readonly process: string; readonly machineId: string };
@@ -34,7 +35,7 @@ beforeAll(async () => {
   spareBefore = digestOf('spare1');
 }, BUILD_MS);
 
-afterAll(() => room?.close(), 60_000);
+afterAll(() => room?.close(), patience(60_000));
 
 function site(): string {
   return `${room.stage.site}/whoami.php`;

@@ -3,12 +3,13 @@
 import { expect, test } from 'vitest';
 import { limits } from '../../src/base/mod.ts';
 import { expectFailure } from '../rig/failure.ts';
+import { patience } from '../rig/patience.ts';
 import { onStage } from '../rig/stage.ts';
 import { RogueServer } from '../support/nbd-server.ts';
 
 const MIB = 1024 * 1024;
 const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
-const OPTIONS = { timeout: 4 * limits.IO_TIMEOUT_MS };
+const OPTIONS = { timeout: patience(4 * limits.IO_TIMEOUT_MS) };
 
 test.concurrent('hang - a source that stops answering ends the copy after the time-out', OPTIONS, () =>
   onStage(async (stage) => {

@@ -17,6 +17,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { codeOf, limits, seededRandom } from '../../src/base/mod.ts';
 import { builtinRules, createIdentityEngine, type IdentityEngine, showFindings } from '../../src/identity/mod.ts';
 import { fileTree } from '../../src/identity/tree/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { run } from '../support/disk-image.ts';
 import { memoryTree } from '../support/memory-tree.ts';
 import {
@@ -49,63 +50,71 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const fifo: Content = (path) => void run('mkfifo', [path]);
 const device: Content = (path) => void run('mknod', [path, 'c', '1', '5']);
 
-test('hostile - kinds of files where nobody expects them, loops, and names that are lines: a report, and only that', async () => {
-  const tree = writeTree(join(folder, 'tree'), {
-    ...systemFiles(),
-    '/etc/hosts': fifo,
-    '/etc/machine-id': device,
-    '/etc/fstab': { link: 'fstab' },
-    '/etc/crontab': { link: '../var/../etc/./crontab/x' },
-    '/etc/cron.d/a': fifo,
-    '/etc/netplan/a.yaml': device,
-    '/etc/iscsi/initiatorname.iscsi/in/the/way': 'x',
-    '/var/lib/systemd/random-seed': device,
-    '/etc/cron.daily/one\nrm -rf': { text: 'echo', mode: 0o755 },
-    '/var/spool/postfix/deferred/A/A\nB': 'mail',
-    '/var/lib/dhcp/\u001b[2J.leases': 'lease',
-    '/etc/wireguard/" ; quit ".conf': 'PrivateKey = x\n',
-    '/etc/keepalived/keepalived.conf': `vrrp_instance ${'x'.repeat(64 * 1024)}\n`,
-    '/etc/mysql/my.cnf': `server-id = ${'1'.repeat(64 * 1024)}\n`,
-    '/etc/udev/rules.d/70-x.rules': `${'ATTR{address}=='.repeat(8_000)}\n`,
-    '/etc/postgresql/15/main/a.conf': `${' '.repeat(15_000)}archive_command\n`.repeat(10),
-  });
-  const image = makeImage(join(folder, 'image'), tree, { sizeBytes: 32 * MIB });
-  const before = digestOfFile(image.path);
-  const { findings } = await engine.inspect(image.path, LEAD, signal);
-  const report = showFindings(findings);
-  expect(report).not.toMatch(/[^\n\t -~]/);
-  const unknown = new Set(findings.filter(({ action }) => action === 'unknown').map(({ path }) => path));
-  for (const path of ['/etc/hosts', '/etc/machine-id', '/etc/keepalived/keepalived.conf', '/etc/mysql/my.cnf'])
-    expect([path, unknown.has(path)]).toEqual([path, true]);
-  expect([...unknown].filter((path) => path.includes('A\\x0aB'))).toHaveLength(1);
-  const outcome = await engine.plan(image.path, request, signal).then(
-    ({ unknown: open }) => open.length,
-    (error: unknown) => codeOf(error) ?? String(error),
-  );
-  if (typeof outcome === 'string') expect(ERRORS).toContain(outcome);
-  else expect(outcome).toBeGreaterThanOrEqual(unknown.size);
-  expect(digestOfFile(image.path)).toBe(before);
-}, 120_000);
+test(
+  'hostile - kinds of files where nobody expects them, loops, and names that are lines: a report, and only that',
+  async () => {
+    const tree = writeTree(join(folder, 'tree'), {
+      ...systemFiles(),
+      '/etc/hosts': fifo,
+      '/etc/machine-id': device,
+      '/etc/fstab': { link: 'fstab' },
+      '/etc/crontab': { link: '../var/../etc/./crontab/x' },
+      '/etc/cron.d/a': fifo,
+      '/etc/netplan/a.yaml': device,
+      '/etc/iscsi/initiatorname.iscsi/in/the/way': 'x',
+      '/var/lib/systemd/random-seed': device,
+      '/etc/cron.daily/one\nrm -rf': { text: 'echo', mode: 0o755 },
+      '/var/spool/postfix/deferred/A/A\nB': 'mail',
+      '/var/lib/dhcp/\u001b[2J.leases': 'lease',
+      '/etc/wireguard/" ; quit ".conf': 'PrivateKey = x\n',
+      '/etc/keepalived/keepalived.conf': `vrrp_instance ${'x'.repeat(64 * 1024)}\n`,
+      '/etc/mysql/my.cnf': `server-id = ${'1'.repeat(64 * 1024)}\n`,
+      '/etc/udev/rules.d/70-x.rules': `${'ATTR{address}=='.repeat(8_000)}\n`,
+      '/etc/postgresql/15/main/a.conf': `${' '.repeat(15_000)}archive_command\n`.repeat(10),
+    });
+    const image = makeImage(join(folder, 'image'), tree, { sizeBytes: 32 * MIB });
+    const before = digestOfFile(image.path);
+    const { findings } = await engine.inspect(image.path, LEAD, signal);
+    const report = showFindings(findings);
+    expect(report).not.toMatch(/[^\n\t -~]/);
+    const unknown = new Set(findings.filter(({ action }) => action === 'unknown').map(({ path }) => path));
+    for (const path of ['/etc/hosts', '/etc/machine-id', '/etc/keepalived/keepalived.conf', '/etc/mysql/my.cnf'])
+      expect([path, unknown.has(path)]).toEqual([path, true]);
+    expect([...unknown].filter((path) => path.includes('A\\x0aB'))).toHaveLength(1);
+    const outcome = await engine.plan(image.path, request, signal).then(
+      ({ unknown: open }) => open.length,
+      (error: unknown) => codeOf(error) ?? String(error),
+    );
+    if (typeof outcome === 'string') expect(ERRORS).toContain(outcome);
+    else expect(outcome).toBeGreaterThanOrEqual(unknown.size);
+    expect(digestOfFile(image.path)).toBe(before);
+  },
+  patience(120_000),
+);
 
-test('hostile - ten thousand files in a folder: found, and the queue is emptied', async () => {
-  const tree = writeTree(join(folder, 'tree'), systemFiles());
-  const queue = join(tree, 'var/spool/postfix/deferred');
-  const jobs = join(tree, 'etc/cron.d');
-  for (const path of [queue, jobs]) mkdirSync(path, { recursive: true });
-  for (let index = 0; index < MANY; index += 1) {
-    writeFileSync(join(jobs, `job${index}`), '');
-    if (index < MANY / 10) writeFileSync(join(queue, `ID${index}`), 'mail');
-  }
-  const image = makeImage(join(folder, 'image'), tree, { sizeBytes: 64 * MIB });
-  const plan = await engine.plan(image.path, request, signal);
-  expect(plan.findings.filter(({ rule }) => rule === 'mail-queues')).toHaveLength(MANY / 10);
-  await engine.apply(image.path, plan, signal);
-  expect(await engine.verify(image.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
-  expect(checkImage(image)).toBe('');
-  expect(withMount(image, 'ls -A $M/var/spool/postfix/deferred | wc -l; ls -A $M/etc/cron.d | wc -l')).toBe(
-    `0\n${MANY}\n`,
-  );
-}, 120_000);
+test(
+  'hostile - ten thousand files in a folder: found, and the queue is emptied',
+  async () => {
+    const tree = writeTree(join(folder, 'tree'), systemFiles());
+    const queue = join(tree, 'var/spool/postfix/deferred');
+    const jobs = join(tree, 'etc/cron.d');
+    for (const path of [queue, jobs]) mkdirSync(path, { recursive: true });
+    for (let index = 0; index < MANY; index += 1) {
+      writeFileSync(join(jobs, `job${index}`), '');
+      if (index < MANY / 10) writeFileSync(join(queue, `ID${index}`), 'mail');
+    }
+    const image = makeImage(join(folder, 'image'), tree, { sizeBytes: 64 * MIB });
+    const plan = await engine.plan(image.path, request, signal);
+    expect(plan.findings.filter(({ rule }) => rule === 'mail-queues')).toHaveLength(MANY / 10);
+    await engine.apply(image.path, plan, signal);
+    expect(await engine.verify(image.path, request, plan, signal)).toEqual({ verified: true, problems: [] });
+    expect(checkImage(image)).toBe('');
+    expect(withMount(image, 'ls -A $M/var/spool/postfix/deferred | wc -l; ls -A $M/etc/cron.d | wc -l')).toBe(
+      `0\n${MANY}\n`,
+    );
+  },
+  patience(120_000),
+);
 
 test('hostile - more files than anybody has: it says that it did not see all', async () => {
   const queue = Array.from({ length: MANY + 1 }, (_, index) => [`/var/spool/postfix/deferred/ID${index}`, ''] as const);
@@ -151,29 +160,33 @@ test.each(['gpt', 'mbr'] as const)(
     expect(outcomes.get('plan') ?? 0).toBeGreaterThan(0);
     expect(outcomes.size).toBeGreaterThan(1);
   },
-  120_000,
+  patience(120_000),
 );
 
-test('hostile - a qcow2 image whose header lies: an error of the registry, and nothing else is opened', async () => {
-  const tree = writeTree(join(folder, 'tree'), systemFiles());
-  const raw = makeImage(join(folder, 'image'), tree, { sizeBytes: 16 * MIB });
-  const good = join(folder, 'good.qcow2');
-  run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw.path, good]);
-  const random = seededRandom(SEED);
-  const outcomes = new Set<string>();
-  for (let round = 0; round < 25; round += 1) {
-    const path = join(folder, 'bad.qcow2');
-    copyFileSync(good, path);
-    const file = openSync(path, 'r+');
-    for (let hits = 1 + random.below(6); hits > 0; hits -= 1)
-      writeSync(file, Buffer.from([random.below(256)]), 0, 1, 4 + random.below(100));
-    closeSync(file);
-    const outcome = await engine.inspect(path, LEAD, signal).then(
-      () => 'report',
-      (error: unknown) => codeOf(error) ?? String(error),
-    );
-    expect(['report', ...ERRORS], `round ${round}`).toContain(outcome);
-    outcomes.add(outcome);
-  }
-  expect(outcomes.size).toBeGreaterThan(1);
-}, 120_000);
+test(
+  'hostile - a qcow2 image whose header lies: an error of the registry, and nothing else is opened',
+  async () => {
+    const tree = writeTree(join(folder, 'tree'), systemFiles());
+    const raw = makeImage(join(folder, 'image'), tree, { sizeBytes: 16 * MIB });
+    const good = join(folder, 'good.qcow2');
+    run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw.path, good]);
+    const random = seededRandom(SEED);
+    const outcomes = new Set<string>();
+    for (let round = 0; round < 25; round += 1) {
+      const path = join(folder, 'bad.qcow2');
+      copyFileSync(good, path);
+      const file = openSync(path, 'r+');
+      for (let hits = 1 + random.below(6); hits > 0; hits -= 1)
+        writeSync(file, Buffer.from([random.below(256)]), 0, 1, 4 + random.below(100));
+      closeSync(file);
+      const outcome = await engine.inspect(path, LEAD, signal).then(
+        () => 'report',
+        (error: unknown) => codeOf(error) ?? String(error),
+      );
+      expect(['report', ...ERRORS], `round ${round}`).toContain(outcome);
+      outcomes.add(outcome);
+    }
+    expect(outcomes.size).toBeGreaterThan(1);
+  },
+  patience(120_000),
+);

@@ -20,6 +20,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeOf, requireTool, runTool, seededRandom } from '../../src/base/mod.ts';
 import { createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
 import { commandsWith } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { compiled } from '../support/source-client.ts';
 import {
@@ -246,32 +247,36 @@ test('identity - a key that was begun and is not asked for is ended with the pla
 });
 
 describe('an image that is not what it should be', () => {
-  test('identity - bytes of its structures overwritten at random: an answer or an error of the registry, and never a byte written', async () => {
-    const random = seededRandom(SEED);
-    const original = system();
-    const outcomes = new Map<string, number>();
-    for (let round = 0; round < 60; round += 1) {
-      const image = copyOf(original, 'damaged');
-      const fd = openSync(image.path, 'r+');
-      // Superblock and descriptors, or tables and folders.
-      for (let hits = 1 + random.below(40); hits > 0; hits -= 1) {
-        const at = random.below(2) === 0 ? 1024 + random.below(2048) : random.below(2 * MIB);
-        writeSync(fd, Buffer.from([random.below(256), random.below(256)]), 0, 2, at);
+  test(
+    'identity - bytes of its structures overwritten at random: an answer or an error of the registry, and never a byte written',
+    async () => {
+      const random = seededRandom(SEED);
+      const original = system();
+      const outcomes = new Map<string, number>();
+      for (let round = 0; round < 60; round += 1) {
+        const image = copyOf(original, 'damaged');
+        const fd = openSync(image.path, 'r+');
+        // Superblock and descriptors, or tables and folders.
+        for (let hits = 1 + random.below(40); hits > 0; hits -= 1) {
+          const at = random.below(2) === 0 ? 1024 + random.below(2048) : random.below(2 * MIB);
+          writeSync(fd, Buffer.from([random.below(256), random.below(256)]), 0, 2, at);
+        }
+        closeSync(fd);
+        const digest = digestOfFile(image.path);
+        const outcome = await engine.plan(image.path, request, signal).then(
+          () => 'plan',
+          (error: unknown) => codeOf(error) ?? String(error),
+        );
+        expect(['plan', 'IMAGE_DAMAGED', 'IMAGE_UNSUPPORTED', 'IDENTITY_FAILED'], `round ${round}`).toContain(outcome);
+        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+        expect(digestOfFile(image.path)).toBe(digest);
       }
-      closeSync(fd);
-      const digest = digestOfFile(image.path);
-      const outcome = await engine.plan(image.path, request, signal).then(
-        () => 'plan',
-        (error: unknown) => codeOf(error) ?? String(error),
-      );
-      expect(['plan', 'IMAGE_DAMAGED', 'IMAGE_UNSUPPORTED', 'IDENTITY_FAILED'], `round ${round}`).toContain(outcome);
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      expect(digestOfFile(image.path)).toBe(digest);
-    }
-    // The blows were neither too weak nor too hard to show anything.
-    expect(outcomes.get('plan') ?? 0).toBeGreaterThan(5);
-    expect(outcomes.size).toBeGreaterThan(1);
-  }, 120_000);
+      // The blows were neither too weak nor too hard to show anything.
+      expect(outcomes.get('plan') ?? 0).toBeGreaterThan(5);
+      expect(outcomes.size).toBeGreaterThan(1);
+    },
+    patience(120_000),
+  );
 
   test('identity - links in it lead nowhere but into it: no file of this computer is read or written', async () => {
     const outside = join(folder, 'outside');

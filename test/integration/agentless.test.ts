@@ -10,11 +10,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { DecisionView, StatusView } from '../../src/controller/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { PrometheusServer } from '../support/prometheus-server.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = patience(90_000);
 
 /** Answers after as many milliseconds as its file says. */
 const WEB = `
@@ -142,39 +143,43 @@ function untilDecision(what: string, is: (seen: DecisionView) => boolean): Promi
 }
 
 describe('a service without agents', () => {
-  it('agentless - is judged by the checks of HAProxy and by Prometheus, and what lies outside calls for no host', async () => {
-    const [ip = '', ...before] = lan.wrap();
-    const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', join(folder, 'understudy.yaml')];
-    const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    running.push(child);
-    await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  it(
+    'agentless - is judged by the checks of HAProxy and by Prometheus, and what lies outside calls for no host',
+    async () => {
+      const [ip = '', ...before] = lan.wrap();
+      const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', join(folder, 'understudy.yaml')];
+      const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      running.push(child);
+      await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
 
-    await untilDecision('healthy', ({ verdict }) => verdict === 'healthy');
-    answersAfter(500);
-    const advised = await untilDecision('a host', ({ action }) => action === 'scale-out');
-    expect(advised).toMatchObject({ outcome: 'advised' });
-    expect(['degraded', 'failing']).toContain(advised.verdict);
-    expect(advised.reason).toContain('on web1; spare1 is free');
-    const facts = advised.evidence.map(({ host, text }) => `${host}: ${text}`);
-    expect(facts).toContainEqual(
-      expect.stringMatching(/^web1: director\.checkMilliseconds above 200 in \d+ of \d+ samples/),
-    );
+      await untilDecision('healthy', ({ verdict }) => verdict === 'healthy');
+      answersAfter(500);
+      const advised = await untilDecision('a host', ({ action }) => action === 'scale-out');
+      expect(advised).toMatchObject({ outcome: 'advised' });
+      expect(['degraded', 'failing']).toContain(advised.verdict);
+      expect(advised.reason).toContain('on web1; spare1 is free');
+      const facts = advised.evidence.map(({ host, text }) => `${host}: ${text}`);
+      expect(facts).toContainEqual(
+        expect.stringMatching(/^web1: director\.checkMilliseconds above 200 in \d+ of \d+ samples/),
+      );
 
-    prometheus.write('database_wait_ms', 900);
-    const refused = await untilDecision('the other cause', ({ outcome }) => outcome === 'refused');
-    expect(refused.reason).toContain('lies outside of the host: database above 50');
+      prometheus.write('database_wait_ms', 900);
+      const refused = await untilDecision('the other cause', ({ outcome }) => outcome === 'refused');
+      expect(refused.reason).toContain('lies outside of the host: database above 50');
 
-    prometheus.write('database_wait_ms', 5);
-    answersAfter(1);
-    await untilDecision('healthy again', ({ verdict }) => verdict === 'healthy');
-    await prometheus.stop();
-    const unknown = await untilDecision('nothing known', ({ verdict }) => verdict === 'unknown');
-    expect(unknown.action).toBe('none');
-    const { evidence } = (await understudy<StatusView>('status')).services[0] ?? { evidence: [] };
-    expect(evidence.map(({ text }) => text)).toContainEqual(
-      expect.stringMatching(
-        /^database has no value: http:\/\/127\.0\.0\.1:9090\/api\/v1\/query cannot be asked: .*ECONNREFUSED/,
-      ),
-    );
-  }, 400_000);
+      prometheus.write('database_wait_ms', 5);
+      answersAfter(1);
+      await untilDecision('healthy again', ({ verdict }) => verdict === 'healthy');
+      await prometheus.stop();
+      const unknown = await untilDecision('nothing known', ({ verdict }) => verdict === 'unknown');
+      expect(unknown.action).toBe('none');
+      const { evidence } = (await understudy<StatusView>('status')).services[0] ?? { evidence: [] };
+      expect(evidence.map(({ text }) => text)).toContainEqual(
+        expect.stringMatching(
+          /^database has no value: http:\/\/127\.0\.0\.1:9090\/api\/v1\/query cannot be asked: .*ECONNREFUSED/,
+        ),
+      );
+    },
+    patience(400_000),
+  );
 });

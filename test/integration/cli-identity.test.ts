@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { attachLoop, run } from '../support/disk-image.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 import {
@@ -48,7 +49,7 @@ function file(name: string, text: string): string {
 
 function understudy(...args: readonly string[]) {
   // The state of a crash, which there is none of here, would lie in the folder for temporary files.
-  return runTool(process.execPath, [PROGRAM, ...args], { env: { TMPDIR: folder }, timeoutMs: 60_000 });
+  return runTool(process.execPath, [PROGRAM, ...args], { env: { TMPDIR: folder }, timeoutMs: patience(60_000) });
 }
 
 async function json(...args: readonly string[]): Promise<Record<string, unknown>> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { runTool } from '../../src/base/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -34,7 +35,7 @@ function recording(): string {
 }
 
 function replay(...args: readonly string[]) {
-  return runTool(process.execPath, [PROGRAM, 'replay', ...args], { timeoutMs: 60_000 });
+  return runTool(process.execPath, [PROGRAM, 'replay', ...args], { timeoutMs: patience(60_000) });
 }
 
 const POLICY = 'signals:\n  - name: value\n    objective: { below: 300 }\n';
@@ -139,7 +140,7 @@ test('simulate sets a policy beside others, on arrivals of a file and on those t
     `rate\n${Array.from({ length: 900 }, (_, second) => (second < 300 ? 40 : 150)).join('\n')}\n`,
   );
   const simulated = (...args: readonly string[]) =>
-    runTool(process.execPath, [PROGRAM, 'simulate', ...args], { timeoutMs: 60_000 });
+    runTool(process.execPath, [PROGRAM, 'simulate', ...args], { timeoutMs: patience(60_000) });
   const json = await simulated('--policy', policy, '--rate', rates, '--json');
   expect({ status: json.status, stderr: json.stderr }).toEqual({ status: 0, stderr: '' });
   const answer = JSON.parse(json.stdout) as { seconds: number; results: { scaler: string; scaling: unknown[] }[] };

@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
 import { GatedSource } from '../rig/gated-source.ts';
+import { patience } from '../rig/patience.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
 import { eventually } from '../rig/wait.ts';
 
@@ -153,25 +154,28 @@ test('join - copies tells who is where, in the documented shape', () =>
 /** `npm run proof:kills` has more of them. */
 const START_ROUNDS = Number(process.env.UNDERSTUDY_START_ROUNDS ?? 8);
 
-test('join - two copies started in the same moment have one producer, again and again', { timeout: 240_000 }, () =>
-  onGate(0, async ({ stage, source, content }) => {
-    for (let round = 0; round < START_ROUNDS; round++) {
-      source.open(0);
-      const names = [`a${round}`, `b${round}`];
-      const copies = names.map((name) => stage.copyJson(...PACED, ...SHAPE, source.uri, stage.target(name)));
-      const running = await eventually('both are in', async () => {
-        const all = await stage.copies();
-        return all.flatMap(({ consumers }) => consumers).length === 2 ? all : null;
-      });
-      expect(running).toHaveLength(1);
-      expect(stage.producers.map(({ pid }) => pid)).toEqual([running[0]?.producerPid]);
-      source.open();
-      await Promise.all(copies.map((copy) => copy.good()));
-      for (const name of names) expect(stage.difference(name, content)).toBe(null);
-    }
-    // Both were there before the first block was, so the whole of a round cost one reading.
-    expect(source.reads.length).toBe(START_ROUNDS * BLOCKS);
-  }),
+test(
+  'join - two copies started in the same moment have one producer, again and again',
+  { timeout: patience(240_000) },
+  () =>
+    onGate(0, async ({ stage, source, content }) => {
+      for (let round = 0; round < START_ROUNDS; round++) {
+        source.open(0);
+        const names = [`a${round}`, `b${round}`];
+        const copies = names.map((name) => stage.copyJson(...PACED, ...SHAPE, source.uri, stage.target(name)));
+        const running = await eventually('both are in', async () => {
+          const all = await stage.copies();
+          return all.flatMap(({ consumers }) => consumers).length === 2 ? all : null;
+        });
+        expect(running).toHaveLength(1);
+        expect(stage.producers.map(({ pid }) => pid)).toEqual([running[0]?.producerPid]);
+        source.open();
+        await Promise.all(copies.map((copy) => copy.good()));
+        for (const name of names) expect(stage.difference(name, content)).toBe(null);
+      }
+      // Both were there before the first block was, so the whole of a round cost one reading.
+      expect(source.reads.length).toBe(START_ROUNDS * BLOCKS);
+    }),
 );
 
 test('join - SIGKILL of the first copy, which started the producer, ends nobody else', () =>

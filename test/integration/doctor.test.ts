@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -124,7 +125,7 @@ backend wiki-reads
 async function doctor(file: string, flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}) {
   const [ip = '', ...before] = lan.wrap();
   const command = [...before, process.execPath, PROGRAM, 'doctor', '-f', file, ...flags];
-  return runTool(ip, command, { timeoutMs: 100_000, env });
+  return runTool(ip, command, { timeoutMs: patience(100_000), env });
 }
 
 async function checksOf(file: string, env: NodeJS.ProcessEnv = {}) {
@@ -164,35 +165,39 @@ describe('doctor', () => {
     expect(stdout).toMatch(/\d+ checks: 0 failed, \d+ with a warning\n$/);
   });
 
-  it('doctor - names each thing that is missing, and what to do', async () => {
-    const { address } = lan.host('web1');
-    const bmc = 'address: 127.0.0.1, port: 9, user: admin, passwordFile: secrets/bmc';
-    const host = { address, mac: '52:54:00:90:00:11', power: `{ driver: ipmi, settings: { ${bmc} } }` };
-    const mounted = await mountedLoop();
-    const script = "require('net').createServer().listen(7790, '127.0.0.1', () => console.log('listening'))";
-    const listener = lan.spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
-    undo.push(() => listener.kill('SIGKILL'));
-    if (listener.stdout !== null) await once(listener.stdout, 'data');
-    const file = configure({
-      ...{ lead: mounted, spare: volume('spare1.img', MIB), spareTap: 'tap-nobody', port: 7790, host },
-    });
-    const { status, ok, checks } = await checksOf(file);
-    expect({ status, ok }).toEqual({ status: 8, ok: false });
-    const failed = checks.filter(({ state }) => state === 'failed');
-    expect(failed.map(({ check, subject }) => `${check} ${subject.split(' ')[0]}`)).toEqual([
-      'interface 127.0.0.1:7790',
-      'volume web1',
-      'power web1',
-      'network web1',
-      'power spare1',
-      'director wiki',
-    ]);
-    expect(failed.filter(({ remedy }) => remedy === null || remedy === '')).toEqual([]);
-    expect(find(checks, 'volume', 'web1').detail).toContain('mounted');
-    expect(find(checks, 'power', 'web1').remedy).toContain('ipmitool -I lanplus');
-    expect(find(checks, 'network', 'web1').detail).toContain(lan.host('web1').mac);
-    expect(find(checks, 'power', 'spare1').remedy).toContain('ip tuntap add dev tap-nobody mode tap');
-  }, 120_000);
+  it(
+    'doctor - names each thing that is missing, and what to do',
+    async () => {
+      const { address } = lan.host('web1');
+      const bmc = 'address: 127.0.0.1, port: 9, user: admin, passwordFile: secrets/bmc';
+      const host = { address, mac: '52:54:00:90:00:11', power: `{ driver: ipmi, settings: { ${bmc} } }` };
+      const mounted = await mountedLoop();
+      const script = "require('net').createServer().listen(7790, '127.0.0.1', () => console.log('listening'))";
+      const listener = lan.spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+      undo.push(() => listener.kill('SIGKILL'));
+      if (listener.stdout !== null) await once(listener.stdout, 'data');
+      const file = configure({
+        ...{ lead: mounted, spare: volume('spare1.img', MIB), spareTap: 'tap-nobody', port: 7790, host },
+      });
+      const { status, ok, checks } = await checksOf(file);
+      expect({ status, ok }).toEqual({ status: 8, ok: false });
+      const failed = checks.filter(({ state }) => state === 'failed');
+      expect(failed.map(({ check, subject }) => `${check} ${subject.split(' ')[0]}`)).toEqual([
+        'interface 127.0.0.1:7790',
+        'volume web1',
+        'power web1',
+        'network web1',
+        'power spare1',
+        'director wiki',
+      ]);
+      expect(failed.filter(({ remedy }) => remedy === null || remedy === '')).toEqual([]);
+      expect(find(checks, 'volume', 'web1').detail).toContain('mounted');
+      expect(find(checks, 'power', 'web1').remedy).toContain('ipmitool -I lanplus');
+      expect(find(checks, 'network', 'web1').detail).toContain(lan.host('web1').mac);
+      expect(find(checks, 'power', 'spare1').remedy).toContain('ip tuntap add dev tap-nobody mode tap');
+    },
+    patience(120_000),
+  );
 
   it('doctor - a spare whose disk is too small, one that is not there, and a token that two have', async () => {
     writeFileSync(join(folder, 'secrets/web1'), '0123456789abcdef\n');

@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildGuests, type Guests, LEAD, makeVolume, readFromImage, SPARE } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import { BOOT_PATIENCE_MS, RunningGuest } from '../rig/guest.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 
 /** One to four minutes of building, and as long again on a computer that does other things too. */
-const BUILD_TIMEOUT_MS = 600_000;
+const BUILD_TIMEOUT_MS = patience(600_000);
 const TEST_TIMEOUT_MS = 2 * BOOT_PATIENCE_MS;
 const never = new AbortController().signal;
 const AGENT = { host: 'web1', controller: 'http://10.90.0.1:7780', token: 'abc' };
@@ -31,7 +32,9 @@ async function textIn(image: string, path: string): Promise<string | null> {
 }
 
 async function checkFileSystem(image: string, ...options: readonly string[]): Promise<number | null> {
-  const done = await runTool(requireTool('e2fsck', 'e2fsprogs'), ['-f', ...options, image], { timeoutMs: 60_000 });
+  const done = await runTool(requireTool('e2fsck', 'e2fsprogs'), ['-f', ...options, image], {
+    timeoutMs: patience(60_000),
+  });
   return done.status;
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeOf, limits, requireTool } from '../../src/base/mod.ts';
 import { resolveExtent, withLocalView } from '../../src/replication/extent/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { makeFile, run } from '../support/disk-image.ts';
 
 const { MIB } = limits;
@@ -147,7 +148,7 @@ describe('NBD', () => {
     expect(mountsHere()).toHaveLength(1);
     looker.kill('SIGKILL');
     await once(looker, 'exit');
-    await expect.poll(mountsHere, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(mountsHere, { timeout: patience(10_000) }).toEqual([]);
     // The empty folder is what a killed process cannot remove.
     rmSync(join(path, '..', '..'), { recursive: true });
   });

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync }
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { present } from '../../src/base/mod.ts';
 import { identifySource, prepareSource } from '../../src/replication/source/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { serveFolder } from '../support/image-web.ts';
 import { imageBytes, SourceBench } from '../support/source-bench.ts';
 import { compiled } from '../support/source-client.ts';
@@ -318,7 +319,7 @@ describe('image source - what is left behind', () => {
     expect(existsSync(`/proc/${pid}`)).toBe(true);
     child.kill('SIGKILL');
     await over;
-    await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: 10_000 });
+    await vi.waitFor(() => expect(existsSync(`/proc/${pid}`)).toBe(false), { timeout: patience(10_000) });
     expect(readdirSync(bench.path('tmp'))).toEqual([]);
     rmSync(bench.path('tmp'), { recursive: true });
   });

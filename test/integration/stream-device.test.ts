@@ -11,9 +11,10 @@ import type { Device } from '../../src/replication/device/contract.ts';
 import { openStreamDevice } from '../../src/replication/device/stream.ts';
 import { openPrepared, type SourceDescriptor } from '../../src/replication/source/mod.ts';
 import { type DeviceStorage, describeDevice } from '../conformance/device.ts';
+import { patience } from '../rig/patience.ts';
 import { compiled } from '../support/source-client.ts';
 
-const START_MS_MAX = 20_000;
+const START_MS_MAX = patience(20_000);
 
 /** The suite reads on this thread, blocking; so the host of the decompressor lives in another. */
 class CompressedStorage implements DeviceStorage {

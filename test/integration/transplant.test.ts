@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { limits, runTool } from '../../src/base/mod.ts';
 import { createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { run } from '../support/disk-image.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 import {
@@ -175,7 +176,7 @@ describe('a portion of the files of the lead', () => {
     const command = (...more: readonly string[]) =>
       runTool(process.execPath, [PROGRAM, 'transplant', lead.path, spare.path, ...PORTION, ...more], {
         env: { TMPDIR: folder },
-        timeoutMs: 60_000,
+        timeoutMs: patience(60_000),
       });
     const looked = await command();
     expect([looked.status, looked.stderr]).toEqual([0, '']);

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
 import { errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -87,33 +88,37 @@ async function end(child: ChildProcess): Promise<void> {
 
 async function understudy(...args: readonly string[]) {
   const [ip = '', ...before] = lan.wrap();
-  return runTool(ip, [...before, process.execPath, PROGRAM, ...args], { timeoutMs: 100_000 });
+  return runTool(ip, [...before, process.execPath, PROGRAM, ...args], { timeoutMs: patience(100_000) });
 }
 
 describe('understudy up', () => {
-  it('up - a second one on the same state folder is refused, and the first goes on; after a SIGKILL the next may', async () => {
-    const [file, other] = [configure(7780), configure(7781)];
-    const first = await up(file);
-    expect(first.url).toBe('http://127.0.0.1:7780');
+  it(
+    'up - a second one on the same state folder is refused, and the first goes on; after a SIGKILL the next may',
+    async () => {
+      const [file, other] = [configure(7780), configure(7781)];
+      const first = await up(file);
+      expect(first.url).toBe('http://127.0.0.1:7780');
 
-    // Another port, so that nothing but the state folder stands in the way.
-    const second = await understudy('up', '-f', other);
-    expect(second).toMatchObject({ status: errorRegistry.CONTROLLER_RUNNING.exit, stdout: '' });
-    expect(second.stderr).toBe(`understudy: another process serves ${join(folder, 'state')} (CONTROLLER_RUNNING)\n`);
+      // Another port, so that nothing but the state folder stands in the way.
+      const second = await understudy('up', '-f', other);
+      expect(second).toMatchObject({ status: errorRegistry.CONTROLLER_RUNNING.exit, stdout: '' });
+      expect(second.stderr).toBe(`understudy: another process serves ${join(folder, 'state')} (CONTROLLER_RUNNING)\n`);
 
-    const { status, stdout, stderr } = await understudy('status', '--json', '-f', file);
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-    const view = JSON.parse(stdout) as { hosts: { name: string }[] };
-    expect(shapeDifferences(documentedJson('status'), view)).toEqual([]);
-    expect(view.hosts.map(({ name }) => name)).toEqual(['web1', 'spare1']);
+      const { status, stdout, stderr } = await understudy('status', '--json', '-f', file);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      const view = JSON.parse(stdout) as { hosts: { name: string }[] };
+      expect(shapeDifferences(documentedJson('status'), view)).toEqual([]);
+      expect(view.hosts.map(({ name }) => name)).toEqual(['web1', 'spare1']);
 
-    const looked = await understudy('doctor', '--json', '-f', file);
-    const { checks } = JSON.parse(looked.stdout) as { checks: readonly Check[] };
-    const detail = 'served by the controller of this state folder';
-    expect(checks.find(({ check }) => check === 'interface')).toMatchObject({ state: 'ok', detail });
-    expect(checks.filter(({ check, state }) => check === 'volume' && state !== 'ok')).toEqual([]);
+      const looked = await understudy('doctor', '--json', '-f', file);
+      const { checks } = JSON.parse(looked.stdout) as { checks: readonly Check[] };
+      const detail = 'served by the controller of this state folder';
+      expect(checks.find(({ check }) => check === 'interface')).toMatchObject({ state: 'ok', detail });
+      expect(checks.filter(({ check, state }) => check === 'volume' && state !== 'ok')).toEqual([]);
 
-    await end(first.child);
-    expect((await up(other)).url).toBe('http://127.0.0.1:7781');
-  }, 120_000);
+      await end(first.child);
+      expect((await up(other)).url).toBe('http://127.0.0.1:7781');
+    },
+    patience(120_000),
+  );
 });

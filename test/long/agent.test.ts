@@ -12,9 +12,10 @@ import type { AgentSignal, Report } from '../../src/agent/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import { AgentController } from '../rig/agent-controller.ts';
 import { BOOT_PATIENCE_MS, RunningGuest } from '../rig/guest.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 
-const BUILD_MS = 900_000;
+const BUILD_MS = patience(900_000);
 const MINUTE_MS = 60_000;
 const PORT = 7780;
 const STRESS = '/opt/stress';

@@ -15,11 +15,12 @@ import { Stage } from '../../scripts/loop/stage.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
 import { askHaproxyStat } from '../e2e/haproxy-stat.ts';
 import { machinesWith } from '../rig/machines.ts';
+import { patience } from '../rig/patience.ts';
 import { makeSmallGuest, petOf } from '../rig/small-guest.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
-const BUILD_MS = 900_000;
-const PATIENCE_MS = 240_000;
+const BUILD_MS = patience(900_000);
+const PATIENCE_MS = patience(240_000);
 const READERS = 12;
 /**
  * In times of one page. With so many readers, and a probe of each host's own every second, a page takes about 17 of them with one
@@ -79,7 +80,7 @@ afterAll(async () => {
   await agents?.stop();
   await stage?.close();
   if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
-}, 60_000);
+}, patience(60_000));
 
 function digestOf(host: string): string {
   return createHash('sha256')

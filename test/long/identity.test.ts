@@ -9,11 +9,12 @@ import { buildPet, copySparsely, GATEWAY, LEAD, type Pet, SPARE } from '../../gu
 import { demoImage } from '../../scripts/demo-image.ts';
 import { createIdentityEngine, type HostIdentity, type IdentityEngine, type Plan } from '../../src/identity/mod.ts';
 import { BOOT_PATIENCE_MS, RunningGuest } from '../rig/guest.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { run } from '../support/disk-image.ts';
 import { digestOfFile } from '../support/system-image.ts';
 
-const BUILD_TIMEOUT_MS = 600_000;
+const BUILD_TIMEOUT_MS = patience(600_000);
 const TEST_TIMEOUT_MS = 3 * BOOT_PATIENCE_MS;
 /** The jobs of the pet run each minute. */
 const MINUTE_MS = 100_000;

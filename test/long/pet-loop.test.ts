@@ -4,6 +4,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BUILD_MS, GuestStage, LOOP_MS } from '../e2e/guest-stage.ts';
 import { askHaproxyStat } from '../e2e/haproxy-stat.ts';
+import { patience } from '../rig/patience.ts';
 
 const WEB = '10.90.0.11';
 const SPARE = '10.90.0.21';
@@ -16,7 +17,7 @@ beforeAll(async () => {
   guests = await GuestStage.make({ pet: true });
 }, BUILD_MS);
 
-afterAll(() => guests?.close(), 60_000);
+afterAll(() => guests?.close(), patience(60_000));
 
 /** What a guest is in its database's and its mail server's eyes, and what it has done. */
 async function account(address: string) {

@@ -5,6 +5,7 @@ import { readFromImage } from '../../guests/mod.ts';
 import type { Stage } from '../../scripts/loop/stage.ts';
 import { present } from '../../src/base/mod.ts';
 import { BUILD_MS, GuestStage, LOOP_MS } from '../e2e/guest-stage.ts';
+import { patience } from '../rig/patience.ts';
 
 let guests: GuestStage;
 let stage: Stage;
@@ -14,7 +15,7 @@ beforeAll(async () => {
   stage = guests.stage;
 }, BUILD_MS);
 
-afterAll(() => guests?.close(), 60_000);
+afterAll(() => guests?.close(), patience(60_000));
 
 async function textIn(image: string, path: string): Promise<string> {
   return Buffer.from(present(await readFromImage(image, path), path)).toString();

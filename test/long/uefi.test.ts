@@ -8,6 +8,7 @@ import { buildGuests, copySparsely, GATEWAY, GUEST_APPEND, type Guests, SPARE } 
 import { limits } from '../../src/base/mod.ts';
 import { createIdentityEngine, type HostIdentity } from '../../src/identity/mod.ts';
 import { BOOT_PATIENCE_MS, RunningGuest } from '../rig/guest.ts';
+import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { makeFile, place, run } from '../support/disk-image.ts';
 
@@ -24,7 +25,7 @@ let guests: Guests;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'ust-uefi-'));
   guests = await buildGuests({ report: () => undefined, abort: signal });
-}, 600_000);
+}, patience(600_000));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** GPT: the firmware's partition with GRUB, kernel and initial file system; the lead's root, which mounts it at /boot/efi. */

@@ -7,9 +7,10 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import * as layout from '../../src/replication/ring/layout.ts';
+import { patience } from '../rig/patience.ts';
 import { search, verdictOf } from './spin.ts';
 
-const TIMEOUT_MS = 600_000;
+const TIMEOUT_MS = patience(600_000);
 const ring = fileURLToPath(new URL('./ring.pml', import.meta.url));
 const rendezvous = fileURLToPath(new URL('./rendezvous.pml', import.meta.url));
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { requireTool } from '../../src/base/mod.ts';
+import { patience } from '../rig/patience.ts';
 
 const run = promisify(execFile);
 
@@ -15,7 +16,7 @@ let turn = 0;
 
 const MEMORY_MIB_MAX = 1800;
 const DEPTH_MAX = 200_000;
-const SEARCH_MS_MAX = 240_000;
+const SEARCH_MS_MAX = patience(240_000);
 
 export interface Search {
   /** Path of the model. */

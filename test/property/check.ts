@@ -1,12 +1,13 @@
 // How often a property is tried. Longer runs: UNDERSTUDY_PROPERTY_RUNS=100000 npx vitest run test/property
 // A failure prints its seed and path; UNDERSTUDY_PROPERTY_SEED=N starts from that seed again.
 import fc from 'fast-check';
+import { patience } from '../rig/patience.ts';
 
 const wantedRuns = Number(process.env.UNDERSTUDY_PROPERTY_RUNS ?? 0);
 const wantedSeed = process.env.UNDERSTUDY_PROPERTY_SEED;
 
 /** For the time-out of a test: long runs take as long as they take. */
-export const PROPERTY_MS_MAX = wantedRuns > 0 ? 2 ** 31 - 1 : 120_000;
+export const PROPERTY_MS_MAX = wantedRuns > 0 ? 2 ** 31 - 1 : patience(120_000);
 
 export function check<T>(arbitrary: fc.Arbitrary<T>, runs: number, property: (value: T) => void): void {
   fc.assert(fc.property(arbitrary, property), {

@@ -11,13 +11,14 @@ import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
 import { Bmc } from './bmc.ts';
 import { machinesWith } from './machines.ts';
+import { patience } from './patience.ts';
 import { makeSmallGuest } from './small-guest.ts';
 import { unmount } from './unmount.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
 const STORAGE = '10.90.0.1:10809';
 const STORAGE_ROOM = '128m';
-const PHASE_PATIENCE_MS = 180_000;
+const PHASE_PATIENCE_MS = patience(180_000);
 
 interface Files {
   readonly kernel: string;

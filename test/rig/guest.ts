@@ -5,11 +5,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { GATEWAY, GUEST_APPEND, GUEST_MEMORY_MIB, type GuestIdentity, type Guests } from '../../guests/mod.ts';
 import { requireTool, runTool, spawnBound } from '../../src/base/mod.ts';
 import { freePort } from '../support/nbd-server.ts';
+import { patience } from './patience.ts';
 import { eventually } from './wait.ts';
 
 /** Emulated, on two processors that others use too, a boot takes 10 to 60 seconds. */
-export const BOOT_PATIENCE_MS = 240_000;
-const ANSWER_MS = 20_000;
+export const BOOT_PATIENCE_MS = patience(240_000);
+const ANSWER_MS = patience(20_000);
 /** Of the package ovmf. */
 const UEFI = '/usr/share/ovmf/OVMF.fd';
 
@@ -99,7 +100,9 @@ export class RunningGuest {
 
   /** Runs a command as root in the guest. */
   async run(command: string): Promise<string> {
-    const done = await runTool(requireTool('ssh', 'openssh-client'), [...this.#ssh, command], { timeoutMs: 60_000 });
+    const done = await runTool(requireTool('ssh', 'openssh-client'), [...this.#ssh, command], {
+      timeoutMs: patience(60_000),
+    });
     if (done.status !== 0) throw new Error(`${command}: ${done.stderr}${done.stdout}`);
     return done.stdout;
   }

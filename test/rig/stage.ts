@@ -4,7 +4,6 @@
 // under the final name of a target nothing but a whole image.
 import { spawnSync } from 'node:child_process';
 import {
-  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -23,11 +22,12 @@ import type { RunningCopy } from '../../src/replication/mod.ts';
 import { type NbdkitOptions, type NbdServer, startNbdkit } from '../support/nbd-server.ts';
 import { firstDifference, randomBytesOf } from './content.ts';
 import { CLI, CopyProcess, type RunOptions } from './copy-process.ts';
+import { patience } from './patience.ts';
 import { isProducer, type MarkedProcess, markedProcesses } from './processes.ts';
 import { eventually } from './wait.ts';
 
 /** What ends by itself has this long to do so. */
-const FAREWELL_MS = 10_000;
+const FAREWELL_MS = patience(10_000);
 const PROVISIONAL = /\.(partial|resume|new)$/;
 
 export class Stage {
@@ -50,10 +50,12 @@ export class Stage {
     this.out = join(this.folder, 'out');
     this.state = join(this.folder, 'state');
     this.temporary = join(this.folder, 'tmp');
-    this.runtime = mkdtempSync('/dev/shm/understudy-test-');
-    chmodSync(this.runtime, 0o700);
+    this.runtime = join(this.folder, 'shm');
     for (const folder of [this.out, this.state, this.temporary]) mkdirSync(folder);
-    const id = this.runtime.slice(-6);
+    mkdirSync(this.runtime, { mode: 0o700 });
+    // Memory of its own: what others on this machine put into /dev/shm must not be missing here.
+    this.tool('mount', 'mount', ['-t', 'tmpfs', '-o', 'size=50%,mode=0700', 'understudy-test', this.runtime]);
+    const id = this.folder.slice(-6);
     this.#mark = `UNDERSTUDY_STAGE=${id}`;
     this.env = {
       ...process.env,
@@ -228,8 +230,9 @@ export class Stage {
         failures.push(error);
       }
     }
+    // Processes that were killed give it back when they are through with dying.
+    this.tool('umount', 'mount', ['--lazy', this.runtime]);
     if (failures.length > 0) throw failures[0];
-    rmSync(this.runtime, { recursive: true, force: true });
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

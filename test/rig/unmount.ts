@@ -1,9 +1,10 @@
 // Giving back what somebody else may hold a moment longer than we do.
 import { requireTool, runTool } from '../../src/base/mod.ts';
+import { patience } from './patience.ts';
 import { eventually } from './wait.ts';
 
 /** Longest life of a mount namespace that a test beside us makes. */
-export const HELD_MS_MAX = 8000;
+export const HELD_MS_MAX = patience(8000);
 
 /**
  * Unmounts as soon as it can be done: a process that was killed gives back its memory, and with it its command line, before it

@@ -1,8 +1,9 @@
 // Waiting for a condition of the world: looked at again and again, given up after a bound that names what was awaited.
 import { setTimeout as delay } from 'node:timers/promises';
+import { patience } from './patience.ts';
 
 /** Far above what anything here takes on a machine that is busy with other things. */
-export const PATIENCE_MS = 40_000;
+export const PATIENCE_MS = patience(40_000);
 const LOOK_MS = 10;
 
 /** Looks until the answer is neither false, null nor undefined, and returns it. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { leakedSince, snapshot } from '../../scripts/leaks.mjs';
+import { patience } from '../rig/patience.ts';
 import { SmallProject } from './project.ts';
 
 describe('the look for leaks', () => {
@@ -113,7 +114,7 @@ describe('the run of all tests', () => {
     child.stdout.on('data', (chunk: Buffer) => {
       said += chunk.toString();
     });
-    await expect.poll(() => said, { timeout: 30_000 }).toContain('underway');
+    await expect.poll(() => said, { timeout: patience(30_000) }).toContain('underway');
     child.kill('SIGTERM');
     expect(await once(child, 'close')).toEqual([1, null]);
     expect(said).not.toContain('left behind');
@@ -145,6 +146,15 @@ describe('the line for CI', () => {
   it('ci - a run without counts is a failure', () => {
     expect(ci('exit 7')).toMatchObject({ last: '0 passed, 1 failed, 0 skipped' });
     expect(ci('exit 0')).toEqual({ status: 1, last: '0 passed, 1 failed, 0 skipped' });
+  });
+
+  it('ci - a run that does not end is ended, and the limit is named', () => {
+    const script = 'echo 3 passed, 0 failed, 0 skipped; exec sleep 600';
+    project.write('package.json', JSON.stringify({ name: 'small', version: '1.0.0', scripts: { test: script } }));
+    const { status, stdout } = project.run(['.ci/run'], { env: { UNDERSTUDY_CI_MINUTES: '0.05' } });
+    expect(status).toBe(124);
+    expect(stdout).toContain('did not end within the limit of 0.05 minutes');
+    expect(stdout.trimEnd()).toMatch(/\n3 passed, 1 failed, 0 skipped$/);
   });
 
   it('ci - the tests know that they are on CI', () => {

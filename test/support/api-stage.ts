@@ -2,6 +2,7 @@
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { type Api, createApi } from '../../src/api/mod.ts';
 import { loadConfiguration } from '../../src/config/mod.ts';
+import { patience } from '../rig/patience.ts';
 import { ConfigFolder, changed, drivers } from './config-folder.ts';
 import { ControllerPeer } from './controller-peer.ts';
 
@@ -81,7 +82,7 @@ export class ApiStage {
     return new Promise((resolve, reject) => {
       const request = httpRequest(
         `${this.url}${path}`,
-        { method, headers, agent: false, timeout: 30_000 },
+        { method, headers, agent: false, timeout: patience(30_000) },
         (response) => {
           const chunks: Buffer[] = [];
           response.on('data', (chunk: Buffer) => chunks.push(chunk));

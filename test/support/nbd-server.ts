@@ -8,8 +8,9 @@ import { setImmediate } from 'node:timers/promises';
 import { present, requireTool } from '../../src/base/mod.ts';
 import { openNbdDevice } from '../../src/replication/device/nbd.ts';
 import type { DeviceStorage } from '../conformance/device.ts';
+import { patience } from '../rig/patience.ts';
 
-const START_MS = 15_000;
+const START_MS = patience(15_000);
 
 export class NbdServer {
   readonly folder: string;
@@ -178,7 +179,7 @@ export function startQemuNbd(content: Uint8Array, format: 'raw' | 'qcow2', tcp =
 /** Reads or writes a whole export with somebody else's client. */
 export function nbdcopy(from: string, to: string): void {
   execFileSync(requireTool('nbdcopy', 'libnbd-bin'), [from, to], {
-    timeout: 30_000,
+    timeout: patience(30_000),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
 }
