@@ -36,12 +36,35 @@ function onPatientStage(play: (scene: Scene) => Promise<void>): Promise<void> {
 test('wakes - thousands of blocks through four slots to three targets, without one time-out', () =>
   onPatientStage(async ({ stage, copy }) => {
     const image = stage.image('image', 2000 * BLOCK);
-    const copies = [
-      copy('--verify', image.path, stage.target('a'), stage.target('b')),
-      copy(image.path, stage.target('c')),
-    ];
-    for (const one of copies) expect((await one.result()).ok).toBe(true);
+    // A server that is slower than the targets: they wait for each block.
+    const server = await stage.nbdkit({ plugin: ['file', image.path] });
+    for (const source of [image.path, server.uri]) {
+      const [a = '', b = '', c = ''] = ['a', 'b', 'c'].map((name) => stage.target(name));
+      const copies = [copy('--yes', '--verify', source, a, b), copy('--yes', source, c)];
+      for (const one of copies) expect((await one.result()).ok).toBe(true);
+      for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
+    }
+  }));
+
+test('wakes - the reader begins when the last target has arrived, again and again', () =>
+  onPatientStage(async ({ stage, copy }) => {
+    const image = stage.image('image', BLOCK);
+    const copies = Array.from({ length: 8 }, (_, index) => stage.target(`t${index}`));
+    for (const target of copies) await copy(image.path, target).good();
     for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
+  }));
+
+test('wakes - a target that fails while the others wait for it makes room for them', () =>
+  onPatientStage(async ({ stage, copy }) => {
+    const image = stage.image('image', BLOCKS * BLOCK);
+    const server = await stage.nbdkit({
+      filters: ['delay', 'error'],
+      plugin: ['memory', '4M', 'wdelay=1', 'error-pwrite-rate=100%'],
+    });
+    const [failed, whole] = (await copy(image.path, server.uri, stage.target('whole')).result()).targets;
+    expect(failed?.error?.code).toBe('TARGET_WRITE_FAILED');
+    expect(whole?.ok).toBe(true);
+    expect(stage.difference('whole', image.content)).toBe(null);
   }));
 
 test.each([BLOCKS * BLOCK - 1000, BLOCKS * BLOCK])(

@@ -5,7 +5,13 @@ import { join, resolve } from 'node:path';
 import type { Stage } from './stage.ts';
 
 /** Longer than any test: limits that bound waits, and those that depend on them. */
-const ENDLESS = { WAIT_MS_MAX: 3_600_000, LIVENESS_INTERVAL_MS: 3_600_000, SLOW_BUDGET_MS: 18_000_000 };
+const ENDLESS = {
+  WAIT_MS_MAX: 3_600_000,
+  LIVENESS_INTERVAL_MS: 3_600_000,
+  SLOW_BUDGET_MS: 18_000_000,
+  // A source that fails would wake everybody.
+  IO_TIMEOUT_MS: 3_600_000,
+};
 
 /** The compiled files, not bundled, with other limits. The path of its command line. */
 export function patientProgram(stage: Stage): string {
