@@ -10,6 +10,7 @@ import { detection } from './detection.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
+import { gather } from './gather.ts';
 import { identity } from './identity.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
@@ -26,6 +27,7 @@ import { verify } from './verify.ts';
 const questions: readonly Question[] = [
   allAtOnce,
   staggered,
+  gather,
   slowTarget,
   cost,
   sparse,

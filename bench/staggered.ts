@@ -17,12 +17,12 @@ import { type Command, CommandError, type Finished, start } from './rig/run.ts';
 
 const COUNTS = [1, 2, 4, 8, 16];
 const WINDOWS = [0.5, 1, 1.75];
-const SIZE_BYTES = 2 * limits.GIB;
-const RATE_BYTES = 200 * limits.MIB;
+export const SIZE_BYTES = 2 * limits.GIB;
+export const RATE_BYTES = 200 * limits.MIB;
 /** The cap sets the pace, so runs differ less than those of an uncapped disk. */
 const ROUNDS = 2;
 
-interface Setting {
+export interface Setting {
   readonly source: LoopDevice;
   readonly sizeBytes: number;
   readonly rateBytes: number;
@@ -32,16 +32,16 @@ interface Setting {
   readonly memoryBytes?: number;
 }
 
-interface Measured {
+export interface Measured {
   /** Bytes read from the source device divided by the size of the image. */
   readonly passes: number;
   readonly makespanSeconds: number;
   readonly jobSecondsMax: number;
 }
 
-type JobCommand = (source: string, target: string) => Command;
+export type JobCommand = (source: string, target: string) => Command;
 
-const oursJob: JobCommand = (source, target) => oursCommand(source, [target]);
+export const oursJob: JobCommand = (source, target) => oursCommand(source, [target]);
 const ddJob: JobCommand = (source, target) => [
   ...(['dd', `if=${source}`, `of=${target}`, 'bs=1M', 'conv=notrunc,fsync', 'status=none'] as const),
 ];
@@ -135,7 +135,7 @@ async function measureSetting(bench: Bench, setting: Setting): Promise<string[]>
   ];
 }
 
-function runOnce(bench: Bench, setting: Setting, job: JobCommand): Promise<Measured> {
+export function runOnce(bench: Bench, setting: Setting, job: JobCommand): Promise<Measured> {
   const { workbench } = bench;
   const { source, sizeBytes, rateBytes, count, memoryBytes } = setting;
   return workbench.scope(async () => {

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { formatBytes } from '../base/mod.ts';
+import { formatBytes, formatDuration } from '../base/mod.ts';
 import { copies, type RunningCopy } from '../replication/mod.ts';
 
 export function copiesCommand(done: (exit: number) => void): Command {
@@ -21,7 +21,9 @@ function describe(running: readonly RunningCopy[]): string {
 
 function describeOne(copy: RunningCopy): string {
   const at = copy.blocksTotal === 0 ? 0 : Math.floor((100 * copy.position) / copy.blocksTotal);
-  const head = `${copy.source}  at ${at} %, ${formatBytes(copy.bytesRead)} read, reader ${copy.producerPid}\n`;
+  const read = `at ${at} %, ${formatBytes(copy.bytesRead)} read`;
+  const gathers = `gathers copies for ${formatDuration(copy.gatherMs / 1000)} more`;
+  const head = `${copy.source}  ${copy.gatherMs > 0 ? gathers : read}, reader ${copy.producerPid}\n`;
   const rows = copy.consumers.map((consumer) => {
     const left = formatBytes(consumer.blocksLeft * copy.blockSize);
     return `  ${consumer.target}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;

@@ -1,6 +1,14 @@
 import { createInterface } from 'node:readline/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { EXIT_INTERNAL, errorRegistry, formatBytes, formatDuration, messageOf, parseBytes } from '../base/mod.ts';
+import {
+  EXIT_INTERNAL,
+  errorRegistry,
+  formatBytes,
+  formatDuration,
+  messageOf,
+  parseBytes,
+  parseDuration,
+} from '../base/mod.ts';
 import {
   type CopyOptions,
   type CopyResult,
@@ -18,6 +26,7 @@ interface Flags {
   extent: 'whole' | 'image' | 'used';
   bytes?: number;
   join: 'oldest' | 'newest';
+  gather?: number;
   onSlow: 'detach' | 'pace';
   onReadError: 'fail' | 'zero';
   verify?: boolean;
@@ -52,6 +61,7 @@ export function copyCommand(done: (exit: number) => void): Command {
     .addOption(
       new Option('--join <where>', 'where a late joiner begins').choices(['oldest', 'newest']).default('oldest'),
     )
+    .option('--gather <time>', 'a first copy waits so long for others before it reads, for example 30s', duration)
     .addOption(
       new Option('--on-slow <what>', 'when a target holds up others').choices(['detach', 'pace']).default('detach'),
     )
@@ -81,6 +91,14 @@ function bytes(text: string): number {
   }
 }
 
+function duration(text: string): number {
+  try {
+    return text === '0' ? 0 : parseDuration(text);
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
+}
+
 async function runCopy(source: string, targets: readonly string[], flags: Flags): Promise<number> {
   const progress = createProgress(process.stderr, flags.quiet === true);
   try {
@@ -104,6 +122,7 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     insecure: flags.insecure,
     extent,
     join: flags.join,
+    gatherMs: flags.gather,
     onSlow: flags.onSlow,
     onReadError: flags.onReadError,
     verify: flags.verify,

@@ -139,6 +139,7 @@ test('join - copies tells who is where, in the documented shape', () =>
       blockSize: BLOCK,
       blocksTotal: BLOCKS,
       position: expect.any(Number),
+      gatherMs: 0,
       consumers: [
         { pid: copy.pid, target: stage.target('a'), startBlock: 0, blocksLeft: BLOCKS - 12, state: expect.any(String) },
       ],

@@ -35,6 +35,8 @@ export interface RunningCopy {
   readonly blocksTotal: number;
   /** Block that is read next. */
   readonly position: number;
+  /** Time that the reader still waits for further copies, milliseconds; 0 when it reads. */
+  readonly gatherMs: number;
   readonly consumers: readonly RunningConsumer[];
 }
 
@@ -77,6 +79,7 @@ function look(fd: number): RunningCopy | null {
     blockSize: ring.geometry.blockBytes,
     blocksTotal: ring.get('blockCount'),
     position: ring.get('position'),
+    gatherMs: ring.get('head') === 0 ? Math.max(0, ring.getDouble('gatherUntilMs') - Date.now()) : 0,
     consumers: consumersOf(ring, fd),
   };
   mapping.unmap();

@@ -62,6 +62,7 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
     blockBytes: config.blockBytes ?? null,
     bufferBytes: config.bufferBytes ?? null,
     direct: config.direct,
+    gatherMs: config.gatherMs,
   };
   const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
   return { program: producerProgram, options: JSON.stringify(options), stdin };

@@ -10,6 +10,7 @@ describe('resolveOptions', () => {
     expect(resolveOptions(least)).toEqual({
       ...least,
       extent: { kind: 'whole' },
+      gatherMs: 0,
       join: 'oldest',
       onSlow: 'detach',
       onReadError: 'fail',
@@ -56,6 +57,9 @@ describe('resolveOptions', () => {
     ['a buffer below four blocks', { blockBytes: 65_536, bufferBytes: 262_143 }],
     ['a buffer below four default blocks', { bufferBytes: 2 ** 24 - 1 }],
     ['a buffer that is no number', { bufferBytes: Number.NaN }],
+    ['a time to gather below nothing', { gatherMs: -1 }],
+    ['a time to gather that is no number', { gatherMs: Number.NaN }],
+    ['more than a day to gather', { gatherMs: 86_400_001 }],
     ['a rate of nothing', { limitRate: 0 }],
     ['a rate below nothing', { limitRate: -5 }],
     ['a rate that is no number', { limitRate: Number.NaN }],

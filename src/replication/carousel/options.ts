@@ -5,6 +5,9 @@ import type { ExtentRequest } from '../extent/mod.ts';
 import type { DirectMode } from '../producer/mod.ts';
 import type { TargetFacts } from '../target-safety/mod.ts';
 
+/** Beyond this somebody mistook a unit. */
+const GATHER_MS_MAX = 24 * 60 * 60 * 1000;
+
 export interface CopyOptions {
   /** A path, an NBD or http(s) URI, or "-" for standard input. */
   readonly source: string;
@@ -18,6 +21,11 @@ export interface CopyOptions {
   readonly extent?: ExtentRequest;
   /** Where a late joiner begins: with the oldest block still in memory, or the one read last. @default 'oldest' */
   readonly join?: 'oldest' | 'newest';
+  /**
+   * Time that a first copy of a source waits for others before it reads, milliseconds: whoever comes meanwhile shares the sweep from
+   * its first block on. Without effect on a copy that joins. @default 0
+   */
+  readonly gatherMs?: number;
   /** `detach`: go on without these targets when they alone hold up others. `pace`: never. @default 'detach' */
   readonly onSlow?: 'detach' | 'pace';
   /** Unreadable parts of the source end the copy, or become zeros that the result lists. @default 'fail' */
@@ -88,6 +96,7 @@ export interface CopyResult {
 export interface CopyConfig extends Omit<CopyOptions, 'expect'> {
   readonly extent: ExtentRequest;
   readonly join: 'oldest' | 'newest';
+  readonly gatherMs: number;
   readonly onSlow: 'detach' | 'pace';
   readonly onReadError: 'fail' | 'zero';
   readonly verify: boolean;
@@ -107,6 +116,8 @@ export function resolveOptions(options: CopyOptions): CopyConfig {
   checkBlocks(options);
   const { limitRate } = options;
   if (limitRate !== undefined && !(limitRate > 0)) throw usage('a rate limit is a number of bytes above zero');
+  const gatherMs = options.gatherMs ?? 0;
+  if (!(gatherMs >= 0 && gatherMs <= GATHER_MS_MAX)) throw usage('a time to gather copies is 0 to 24 hours');
   const extent = options.extent ?? { kind: 'whole' };
   const expect = options.expect === undefined ? null : parseExpect(options.expect);
   const digest = (options.digest ?? false) || expect !== null;
@@ -119,6 +130,7 @@ export function resolveOptions(options: CopyOptions): CopyConfig {
     expect,
     digest,
     join: options.join ?? 'oldest',
+    gatherMs,
     onSlow: options.onSlow ?? 'detach',
     onReadError: options.onReadError ?? 'fail',
     verify: options.verify ?? false,

@@ -105,16 +105,19 @@ function wait(core: ProducerCore, step: ProducerStep, { ring, pages, askFd, ring
 }
 
 /**
- * The first invocation may bring several targets: reading starts when all have arrived, so that none comes late. When that
- * invocation has ended instead (all its targets were refused, or it was killed), there is nothing to wait for.
+ * The first invocation may bring several targets: reading starts when all have arrived, so that none comes late; and when the time
+ * is over for which it wants others to be waited for. When everybody has left instead (all targets were refused, or the copies were
+ * stopped or killed), there is nothing to wait for. A producer that follows a dead one waits for the rest of that time.
  */
 function awaitQuorum(ring: Ring, askFd: number): void {
-  const deadline = performance.now() + QUORUM_MS_MAX;
+  const deadlineMs = performance.now() + QUORUM_MS_MAX;
   for (;;) {
     const seen = ring.get('bell');
-    if (ring.get('arrivals') >= ring.get('quorum') || performance.now() > deadline) return;
+    const isComplete = ring.get('arrivals') >= ring.get('quorum') || performance.now() > deadlineMs;
+    const gatherMs = ring.get('head') === 0 ? ring.getDouble('gatherUntilMs') - Date.now() : 0;
+    if (isComplete && gatherMs <= 0) return;
     if (!isLockedByOther(askFd, LockByte.interest)) return;
-    ring.waitBell(seen, limits.WAIT_MS_MAX);
+    ring.waitBell(seen, isComplete ? Math.min(gatherMs, limits.WAIT_MS_MAX) : limits.WAIT_MS_MAX);
   }
 }
 
@@ -155,6 +158,7 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device): Op
   });
   const opened = attach(device);
   mapZeros(opened.ring, device);
+  if (options.gatherMs > 0) header.setDouble('gatherUntilMs', Date.now() + options.gatherMs);
   header.set('state', RingState.ready);
   futexWakeAll(header.words, Header.state);
   return opened;

@@ -12,6 +12,8 @@ export interface ProducerOptions {
   /** Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to. */
   readonly bufferBytes: number | null;
   readonly direct: DirectMode;
+  /** Time that a first reading waits for further copies, milliseconds; 0: none. */
+  readonly gatherMs: number;
 }
 
 /** The descriptor that the producer inherits. */

@@ -97,6 +97,8 @@ export const HeaderDouble = {
   bytesRead: 33,
   /** [producer] Milliseconds since 1970 when the ring was made. */
   startedAtMs: 34,
+  /** [producer, before `ready`] Milliseconds since 1970 until which the first sweep waits for further copies; 0: it does not. */
+  gatherUntilMs: 35,
 } as const;
 
 /** Byte ranges of texts in the header page. */
@@ -244,6 +246,6 @@ export function sequenceDelta(a: number, b: number): number {
 }
 
 assert(Object.keys(Header).length * 4 <= HeaderDouble.sourceBytes * 8, 'header words end before the doubles');
-assert((HeaderDouble.startedAtMs + 1) * 8 <= Text.failure.at, 'doubles end before the texts');
+assert((HeaderDouble.gatherUntilMs + 1) * 8 <= Text.failure.at, 'doubles end before the texts');
 assert(Text.fingerprint.at + Text.fingerprint.bytes <= HEADER_BYTES, 'texts end within the header page');
 assert(limits.SLOTS_MAX < 2 ** 30, 'sequences of one ring lie close together');
