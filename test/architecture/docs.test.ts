@@ -3,53 +3,24 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { errorsPage } from '../../scripts/errors-page.ts';
 import { errorRegistry } from '../../src/base/mod.ts';
-import { claimsOf, dependencyRowsOf, linkedFilesOf, missingProofs, npmScriptsOf, testTitlesOf } from './docs.ts';
+import {
+  claimsOf,
+  dependencyRowsOf,
+  linkedFilesOf,
+  missingProofs,
+  npmScriptsOf,
+  numbersOf,
+  testTitlesOf,
+} from './docs.ts';
 import { filesBelow, projectSources, root, type SourceFile } from './source.ts';
 
-/** Rows of the specification that this version answers for. */
-const ROWS = [
-  ...[
-    'D1',
-    'D2',
-    'D3',
-    'D4',
-    'D5',
-    'D6',
-    'D7',
-    'D8',
-    'D9',
-    'D10',
-    'D11',
-    'D12',
-    'D13',
-    'D15',
-    'D16',
-    'D17',
-    'D18',
-    'D21',
-  ],
-  ...[
-    'P1',
-    'P2',
-    'P3',
-    'P4',
-    'P5',
-    'P6',
-    'P7',
-    'P8',
-    'P11',
-    'P12',
-    'P13',
-    'P14',
-    'P16',
-    'P17',
-    'P19',
-    'P21',
-    'P23',
-    'P24',
-    'P25',
-  ],
-];
+/** Rows of the two documents, and the claims of the second. */
+const ROWS = [...rowsOf('D', 23), ...rowsOf('P', 26)];
+const CLAIMS_MAX = 59;
+
+function rowsOf(letter: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${letter}${index + 1}`);
+}
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
@@ -75,9 +46,20 @@ describe('documents of the project', () => {
     expect(claimsOf(read('docs/claims.md')).map(({ row }) => row)).toEqual(ROWS);
   });
 
-  it('docs - every row of claims.md names a proof', () => {
-    const unproved = claimsOf(read('docs/claims.md')).filter(({ proofs }) => proofs.length === 0);
-    expect(unproved).toEqual([]);
+  it('docs - every row of claims.md names a proof or says what is missing, and never both', () => {
+    const claims = claimsOf(read('docs/claims.md'));
+    expect(claims.filter(({ proofs, open }) => proofs.length > 0 === (open !== null))).toEqual([]);
+    expect(claims.filter(({ open }) => open !== null && !/^[^.]{20,}\.$/.test(open))).toEqual([]);
+  });
+
+  it('docs - every row of claims.md says where it comes from, and no claim of the documents is left out', () => {
+    const claims = claimsOf(read('docs/claims.md'));
+    const paragraphs = claims.filter(({ row }) => row.startsWith('D')).map(({ source }) => source);
+    expect(paragraphs.filter((source) => !/^\[\d{4}\]([ -]\[\d{4}\])*$/.test(source))).toEqual([]);
+    const numbers = claims.filter(({ row }) => row.startsWith('P')).flatMap(({ source }) => numbersOf(source));
+    const all = Array.from({ length: CLAIMS_MAX }, (_, index) => index + 1);
+    expect(all.filter((number) => !numbers.includes(number))).toEqual([]);
+    expect(numbers.filter((number) => !all.includes(number))).toEqual([]);
   });
 
   it('docs - every test that claims.md names exists', () => {
@@ -122,18 +104,19 @@ describe('documents of the project', () => {
 
 describe('the check of documents', () => {
   const page = [
-    '| row | what it must do | proved by |',
-    '| --- | --- | --- |',
-    '| D1 | One `producer`. | `a.test.ts › a - works`<br>`a.test.ts › group › a - each` |',
-    '| D2 | Nothing yet. | - |',
+    '| row | source | what it must do | proved by |',
+    '| --- | --- | --- | --- |',
+    '| D1 | [0010] | One `producer`. | `a.test.ts › a - works`<br>`a.test.ts › group › a - each` |',
+    '| D2 | [0011]-[0012] | Nothing yet. | open: nobody has built it. |',
   ].join('\n');
   const text = `it('a - works', () => {});\ndescribe('group', () => { it.each([1])('a - each', () => {}); });`;
 
   it('docs - reads rows and the tests that they name', () => {
     expect(claimsOf(page)).toEqual([
-      { row: 'D1', proofs: ['a.test.ts › a - works', 'a.test.ts › group › a - each'] },
-      { row: 'D2', proofs: [] },
+      { row: 'D1', source: '[0010]', open: null, proofs: ['a.test.ts › a - works', 'a.test.ts › group › a - each'] },
+      { row: 'D2', source: '[0011]-[0012]', open: 'nobody has built it.', proofs: [] },
     ]);
+    expect(numbersOf('1, 3-5, 7')).toEqual([1, 3, 4, 5, 7]);
   });
 
   it('docs - finds the titles of tests, not those in comments', () => {

@@ -4,6 +4,10 @@ import { parse, type SourceFile, walk } from './source.ts';
 
 export interface Claim {
   readonly row: string;
+  /** Paragraphs or claims of the document that it comes from. */
+  readonly source: string;
+  /** Why nothing proves it yet; null for a row that is proved. */
+  readonly open: string | null;
   /** Tests named in the row as `file › title` or `file › group › title`. */
   readonly proofs: readonly string[];
 }
@@ -11,10 +15,19 @@ export interface Claim {
 /** Rows of the table of docs/claims.md. */
 export function claimsOf(page: string): Claim[] {
   return page.split('\n').flatMap((line) => {
-    const match = /^\| ([A-Z][0-9]+) \|(.*)\|\s*$/.exec(line);
+    const match = /^\| ([A-Z][0-9]+) \| ([^|]*) \|(.*)\|\s*$/.exec(line);
     if (match === null) return [];
-    const proofs = [...(match[2] ?? '').matchAll(/`([^`]+ › [^`]+)`/g)].map((proof) => proof[1] ?? '');
-    return [{ row: match[1] ?? '', proofs }];
+    const [, row = '', source = '', rest = ''] = match;
+    const proofs = [...rest.matchAll(/`([^`]+ › [^`]+)`/g)].map((proof) => proof[1] ?? '');
+    return [{ row, source, open: /\| open: (.+)$/.exec(rest.trim())?.[1] ?? null, proofs }];
+  });
+}
+
+/** Numbers in a list as people write it: "1, 3-5" and "[0044]-[0048]". */
+export function numbersOf(list: string): number[] {
+  return list.split(/[,\s]\s*/).flatMap((part) => {
+    const [first = 0, last = first] = (part.match(/\d+/g) ?? []).map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index).filter((number) => number > 0);
   });
 }
 
