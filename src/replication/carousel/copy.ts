@@ -12,6 +12,7 @@ import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
+import { mayHaveToAsk, SourceLook } from './source-look.ts';
 import { RingWatch } from './watch.ts';
 
 const producerProgram = fileURLToPath(new URL('../producer/main.js', import.meta.url));
@@ -26,13 +27,15 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   sweepTargetLocks(folder);
-  const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
+  const { format, insecure, keyFile } = config;
+  const source = await identifySource({ uri: config.source, format, insecure, keyFile });
   const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), config.targets.length);
   const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
-    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, config)));
+    const look = new SourceLook(source, watch, config);
+    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, look, config)));
     refuseTwins(checked);
     const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
     if (ready.length === 0) return nothingCopied(source, checked);
@@ -40,7 +43,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
     const extent = await findExtent(source, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
-    return await finish(source, checked, members, watch, config);
+    return await finish(source, checked, members, watch, look, config);
   } finally {
     await watch.leave();
   }
@@ -63,6 +66,7 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
     bufferBytes: config.bufferBytes ?? null,
     direct: config.direct,
     gatherMs: config.gatherMs,
+    look: mayHaveToAsk(config),
   };
   const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
   return { program: producerProgram, options: JSON.stringify(options), stdin };
@@ -73,6 +77,7 @@ async function finish(
   checked: readonly Checked[],
   members: readonly Member[],
   watch: RingWatch,
+  look: SourceLook,
   config: CopyConfig,
 ): Promise<CopyResult> {
   const abort = (): void => {
@@ -95,6 +100,7 @@ async function finish(
         bytes: ring?.getDouble('sourceBytes') ?? 0,
         blockSize: ring?.geometry.blockBytes ?? 0,
         id: source.identity,
+        warnings: look.warnings(),
       },
       producer: { bytesRead: ring?.getDouble('bytesRead') ?? 0, sweeps: ring?.get('sweeps') ?? 0 },
       targets: results,
@@ -113,13 +119,21 @@ async function resultOf(spec: TargetSpec, members: readonly Member[]): Promise<T
 type Checked = { readonly spec: TargetSpec } | { readonly result: TargetResult };
 
 /** Checks one target and asks for leave; a refusal is that target's result. */
-async function settleTarget(uri: string, source: IdentifiedSource, config: CopyConfig): Promise<Checked> {
+async function settleTarget(
+  uri: string,
+  source: IdentifiedSource,
+  look: SourceLook,
+  config: CopyConfig,
+): Promise<Checked> {
   try {
     const facts = await checkTarget({ target: uri, sourceIdentity: source.storage, sourcePath: source.path });
-    if (facts.needsConfirmation && !config.overwrite && !(await confirmed(facts, config))) {
+    const doubt = facts.kind === 'new-file' ? null : await look.doubt();
+    if ((facts.needsConfirmation || doubt !== null) && !config.overwrite && !(await confirmed(facts, doubt, config))) {
+      const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
+      const why = [...holds, ...(doubt === null ? [] : [doubt])].join('; ');
       throw new UnderstudyError(
         'TARGET_NOT_CONFIRMED',
-        `${uri} holds ${facts.contents ?? 'data'}; nothing was written`,
+        `${why}; nothing was written to ${uri}; --yes copies all the same`,
       );
     }
     const kind = facts.kind === 'new-file' ? 'file' : facts.kind;
@@ -131,10 +145,10 @@ async function settleTarget(uri: string, source: IdentifiedSource, config: CopyC
   }
 }
 
-async function confirmed(facts: TargetFacts, config: CopyConfig): Promise<boolean> {
+async function confirmed(facts: TargetFacts, doubt: string | null, config: CopyConfig): Promise<boolean> {
   // What an interrupted copy left on a device is what is to be gone on with.
   if (config.resume && facts.kind !== 'file') return true;
-  return (await config.confirm?.(facts)) ?? false;
+  return (await config.confirm?.(facts, doubt)) ?? false;
 }
 
 /** Two names of one target in one request are a mistake, not two copies. */
@@ -152,15 +166,13 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
   const request = config.extent;
   if (request.kind === 'whole') return { endBytes: null, skip: [] };
   if (request.kind === 'bytes') return { endBytes: request.bytes, skip: [] };
+  if (source.kind === 'stdin') throw extentUnsupported(source);
   // Tools need a path. Images that only QEMU reads are served for a moment by a server of our own.
   const prepared = await prepareSource(source);
   try {
     const { descriptor } = prepared;
-    if (descriptor.kind === 'stream') {
-      throw new UnderstudyError(
-        'EXTENT_UNSUPPORTED',
-        `${source.uri} is a stream; only all of it or --bytes can be copied`,
-      );
+    if (descriptor.kind === 'stream' || (descriptor.kind === 'file' && descriptor.window !== null)) {
+      throw extentUnsupported(source);
     }
     // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
     const place =
@@ -169,6 +181,11 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
   } finally {
     await prepared.close();
   }
+}
+
+function extentUnsupported(source: IdentifiedSource): UnderstudyError {
+  const message = `${source.uri} is a stream or lies in a container; only all of it or --bytes can be copied`;
+  return new UnderstudyError('EXTENT_UNSUPPORTED', message);
 }
 
 function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, config: CopyConfig): ConsumerTask {
@@ -191,7 +208,7 @@ function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, co
 function nothingCopied(source: IdentifiedSource, checked: readonly Checked[]): CopyResult {
   return {
     ok: false,
-    source: { uri: source.uri, bytes: 0, blockSize: 0, id: source.identity },
+    source: { uri: source.uri, bytes: 0, blockSize: 0, id: source.identity, warnings: [] },
     producer: { bytesRead: 0, sweeps: 0 },
     targets: checked.flatMap((one) => ('result' in one ? [one.result] : [])),
   };

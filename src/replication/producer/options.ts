@@ -14,6 +14,8 @@ export interface ProducerOptions {
   readonly direct: DirectMode;
   /** Time that a first reading waits for further copies, milliseconds; 0: none. */
   readonly gatherMs: number;
+  /** Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is ready. */
+  readonly look: boolean;
 }
 
 /** The descriptor that the producer inherits. */

@@ -1,5 +1,7 @@
+export { type Contents, contentsText, judgeContents, judgeFile, LOOK_BYTES, parseContents } from './contents.ts';
 export { currentFingerprint } from './fingerprint.ts';
 export type { SourceFormat } from './format.ts';
 export { type IdentifiedSource, identifySource, type SourceOptions } from './identify.ts';
 export { type OpenOptions, openPrepared } from './open.ts';
-export { type PreparedSource, prepareSource, type SourceDescriptor } from './prepare.ts';
+export { prepareSource } from './prepare.ts';
+export type { PreparedSource, SourceDescriptor } from './prepared.ts';

@@ -3,7 +3,8 @@ import type { Device } from '../device/contract.ts';
 import { fileFingerprint, openFileDevice } from '../device/file.ts';
 import { openNbdDevice } from '../device/nbd.ts';
 import { openStreamDevice } from '../device/stream.ts';
-import type { ServedImage, SourceDescriptor } from './prepare.ts';
+import type { ServedImage, SourceDescriptor } from './prepared.ts';
+import { windowDevice } from './window.ts';
 
 export interface OpenOptions {
   /** Files and block devices past the page cache. @default false */
@@ -17,8 +18,9 @@ export interface OpenOptions {
 export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions = {}): Device {
   switch (descriptor.kind) {
     case 'file': {
-      const { uri, path } = descriptor;
-      return openFileDevice({ uri, path, role: 'source', direct: options.direct ?? false });
+      const { uri, path, window } = descriptor;
+      const device = openFileDevice({ uri, path, role: 'source', direct: options.direct ?? false });
+      return window === null ? device : windowDevice(device, window);
     }
     case 'nbd': {
       if (descriptor.served === null) return openNbdDevice({ uri: descriptor.uri, role: 'source' });

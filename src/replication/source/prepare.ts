@@ -3,44 +3,18 @@ import { closeSync, fstatSync, mkdtempSync, openSync, realpathSync, rmSync, type
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { blockDeviceBytes } from '../../linux/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
-import { decompressedBytes, hostDecompressor, type StreamHost } from './decompressor.ts';
-import { type CompressedFormat, DETECTION_BYTES, detectFormat, type ImageFormat, isCompressed } from './format.ts';
-import { type IdentifiedSource, parseUrl, refuseCompressed } from './identify.ts';
-import { planImage } from './image-plan.ts';
+import { type ContentRequest, type PrepareOptions, prepareContent } from './content.ts';
+import { fileBytes, pipeBytes } from './file-bytes.ts';
+import { DETECTION_BYTES, detectFormat, type ImageFormat, isImage } from './format.ts';
+import { type IdentifiedSource, parseUrl, refuseStream } from './identify.ts';
+import { KEY, planImage } from './image-plan.ts';
 import { serveImage } from './image-server.ts';
+import type { PreparedSource, SourceDescriptor } from './prepared.ts';
 import { type BlockNode, graphName, qemuError, runQemu, type ToolObjects } from './qemu.ts';
-
-/** How a worker of this process opens the source: structured-cloneable, of no use in another process. */
-export type SourceDescriptor =
-  | { readonly kind: 'file'; readonly uri: string; readonly path: string }
-  | { readonly kind: 'nbd'; readonly uri: string; readonly served: ServedImage | null }
-  | {
-      readonly kind: 'stream';
-      readonly uri: string;
-      readonly storage: string;
-      readonly sizeBytes: number | null;
-      /** Where the bytes come from: standard input itself, or a program that the main thread keeps. */
-      readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
-      readonly fingerprintFd: number | null;
-    };
-
-/** What the private server stands for. */
-export interface ServedImage {
-  readonly uri: string;
-  readonly storage: string;
-  /** Open descriptors of the files that the image consists of. */
-  readonly fingerprintFds: readonly number[];
-}
-
-export interface PreparedSource {
-  readonly descriptor: SourceDescriptor;
-  /** Process ids of the helpers that run now; they die with this process. */
-  readonly helperPids: readonly number[];
-  /** Ends the helpers. Only when no worker has the source open any more. Idempotent. */
-  close(): Promise<void>;
-}
+import type { Window } from './window.ts';
 
 const STDIN_FD = 0;
 /** What curl asks for at a time while we read on: the latency of a server is paid once per so much. */
@@ -54,37 +28,64 @@ const FOLDER_CHARACTERS_MAX = 100;
  * @throws SOURCE_CHANGED when another file has taken the name since it was identified; TOOL_MISSING; SOURCE_NOT_FOUND,
  *   SOURCE_UNREADABLE, SOURCE_CORRUPT, SOURCE_UNAVAILABLE, SOURCE_TIMEOUT, SOURCE_EMPTY, SOURCE_KIND, FORMAT_UNKNOWN
  */
-export async function prepareSource(source: IdentifiedSource): Promise<PreparedSource> {
+export async function prepareSource(source: IdentifiedSource, options: PrepareOptions = {}): Promise<PreparedSource> {
   const { kind, format } = source;
   if (kind === 'http') return prepareHttp(source);
-  if (isCompressed(format)) return prepareCompressed(source, format);
-  if (kind === 'stdin') return plain({ ...streamOf(source), from: { fd: STDIN_FD }, sizeBytes: null });
+  if (kind === 'stdin') return prepareStdin(source, options);
   if (kind === 'nbd') {
-    if (format === 'raw') return plain({ kind: 'nbd', uri: source.uri, served: null });
+    if (format === 'raw') return plain({ kind: 'nbd', uri: source.uri, served: null, contents: '' });
     return prepareImage(source, format as ImageFormat, { storage: nbdNode(source), path: null, secret: null });
   }
-  const held = openHeld(source);
-  try {
-    if (format === 'raw') return plain({ kind: 'file', uri: source.uri, path: held.path });
-    const path = realPathOf(source, held.path);
-    const driver = kind === 'block' ? 'host_device' : 'file';
-    const storage = { driver, filename: path };
-    return await prepareImage(source, format as ImageFormat, {
-      storage,
-      path: kind === 'block' ? null : path,
-      secret: null,
-    });
-  } finally {
-    closeSync(held.fd);
-  }
+  return prepareFile(source, options);
 }
 
 function plain(descriptor: SourceDescriptor): PreparedSource {
   return { descriptor, helperPids: [], close: () => Promise.resolve() };
 }
 
+function prepareStdin(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
+  const { uri, storage } = source;
+  const request: ContentRequest = {
+    source,
+    bytes: pipeBytes(uri, STDIN_FD),
+    path: null,
+    raw({ first, contents }) {
+      const from = { fd: STDIN_FD, first };
+      return plain({ kind: 'stream', uri, storage, sizeBytes: null, from, fingerprintFd: null, contents });
+    },
+    window: null,
+    image: null,
+  };
+  return prepareContent(request, options);
+}
+
+function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
+  const { uri } = source;
+  const { fd, path, sizeBytes } = openHeld(source);
+  const regular = source.kind === 'file';
+  const storageOf = (window: Window | null): BlockNode => {
+    const node: BlockNode = { driver: regular ? 'file' : 'host_device', filename: realPathOf(source, path) };
+    return window === null ? node : { driver: 'raw', offset: window.offsetBytes, size: window.lengthBytes, file: node };
+  };
+  const request: ContentRequest = {
+    source,
+    bytes: fileBytes(uri, fd, sizeBytes),
+    path: regular ? realPathOf(source, path) : null,
+    raw: () => plain({ kind: 'file', uri, path, window: null, contents: '' }),
+    window: (window, contents) => plain({ kind: 'file', uri, path, window, contents }),
+    image: (format, window) =>
+      prepareImage(source, format, {
+        storage: storageOf(window),
+        // An image within an archive has no folder in which other files could be its own.
+        path: regular && window === null ? realPathOf(source, path) : null,
+        secret: null,
+      }),
+  };
+  return prepareContent(request, options);
+}
+
 /** Opens what was identified, and nothing else that has its name by now. */
-function openHeld(source: IdentifiedSource): { fd: number; path: string } {
+function openHeld(source: IdentifiedSource): { fd: number; path: string; sizeBytes: number } {
   const path = source.path ?? `/proc/self/fd/${STDIN_FD}`;
   let fd: number;
   try {
@@ -93,7 +94,9 @@ function openHeld(source: IdentifiedSource): { fd: number; path: string } {
     throw fileError('source', `open ${source.uri}`, errnoOf(cause), cause);
   }
   const stats: Stats = fstatSync(fd);
-  if (fileIdentity(stats) === source.storage) return { fd, path };
+  if (fileIdentity(stats) === source.storage) {
+    return { fd, path, sizeBytes: stats.isFile() ? stats.size : blockDeviceBytes(fd) };
+  }
   closeSync(fd);
   throw new UnderstudyError('SOURCE_CHANGED', `${source.uri} is another file than a moment ago`);
 }
@@ -104,48 +107,6 @@ function realPathOf(source: IdentifiedSource, path: string): string {
   } catch (cause) {
     throw fileError('source', `find ${source.uri}`, errnoOf(cause), cause);
   }
-}
-
-function streamOf(source: IdentifiedSource) {
-  return { kind: 'stream', uri: source.uri, storage: source.storage, fingerprintFd: null } as const;
-}
-
-async function prepareCompressed(source: IdentifiedSource, format: CompressedFormat): Promise<PreparedSource> {
-  if (source.kind === 'stdin') {
-    const host = hostDecompressor(format, { fd: STDIN_FD, again: false });
-    const descriptor = { ...streamOf(source), from: { control: host.control, rewindable: false }, sizeBytes: null };
-    return hosted(descriptor, host, null);
-  }
-  const held = openHeld(source);
-  try {
-    const sizeBytes = source.kind === 'file' ? await sizeOf(source, format, held.path) : null;
-    const host = hostDecompressor(format, { fd: held.fd, again: true });
-    const from = { control: host.control, rewindable: true };
-    return hosted({ ...streamOf(source), from, sizeBytes, fingerprintFd: held.fd }, host, held.fd);
-  } catch (error) {
-    closeSync(held.fd);
-    throw error;
-  }
-}
-
-function sizeOf(source: IdentifiedSource, format: CompressedFormat, path: string): Promise<number | null> {
-  return decompressedBytes(format, realPathOf(source, path), source.uri);
-}
-
-function hosted(descriptor: SourceDescriptor, host: StreamHost, heldFd: number | null): PreparedSource {
-  let open = true;
-  return {
-    descriptor,
-    get helperPids() {
-      return host.helperPids;
-    },
-    async close() {
-      if (!open) return;
-      open = false;
-      await host.close();
-      if (heldFd !== null) closeSync(heldFd);
-    },
-  };
 }
 
 interface ImageAccess {
@@ -159,21 +120,33 @@ const SECRET = 'password';
 
 async function prepareImage(
   source: IdentifiedSource,
-  format: ImageFormat | 'auto',
+  format: ImageFormat | 'raw' | 'auto',
   access: ImageAccess,
 ): Promise<PreparedSource> {
   const uri = shownUri(source);
   const folder = privateFolder();
   const fingerprintFds: number[] = [];
   try {
-    const objects = secretObjects(folder, access.secret);
+    const objects = [...secretObjects(folder, access.secret), ...keyObjects(source)];
     const found = format === 'auto' ? await probeHttp(uri, access.storage, objects) : format;
-    const plan = await planImage({ uri, storage: access.storage, path: access.path, format: found, objects });
+    const plan = await planImage({
+      uri,
+      storage: access.storage,
+      path: access.path,
+      format: found,
+      objects,
+      hasKey: source.keyFile !== undefined,
+    });
     for (const file of plan.files) fingerprintFds.push(openSync(file, 'r'));
     const server = await serveImage({ uri, graph: plan.graph, objects, folder });
     let open = true;
     return {
-      descriptor: { kind: 'nbd', uri: server.uri, served: { uri, storage: source.storage, fingerprintFds } },
+      descriptor: {
+        kind: 'nbd',
+        uri: server.uri,
+        served: { uri, storage: source.storage, fingerprintFds },
+        contents: '',
+      },
       get helperPids() {
         return server.helperPids;
       },
@@ -206,6 +179,20 @@ function secretObjects(folder: string, secret: string | null): ToolObjects {
   return ['--object', `secret,id=${SECRET},file=${file.replaceAll(',', ',,')}`];
 }
 
+/**
+ * The key as it is in its file, every byte of it, as cryptsetup(8) takes a key file: a line end counts.
+ * @throws SOURCE_UNREADABLE
+ */
+function keyObjects({ keyFile }: IdentifiedSource): ToolObjects {
+  if (keyFile === undefined) return [];
+  try {
+    closeSync(openSync(keyFile, 'r'));
+  } catch (cause) {
+    throw fileError('source', `open the key file ${keyFile}`, errnoOf(cause), cause);
+  }
+  return ['--object', `secret,id=${KEY},file=${keyFile.replaceAll(',', ',,')}`];
+}
+
 function shownUri(source: IdentifiedSource): string {
   return source.kind === 'http' ? source.storage : source.uri;
 }
@@ -223,7 +210,7 @@ async function prepareHttp(source: IdentifiedSource): Promise<PreparedSource> {
     ...(password === null ? {} : { 'password-secret': SECRET }),
   };
   // Compressed formats were refused when the source was identified.
-  const format = source.format as ImageFormat | 'auto';
+  const format = source.format as ImageFormat | 'raw' | 'auto';
   return prepareImage(source, format, { storage, path: null, secret: password });
 }
 
@@ -240,7 +227,7 @@ function decodeUrl(source: IdentifiedSource, text: string): string {
  * The format of what a server sends, from its first bytes; read by QEMU like all the rest, so that one and the same client
  * judges certificates and takes the way through proxies. @throws FORMAT_UNKNOWN for compressed images
  */
-async function probeHttp(uri: string, storage: BlockNode, objects: ToolObjects): Promise<ImageFormat> {
+async function probeHttp(uri: string, storage: BlockNode, objects: ToolObjects): Promise<ImageFormat | 'raw'> {
   const raw = { driver: 'raw', file: storage };
   const args = ['-r', ...objects, '-c', `read -v 0 ${DETECTION_BYTES}`, graphName(raw)];
   const { status, stdout, stderr } = await runQemu({ tool: 'qemu-io', args, timeoutMs: HTTP_PROBE_TIMEOUT_MS, uri });
@@ -249,8 +236,8 @@ async function probeHttp(uri: string, storage: BlockNode, objects: ToolObjects):
   const rows = stdout.matchAll(/^[0-9a-f]+: {2}((?:[0-9a-f]{2} ){16})/gm);
   const bytes = Buffer.from([...rows].map((row) => row[1]).join(''), 'latin1').toString('latin1');
   const format = detectFormat(Buffer.from(bytes.replaceAll(' ', ''), 'hex'));
-  if (!isCompressed(format)) return format;
-  refuseCompressed(uri, format);
+  if (isImage(format) || format === 'raw') return format;
+  refuseStream(uri, format);
   return 'raw';
 }
 
