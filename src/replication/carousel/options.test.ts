@@ -19,6 +19,7 @@ describe('resolveOptions', () => {
       digest: false,
       expect: null,
       direct: 'auto',
+      gpt: 'move',
       overwrite: false,
     });
   });
@@ -33,6 +34,7 @@ describe('resolveOptions', () => {
       resume: true,
       resumable: false,
       direct: 'off',
+      gpt: 'keep',
       overwrite: true,
       blockBytes: 65_536,
       bufferBytes: 262_144,
