@@ -183,15 +183,11 @@ class Session {
         writesInFlight: limits.WRITES_IN_FLIGHT,
       },
     );
-    // Of a stream that is read once it shows only now whether we come too late; else nothing waits for us yet.
-    const once = this.#ring.get('access') === AccessKind.once;
-    if (!once) held?.begin();
     core.attach();
-    if (once) {
-      this.#refuseLate(core);
-      held?.begin();
-    }
     this.#arrive();
+    this.#refuseLate(core);
+    // Others have begun: a target that takes long for this, as for anything, is served apart.
+    held?.begin();
     return core;
   }
 
@@ -265,6 +261,7 @@ class Session {
 
   /** A stream that is read once cannot give a joiner what has gone by. */
   #refuseLate(core: ConsumerCore): void {
+    if (this.#ring.get('access') !== AccessKind.once) return;
     const entry = this.#required(this.#seat).entry;
     const cursor = entry.get('cursor');
     const head = this.#ring.get('head');
