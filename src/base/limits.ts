@@ -67,6 +67,11 @@ export const READ_SALVAGE_BYTES = 64 * KIB;
 /** Unreadable ranges that a ring can report; more are merged into the last. */
 export const BAD_RANGES_MAX = 1024;
 
+/** Times that a block is written again because the target did not give it back, ... */
+export const REWRITES_MAX = 2;
+/** ... and blocks of one target with which that is tried: a medium that loses more is broken, or smaller than it says. */
+export const BAD_BLOCKS_MAX = 64;
+
 /** A consumer makes what it wrote durable this often, so that a resume loses at most so much. */
 export const FLUSH_INTERVAL_MS = 4000;
 

@@ -38,6 +38,7 @@ interface Flags {
   direct: 'auto' | 'on' | 'off';
   digest?: 'sha256';
   expect?: string;
+  gpt: 'keep' | 'move';
   yes?: boolean;
   quiet?: boolean;
   json?: boolean;
@@ -76,6 +77,11 @@ export function copyCommand(done: (exit: number) => void): Command {
     .addOption(new Option('--direct <when>', 'past the page cache').choices(['auto', 'on', 'off']).default('auto'))
     .addOption(new Option('--digest <kind>', 'report the digest of the whole image').choices(['sha256']))
     .option('--expect <digest>', 'fail unless the image has this digest (sha256:HEX)')
+    .addOption(
+      new Option('--gpt <what>', 'the backup GPT on a larger disk: move it to the end, or keep the image as it is')
+        .choices(['keep', 'move'])
+        .default('move'),
+    )
     .option('-y, --yes', 'overwrite targets that hold data without asking')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'one object on standard output at the end; docs/cli.md has its shape')
@@ -136,6 +142,7 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     direct: flags.direct,
     digest: flags.digest !== undefined,
     expect: flags.expect,
+    gpt: flags.gpt,
     overwrite: flags.yes,
     confirm: process.stdin.isTTY && process.stderr.isTTY && source !== '-' ? confirm : undefined,
   };
@@ -165,6 +172,7 @@ function report(result: CopyResult, flags: Flags): void {
   }
   for (const target of result.targets) {
     process.stderr.write(`${describe(target)}\n`);
+    for (const line of tableNotes(target)) process.stderr.write(`  ${line}\n`);
     for (const range of target.unreadable) {
       process.stderr.write(`  unreadable, zeros instead: ${range.lengthBytes} bytes at ${range.offsetBytes}\n`);
     }
@@ -181,6 +189,22 @@ function describe(target: TargetResult): string {
   const reused = target.bytesReused > 0 ? `, ${formatBytes(target.bytesReused)} there already` : '';
   const verified = target.verified ? ', verified' : '';
   return `${target.uri}: ${formatBytes(target.bytesCopied)} copied${zeroed}${reused}${verified} in ${formatDuration(target.seconds)}`;
+}
+
+/** What has to be known of a disk's partition table, a line each. */
+function tableNotes({ gpt, kernelPartitions }: TargetResult): string[] {
+  const lines: string[] = [];
+  if (gpt?.action === 'moved') {
+    const bytes = gpt.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    lines.push(`the backup GPT was moved to the end of the disk: ${bytes} bytes there differ from the image`);
+  }
+  if (gpt?.note != null) lines.push(gpt.action === 'kept' ? `warning: ${gpt.note}` : gpt.note);
+  if (kernelPartitions === 'in-use') {
+    lines.push(
+      'the kernel still has the old partitions, for one of them is in use: partprobe, or start the system again',
+    );
+  }
+  return lines;
 }
 
 /** 0 only when every target is complete; else the status of the first failure. */

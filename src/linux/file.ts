@@ -14,12 +14,13 @@ const POSIX_FADV_DONTNEED = 4;
 const SYNC_FILE_RANGE_ALL = 7;
 const BLKGETSIZE64 = 0x8008_1272;
 const BLKROGET = 0x125e;
+const BLKRRPART = 0x125f;
 const BLKSSZGET = 0x1268;
 const POLLIN = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 const O_CLOEXEC = 0o2000000;
-const { ENXIO, EOPNOTSUPP, ENOSYS, EINVAL, ENODEV } = constants.errno;
+const { ENXIO, EOPNOTSUPP, ENOSYS, EINVAL, ENODEV, EBUSY } = constants.errno;
 
 /** The next byte at or after `offset` that is data, or null when only a hole follows (lseek(2), SEEK_DATA). */
 export function seekData(fd: number, offset: number): number | null {
@@ -103,6 +104,15 @@ export function blockDeviceReadOnly(fd: number): boolean {
   const flag = new Int32Array(1);
   if (libc.ioctl(fd, BLKROGET, flag) !== 0) throw lastError('ioctl BLKROGET');
   return flag[0] !== 0;
+}
+
+/**
+ * Lets the kernel read the partition table of an open disk again (ioctl BLKRRPART). `busy`: one of its partitions is in use.
+ * `none`: it reads none here, as of loop devices without that option, of partitions, or without the right to.
+ */
+export function rereadPartitionTable(fd: number): 'read' | 'busy' | 'none' {
+  if (libc.ioctl(fd, BLKRRPART, new Int32Array(1)) === 0) return 'read';
+  return lastErrno() === EBUSY ? 'busy' : 'none';
 }
 
 /** A pipe whose ends close on exec; the end that a child gets is passed by spawn's stdio. */

@@ -13,6 +13,7 @@ export {
   createPipe,
   readAt,
   readPipe,
+  rereadPartitionTable,
   reserveSpace,
   seekData,
   seekHole,

@@ -27,6 +27,8 @@ export async function copyVolume(task: VolumeCopy, job: CopyJob): Promise<void> 
     blockBytes,
     verify,
     resumable: false,
+    // A volume is the lead's, byte for byte, whatever size it has here.
+    gpt: 'keep',
     overwrite: true,
     signal: job.signal,
     onProgress: (progress) => job.onProgress(progressOf(progress, bytes)),

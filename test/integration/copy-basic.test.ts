@@ -44,6 +44,8 @@ test('copy - the JSON has exactly the documented shape', () =>
           digest: null,
           unreadable: [],
           resumable: false,
+          gpt: null,
+          kernelPartitions: null,
           error: null,
         },
       ],

@@ -1,5 +1,6 @@
 // Rates: a limit that holds, a slow target that holds up nobody, or everybody when asked to.
-import { createReadStream } from 'node:fs';
+import { createReadStream, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
@@ -56,6 +57,38 @@ test('slow - one slow target of four is detached, the others go on at full speed
     expect(Math.max(...others)).toBeLessThan((apart ?? 0) / 2);
     expect(stage.difference(`${slow.folder}/disk`, image.content)).toBe(null);
     for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
+  }));
+
+test('slow - a target that hangs holds up the others for a quarter of a second, by the account of the ring itself', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 24 * MIB);
+    // Its writes wait until they are let go.
+    const hanging = await stage.nbdkit({
+      plugin: [
+        'eval',
+        'get_size=stat -Lc %s FOLDER/disk',
+        'pread=dd if=FOLDER/disk iflag=skip_bytes,count_bytes skip=$4 count=$3 bs=64K status=none',
+        'pwrite=if [ $4 -gt 0 ]; then while [ ! -e FOLDER/go ]; do sleep 0.02; done; fi; ' +
+          'dd of=FOLDER/disk conv=notrunc oflag=seek_bytes seek=$4 bs=64K iflag=fullblock status=none',
+        'can_write=exit 0',
+        'can_flush=exit 0',
+        'flush=exit 0',
+      ],
+      files: { disk: Buffer.alloc(24 * MIB) },
+    });
+    const names = ['a', 'b'].map((name) => stage.target(name));
+    const copy = stage.copyJson(...SHAPE, '--yes', image.path, hanging.uri, ...names);
+    const seen = await stage.sees('only the hanging one left', ({ consumers }) => {
+      return consumers.length === 1 && consumers[0]?.target === hanging.uri;
+    });
+    // Whatever it did not get goes by without it: the others have everything.
+    expect([stage.difference('a', image.content), stage.difference('b', image.content)]).toEqual([null, null]);
+    expect(seen.consumers[0]?.heldUpMs).toBeGreaterThanOrEqual(250);
+    // A look more, which a busy machine may bring late.
+    expect(seen.consumers[0]?.heldUpMs).toBeLessThan(1000);
+    writeFileSync(join(hanging.folder, 'go'), '');
+    expect((await copy.result()).ok).toBe(true);
+    expect(stage.difference(join(hanging.folder, 'disk'), image.content)).toBe(null);
   }));
 
 test('slow - with --on-slow pace everybody waits for the slowest', () =>

@@ -1,10 +1,13 @@
 // Read back and compare; digests of the whole image.
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fsyncSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { patchwork, writeSparse } from '../rig/content.ts';
-import { GatedSource } from '../rig/gated-source.ts';
-import { onStage } from '../rig/stage.ts';
+import { patchwork, randomBytesOf, writeSparse } from '../rig/content.ts';
+import { GatedSource, readsOf } from '../rig/gated-source.ts';
+import { onStage, type Stage } from '../rig/stage.ts';
+import { eventually } from '../rig/wait.ts';
+import type { NbdServer } from '../support/nbd-server.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -13,50 +16,190 @@ function sha256(content: Buffer): string {
   return `sha256:${createHash('sha256').update(content).digest('hex')}`;
 }
 
-test('verify - a target that was spoilt behind our back is found out, and gets no final name', () =>
-  onStage(async (stage) => {
-    const image = stage.image('golden.img', 4 * MIB);
-    const copy = stage.copyJson('--verify', '--limit', '1500K', '--block-size', '64K', image.path, stage.target('a'));
-    await stage.sees('ten blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 54);
-    const fd = openSync(`${stage.target('a')}.partial`, 'r+');
-    writeSync(fd, Buffer.from('spoilt'), 0, 6, 5 * 64 * KIB + 100);
-    closeSync(fd);
-    const result = await copy.result();
-    expect((await copy.ended).status).toBe(5);
-    expect(result.targets[0]).toMatchObject({ ok: false, verified: false, error: { code: 'VERIFY_MISMATCH' } });
-    expect(result.targets[0]?.error?.message).toContain(`at ${5 * 64 * KIB}`);
-    expect(stage.targets).not.toContain('a');
-  }));
+/** An NBD target that does with its `count`th write and all later ones at one place what `instead` says. */
+function lyingTarget(
+  stage: Stage,
+  sizeBytes: number,
+  lie: string,
+  content: Buffer = Buffer.alloc(sizeBytes),
+): Promise<NbdServer> {
+  return stage.nbdkit({
+    plugin: [
+      'eval',
+      'get_size=stat -Lc %s FOLDER/disk',
+      'pread=dd if=FOLDER/disk iflag=skip_bytes,count_bytes skip=$4 count=$3 bs=64K status=none',
+      `pwrite=${lie} dd of=FOLDER/disk conv=notrunc oflag=seek_bytes seek=$4 bs=64K iflag=fullblock status=none`,
+      'can_write=exit 0',
+      'can_flush=exit 0',
+      'flush=exit 0',
+      'thread_model=echo serialize_all_requests',
+    ],
+    files: { disk: content },
+  });
+}
 
-test('verify - a server that drops a write is found out', () =>
+/** In the shell of such a target: writes at `offset` are lost while `condition` holds. */
+function loses(offset: number, condition: string): string {
+  return `if [ $4 -eq ${offset} ] && ${condition}; then echo >> FOLDER/lost; cat >/dev/null; exit 0; fi;`;
+}
+
+function spoil(path: string, offset: number): void {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, Buffer.from('spoilt'), 0, 6, offset);
+  fsyncSync(fd);
+  closeSync(fd);
+}
+
+test.each(['file', 'block device'])('verify - what was spoilt behind our back is written again: %s', (kind) =>
+  onStage(async (stage) => {
+    const image = stage.write('golden.img', patchwork(3, 64 * KIB, '######.#########################'.repeat(2)));
+    writeFileSync(stage.path('disk'), randomBytesOf(7, 4 * MIB));
+    const target = kind === 'file' ? stage.target('a') : stage.loop(stage.path('disk'));
+    const copy = stage.copyJson('--yes', '--verify', '--limit', '1500K', '--block-size', '64K', image.path, target);
+    await stage.sees('ten blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 54);
+    // Written bytes, and zeros that were never written.
+    for (const block of [5, 6]) spoil(kind === 'file' ? `${target}.partial` : target, block * 64 * KIB + 100);
+    expect(await copy.good()).toMatchObject({ verified: true, bytesCopied: 4 * MIB });
+    expect((await copy.result()).producer.bytesRead).toBeGreaterThanOrEqual(4 * MIB);
+    expect(stage.difference(kind === 'file' ? 'a' : target, image.content)).toBe(null);
+  }),
+);
+
+test('verify - a server that loses a write or two is written to again, one that always does is told about', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const lost = 7 * 64 * KIB;
-    const pwrite = `if [ $4 -eq ${lost} ]; then cat >/dev/null; else dd of=FOLDER/disk conv=notrunc oflag=seek_bytes seek=$4 bs=64K iflag=fullblock status=none; fi`;
+    for (const [times, ok] of [
+      [1, true],
+      [2, true],
+      [3, false],
+    ] as const) {
+      const server = await lyingTarget(stage, MIB, loses(lost, `[ $(cat FOLDER/lost | wc -l) -lt ${times} ]`));
+      writeFileSync(join(server.folder, 'lost'), '');
+      const args = ['--yes', '--block-size', '64K', image.path, server.uri];
+      const copy = stage.copyJson('--verify', ...args);
+      const [target] = (await copy.result()).targets;
+      expect(target?.ok).toBe(ok);
+      if (ok) {
+        expect(target).toMatchObject({ verified: true, bytesCopied: MIB });
+        expect(stage.difference(join(server.folder, 'disk'), image.content)).toBe(null);
+        continue;
+      }
+      expect(target?.error).toEqual({
+        code: 'VERIFY_MISMATCH',
+        message:
+          `${64 * KIB} bytes at ${lost} read back from the target are not what was written, after being written 3 times: ` +
+          'the medium returns other bytes than were written: replace it',
+      });
+      expect((await copy.ended).status).toBe(5);
+      expect(target).toMatchObject({ verified: false, resumable: true });
+      // Without --verify nobody notices: that is what it is for.
+      writeFileSync(join(server.folder, 'lost'), '');
+      expect((await stage.copyJson(...args).good()).verified).toBe(false);
+    }
+  }));
+
+test('verify - after a mismatch --resume writes what was wrong once more, and succeeds where the medium is right by then', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', MIB);
+    const lost = 7 * 64 * KIB;
+    const server = await lyingTarget(stage, MIB, loses(lost, '[ ! -e FOLDER/mended ]'), randomBytesOf(9, MIB));
+    const args = ['--verify', '--block-size', '64K', image.path, server.uri];
+    for (let round = 0; round < 2; round++) {
+      const [failed] = (await stage.copyJson('--yes', ...(round > 0 ? ['--resume'] : []), ...args).result()).targets;
+      expect(failed?.error?.code).toBe('VERIFY_MISMATCH');
+      expect(
+        readFileSync(join(server.folder, 'disk'))
+          .subarray(0, 512)
+          .every((byte) => byte === 0),
+      ).toBe(true);
+    }
+    writeFileSync(join(server.folder, 'mended'), '');
+    const target = await stage.copyJson('--resume', ...args).good();
+    // The bad block, and the two that are held back until all others are right.
+    expect(target).toMatchObject({ verified: true, bytesCopied: 3 * 64 * KIB, bytesReused: 13 * 64 * KIB });
+    expect(stage.difference(join(server.folder, 'disk'), image.content)).toBe(null);
+  }));
+
+test('verify - a resume finds out what was spoilt since the interruption', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * MIB);
+    const first = stage.copyJson('--limit', '2M', '--block-size', '64K', image.path, stage.target('a'));
+    await stage.sees('twenty blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) <= 44);
+    first.signal('SIGINT');
+    await first.ended;
+    spoil(`${stage.target('a')}.partial`, 5 * 64 * KIB + 100);
+    const target = await stage
+      .copyJson('--resume', '--verify', '--block-size', '64K', image.path, stage.target('a'))
+      .good();
+    expect(target.bytesCopied + target.bytesReused).toBe(4 * MIB);
+    expect(stage.difference('a', image.content)).toBe(null);
+  }));
+
+test('verify - of a stream that is read once nothing can be written again, and the message says so', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', MIB);
+    const server = await lyingTarget(stage, MIB, loses(7 * 64 * KIB, '[ ! -e FOLDER/lost ]'));
+    const args = ['--json', '--quiet', '--yes', '--verify', '--block-size', '64K', '-', server.uri];
+    const copy = stage.copy(args, { stdin: 'pipe' });
+    createReadStream(image.path).pipe(copy.child.stdin as NodeJS.WritableStream);
+    const [target] = (await copy.result()).targets;
+    expect(target?.error).toMatchObject({
+      code: 'VERIFY_MISMATCH',
+      message: expect.stringContaining('read only once'),
+    });
+  }));
+
+test('verify - a medium that is smaller than it says is given up soon', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 16 * MIB);
+    // Everything beyond 8 MiB lands before it, as on forged flash memory.
     const server = await stage.nbdkit({
       plugin: [
         'eval',
-        'get_size=stat -Lc %s FOLDER/disk',
-        'pread=dd if=FOLDER/disk iflag=skip_bytes,count_bytes skip=$4 count=$3 bs=64K status=none',
-        `pwrite=${pwrite}`,
+        'get_size=echo 16777216',
+        'pread=dd if=FOLDER/disk iflag=skip_bytes,count_bytes skip=$(($4 % 8388608)) count=$3 bs=64K status=none',
+        'pwrite=dd of=FOLDER/disk conv=notrunc oflag=seek_bytes seek=$(($4 % 8388608)) bs=64K iflag=fullblock status=none',
         'can_write=exit 0',
         'can_flush=exit 0',
         'flush=exit 0',
+        'thread_model=echo serialize_all_requests',
       ],
-      files: { disk: Buffer.alloc(MIB) },
+      files: { disk: Buffer.alloc(8 * MIB) },
     });
-    const args = ['--yes', '--block-size', '64K', image.path, server.uri];
-    // Without --verify nobody notices: that is what it is for.
-    expect((await stage.copyJson(...args).good()).verified).toBe(false);
-    const copy = stage.copyJson('--verify', ...args);
-    expect((await copy.result()).targets[0]?.error).toEqual({
+    const result = await stage.copyJson('--yes', '--verify', '--block-size', '64K', image.path, server.uri).result();
+    expect(result.targets[0]?.error).toMatchObject({
       code: 'VERIFY_MISMATCH',
-      message: expect.stringContaining(`${64 * KIB} bytes at ${lost}`),
+      message: expect.stringContaining('replace it'),
     });
-    expect((await copy.ended).status).toBe(5);
+    expect(result.producer.bytesRead).toBeLessThan(32 * MIB);
   }));
 
-test('verify - goes on in the shadow of the sweep, also of zeros', () =>
+test('verify - blocks are read back while others are still to come', () =>
+  onStage(async (stage) => {
+    const content = randomBytesOf(21, 32 * 64 * KIB);
+    const source = await GatedSource.start(stage, content, 12 * 64 * KIB);
+    const server = await stage.nbdkit({
+      filters: ['log'],
+      plugin: ['memory', '2M', 'logfile=FOLDER/log'],
+      files: { log: '' },
+    });
+    const copy = stage.copyJson('--yes', '--verify', '--block-size', '64K', '--buffer', '512K', source.uri, server.uri);
+    // Nothing more can be written until the gate opens: all that was written is read back meanwhile, but for what is held.
+    const blocks = (): number =>
+      new Set(readsOf(join(server.folder, 'log')).map(({ offsetBytes }) => offsetBytes)).size;
+    await eventually(
+      () => `eleven blocks read back; so far ${blocks()}`,
+      () => blocks() >= 11,
+    );
+    source.open();
+    expect((await copy.good()).verified).toBe(true);
+    // Each once, but for the first, which is written last and in two pieces.
+    const reads = readsOf(join(server.folder, 'log'));
+    expect(reads.filter(({ offsetBytes }) => offsetBytes % (64 * KIB) === 0)).toHaveLength(32);
+  }));
+
+test('verify - of files with zeros, to two targets', () =>
   onStage(async (stage) => {
     const content = patchwork(4, MIB, '#..##...');
     writeSparse(stage.path('golden.img'), content, MIB);

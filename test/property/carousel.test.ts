@@ -17,7 +17,7 @@ function run(scenario: Scenario) {
 /** Nobody leaves before the end, nobody fails, nobody is detached. */
 const patient = consumers.map((plan): ConsumerPlan => {
   const stops = plan.fate.kind === 'stops';
-  return { ...plan, pace: true, badBlock: null, fate: stops ? plan.fate : { kind: 'lives' } };
+  return { ...plan, pace: true, badBlock: null, losses: 0, fate: stops ? plan.fate : { kind: 'lives' } };
 });
 const unhurt = { producerDeaths: [], faults: [], change: null };
 

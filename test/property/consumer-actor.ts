@@ -8,6 +8,7 @@ import { ConsumerCore, type ConsumerStep } from '../../src/replication/consumer/
 import { Ledger } from '../../src/replication/consumer/ledger.ts';
 import type { Device, Transfer } from '../../src/replication/device/contract.ts';
 import { type ConsumerEntry, ConsumerState, NeedSet, type Ring } from '../../src/replication/ring/mod.ts';
+import { HeldTarget } from './held-target.ts';
 import { digestOf } from './producer-actor.ts';
 import { BLOCK_BYTES, type ConsumerPlan } from './scenario.ts';
 import { SimulatedDevice } from './simulated-device.ts';
@@ -29,6 +30,8 @@ class WatchedCore extends ConsumerCore {
   }
 }
 
+/** What a target gives back where it lost what was written. */
+const LOST = 0x99;
 /** What a target holds where nobody writes. */
 const UNTOUCHED = 0xa5;
 
@@ -49,6 +52,9 @@ export class ConsumerActor extends Actor {
   readonly #world: World;
   readonly #breakage: Breakage;
   readonly #device: SimulatedDevice;
+  #held: HeldTarget | null = null;
+  #isEnding = false;
+  #losses: number;
   readonly #counted = new Set<number>();
   #hasStopped = false;
   #ring: Ring | null = null;
@@ -62,6 +68,7 @@ export class ConsumerActor extends Actor {
     const { content, random, scenario, geometry, clock } = world;
     this.name = `consumer ${index}`;
     this.plan = plan;
+    this.#losses = scenario.access === 'once' ? 0 : plan.losses;
     this.#world = world;
     this.#breakage = breakage;
     const size = content.byteLength;
@@ -74,10 +81,12 @@ export class ConsumerActor extends Actor {
     for (let block = 0; block < wanted; block++) {
       if (block >= holesBelow || random.next() < plan.needShare) this.needs.add(block);
     }
+    if (plan.holdsBack) for (const block of [0, Math.ceil(this.endBytes / BLOCK_BYTES) - 1]) this.needs.add(block);
     const badBlock = plan.badBlock;
     this.#device = new SimulatedDevice({
       name: this.name,
-      bytes: this.target,
+      // Some disks are exactly as large as their image.
+      bytes: plan.holdsBack && index % 2 === 0 ? this.target.subarray(0, this.endBytes) : this.target,
       access: 'random',
       sizeKnown: true,
       depth: 4,
@@ -138,6 +147,7 @@ export class ConsumerActor extends Actor {
 
   override died(): void {
     this.#device.abandon();
+    this.#held?.check();
     if (this.#entry !== null) this.#world.locks.delete(this.#entry.index);
     this.#end('dead');
   }
@@ -164,7 +174,7 @@ export class ConsumerActor extends Actor {
     const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, plan.needShare === 1);
     this.#ledger = ledger;
     const options = { ...plan, endBytes: end ?? Number.POSITIVE_INFINITY };
-    this.#core = new WatchedCore(ring, this.#entry.index, this.#breakage.device(this.#device), options, {
+    this.#core = new WatchedCore(ring, this.#entry.index, this.#open(end ?? known, ledger), options, {
       clock: world.clock,
       observer: {
         blockWritten: (block, data, bad, intact) => {
@@ -180,6 +190,33 @@ export class ConsumerActor extends Actor {
     this.readyAtMs = world.clock.nowMs();
     this.#core.attach();
     this.joinedAfterWraps = world.wraps;
+  }
+
+  /** As the session opens its target. */
+  #open(imageBytes: number | null, ledger: Ledger): Device {
+    const device = this.#breakage.device(this.#device);
+    if (!this.plan.holdsBack) return device;
+    this.#held = new HeldTarget(this.name, device, this.target.subarray(0, this.endBytes), imageBytes);
+    for (const block of this.#held.device.blocks) ledger.unrecorded.add(block);
+    return this.#held.device;
+  }
+
+  /** Some block that counted is not on the target after all; false when none is left that could be lost. */
+  #lose(core: WatchedCore): boolean {
+    const losable = [...this.#counted].filter((block) => !this.#isHeld(block));
+    const block = losable[this.#world.random.below(Math.max(1, losable.length))];
+    if (this.#losses === 0 || block === undefined) return false;
+    this.#losses -= 1;
+    this.#counted.delete(block);
+    const from = block * BLOCK_BYTES;
+    this.target.fill(LOST, from, Math.min(from + BLOCK_BYTES, this.endBytes));
+    present(this.#ledger, 'a ledger').forget(block);
+    core.again(block);
+    return true;
+  }
+
+  #isHeld(block: number): boolean {
+    return present(this.#ledger, 'a ledger').unrecorded.has(block);
   }
 
   #goOn(): void {
@@ -213,9 +250,14 @@ export class ConsumerActor extends Actor {
       case 'none':
         return;
       case 'writes':
-        this.readyAtMs = Math.max(nowMs, this.#device.nextDueMs);
+        // What is held back is there at once.
+        if (this.#device.inFlight.length > 0) this.readyAtMs = Math.max(nowMs, this.#device.nextDueMs);
         return;
       case 'head':
+        if (this.#lose(present(this.#core, 'a running core'))) {
+          this.#wait = 'none';
+          return;
+        }
         ring.add('headWaiters', 1);
         this.#world.sleep(this, 'head', step.seen, limits.WAIT_MS_MAX);
         return;
@@ -233,10 +275,18 @@ export class ConsumerActor extends Actor {
     this.#note();
     present(this.#entry, 'a row').set('state', ConsumerState.detached);
     ring.ringBell();
+    const core = present(this.#core, 'a core');
+    if (this.#lose(core)) {
+      core.attach();
+      this.#wait = 'none';
+      return;
+    }
     if (ring.get('sourceChanged') === 1) {
       this.#leave('SOURCE_CHANGED');
       return;
     }
+    this.#isEnding = true;
+    this.#held?.release(this.endBytes);
     this.#world.unobserved(() => this.#checkFinished(ring));
     this.phase = 'lingering';
     this.readyAtMs = this.#world.clock.nowMs() + this.#world.random.below(100);
@@ -264,6 +314,8 @@ export class ConsumerActor extends Actor {
   }
 
   #watch(transfer: Transfer): void {
+    // What the consumer's core does is watched, not what comes before and after it.
+    if (this.#core === null || this.#isEnding) return;
     const block = transfer.offsetBytes / BLOCK_BYTES;
     const entry = present(this.#entry, 'a row');
     const writing = this.#device.inFlight.some((one) => one.offsetBytes === transfer.offsetBytes);
@@ -295,7 +347,8 @@ export class ConsumerActor extends Actor {
     if (this.#counted.has(block)) throw new Violation(`${this.name} counted block ${block} twice`);
     this.#counted.add(block);
     if (bad) this.#badBlocks.add(block);
-    this.#checkBlock(block);
+    this.#held?.check();
+    if (!this.#isHeld(block)) this.#checkBlock(block);
   }
 
   #checkBlock(block: number): void {

@@ -13,6 +13,10 @@ const small: Scenario = { ...plainScenario, blockCount: 6, zeroShare: 0.2, consu
 const scenarios: Readonly<Record<string, Scenario>> = {
   'a disk': small,
   'a disk and a ring as large': { ...small, blockCount: 4, startSequence: -2 },
+  'a disk whose first block is held back': {
+    ...small,
+    consumers: [plainConsumer, late].map((plan) => ({ ...plan, holdsBack: true, losses: 2 })),
+  },
   'a stream of unknown length': { ...small, access: 'rewind', sizeKnown: false, lastBytes: 100 },
   'a stream whose length is whole blocks': { ...small, access: 'rewind', sizeKnown: false, lastBytes: BLOCK_BYTES },
   'a slow target': {

@@ -29,6 +29,10 @@ export interface ConsumerPlan {
   readonly writeMs: number;
   /** The target fails at this block. */
   readonly badBlock: number | null;
+  /** It is a disk: its first block is held back to the end, and so is the last one where the image fills it. */
+  readonly holdsBack: boolean;
+  /** Blocks that turn out not to be on the target after all, when there is nothing to write: they are wanted again. */
+  readonly losses: number;
   readonly fate: Fate;
 }
 
@@ -78,6 +82,8 @@ export const plainConsumer: ConsumerPlan = {
   writesInFlight: 2,
   writeMs: 1,
   badBlock: null,
+  holdsBack: false,
+  losses: 0,
   fate: { kind: 'lives' },
 };
 
@@ -140,6 +146,8 @@ export const consumers: fc.Arbitrary<ConsumerPlan> = fc.record({
   writesInFlight: fc.integer({ min: 1, max: 3 }),
   writeMs: milliseconds,
   badBlock: seldom(null, fc.nat({ max: 40 })),
+  holdsBack: fc.boolean(),
+  losses: seldom(0, fc.integer({ min: 1, max: 5 })),
   fate: fates,
 });
 

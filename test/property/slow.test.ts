@@ -2,11 +2,15 @@
 // Method: simulated time; each target takes so many milliseconds for a block.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { limits } from '../../src/base/mod.ts';
 import { check, PROPERTY_MS_MAX } from './check.ts';
 import { checkResults } from './results.ts';
 import { simulate } from './rig.ts';
 import { type ConsumerPlan, consumers, plainConsumer, plainScenario, type Scenario, scenarios } from './scenario.ts';
+
+/** What is promised (ARCHITECTURE.md), in numbers of the test's own. */
+const BUDGET_MS = 250;
+/** How often the producer looks who holds it up. */
+const LOOK_MS = 50;
 
 function run(scenario: Scenario) {
   const outcome = simulate(scenario);
@@ -63,8 +67,42 @@ describe('slow targets', () => {
         const ended = (all: typeof alone): number => Math.max(...all.slice(-fast).map((one) => one.endedAtMs)) - 1000;
         expect(together[0]?.detachments).toBeGreaterThan(0);
         // The budget, once more on probation after a return, and what a last write of the slow one may take.
-        expect(ended(together)).toBeLessThan(ended(alone) + 2 * limits.SLOW_BUDGET_MS + 2 * slowMs);
+        expect(ended(together)).toBeLessThan(ended(alone) + 2 * BUDGET_MS + 2 * slowMs);
       });
+    },
+    PROPERTY_MS_MAX,
+  );
+
+  test(
+    'a target that stops costs the others a quarter of a second, and no more than it takes to look',
+    () => {
+      const stops = fc.record({
+        seed: fc.nat(),
+        atAccess: fc.integer({ min: 20, max: 300 }),
+        fast: fc.integer({ min: 1, max: 3 }),
+        fastMs: fc.integer({ min: 0, max: 20 }),
+        readMs: fc.integer({ min: 0, max: 20 }),
+        slotCount: fc.constantFrom(4, 8, 16),
+      });
+      let dearest = 0;
+      let detached = 0;
+      check(stops, 150, ({ atAccess, fast, fastMs, ...rest }) => {
+        const scenario = { ...plainScenario, ...rest, blockCount: 60 };
+        const others = Array.from({ length: fast }, (): ConsumerPlan => ({ ...plainConsumer, writeMs: fastMs }));
+        const stopping: ConsumerPlan = { ...plainConsumer, fate: { kind: 'stops', atAccess, forMs: null } };
+        const ended = (all: readonly { endedAtMs: number }[]): number =>
+          Math.max(...all.slice(-fast).map((one) => one.endedAtMs));
+        const alone = ended(run({ ...scenario, consumers: others }).consumers);
+        const { consumers } = run({ ...scenario, consumers: [stopping, ...others] });
+        expect(consumers[0]?.detachments).toBeLessThanOrEqual(1);
+        detached += consumers[0]?.detachments ?? 0;
+        const cost = ended(consumers) - alone;
+        dearest = Math.max(dearest, cost);
+        // Nothing moves while it is waited for, so what was under way then comes after: a reading and a write.
+        expect(cost).toBeLessThanOrEqual(BUDGET_MS + LOOK_MS + 4 * rest.readMs + 2 * fastMs);
+      });
+      expect(detached).toBeGreaterThan(100);
+      expect(dearest).toBeGreaterThanOrEqual(BUDGET_MS);
     },
     PROPERTY_MS_MAX,
   );

@@ -25,6 +25,8 @@ export interface RunningConsumer {
   readonly blocksLeft: number;
   /** What it does; "detached" when it is served apart because it is slower than the others. */
   readonly state: string;
+  /** Milliseconds for which it held up the others. */
+  readonly heldUpMs: number;
 }
 
 export interface RunningCopy {
@@ -99,6 +101,7 @@ function consumersOf(ring: Ring, fd: number): RunningConsumer[] {
         startBlock: entry.get('startBlock'),
         blocksLeft: entry.get('blocksLeft'),
         state: apart ? 'detached' : (activityNames[entry.get('activity')] ?? 'starting'),
+        heldUpMs: entry.get('heldUpMs'),
       };
     });
 }

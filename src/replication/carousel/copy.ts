@@ -202,6 +202,7 @@ function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, co
     limitRate: config.limitRate ?? null,
     digest: config.digest,
     expect: config.expect,
+    gpt: config.gpt,
   };
 }
 

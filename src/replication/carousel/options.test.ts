@@ -20,6 +20,7 @@ describe('resolveOptions', () => {
       digest: false,
       expect: null,
       direct: 'auto',
+      gpt: 'move',
       overwrite: false,
     });
   });
@@ -34,6 +35,7 @@ describe('resolveOptions', () => {
       resume: true,
       resumable: false,
       direct: 'off',
+      gpt: 'keep',
       overwrite: true,
       blockBytes: 65_536,
       bufferBytes: 262_144,

@@ -2,6 +2,7 @@
 import { limits, UnderstudyError } from '../../base/mod.ts';
 import type { TargetResult } from '../consumer/mod.ts';
 import type { ExtentRequest } from '../extent/mod.ts';
+import type { GptPolicy } from '../gpt/mod.ts';
 import type { DirectMode } from '../producer/mod.ts';
 import type { TargetFacts } from '../target-safety/mod.ts';
 
@@ -53,6 +54,11 @@ export interface CopyOptions {
   readonly digest?: boolean;
   /** "sha256:HEX" that the image must have. */
   readonly expect?: string;
+  /**
+   * A GPT on a block device that is larger than its image. `move`: its backup goes to the end of the device, and the backup
+   * of an older GPT there goes. `keep`: the image's bytes and no others are written. @default 'move'
+   */
+  readonly gpt?: GptPolicy;
   /** Overwrite what targets hold without asking. @default false */
   readonly overwrite?: boolean;
   /**
@@ -116,6 +122,7 @@ export interface CopyConfig extends Omit<CopyOptions, 'expect'> {
   readonly resumable: boolean;
   readonly digest: boolean;
   readonly direct: DirectMode;
+  readonly gpt: GptPolicy;
   readonly overwrite: boolean;
   /** Hexadecimal, lower case. */
   readonly expect: string | null;
@@ -149,6 +156,7 @@ export function resolveOptions(options: CopyOptions): CopyConfig {
     resume: options.resume ?? false,
     resumable: options.resumable ?? true,
     direct: options.direct ?? 'auto',
+    gpt: options.gpt ?? 'move',
     overwrite: options.overwrite ?? false,
   };
 }

@@ -3,7 +3,7 @@
 //
 //   attached: takes blocks in sequence straight from their slots; the producer overwrites none that we have not passed.
 //   detached: copies a slot into memory of its own, makes sure that it was whole, and writes that; holds up nobody.
-import { assert, type Clock, isErrorCode, limits, present, UnderstudyError } from '../../base/mod.ts';
+import { assert, type Clock, limits, present, UnderstudyError } from '../../base/mod.ts';
 import type { Completion, Device } from '../device/contract.ts';
 import {
   type ConsumerEntry,
@@ -14,6 +14,7 @@ import {
   SlotFlag,
   sequenceDelta,
 } from '../ring/mod.ts';
+import { failureOf } from './failure.ts';
 
 export type ConsumerStep =
   | { readonly wait: 'none' }
@@ -80,6 +81,8 @@ export class ConsumerCore {
   readonly #items: Item[] = [];
   readonly #private = new Map<number, PrivateWrite>();
   readonly #privateBuffers: Uint8Array[] = [];
+  /** Blocks that the target did not keep: whatever they hold is written, zeros too. */
+  readonly #again = new Set<number>();
   #next = 0;
   #writing = 0;
   #blocksLeft: number;
@@ -146,6 +149,20 @@ export class ConsumerCore {
     return this.#entry.attached ? this.#stepAttached() : this.#stepDetached();
   }
 
+  /**
+   * Wants a block again that counted as copied: the target does not hold it after all. Call while none of its writes is in
+   * flight, and `attach` after it when the core was done. Its bit is set while the cursor is beyond all its appearances in
+   * the ring, which to the producer looks like a joiner's.
+   */
+  again(block: number): void {
+    this.#again.add(block);
+    if (this.#needSet.has(block)) return;
+    this.#needSet.add(block);
+    this.#countDown(-1);
+    this.#ring.add('needRevision', 1);
+    this.#ring.ringBell();
+  }
+
   /** Waits for writes; call after a step that asks for it. */
   reap(timeoutMs: number): void {
     this.#collect(timeoutMs);
@@ -208,7 +225,7 @@ export class ConsumerCore {
       return 'taken';
     }
     this.#refuseBad(slot.block, slot.flags);
-    if ((slot.flags & SlotFlag.zero) !== 0) {
+    if ((slot.flags & SlotFlag.zero) !== 0 && !this.#again.has(slot.block)) {
       if (this.#writing > 0) return 'later';
       this.#makeZero(slot.block, lengthBytes);
       this.#items.push({ ...item, kind: 'zero', done: true });
@@ -366,12 +383,4 @@ export class ConsumerCore {
     this.#privateBuffers[index] ??= this.#allocate(this.#ring.geometry.blockBytes);
     return index;
   }
-}
-
-/** The producer's failure, as every consumer of it reports it: "CODE message". */
-export function failureOf(text: string): UnderstudyError {
-  const space = text.indexOf(' ');
-  const code = text.slice(0, space);
-  if (isErrorCode(code)) return new UnderstudyError(code, text.slice(space + 1));
-  return new UnderstudyError('PRODUCER_FAILED', text);
 }

@@ -14,8 +14,13 @@ export class Ledger implements BlockObserver {
   readonly done: NeedSet;
   /** Blocks that are made zeros and never come through the ring. */
   readonly zeros: NeedSet;
+  /** Blocks that are on the target only once the copy ends: in no record they count as done. */
+  readonly unrecorded = new Set<number>();
   bytesCopied = 0;
   bytesReused = 0;
+  /** Blocks that count in bytesCopied, and in bytesReused. */
+  readonly #copied: NeedSet;
+  readonly #reused: NeedSet;
   readonly #ring: Ring;
   readonly #endBytes: number;
   readonly #digests: BigUint64Array;
@@ -29,6 +34,8 @@ export class Ledger implements BlockObserver {
     const words = Math.ceil(blockCapacity / 64) * 2;
     this.done = new NeedSet(new Int32Array(words), blockCapacity);
     this.zeros = new NeedSet(new Int32Array(words), blockCapacity);
+    this.#copied = new NeedSet(new Int32Array(words), blockCapacity);
+    this.#reused = new NeedSet(new Int32Array(words), blockCapacity);
     this.#ring = ring;
     this.#endBytes = endBytes;
     this.#digests = new BigUint64Array(blockCapacity * 2);
@@ -47,9 +54,23 @@ export class Ledger implements BlockObserver {
     if (ofRing === null && !intact()) return false;
     this.setDigest(block, digest);
     this.done.add(block);
+    this.#copied.add(block);
     this.bytesCopied += data.byteLength;
     this.#hashInOrder(block, data, intact);
     return true;
+  }
+
+  /** A block of a resume record needs no copy. */
+  reuse(block: number): void {
+    this.#reused.add(block);
+    this.bytesReused += this.lengthOf(block);
+  }
+
+  /** A block that was done is not on the target after all. Its digest stays: what comes instead has to be the same. */
+  forget(block: number): void {
+    assert(this.done.delete(block), 'a block that was done');
+    if (this.#reused.delete(block)) this.bytesReused -= this.lengthOf(block);
+    if (this.#copied.delete(block)) this.bytesCopied -= this.lengthOf(block);
   }
 
   /** Takes a block into the whole digest when it is the next one; others are read back from the target at the end. */
@@ -92,11 +113,12 @@ export class Ledger implements BlockObserver {
     return { lo: this.#digests[block * 2] ?? 0n, hi: this.#digests[block * 2 + 1] ?? 0n };
   }
 
-  /** Blocks of a resume record are on the target already. */
+  /** Blocks of a resume record are on the target already, but for those that this copy writes at its end. */
   adopt(record: ResumeRecord): void {
     const digests = new DataView(record.digests.buffer, record.digests.byteOffset, record.digests.byteLength);
     for (let block = 0; block < record.blockCount; block++) {
       if ((((record.done[block >>> 3] ?? 0) >>> (block & 7)) & 1) === 0) continue;
+      if (this.unrecorded.has(block)) continue;
       this.done.add(block);
       this.setDigest(block, {
         lo: digests.getBigUint64(block * 16, true),
@@ -109,6 +131,7 @@ export class Ledger implements BlockObserver {
   snapshot(blockCount: number): Pick<ResumeRecord, 'done' | 'digests'> {
     const done = new Uint8Array(Math.ceil(blockCount / 8));
     for (let block = this.done.next(0); block !== -1 && block < blockCount; block = this.done.next(block + 1)) {
+      if (this.unrecorded.has(block)) continue;
       done[block >>> 3] = (done[block >>> 3] ?? 0) | (1 << (block & 7));
     }
     return { done, digests: new Uint8Array(this.#digests.slice(0, blockCount * 2).buffer) };

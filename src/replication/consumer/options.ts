@@ -1,5 +1,6 @@
 // What the main thread of a copy tells the worker thread of one target, and hears from it.
 import type { ErrorCode } from '../../base/mod.ts';
+import type { GptPolicy } from '../gpt/mod.ts';
 import type { IdentifiedSource } from '../source/mod.ts';
 import type { TargetSpec } from '../target/mod.ts';
 
@@ -27,6 +28,21 @@ export interface ConsumerTask {
   readonly digest: boolean;
   /** Hexadecimal SHA-256 that the image must have; implies `digest`. */
   readonly expect: string | null;
+  /** Block devices: what becomes of a GPT whose disk is larger than its image. */
+  readonly gpt: GptPolicy;
+}
+
+/** What the partition table of a disk differs in from its image's. */
+export interface GptReport {
+  /**
+   * `moved`: its backup lies at the end of the disk. `kept`: it stays as the image has it, and does not fit the disk.
+   * `cleared`: the image has no GPT; the backup of an older one, at the end of the disk, is gone.
+   */
+  readonly action: 'moved' | 'kept' | 'cleared';
+  /** A clause for people, or null. */
+  readonly note: string | null;
+  /** Bytes of the target that are not the image's. */
+  readonly ranges: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[];
 }
 
 export interface TargetResult {
@@ -46,6 +62,13 @@ export interface TargetResult {
   readonly unreadable: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[];
   /** Whether `resume` can go on from here. */
   readonly resumable: boolean;
+  /** Null where the image has no GPT, or the target has exactly its size, or is not a block device. */
+  readonly gpt: GptReport | null;
+  /**
+   * Block devices: `read` when the kernel has read the new partition table, `in-use` when it keeps the old one because
+   * one of its partitions is in use. Null where it reads none, and for other targets.
+   */
+  readonly kernelPartitions: 'read' | 'in-use' | null;
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
@@ -63,6 +86,8 @@ export function emptyResult(uri: string): TargetResult {
     digest: null,
     unreadable: [],
     resumable: false,
+    gpt: null,
+    kernelPartitions: null,
     error: null,
   };
 }

@@ -76,7 +76,7 @@ function reuse(record: ResumeRecord, ring: Ring, ledger: Ledger, needs: NeedSet)
       samples.add(block);
       continue;
     }
-    if (needs.delete(block)) ledger.bytesReused += ledger.lengthOf(block);
+    if (needs.delete(block)) ledger.reuse(block);
   }
   return samples;
 }

@@ -42,6 +42,7 @@ function fillRow(ring: Ring, entry: ConsumerEntry, options: { name: string; pace
   entry.set('pid', process.pid);
   entry.set('pace', options.pace ? 1 : 0);
   entry.set('detachments', 0);
+  entry.set('heldUpMs', 0);
   entry.set('startBlock', -1);
   entry.set('blocksWanted', count);
   entry.set('blocksLeft', count);

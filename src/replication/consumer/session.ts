@@ -3,6 +3,7 @@
 import { closeSync } from 'node:fs';
 import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
 import { allocatePages, digestOf, futexWait, type Mapping, mapShared } from '../../linux/mod.ts';
+import type { Device } from '../device/contract.ts';
 import {
   AccessKind,
   Activity,
@@ -15,18 +16,19 @@ import {
   RingState,
   reopen,
 } from '../ring/mod.ts';
-import { currentFingerprint } from '../source/mod.ts';
 import { openTarget, removeRecord, type Target } from '../target/mod.ts';
-import { ConsumerCore, failureOf } from './core.ts';
+import { ConsumerCore } from './core.ts';
+import { Ending, type EndingWorld } from './ending.ts';
+import { failureOf } from './failure.ts';
+import { HeldDevice } from './held-device.ts';
+import { readPartitionsAgain } from './kernel-partitions.ts';
 import { Ledger } from './ledger.ts';
 import { type ConsumerTask, Control, emptyResult, type TargetResult } from './options.ts';
 import { planNeeds } from './plan.ts';
 import { type Progress, ProgressKeeper } from './progress-keeper.ts';
+import { Rewrites } from './rewrites.ts';
 import { type Seat, takeSeat } from './seat.ts';
 import { Verifier } from './verifier.ts';
-
-/** Ranges are zeroed in pieces of this size, so that an abort is heard in between. */
-const ZERO_PIECE_BYTES = 64 * limits.MIB;
 
 /** Runs one target to its end; never throws for operating errors: they are in the result. */
 export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Array): TargetResult {
@@ -67,6 +69,9 @@ function awaitReady(ringFd: number, control: Int32Array): TargetResult['error'] 
   }
 }
 
+/** What one target is written through. */
+type Parts = Pick<EndingWorld, 'target' | 'device' | 'held' | 'ledger' | 'verifier'>;
+
 class Session {
   readonly #task: ConsumerTask;
   readonly #control: Int32Array;
@@ -77,9 +82,10 @@ class Session {
   #ledger: Ledger | null = null;
   #seat: Seat | null = null;
   #keeper: ProgressKeeper | null = null;
+  #ending: Ending | null = null;
   #arrived = false;
-  #verified = false;
-  #digest: string | null = null;
+  #complete = false;
+  #kernelPartitions: TargetResult['kernelPartitions'] = null;
   #readFailures = false;
 
   constructor(task: ConsumerTask, ringFd: number, control: Int32Array) {
@@ -98,8 +104,11 @@ class Session {
     }
     const target = openTarget(this.#task.target, end ?? known, this.#task.resume);
     this.#target = target;
+    const held = this.#holdBack(target, end ?? known);
+    const device = held ?? target.device;
     const wholeDigest = this.#task.digest || this.#task.expect !== null;
     const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, wholeDigest);
+    for (const block of held?.blocks ?? []) ledger.unrecorded.add(block);
     this.#ledger = ledger;
     const plan = planNeeds(this.#task, ring, target.recordPath, ledger);
     if (!this.#task.resume) removeRecord(target.recordPath);
@@ -107,15 +116,26 @@ class Session {
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());
     this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
-    const verifier = this.#makeVerifier(ledger, target);
-    this.#copy(ledger, target, verifier, plan.samples);
-    this.#complete(ledger, target, verifier);
+    const rewrites = new Rewrites(ring, ledger);
+    const verifier = this.#makeVerifier(ledger, device, rewrites);
+    const parts = { target, device, held, ledger, verifier };
+    this.#ending = this.#makeEnding(parts, this.#keeper);
+    this.#copy(this.#join(parts, plan.samples), verifier, this.#ending);
+    this.#ending.complete();
+    this.#complete = true;
   }
 
-  #makeVerifier(ledger: Ledger, target: Target): Verifier | null {
+  /** Files get their name at the end; what is storage already must not look whole before it is. */
+  #holdBack(target: Target, imageBytes: number | null): HeldDevice | null {
+    if (this.#task.target.kind === 'file') return null;
+    const { blockBytes } = this.#ring.geometry;
+    return new HeldDevice(target.device, { blockBytes, imageBytes, allocate: (bytes) => this.#allocate(bytes) });
+  }
+
+  #makeVerifier(ledger: Ledger, device: Device, rewrites: Rewrites): Verifier | null {
     if (!this.#task.verify) return null;
     return new Verifier({
-      device: target.device,
+      device,
       ledger,
       blockBytes: this.#ring.geometry.blockBytes,
       blockCapacity: this.#ring.geometry.blockCapacity,
@@ -125,17 +145,30 @@ class Session {
         this.#checkAbort();
         Atomics.store(this.#control, Control.verified, blocks);
       },
+      bad: (block, why) => rewrites.note(block, why),
     });
   }
 
-  /** Everything that comes through the ring. */
-  #copy(ledger: Ledger, target: Target, verifier: Verifier | null, samples: ReadonlySet<number>): void {
+  #makeEnding(parts: Parts, keeper: ProgressKeeper): Ending {
+    return new Ending({
+      ...parts,
+      task: this.#task,
+      ring: this.#ring,
+      keeper,
+      allocate: (bytes) => this.#allocate(bytes),
+      checkAbort: () => this.#checkAbort(),
+      activity: (name) => this.#activity(name),
+    });
+  }
+
+  /** Takes part in the reading from now on. */
+  #join({ target, device, held, ledger }: Parts, samples: ReadonlySet<number>): ConsumerCore {
     const seat = this.#required(this.#seat);
     const observer = { blockWritten: this.#observe(ledger, samples) };
     const core = new ConsumerCore(
       this.#ring,
       seat.entry.index,
-      target.device,
+      device,
       {
         join: this.#task.join,
         endBytes: this.#task.extent.endBytes ?? Number.POSITIVE_INFINITY,
@@ -153,11 +186,25 @@ class Session {
     core.attach();
     this.#arrive();
     this.#refuseLate(core);
-    this.#activity('copying');
-    while (!this.#wait(core, verifier)) this.#checkAbort();
-    // Out of the line, but still on the list: others and `copies` see that we verify.
-    seat.entry.set('state', ConsumerState.detached);
-    this.#ring.ringBell();
+    // Others have begun: a target that takes long for this, as for anything, is served apart.
+    held?.begin();
+    return core;
+  }
+
+  /** Everything that comes through the ring, and what has to come once more. */
+  #copy(core: ConsumerCore, verifier: Verifier | null, ending: Ending): void {
+    const { entry } = this.#required(this.#seat);
+    for (;;) {
+      this.#activity('copying');
+      while (!this.#wait(core, verifier)) this.#checkAbort();
+      // Out of the line, but still on the list: others and `copies` see that we verify.
+      entry.set('state', ConsumerState.detached);
+      this.#ring.ringBell();
+      const again = ending.settle();
+      if (again.length === 0) return;
+      for (const block of again) core.again(block);
+      core.attach();
+    }
   }
 
   /** Turns one step into its wait; true when the core is done. */
@@ -172,7 +219,7 @@ class Session {
         return false;
       case 'head':
         this.#required(this.#keeper).keep(false);
-        if (verifier?.verifyOne() === true) return false;
+        if (this.#verifyInShadow(core, verifier)) return false;
         this.#activity('waiting');
         this.#ring.waitHead(step.seen, limits.WAIT_MS_MAX);
         this.#activity('copying');
@@ -183,6 +230,17 @@ class Session {
       case 'done':
         return true;
     }
+  }
+
+  /** While there is nothing to write, one block is read back; false when there is none. */
+  #verifyInShadow(core: ConsumerCore, verifier: Verifier | null): boolean {
+    const looked = verifier?.verifyOne() ?? 'none';
+    if (typeof looked === 'number') {
+      core.again(looked);
+      // What an interrupted copy goes on with must not have it.
+      this.#required(this.#keeper).keep(true);
+    }
+    return looked !== 'none';
   }
 
   #observe(ledger: Ledger, samples: ReadonlySet<number>) {
@@ -222,74 +280,6 @@ class Session {
     }
   }
 
-  /** Zeros, flush, verification, digest, the check that the source stood still, and the final name. */
-  #complete(ledger: Ledger, target: Target, verifier: Verifier | null): void {
-    const ring = this.#ring;
-    // The part of a stream that was asked for may be complete before the stream has come to its end.
-    const sourceBytes = ring.get('sizeKnown') === 1 ? ring.getDouble('sourceBytes') : Number.POSITIVE_INFINITY;
-    const imageBytes = Math.min(this.#task.extent.endBytes ?? sourceBytes, sourceBytes);
-    assert(Number.isFinite(imageBytes), 'a complete copy knows its size');
-    const blockCount = Math.ceil(imageBytes / ring.geometry.blockBytes);
-    ledger.zeros.deleteFrom(blockCount);
-    this.#makeZeros(ledger, target);
-    this.#activity('flushing');
-    // A record is worth its price only when something long is still to come; without that the final name is next.
-    if (verifier !== null || this.#task.digest) this.#required(this.#keeper).keep(true);
-    else target.device.flush();
-    if (verifier !== null) {
-      this.#activity('verifying');
-      verifier.verifyRest(blockCount);
-      this.#verified = true;
-    }
-    if (this.#task.digest || this.#task.expect !== null) this.#checkDigest(ledger, target, blockCount);
-    this.#checkSourceStood();
-    target.finish(imageBytes);
-    removeRecord(target.recordPath);
-  }
-
-  #makeZeros(ledger: Ledger, target: Target): void {
-    if (target.readsZero) return;
-    this.#activity('zeroing');
-    const { blockBytes } = this.#ring.geometry;
-    const { zeros } = ledger;
-    for (let block = zeros.next(0); block !== -1; block = zeros.next(block)) {
-      this.#checkAbort();
-      const from = block;
-      let bytes = 0;
-      for (; block < zeros.blockCount && zeros.has(block) && bytes < ZERO_PIECE_BYTES; block++)
-        bytes += ledger.lengthOf(block);
-      target.device.zero(from * blockBytes, bytes);
-    }
-  }
-
-  #checkDigest(ledger: Ledger, target: Target, blockCount: number): void {
-    this.#activity('verifying');
-    const page = this.#allocate(this.#ring.geometry.blockBytes);
-    const hex = ledger.wholeDigest(blockCount, (block) => {
-      this.#checkAbort();
-      const buffer = page.subarray(0, ledger.lengthOf(block));
-      target.device.submit({ kind: 'read', tag: 0, offsetBytes: block * this.#ring.geometry.blockBytes, buffer });
-      for (;;) {
-        const completion = target.device.reap(limits.IO_TIMEOUT_MS)[0];
-        if (completion === undefined) continue;
-        if (completion.error !== null) throw completion.error;
-        return buffer.subarray(0, completion.bytes);
-      }
-    });
-    this.#digest = `sha256:${hex}`;
-    const { expect } = this.#task;
-    if (expect !== null && expect.toLowerCase() !== hex) {
-      throw new UnderstudyError('DIGEST_MISMATCH', `the image has sha256:${hex}, expected was sha256:${expect}`);
-    }
-  }
-
-  /** Invariant: every block of a finished copy equals the source's block at one point in time. */
-  #checkSourceStood(): void {
-    const before = this.#ring.getText('fingerprint');
-    const changed = this.#ring.get('sourceChanged') === 1 || currentFingerprint(this.#task.source) !== before;
-    if (changed) throw new UnderstudyError('SOURCE_CHANGED', `${this.#task.source.uri} changed while it was copied`);
-  }
-
   /** Makes what is written durable and says so in the record, so that `resume` can go on from here. Never throws. */
   keepForResume(): void {
     if (this.#keeper === null || !this.#task.resumable) return;
@@ -309,10 +299,12 @@ class Session {
       bytesCopied: ledger?.bytesCopied ?? 0,
       bytesZeroed: ledger !== null && this.#seat !== null ? ledger.bytesZeroed : 0,
       bytesReused: ledger?.bytesReused ?? 0,
-      verified: this.#verified,
-      digest: this.#digest,
+      verified: this.#ending?.verified ?? false,
+      digest: this.#ending?.digest ?? null,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
       resumable: progress.resumable,
+      gpt: this.#ending?.gpt ?? null,
+      kernelPartitions: this.#kernelPartitions,
     };
   }
 
@@ -321,6 +313,7 @@ class Session {
     if (this.#seat !== null) this.#seat.leave();
     if (!this.#arrived) this.#arrive();
     this.#target?.close();
+    if (this.#complete) this.#kernelPartitions = readPartitionsAgain(this.#task.target);
     closeSync(this.#fd);
     // Nothing of the ring or of the pages is touched after this but for the result, which reads both: unmapped by exit.
   }

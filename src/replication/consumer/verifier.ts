@@ -1,6 +1,6 @@
 // Reads finished blocks back from the target, past the page cache, and compares digests. In the shadow of the sweep one
 // block at a time, whenever there is nothing to write; what is left afterwards with several reads in flight.
-import { present, UnderstudyError } from '../../base/mod.ts';
+import { present } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { type Digest, NeedSet } from '../ring/mod.ts';
 import type { Ledger } from './ledger.ts';
@@ -17,6 +17,8 @@ export interface VerifierWorld {
   allocate(bytes: number): Uint8Array;
   /** Throws when the copy is to stop; called between reads. */
   checkpoint(verifiedBlocks: number): void;
+  /** Hears of a block that was not read back as it was written; `why`: what reading failed with. Throws to end the copy. */
+  bad(block: number, why: string | null): void;
 }
 
 export class Verifier {
@@ -32,25 +34,28 @@ export class Verifier {
     this.#verified = new NeedSet(new Int32Array(Math.ceil(world.blockCapacity / 64) * 2), world.blockCapacity);
   }
 
-  /** Verifies one written block that has not been verified; false when there is none. Nothing may be in flight. */
-  verifyOne(): boolean {
+  /**
+   * Verifies one written block that has not been verified. Nothing may be in flight.
+   * `none`: there is no such block; a number: the block that was not read back as it was written, and was told to `bad`.
+   */
+  verifyOne(): 'none' | 'good' | number {
     const { ledger } = this.#world;
     for (let block = ledger.done.next(this.#shadowAt); block !== -1; block = ledger.done.next(block + 1)) {
       if (this.#verified.has(block)) continue;
       this.#submit(block, 0);
       while (!this.#reap((_tag) => block)) this.#world.checkpoint(this.#count);
       this.#shadowAt = block + 1;
-      return true;
+      return this.#verified.has(block) ? 'good' : block;
     }
-    if (this.#shadowAt === 0) return false;
     this.#shadowAt = 0;
-    return false;
+    return 'none';
   }
 
-  /** Verifies all that is written or zeroed, below `blockCount`. @throws VERIFY_MISMATCH with the first wrong range */
-  verifyRest(blockCount: number): void {
+  /** Verifies all that is written or zeroed, below `blockCount`; returns the blocks that were told to `bad`. */
+  verifyRest(blockCount: number): readonly number[] {
     const blockOfTag = new Map<number, number>();
     const free = Array.from({ length: Math.min(READS_IN_FLIGHT, this.#world.device.info.depth) }, (_, tag) => tag);
+    const bad: number[] = [];
     let next = 0;
     for (;;) {
       while (free.length > 0 && next < blockCount) {
@@ -61,14 +66,14 @@ export class Verifier {
         }
         next += 1;
       }
-      if (blockOfTag.size === 0) return;
+      if (blockOfTag.size === 0) return bad;
       this.#world.checkpoint(this.#count);
       this.#reap((tag) => {
         const block = present(blockOfTag.get(tag), 'a block being read back');
         blockOfTag.delete(tag);
         free.push(tag);
         return block;
-      });
+      }, bad);
     }
   }
 
@@ -79,31 +84,31 @@ export class Verifier {
     device.submit({ kind: 'read', tag, offsetBytes: block * blockBytes, buffer });
   }
 
-  #reap(blockOf: (tag: number) => number): boolean {
+  #reap(blockOf: (tag: number) => number, bad: number[] = []): boolean {
     const completions = this.#world.device.reap(1000);
     for (const { tag, bytes, error } of completions) {
       const block = blockOf(tag);
-      if (error !== null) {
-        throw new UnderstudyError('VERIFY_MISMATCH', `reading back: ${error.message}`, { cause: error });
+      // One place that cannot be read may be mended by a write; without its server or device nothing can.
+      if (error !== null && error.code !== 'TARGET_WRITE_FAILED') throw error;
+      const good = error === null && this.#isGood(block, present(this.#buffers[tag], 'a buffer').subarray(0, bytes));
+      if (!good) {
+        this.#world.bad(block, error === null ? null : error.message);
+        bad.push(block);
+        continue;
       }
-      this.#compare(block, present(this.#buffers[tag], 'a buffer').subarray(0, bytes));
+      this.#verified.add(block);
+      this.#count += 1;
     }
     return completions.length > 0;
   }
 
-  #compare(block: number, data: Uint8Array): void {
-    const { ledger, blockBytes } = this.#world;
+  #isGood(block: number, data: Uint8Array): boolean {
+    const { ledger } = this.#world;
     const wanted = ledger.lengthOf(block);
-    const actual = data.byteLength === wanted ? this.#world.digestOf(data) : null;
+    if (data.byteLength !== wanted) return false;
+    const actual = this.#world.digestOf(data);
     const expected = ledger.done.has(block) ? ledger.digest(block) : this.#zeroDigest(wanted);
-    if (actual === null || actual.lo !== expected.lo || actual.hi !== expected.hi) {
-      throw new UnderstudyError(
-        'VERIFY_MISMATCH',
-        `${wanted} bytes at ${block * blockBytes} read back from the target are not what was written`,
-      );
-    }
-    this.#verified.add(block);
-    this.#count += 1;
+    return actual.lo === expected.lo && actual.hi === expected.hi;
   }
 
   #zeroDigest(bytes: number): Digest {

@@ -55,6 +55,7 @@ export class SlowAccounts {
     for (const entry of this.#charged) {
       this.#forgiveReturned(entry);
       this.#heldMs.set(entry.index, (this.#heldMs.get(entry.index) ?? 0) + elapsedMs);
+      entry.set('heldUpMs', entry.get('heldUpMs') + Math.round(elapsedMs));
     }
   }
 

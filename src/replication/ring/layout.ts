@@ -142,6 +142,8 @@ export const Entry = {
   nameLength: 8,
   /** Blocks that it set out to copy (its need-set at the start). */
   blocksWanted: 9,
+  /** Milliseconds for which it kept the ring full while another one had nothing to do. [producer] */
+  heldUpMs: 10,
 } as const;
 export const ENTRY_NAME_AT = 64;
 export const ENTRY_BYTES = 512;

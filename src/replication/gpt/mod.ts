@@ -1,0 +1,1 @@
+export { type GptPlace, type GptPlan, type GptPolicy, type Piece, planGpt } from './plan.ts';
