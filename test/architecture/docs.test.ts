@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { quotedIn, withFigures } from '../../bench/quoted.ts';
+import { formatDocument, type Section } from '../../bench/report.ts';
 import { errorsPage } from '../../scripts/errors-page.ts';
 import { errorRegistry } from '../../src/base/mod.ts';
 import {
@@ -11,6 +13,7 @@ import {
   npmScriptsOf,
   numbersOf,
   testTitlesOf,
+  unfoundedFigures,
 } from './docs.ts';
 import { filesBelow, projectSources, root, type SourceFile } from './source.ts';
 
@@ -24,6 +27,10 @@ function rowsOf(letter: string, count: number): string[] {
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
+}
+
+function measured(): Section[] {
+  return JSON.parse(read('docs/benchmarks.json')) as Section[];
 }
 
 function pages(): SourceFile[] {
@@ -65,6 +72,23 @@ describe('documents of the project', () => {
   it('docs - every test that claims.md names exists', () => {
     const tests = projectSources().filter(({ path }) => path.endsWith('.test.ts'));
     expect(missingProofs(claimsOf(read('docs/claims.md')), tests)).toEqual([]);
+  });
+
+  it('docs - benchmarks.md is what benchmarks.json says', () => {
+    expect(read('docs/benchmarks.md')).toBe(formatDocument(measured()));
+  });
+
+  it('docs - every figure that a document quotes from the benchmarks is what was measured', () => {
+    const quoting = pages().filter(({ text }) => quotedIn(text).length > 0);
+    expect(quoting.map(({ path }) => path)).toContain('README.md');
+    for (const { path, text } of quoting) expect([path, withFigures(text, measured())]).toEqual([path, text]);
+  });
+
+  it('docs - what names the benchmarks for its ratios and seconds quotes them, or says when they were measured', () => {
+    const unfounded = pages()
+      .filter(({ path }) => path === 'README.md' || path === 'CHANGELOG.md' || path.startsWith('docs/decisions/'))
+      .flatMap(({ path, text }) => unfoundedFigures(text).map((figure) => `${path}: ${figure}`));
+    expect(unfounded).toEqual([]);
   });
 
   it('docs - every link to a file leads somewhere', () => {
@@ -143,6 +167,29 @@ describe('the check of documents', () => {
       { section: 'One', name: '@a/b', columns: ['MIT', 'to c', ''] },
       { section: 'Two', name: 'd', columns: ['ISC', 'e', 'f'] },
     ]);
+  });
+
+  it('docs - a figure that is not what was measured is found, and one that names nothing', () => {
+    const sections = JSON.parse(
+      '[{"name":"q","tables":[{"heading":"On disk","columns":["K","s","s"],"rows":[{"cells":["1","2.04 (one)","-"]},{"cells":["4","3.5","7"]}]}]}]',
+    ) as Section[];
+    const quote = (text: string, query: string): string => `It takes ${text}<!-- figure: ${query} --> s.`;
+    const now = (text: string, query: string): string =>
+      quotedIn(withFigures(quote(text, query), sections))[0]?.text ?? '';
+    expect(now('9.9', 'q | On disk | 1 | s')).toBe('2.0');
+    expect(now('9', 'q | On* | 4 | s#2')).toBe('7');
+    expect(now('9.99', 'max | q | * | * | s')).toBe('3.50');
+    expect(() => now('9', 'q | * | * | s')).toThrow('names 2 figures');
+    expect(() => now('9', 'q | On disk | 1 | s#2')).toThrow('names no figure');
+    expect(() => now('9', 'q | On disk | 1 | seconds')).toThrow('names no figure');
+  });
+
+  it('docs - a figure without a place or a day is found', () => {
+    const measuredBy = 'Measured with `npm run bench -- q`';
+    expect(unfoundedFigures(`${measuredBy}: 1.17 for one, 0.5 times for four, 2.3 s.`)).toEqual(['1.17', '0.5', '2.3']);
+    expect(unfoundedFigures(`${measuredBy} on 2026-11-23: 0.5 times.`)).toEqual([]);
+    expect(unfoundedFigures(`${measuredBy}: 0.5<!-- figure: q | a | b | c --> times.`)).toEqual([]);
+    expect(unfoundedFigures('Half of it, 0.5 times, is spent there.')).toEqual([]);
   });
 
   it('docs - finds links and commands', () => {

@@ -31,6 +31,20 @@ export function numbersOf(list: string): number[] {
   });
 }
 
+/** A number with a fraction, as benchmarks give ratios and seconds, that no marker follows. */
+const BARE_FIGURE = /(?<![\w.])\d+\.\d+(?![\w.]*<!--)(?![\w.])/g;
+
+/**
+ * Figures in parts of a page (a section, a paragraph with a heading of its own, an entry of a list) that name the benchmarks as their
+ * place, where neither a marker of bench/quoted.ts stands behind them nor the day of the measurement in the part. What is code is none.
+ */
+export function unfoundedFigures(page: string): string[] {
+  return page.split(/^(?=#+ |\*\*)/m).flatMap((part) => {
+    if (!/npm run bench|benchmarks\.md/.test(part) || /\b20\d\d-\d\d-\d\d\b/.test(part)) return [];
+    return [...part.replaceAll(/`[^`]*`/g, '').matchAll(BARE_FIGURE)].map(([figure]) => figure);
+  });
+}
+
 function literalTitle(call: Node): string | null {
   if (call.type !== 'CallExpression') return null;
   const first = call.arguments[0];

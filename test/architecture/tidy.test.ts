@@ -59,6 +59,10 @@ describe('the check of tidiness', () => {
     `it.skip('x', () => {});`,
     `describe.only('x', () => {});`,
     `run('killall nbdkit');`,
+    'const inLongRuns = given === undefined ? () => {} : it;',
+    'const usually = slow\n  ? describe\n  : other;',
+    'const maybe = test;',
+    `it.runIf(fast)('x', () => {});`,
     'try { f(); } catch {\n}',
   ])('tidy - finds %s', (text) => {
     expect(bannedWordsIn([{ path: 'a.ts', text }])).toHaveLength(1);

@@ -118,3 +118,19 @@ test('source - the same address in another network namespace is another server',
     expect(stage.difference('there', other.content)).toBe(null);
     expect(stage.difference('here', content(20))).toBe(null);
   }));
+
+test('target - one NBD export by two names is one target: in one request, and of two copies', () =>
+  onStage(async (stage) => {
+    const image = stage.image('image', BLOCKS * BLOCK);
+    const server = await stage.nbdkit({ tcp: true, plugin: ['memory', '1M'] });
+    const [one, other] = [server.uri, server.uri.replace('127.0.0.1', 'localhost')];
+    const twins = stage.copyJson(image.path, one, other);
+    expect((await twins.ended).status).toBe(2);
+    expect(twins.stderr).toContain('are the same target');
+    const first = stage.copyJson(...SHAPE, '--limit', '128K', image.path, one);
+    await stage.sees('the first copy', ({ consumers }) => consumers.length === 1);
+    const second = await stage.copyJson(...SHAPE, image.path, other).result();
+    expect(second.targets[0]?.error?.code).toBe('TARGET_BUSY');
+    first.signal('SIGINT');
+    await first.ended;
+  }));
