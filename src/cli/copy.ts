@@ -168,7 +168,8 @@ function report(result: CopyResult, flags: Flags): void {
     return;
   }
   for (const warning of result.source.warnings) {
-    process.stderr.write(`understudy: warning: ${result.source.uri}: ${warning}\n`);
+    const { uri } = result.source;
+    process.stderr.write(`understudy: warning: ${uri === '-' ? 'standard input' : uri}: ${warning}\n`);
   }
   for (const target of result.targets) {
     process.stderr.write(`${describe(target)}\n`);

@@ -141,9 +141,9 @@ describe('image source - damage', () => {
     await expect(preparing(uri)).rejects.toMatchObject({ code: 'SOURCE_CORRUPT' });
   });
 
-  it('answers SOURCE_CORRUPT for what is not of the format that the user names', async () => {
+  it('answers FORMAT_UNKNOWN for what is not of the format that the user names', async () => {
     const uri = bench.write('image', content);
-    await expect(preparing(uri, { format: 'qcow2' })).rejects.toMatchObject({ code: 'SOURCE_CORRUPT' });
+    await expect(preparing(uri, { format: 'qcow2' })).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
   });
 
   it('answers SOURCE_UNAVAILABLE for an image that a virtual machine is writing', async () => {

@@ -31,7 +31,11 @@ export interface StreamDeviceOptions {
     | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
   /** Open descriptor of the file that the image comes from, the opener's; null when there is none. */
   readonly fingerprintFd: number | null;
+  /** Asked about the last 512 bytes once they are known to be the last; an error makes the last transfer fail. */
+  readonly judgeEnd?: ((last: Uint8Array) => UnderstudyError | null) | null;
 }
+
+const SECTOR_BYTES = 512;
 
 /** What may be gone with the next try; all else is the source itself. */
 const PASSING: readonly ErrorCode[] = ['SOURCE_READ_FAILED', 'SOURCE_UNAVAILABLE', 'SOURCE_TIMEOUT'];
@@ -159,9 +163,18 @@ class StreamDevice implements Device {
     if (this.#failure !== null) return this.#failed(transfer, this.#failure);
     const { sizeBytes } = this.info;
     if (this.#phase !== 'ended') return full && this.#position !== sizeBytes ? done : null;
-    if (sizeBytes === null || sizeBytes === this.#position) return done;
+    if (sizeBytes === null || sizeBytes === this.#position) {
+      this.#failure = this.#judgeEnd(transfer);
+      return this.#failure === null ? done : this.#failed(transfer, this.#failure);
+    }
     this.#failure = this.#corrupt(`holds ${this.#position} bytes, and promises ${sizeBytes}`);
     return this.#failed(transfer, this.#failure);
+  }
+
+  /** Blocks begin at multiples of a sector, so the last sector of a disk image lies in one of them. */
+  #judgeEnd({ buffer }: Transfer): UnderstudyError | null {
+    if (this.#filledBytes < SECTOR_BYTES) return null;
+    return this.#options.judgeEnd?.(buffer.subarray(this.#filledBytes - SECTOR_BYTES, this.#filledBytes)) ?? null;
   }
 
   #failed(transfer: Transfer, error: UnderstudyError): Completion {

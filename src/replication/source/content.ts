@@ -247,12 +247,13 @@ async function hosted(
   return {
     descriptor: {
       kind: 'stream',
-      uri: bytes.uri,
+      uri: source.uri,
       storage: source.storage,
       sizeBytes: first.flow.sizeBytes,
       from: { control: host.control, rewindable },
       fingerprintFd: bytes.access === 'random' ? bytes.fd : null,
       contents,
+      asItIs: false,
     },
     get helperPids() {
       return host.helperPids;

@@ -5,6 +5,7 @@ import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
 import { allocatePages, readPipe, waitReadable } from '../../linux/mod.ts';
 import { fileError } from '../device/file.ts';
 import { ByteReader } from './byte-reader.ts';
+import { SIGNATURE_BYTES } from './signature.ts';
 
 export interface Flow {
   /** Taken from the front already. */
@@ -25,7 +26,10 @@ export interface Patience {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Up to so many bytes from the front of a pipe, which nobody else reads. @throws SOURCE_TIMEOUT, SOURCE_READ_FAILED, INTERRUPTED */
+/**
+ * Bytes from the front of a pipe, which nobody else reads: all that formats are told by are waited for, and what is there by then is taken
+ * too, up to `maxBytes`. @throws SOURCE_TIMEOUT, SOURCE_READ_FAILED, INTERRUPTED
+ */
 export async function flowOfPipe(fd: number, maxBytes: number, patience: Patience): Promise<Flow> {
   const memory = allocatePages(maxBytes);
   try {
@@ -33,7 +37,8 @@ export async function flowOfPipe(fd: number, maxBytes: number, patience: Patienc
     let filled = 0;
     let whole = false;
     while (filled < maxBytes && !whole) {
-      await untilReadable(fd, patience);
+      if (filled < SIGNATURE_BYTES) await untilReadable(fd, patience);
+      else if (!waitReadable(fd, 0)) break;
       const count = readSome(fd, room.subarray(filled), patience.uri);
       if (count === 0) whole = true;
       else filled += count ?? 0;

@@ -4,6 +4,7 @@ import { fileFingerprint, openFileDevice } from '../device/file.ts';
 import { openNbdDevice } from '../device/nbd.ts';
 import { openStreamDevice } from '../device/stream.ts';
 import type { ServedImage, SourceDescriptor } from './prepared.ts';
+import { endingFormat } from './unwrapped.ts';
 import { windowDevice } from './window.ts';
 
 export interface OpenOptions {
@@ -29,8 +30,9 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
       return servedDevice(device, descriptor.served);
     }
     case 'stream': {
-      const { uri, storage, sizeBytes, from, fingerprintFd } = descriptor;
-      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd });
+      const { uri, storage, sizeBytes, from, fingerprintFd, asItIs } = descriptor;
+      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last);
+      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, judgeEnd });
     }
   }
 }

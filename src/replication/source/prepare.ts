@@ -47,11 +47,12 @@ function prepareStdin(source: IdentifiedSource, options: PrepareOptions): Promis
   const { uri, storage } = source;
   const request: ContentRequest = {
     source,
-    bytes: pipeBytes(uri, STDIN_FD),
+    bytes: pipeBytes('standard input', STDIN_FD),
     path: null,
     raw({ first, contents }) {
       const from = { fd: STDIN_FD, first };
-      return plain({ kind: 'stream', uri, storage, sizeBytes: null, from, fingerprintFd: null, contents });
+      const asItIs = source.format === 'raw';
+      return plain({ kind: 'stream', uri, storage, sizeBytes: null, from, fingerprintFd: null, contents, asItIs });
     },
     window: null,
     image: null,

@@ -24,6 +24,8 @@ export type SourceDescriptor =
       readonly fingerprintFd: number | null;
       /** `contentsText` of what the image shows; '' where nobody has looked. */
       readonly contents: string;
+      /** Raw is what the user said: no format is looked for, at the end either. */
+      readonly asItIs: boolean;
     };
 
 /** What the private server stands for. */

@@ -54,7 +54,10 @@ export function judgeEnd(
   const { garbage } = PROGRAMS[format];
   const ignored = garbage?.test(stderr) === true;
   if (ignored && status !== null && status <= (format === 'lz4' ? 40 : 2)) {
-    const text = `ignored data behind the end of the ${format} data: it is not ${format}, nor anything that belongs to the image`;
+    // lz4 says where it was when it had read four bytes of them.
+    const position = /at position (\d+)/.exec(stderr)?.[1];
+    const place = position === undefined ? '' : `, from byte ${Number(position) - 4} of them on`;
+    const text = `ignored data behind the end of the ${format} data${place}: they are not ${format}`;
     return { error: null, warning: text };
   }
   if (status === 0) return { error: null, warning: null };

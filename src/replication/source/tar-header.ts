@@ -36,8 +36,9 @@ export function parseTarHeader(block: Uint8Array): TarHeader | null {
   const posix = textAt(block, 257, 6) === 'ustar' && block[262] === 0;
   const prefix = posix ? textAt(block, 345, 155) : '';
   const name = prefix === '' ? own : `${prefix}/${own}`;
+  // The oldest archives mark folders by the name alone; a name that is cut off may end so too, but says its type.
   const file = flag === '\0' || flag === '7' || flag === '0';
-  return { name, sizeBytes, type: file ? (name.endsWith('/') ? '5' : '0') : flag };
+  return { name, sizeBytes, type: file ? (flag === '\0' && name.endsWith('/') ? '5' : '0') : flag };
 }
 
 /** Octal digits among blanks and NULs, or base-256 with the highest bit set (GNU). */

@@ -1,8 +1,9 @@
 // What is left of a source when all layers are off, and what can be done with it.
+import type { UnderstudyError } from '../../base/mod.ts';
 import { unreadable } from './damage.ts';
 import type { Flow } from './flow.ts';
-import type { ImageFormat } from './format.ts';
-import type { Unread } from './unread.ts';
+import { type ImageFormat, isVhdFooter } from './format.ts';
+import { type Unread, unreadFormat } from './unread.ts';
 
 export type Unwrapped =
   | { readonly kind: 'raw'; readonly flow: Flow }
@@ -26,11 +27,21 @@ export function requireRaw(unwrapped: Unwrapped, uri: string): Flow {
   }
 }
 
-export function needsOffsets(uri: string, format: ImageFormat): Error {
+export function needsOffsets(uri: string, format: ImageFormat): UnderstudyError {
   const why = `${format} needs reading at any offset, and here it comes as a stream`;
   return unreadable(uri, `holds an image in ${format}: ${why}; save and unpack it into a file first`);
 }
 
-export function refusal(uri: string, unread: Unread): Error {
+export function refusal(uri: string, unread: Unread): UnderstudyError {
   return unreadable(uri, `is ${unread.name}, not a disk image: ${unread.advice}`);
+}
+
+/**
+ * The last sector of a stream may tell that it is another format, which only seekable sources are known by before: too late to read
+ * it as what it is, not too late to say so.
+ */
+export function endingFormat(uri: string, last: Uint8Array): UnderstudyError | null {
+  if (isVhdFooter(last)) return needsOffsets(uri, 'vpc');
+  const unread = unreadFormat(new Uint8Array(0), last);
+  return unread === null ? null : refusal(uri, unread);
 }

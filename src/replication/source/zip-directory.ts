@@ -35,6 +35,8 @@ export async function* zipDirectoryMembers(bytes: ByteSource): Members {
       lazyEntries: true,
       autoClose: false,
       decodeStrings: false,
+      // The content itself is held against its sizes.
+      validateEntrySizes: false,
     }),
   );
   if (archive.entryCount > MEMBERS_MAX) {

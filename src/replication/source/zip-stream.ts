@@ -67,19 +67,23 @@ export async function* zipStreamMembers(reader: ByteReader, uri: string): Member
 }
 
 const END_MARK = Buffer.from('PK\x05\x06', 'latin1');
+const END_BYTES = 22;
+/** The record of the end, and the longest comment in it. */
+const END_BYTES_MAX = END_BYTES + 65_535;
 
-/** The directory repeats what the headers said; that its end is there tells that nothing was cut off. */
+/** The directory repeats what the headers said; that the record of its end is there, and whole, tells that nothing was cut off. */
 async function endOfArchive(reader: ByteReader, uri: string, signature: Uint8Array): Promise<void> {
   let tail = Buffer.from(signature);
-  let ended = false;
   for (;;) {
     const some = await reader.some(1024 * 1024);
     if (some === null) break;
-    tail = Buffer.concat([tail, some]);
-    ended ||= tail.includes(END_MARK);
-    tail = tail.subarray(-3);
+    tail = Buffer.concat([tail, some]).subarray(-END_BYTES_MAX);
   }
-  if (!ended && !tail.includes(END_MARK)) throw damaged(uri, 'it ends within the directory of its zip archive');
+  const at = tail.lastIndexOf(END_MARK);
+  const room = tail.byteLength - at - END_BYTES;
+  if (at < 0 || room < 0 || room < tail.readUInt16LE(at + 20)) {
+    throw damaged(uri, 'it ends within the directory of its zip archive');
+  }
 }
 
 async function readLocalHeader(reader: ByteReader, uri: string): Promise<LocalHeader> {
