@@ -68,15 +68,19 @@ export class LastPieces {
 
   #moveBackup({ backup, clear, primary }: GptPlan, imageBytes: number): void {
     const { ledger, keeper, ring, task } = this.#world;
-    for (const piece of backup) this.#change(piece);
-    // A copy that is interrupted from here on must not go on with an image whose end has been cleared.
+    // A copy that is interrupted from here on must not go on with an image whose end is not the image's any more.
     const { blockBytes } = ring.geometry;
-    const own = clear.filter(({ offsetBytes }) => offsetBytes < imageBytes);
+    const ranges = [
+      ...backup.map(({ offsetBytes, bytes }) => ({ offsetBytes, lengthBytes: bytes.byteLength })),
+      ...clear,
+    ];
+    const own = ranges.filter(({ offsetBytes }) => offsetBytes < imageBytes);
     for (const { offsetBytes, lengthBytes } of own) {
-      const last = Math.floor((offsetBytes + lengthBytes - 1) / blockBytes);
+      const last = Math.floor((Math.min(offsetBytes + lengthBytes, imageBytes) - 1) / blockBytes);
       for (let block = Math.floor(offsetBytes / blockBytes); block <= last; block++) ledger.unrecorded.add(block);
     }
     if (own.length > 0 && task.resumable) keeper.keep(true);
+    for (const piece of backup) this.#change(piece);
     for (const { offsetBytes, lengthBytes } of clear) this.#change({ offsetBytes, bytes: new Uint8Array(lengthBytes) });
     for (const piece of primary) this.#change(piece);
   }
