@@ -1,6 +1,7 @@
 import { Command } from 'commander';
-import { formatBytes } from '../base/mod.ts';
+import { formatBytes, shown } from '../base/mod.ts';
 import { copies, type RunningCopy } from '../replication/mod.ts';
+import { json, printResult } from './output.ts';
 
 export function copiesCommand(done: (exit: number) => void): Command {
   return new Command('copies')
@@ -9,7 +10,7 @@ export function copiesCommand(done: (exit: number) => void): Command {
     .addHelpText('after', '\nExample:\n  understudy copies')
     .action((options: { json?: boolean }) => {
       const running = copies();
-      process.stdout.write(options.json === true ? `${JSON.stringify(running)}\n` : describe(running));
+      printResult(options.json === true ? `${json(running)}\n` : describe(running));
       done(0);
     });
 }
@@ -21,10 +22,10 @@ function describe(running: readonly RunningCopy[]): string {
 
 function describeOne(copy: RunningCopy): string {
   const at = copy.blocksTotal === 0 ? 0 : Math.floor((100 * copy.position) / copy.blocksTotal);
-  const head = `${copy.source}  at ${at} %, ${formatBytes(copy.bytesRead)} read, reader ${copy.producerPid}\n`;
+  const head = `${shown(copy.source)}  at ${at} %, ${formatBytes(copy.bytesRead)} read, reader ${copy.producerPid}\n`;
   const rows = copy.consumers.map((consumer) => {
     const left = formatBytes(consumer.blocksLeft * copy.blockSize);
-    return `  ${consumer.target}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
+    return `  ${shown(consumer.target)}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
   });
   return head + rows.join('');
 }

@@ -17,6 +17,11 @@ export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Program and arguments in front of node: setpriv, unshare, prlimit. */
   readonly wrap?: readonly string[];
+  /** Starts the command as an installed one is, by its own first line, and not with node. @default false */
+  readonly installed?: boolean;
+  /** Where standard output and standard error go. @default pipes whose content is kept */
+  readonly stdout?: number;
+  readonly stderr?: number;
 }
 
 export interface Ended {
@@ -32,9 +37,10 @@ export class CopyProcess {
   #stderr = '';
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, options: RunOptions) {
-    const [program, ...rest] = [...(options.wrap ?? []), process.execPath, CLI, ...args];
+    const node = options.installed === true ? [] : [process.execPath];
+    const [program, ...rest] = [...(options.wrap ?? []), ...node, CLI, ...args];
     this.child = spawn(program ?? process.execPath, rest, {
-      stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
+      stdio: [options.stdin ?? 'ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
       env: { ...env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });

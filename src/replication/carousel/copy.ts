@@ -1,7 +1,7 @@
 // copy(): from names to finished targets. The main thread identifies, checks and asks; then worker threads write, a
 // detached process reads, and the main thread only looks on.
 import { fileURLToPath } from 'node:url';
-import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
@@ -9,8 +9,9 @@ import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from 
 import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
 import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
-import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
+import { Crew, notCopied } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
+import { startStoredDigest } from './stored-file.ts';
 import { RingWatch } from './watch.ts';
 
 const producerProgram = fileURLToPath(new URL('../producer/main.js', import.meta.url));
@@ -26,23 +27,59 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   sweepStale(folder);
   sweepTargetLocks(folder);
   const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
-  const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
-  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
+  const quorum = Math.min(config.targets.length, limits.CONSUMERS_MAX);
+  const rendezvous = await meet(ringPath(folder, source.identity), quorum);
+  const ended = new AbortController();
+  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config), config.source);
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
-    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, config)));
+    const checked = await unlessStopped(
+      config,
+      Promise.all(config.targets.map((uri) => settleTarget(uri, source, config))),
+    );
     refuseTwins(checked);
     const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
     if (ready.length === 0) return nothingCopied(source, checked);
     watch.countArrivals(checked.length - ready.length);
+    refuseQueue(ready.length, source);
+    // To the end, also when stopped: what it mounts it has to unmount.
     const extent = await findExtent(source, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
-    const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
-    return await finish(source, checked, members, watch, config);
+    const stored = startStoredDigest(source, config, ended.signal);
+    const tasks = ready.map((target) => ({ ...taskOf(source, target, extent, config), stored }));
+    return await finish(source, checked, new Crew(tasks, rendezvous.fd), watch, config);
   } finally {
+    ended.abort();
     await watch.leave();
   }
+}
+
+/** @throws INTERRUPTED as soon as the copy is stopped, also while programs look at targets or somebody is asked */
+async function unlessStopped<T>(config: CopyConfig, work: Promise<T>): Promise<T> {
+  const { signal } = config;
+  if (signal === undefined) return work;
+  const done = new AbortController();
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new UnderstudyError('INTERRUPTED', 'the copy was stopped'));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { signal: done.signal });
+  });
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Targets beyond the rows of a ring wait for others to end; by then what can be read once has gone by. */
+function refuseQueue(targets: number, source: IdentifiedSource): void {
+  if (source.access !== 'once' || targets <= limits.CONSUMERS_MAX) return;
+  const why = `${source.uri === '-' ? 'standard input' : source.uri} can be read only once`;
+  throw new UnderstudyError(
+    'RING_CONSUMERS_MAX',
+    `${why}, so at most ${limits.CONSUMERS_MAX} targets can be written, not ${targets}; save it in a file first`,
+  );
 }
 
 function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {
@@ -60,12 +97,13 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
 async function finish(
   source: IdentifiedSource,
   checked: readonly Checked[],
-  members: readonly Member[],
+  crew: Crew,
   watch: RingWatch,
   config: CopyConfig,
 ): Promise<CopyResult> {
+  const { members } = crew;
   const abort = (): void => {
-    abortMembers(members);
+    crew.abort();
     watch.ring?.wakeConsumers();
   };
   config.signal?.addEventListener('abort', abort);
@@ -75,7 +113,7 @@ async function finish(
     await watch.untilDone(members, report);
     const ring = watch.ring;
     const results = await Promise.all(
-      checked.map((one) => ('spec' in one ? resultOf(one.spec, members) : Promise.resolve(one.result))),
+      checked.map((one) => ('spec' in one ? resultOf(one.spec, crew) : Promise.resolve(one.result))),
     );
     return {
       ok: results.every((result) => result.ok),
@@ -93,8 +131,8 @@ async function finish(
   }
 }
 
-async function resultOf(spec: TargetSpec, members: readonly Member[]): Promise<TargetResult> {
-  const member = members.find((one) => one.task.target === spec);
+async function resultOf(spec: TargetSpec, crew: Crew): Promise<TargetResult> {
+  const member = crew.members.find((one) => one.task.target === spec);
   if (member === undefined) throw new Error(`no worker for ${spec.uri}`);
   return member.result;
 }
@@ -116,7 +154,7 @@ async function settleTarget(uri: string, source: IdentifiedSource, config: CopyC
   } catch (error) {
     const code = codeOf(error);
     if (code === null) throw error;
-    return { result: failedResult(uri, { code, message: messageOf(error) }) };
+    return { result: notCopied(uri, { code, message: messageOf(error) }) };
   }
 }
 
@@ -160,7 +198,12 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
   }
 }
 
-function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, config: CopyConfig): ConsumerTask {
+function taskOf(
+  source: IdentifiedSource,
+  target: TargetSpec,
+  extent: Extent,
+  config: CopyConfig,
+): Omit<ConsumerTask, 'stored'> {
   return {
     source,
     target,

@@ -25,8 +25,10 @@ export interface ConsumerTask {
   readonly limitRate: number | null;
   /** SHA-256 of the whole image. */
   readonly digest: boolean;
-  /** Hexadecimal SHA-256 that the image must have; implies `digest`. */
+  /** Hexadecimal SHA-256 that the image, or the file that it is stored in, must have; implies `digest`. */
   readonly expect: string | null;
+  /** What the main thread finds out of the stored file (StoredDigest); null where image and file are the same or nobody can tell. */
+  readonly stored: SharedArrayBuffer | null;
 }
 
 export interface TargetResult {
@@ -46,6 +48,8 @@ export interface TargetResult {
   readonly unreadable: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[];
   /** Whether `resume` can go on from here. */
   readonly resumable: boolean;
+  /** What did not keep the copy from ending as it did, and should be known. */
+  readonly warnings: readonly string[];
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
@@ -63,6 +67,7 @@ export function emptyResult(uri: string): TargetResult {
     digest: null,
     unreadable: [],
     resumable: false,
+    warnings: [],
     error: null,
   };
 }

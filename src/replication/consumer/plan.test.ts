@@ -29,6 +29,7 @@ const task: ConsumerTask = {
   limitRate: null,
   digest: false,
   expect: null,
+  stored: null,
 };
 
 function planWith(sourceBytes: number | null, done: readonly number[]): { needs: number[]; done: number[] } {

@@ -1,7 +1,16 @@
 // One target from opening to its final name, in a worker thread of its own: joins the ring, turns the core's steps into
 // writes and waits, flushes and records progress, verifies, finishes. What fails here fails for this target only.
 import { closeSync } from 'node:fs';
-import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
+import {
+  assert,
+  codeOf,
+  limits,
+  messageOf,
+  resumeHelps,
+  systemClock,
+  UnderstudyError,
+  withoutResources,
+} from '../../base/mod.ts';
 import { allocatePages, digestOf, futexWait, type Mapping, mapShared } from '../../linux/mod.ts';
 import {
   AccessKind,
@@ -22,7 +31,8 @@ import { Ledger } from './ledger.ts';
 import { type ConsumerTask, Control, emptyResult, type TargetResult } from './options.ts';
 import { planNeeds } from './plan.ts';
 import { type Progress, ProgressKeeper } from './progress-keeper.ts';
-import { type Seat, takeSeat } from './seat.ts';
+import { awaitSeat, type Seat } from './seat.ts';
+import { expectDigest } from './stored-digest.ts';
 import { Verifier } from './verifier.ts';
 
 /** Ranges are zeroed in pieces of this size, so that an abort is heard in between. */
@@ -38,13 +48,14 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   try {
     session.run();
   } catch (cause) {
-    error = { code: codeOf(cause) ?? 'INTERNAL', message: messageOf(cause) };
+    const failure = withoutResources(cause);
+    error = { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
     session.keepForResume();
   } finally {
     session.close();
   }
   const result = session.result();
-  const resumable = error !== null && result.resumable;
+  const resumable = error !== null && result.resumable && resumeHelps(error.code);
   return { ...result, ok: error === null, error, resumable, seconds: (performance.now() - startedMs) / 1000 };
 }
 
@@ -103,13 +114,22 @@ class Session {
     this.#ledger = ledger;
     const plan = planNeeds(this.#task, ring, target.recordPath, ledger);
     if (!this.#task.resume) removeRecord(target.recordPath);
-    this.#seat = takeSeat(ring, this.#fd, { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs });
+    const wishes = { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs };
+    this.#seat = awaitSeat(ring, this.#fd, wishes, () => this.#queue());
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());
     this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
     const verifier = this.#makeVerifier(ledger, target);
     this.#copy(ledger, target, verifier, plan.samples);
     this.#complete(ledger, target, verifier);
+  }
+
+  /** All rows are taken: nobody waits for us meanwhile, and we hear when it is in vain. */
+  #queue(): void {
+    if (!this.#arrived) this.#arrive();
+    this.#activity('queued');
+    this.#checkAbort();
+    if (this.#ring.get('state') === RingState.failed) throw failureOf(this.#ring.getText('failure'));
   }
 
   #makeVerifier(ledger: Ledger, target: Target): Verifier | null {
@@ -151,7 +171,7 @@ class Session {
       },
     );
     core.attach();
-    this.#arrive();
+    if (!this.#arrived) this.#arrive();
     this.#refuseLate(core);
     this.#activity('copying');
     while (!this.#wait(core, verifier)) this.#checkAbort();
@@ -277,10 +297,7 @@ class Session {
       }
     });
     this.#digest = `sha256:${hex}`;
-    const { expect } = this.#task;
-    if (expect !== null && expect.toLowerCase() !== hex) {
-      throw new UnderstudyError('DIGEST_MISMATCH', `the image has sha256:${hex}, expected was sha256:${expect}`);
-    }
+    expectDigest(this.#task, hex, () => this.#checkAbort());
   }
 
   /** Invariant: every block of a finished copy equals the source's block at one point in time. */
@@ -302,7 +319,7 @@ class Session {
 
   result(): Omit<TargetResult, 'ok' | 'error' | 'seconds'> {
     const ledger = this.#ledger;
-    const progress: Progress = this.#keeper?.progress ?? { resumable: false };
+    const progress: Progress = this.#keeper?.progress ?? { resumable: false, warnings: [] };
     return {
       uri: this.#task.target.uri,
       startBlock: this.#seat?.startBlock ?? -1,
@@ -312,7 +329,7 @@ class Session {
       verified: this.#verified,
       digest: this.#digest,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
-      resumable: progress.resumable,
+      ...progress,
     };
   }
 
