@@ -78,7 +78,7 @@ function inherit(command: Command): Command {
   return command
     .exitOverride()
     .showHelpAfterError('(--help shows what is possible)')
-    .configureOutput({ writeOut: printResult, writeErr: (text) => stderr.say(text) });
+    .configureOutput({ writeOut: (text) => void printResult(text), writeErr: (text) => stderr.say(text) });
 }
 
 /**

@@ -14,23 +14,24 @@ const PATIENCE_MS_MAX = 1000;
 const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Writes to standard output. A reader that has left (`| head`) is no failure: what was to be done is done all the same.
+ * Writes to standard output. A reader that has left (`| head`) is not a failure: what was to be done is done all the same; false then.
  * @throws OUTPUT_FAILED
  */
-export function printResult(text: string): void {
+export function printResult(text: string): boolean {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(STDOUT, bytes, at);
     } catch (cause) {
       const errno = errnoOf(cause);
-      if (errno === 'EPIPE') return;
+      if (errno === 'EPIPE') return false;
       if (errno !== 'EAGAIN') {
         throw new UnderstudyError('OUTPUT_FAILED', `write to standard output: ${reasonOf(errno ?? '')}`, { cause });
       }
       Atomics.wait(nobodyWakes, 0, 0, WAIT_MS);
     }
   }
+  return true;
 }
 
 /** JSON with everything written out that would act on a terminal. */

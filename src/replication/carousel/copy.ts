@@ -192,9 +192,22 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
     // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
     const place =
       descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
-    return await withLocalView(place, (view) => resolveExtent(request, view));
+    return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveExtent(request, view)));
   } finally {
     await prepared.close();
+  }
+}
+
+/** Tools complain of the name that they were given, which nobody else knows. */
+async function namedByUser<T>(inner: string, uri: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UnderstudyError) || !error.message.includes(inner)) throw error;
+    throw new UnderstudyError(error.code, error.message.replaceAll(inner, uri), {
+      cause: error,
+      details: error.details,
+    });
   }
 }
 
