@@ -1,7 +1,7 @@
 // Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy small
 // modules in each costs more than all the rest of a start. The folders keep the relative places that the sources name
 // (`../consumer/worker.js` and so on). Run by set-up after the compiler.
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Packages with files of their own beside them. */
@@ -13,8 +13,22 @@ const LICENCES = 'licences.txt';
 /** Bundles beside the one that loads them, on demand. */
 const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installation-commands.js'];
 
+/**
+ * The first lines of the command: a script for sh(1) that starts Node.js with the same file, to which its second line is a string and
+ * a comment. Node.js forgets at its start which signals were ignored; the shell reads that before it (src/base/hang-up.ts).
+ */
+const LAUNCHER = [
+  '#!/bin/sh',
+  [
+    '":" //; while read -r key value; do [ "$key" != SigIgn: ] || UNDERSTUDY_SIGNALS_IGNORED="$value"',
+    'done </proc/$$/status 2>/dev/null',
+    'export UNDERSTUDY_SIGNALS_IGNORED',
+    'exec node "$0" "$@"',
+  ].join('; '),
+].join('\n');
+
 const ENTRIES = {
-  'cli/understudy': { input: 'bin/understudy.js', format: 'esm' },
+  'cli/understudy': { input: 'bin/understudy.js', format: 'esm', head: LAUNCHER },
   'cli/service-commands': { input: 'bin/service-commands.js', format: 'esm' },
   'cli/agent-command': { input: 'bin/agent-command.js', format: 'esm' },
   'cli/installation-commands': { input: 'bin/installation-commands.js', format: 'esm' },
@@ -37,7 +51,7 @@ export async function bundle(root) {
   if (compiled.length === 0) return;
   const { rolldown } = await import('rolldown');
   const packages = new Set();
-  for (const [name, { input, format }] of compiled) {
+  for (const [name, { input, format, head }] of compiled) {
     const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
     // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports. Packages say
     // for themselves which of theirs are.
@@ -49,6 +63,8 @@ export async function bundle(root) {
       codeSplitting: false,
     });
     await build.close();
+    // Not by the bundler, which leaves comments out.
+    if (head !== undefined) prepend(join(made, `${name}.js`), `${head}\n`);
     if (format === 'cjs') markCommonJs(join(made, dirname(name)));
     for (const folder of packagesIn(chunks)) packages.add(folder);
   }
@@ -71,6 +87,11 @@ async function bundleAgent(root, made, rolldown) {
   if (output.length !== 1 || outside.length > 0) throw new Error(`the agent is not one file alone: ${outside}`);
   markCommonJs(join(made, dirname(name)));
   return output;
+}
+
+function prepend(file, text) {
+  writeFileSync(file, text + readFileSync(file, 'utf8'));
+  chmodSync(file, 0o755);
 }
 
 /** What lies there is in a package of ES modules otherwise. */

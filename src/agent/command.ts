@@ -1,4 +1,5 @@
 // What both command lines do, the bundle's and `understudy agent`: settings, signals, output.
+import { endingSignals } from '../base/mod.ts';
 import type { Report } from './protocol.ts';
 import type { Delivery } from './reporter.ts';
 import { runAgent } from './run.ts';
@@ -16,14 +17,14 @@ export interface AgentCommand extends SettingsRequest {
 }
 
 /**
- * Runs until SIGTERM, SIGINT or SIGHUP.
+ * Runs until SIGTERM, SIGINT, or a SIGHUP that is not to be ignored.
  * @throws USAGE, CONFIG_UNREADABLE, CONFIG_INVALID, and what runAgent throws
  */
 export async function runAgentCommand(command: AgentCommand): Promise<void> {
   const settings = readSettings(command);
   const ending = new AbortController();
   const end = (): void => ending.abort();
-  const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+  const signals = endingSignals();
   for (const signal of signals) process.once(signal, end);
   // Whoever read the reports has gone, which ends this process as a signal does. It stays: the last report fails later.
   process.stdout.on('error', end);

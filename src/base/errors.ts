@@ -1,6 +1,9 @@
 // The one registry of operating errors. Every code has an exit status, an HTTP status, a retry class and a meaning;
 // docs/errors.md is held equal to it by a test. Programmer errors are not here: they assert and end the process.
 
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
 /** When a caller may try the same call again. */
 export type Retry = 'never' | 'backoff' | 'after-change';
 
@@ -52,7 +55,12 @@ export const errorRegistry = {
   ),
   TARGET_IS_SOURCE: of(4, 409, 'after-change', 'Target and source are the same device or file.'),
   TARGET_BUSY: of(4, 409, 'backoff', 'Another copy is writing this target.'),
-  TARGET_NOT_CONFIRMED: of(4, 409, 'after-change', 'The target holds data, or the source shows nothing that is known, and nobody agreed to that.'),
+  TARGET_NOT_CONFIRMED: of(
+    4,
+    409,
+    'after-change',
+    'The target holds data, or the source shows nothing that is known, and nobody agreed to that.',
+  ),
   TARGET_FULL: of(4, 507, 'after-change', 'The file system of the target has no room left.'),
   TARGET_WRITE_FAILED: of(4, 502, 'after-change', 'A write to the target failed.'),
   TARGET_FLUSH_FAILED: of(4, 502, 'after-change', 'The target could not be flushed; written data may be lost.'),
@@ -75,9 +83,15 @@ export const errorRegistry = {
     7,
     429,
     'backoff',
-    'The running copy of this source already has as many targets as it can serve.',
+    'The source can be read only once, and has more targets than can be written at a time.',
   ),
   PRODUCER_FAILED: of(7, 500, 'backoff', 'The process that reads the source could not be started, or kept dying.'),
+  DIGEST_FILE_INVALID: of(
+    2,
+    422,
+    'after-change',
+    'The file of digests cannot be read, or does not name one SHA-256 digest of the source.',
+  ),
   CONFIG_INVALID: of(
     2,
     422,
@@ -152,10 +166,43 @@ export const errorRegistry = {
   API_UNAVAILABLE: of(10, 503, 'backoff', 'The controller cannot be reached.'),
   CONTROLLER_RUNNING: of(8, 409, 'backoff', 'Another controller has the lease of this installation.'),
   TOOL_MISSING: of(7, 501, 'after-change', 'A program or library that is needed is not installed.'),
+  RESOURCE_LIMIT: of(
+    7,
+    503,
+    'after-change',
+    'This process may have no more open files, memory or threads (ulimit), or the machine has no more.',
+  ),
+  OUTPUT_FAILED: of(7, 507, 'after-change', 'The result could not be written to standard output.'),
   INTERRUPTED: of(130, 499, 'after-change', 'The copy was stopped by a signal or by its caller; it can be resumed.'),
 } as const satisfies Record<string, ErrorClass>;
 
 export type ErrorCode = keyof typeof errorRegistry;
+
+/**
+ * Failures of a copy after which going on from what was written can succeed: whatever broke off the reading or the writing. What
+ * says that the source, or what was written of it, is wrong is not among them: going on can only fail again.
+ */
+const RESUMABLE: ReadonlySet<string> = new Set<ErrorCode>([
+  'SOURCE_UNREADABLE',
+  'SOURCE_READ_FAILED',
+  'SOURCE_UNAVAILABLE',
+  'SOURCE_TIMEOUT',
+  'TARGET_FULL',
+  'TARGET_WRITE_FAILED',
+  'TARGET_FLUSH_FAILED',
+  'TARGET_UNAVAILABLE',
+  'TARGET_TIMEOUT',
+  'VERIFY_MISMATCH',
+  'RING_MEMORY',
+  'PRODUCER_FAILED',
+  'TOOL_MISSING',
+  'INTERRUPTED',
+]);
+
+/** Whether a copy that ended with this code may be gone on with (`--resume`) where a record of it was kept. */
+export function resumeHelps(code: string): boolean {
+  return RESUMABLE.has(code) || code === 'INTERNAL';
+}
 
 /** Exit status of an error that is in no registry: a defect of the program. */
 export const EXIT_INTERNAL = 1;
@@ -196,6 +243,29 @@ export function codeOf(error: unknown): ErrorCode | null {
 export function errnoOf(error: unknown): string | null {
   const code = error instanceof Error ? (error as { code?: unknown }).code : null;
   return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+const LIMITS: Readonly<Record<string, string>> = {
+  EMFILE: 'this process may not open more files; raise the limit (ulimit -n)',
+  ENFILE: 'the machine has no more open files to give (fs.file-max)',
+  ENOMEM: 'the machine or the limit of this process (ulimit -v) has no more memory to give',
+  ERR_WORKER_INIT_FAILED: 'this process may start no more threads (ulimit -u), or has no memory for them',
+  ERR_WORKER_OUT_OF_MEMORY: 'a thread of this process had no more memory',
+};
+
+/** A system's refusal for want of something that any call needs, as RESOURCE_LIMIT; every other error as it is. */
+export function withoutResources(error: unknown): unknown {
+  const code = error instanceof Error && codeOf(error) === null ? (error as { code?: unknown }).code : null;
+  const why = typeof code === 'string' && Object.hasOwn(LIMITS, code) ? LIMITS[code] : undefined;
+  return why === undefined ? error : new UnderstudyError('RESOURCE_LIMIT', `${why} (${code})`, { cause: error });
+}
+
+/** "ENOENT (no such file or directory)": what a failed system call said. */
+export function reasonOf(errno: string): string {
+  if (errno === 'EFBIG') return 'EFBIG (larger than a file may be here; ulimit -f shows the limit of this process)';
+  const number = constants.errno[errno as keyof typeof constants.errno];
+  const words = number === undefined ? undefined : getSystemErrorMap().get(-number)?.[1];
+  return words === undefined ? errno : `${errno} (${words})`;
 }
 
 export function messageOf(error: unknown): string {

@@ -11,10 +11,15 @@ export {
   isErrorCode,
   messageOf,
   type Retry,
+  reasonOf,
+  resumeHelps,
   UnderstudyError,
+  withoutResources,
 } from './errors.ts';
+export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
 export { sha256, shortName } from './sha256.ts';
+export { shown } from './shown.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

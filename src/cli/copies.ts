@@ -1,6 +1,7 @@
 import { Command } from 'commander';
-import { formatBytes, formatDuration } from '../base/mod.ts';
+import { formatBytes, formatDuration, shown } from '../base/mod.ts';
 import { copies, type RunningCopy } from '../replication/mod.ts';
+import { json, printResult } from './output.ts';
 
 export function copiesCommand(done: (exit: number) => void): Command {
   return new Command('copies')
@@ -9,7 +10,7 @@ export function copiesCommand(done: (exit: number) => void): Command {
     .addHelpText('after', '\nExample:\n  understudy copies')
     .action((options: { json?: boolean }) => {
       const running = copies();
-      process.stdout.write(options.json === true ? `${JSON.stringify(running)}\n` : describe(running));
+      printResult(options.json === true ? `${json(running)}\n` : describe(running));
       done(0);
     });
 }
@@ -23,10 +24,10 @@ function describeOne(copy: RunningCopy): string {
   const at = copy.blocksTotal === 0 ? 0 : Math.floor((100 * copy.position) / copy.blocksTotal);
   const read = `at ${at} %, ${formatBytes(copy.bytesRead)} read`;
   const gathers = `gathers copies for ${formatDuration(copy.gatherMs / 1000)} more`;
-  const head = `${copy.source}  ${copy.gatherMs > 0 ? gathers : read}, reader ${copy.producerPid}\n`;
+  const head = `${shown(copy.source)}  ${copy.gatherMs > 0 ? gathers : read}, reader ${copy.producerPid}\n`;
   const rows = copy.consumers.map((consumer) => {
     const left = formatBytes(consumer.blocksLeft * copy.blockSize);
-    return `  ${consumer.target}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
+    return `  ${shown(consumer.target)}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
   });
   return head + rows.join('');
 }

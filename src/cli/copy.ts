@@ -1,24 +1,15 @@
 import { createInterface } from 'node:readline/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import {
-  EXIT_INTERNAL,
-  errorRegistry,
-  formatBytes,
-  formatDuration,
-  messageOf,
-  parseBytes,
-  parseDuration,
-} from '../base/mod.ts';
-import {
-  type CopyOptions,
-  type CopyResult,
-  copy,
-  type ExtentRequest,
-  type TargetFacts,
-  type TargetResult,
-} from '../replication/mod.ts';
-import { createProgress } from './progress.ts';
+import { codeOf, formatBytes, messageOf, parseBytes, parseDuration, shown, withoutResources } from '../base/mod.ts';
+import { type CopyOptions, copy, type ExtentRequest, type TargetFacts } from '../replication/mod.ts';
+import { failedCopy, report } from './copy-report.ts';
+import { digestFromFile } from './digest-file.ts';
+import { refuseUnreadableFolder } from './names.ts';
+import { stderr } from './output.ts';
+import { createProgress, type ProgressKind } from './progress.ts';
 import { untilInterrupted } from './until-interrupted.ts';
+
+export { failedCopy } from './copy-report.ts';
 
 interface Flags {
   format?: string;
@@ -39,7 +30,9 @@ interface Flags {
   digest?: 'sha256';
   expect?: string;
   gpt: 'keep' | 'move';
+  expectFile?: string;
   yes?: boolean;
+  progress: ProgressKind;
   quiet?: boolean;
   json?: boolean;
 }
@@ -76,14 +69,24 @@ export function copyCommand(done: (exit: number) => void): Command {
     .option('--buffer <size>', 'shared memory for the ring (default 128M, 32M through the page cache)', bytes)
     .addOption(new Option('--direct <when>', 'past the page cache').choices(['auto', 'on', 'off']).default('auto'))
     .addOption(new Option('--digest <kind>', 'report the digest of the whole image').choices(['sha256']))
-    .option('--expect <digest>', 'fail unless the image has this digest (sha256:HEX)')
+    .option('--expect <digest>', 'fail unless the image, or the file it is in, has this digest (sha256:HEX)')
+    .addOption(
+      new Option('--expect-file <file>', 'the same, with the digest that a file like SHA256SUMS names').conflicts(
+        'expect',
+      ),
+    )
     .addOption(
       new Option('--gpt <what>', 'the backup GPT on a larger disk: move it to the end, or keep the image as it is')
         .choices(['keep', 'move'])
         .default('move'),
     )
     .option('-y, --yes', 'overwrite targets that hold data without asking')
-    .option('-q, --quiet', 'no progress')
+    .addOption(
+      new Option('--progress <kind>', 'on standard error, for people, as JSON for programs, or not')
+        .choices(['auto', 'json', 'none'])
+        .default('auto'),
+    )
+    .addOption(new Option('-q, --quiet', 'no progress').conflicts('progress'))
     .option('--json', 'one object on standard output at the end; docs/cli.md has its shape')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, targets: string[], flags: Flags) => {
@@ -108,16 +111,35 @@ function duration(text: string): number {
 }
 
 async function runCopy(source: string, targets: readonly string[], flags: Flags): Promise<number> {
-  const progress = createProgress(process.stderr, flags.quiet === true);
+  const progress = createProgress(flags.quiet === true ? 'none' : flags.progress, source, drawingBoard());
   try {
+    refuseUnreadableFolder([source, ...targets]);
     const options = copyOptions(source, targets, flags);
-    const result = await untilInterrupted((signal) => copy({ ...options, signal, onProgress: progress.show }));
+    // Standard input is the image, or standard error is for a program: nobody is there to be asked.
+    const asks = process.stdin.isTTY && drawingBoard() !== null && source !== '-' && flags.progress !== 'json';
+    const result = await untilInterrupted((signal) =>
+      copy({
+        ...options,
+        signal,
+        onProgress: (seen) => progress.show(seen),
+        ...(asks ? { confirm: oneByOne(signal) } : {}),
+      }),
+    );
     progress.end();
-    report(result, flags);
-    return exitOf(result);
-  } finally {
+    return report({ ...result, error: null }, flags);
+  } catch (cause) {
     progress.end();
+    const error = withoutResources(cause);
+    // What is no operating error, or comes of reporting, is told by whoever reports those of all commands.
+    const code = codeOf(error);
+    if (code === null || code === 'OUTPUT_FAILED') throw error;
+    return report(failedCopy(source, targets, { code, message: messageOf(error) }), flags);
   }
+}
+
+/** What lines can be redrawn on. */
+function drawingBoard(): NodeJS.WriteStream | null {
+  return process.stderr.isTTY === true ? process.stderr : null;
 }
 
 function copyOptions(source: string, targets: readonly string[], flags: Flags): CopyOptions {
@@ -141,76 +163,48 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     bufferBytes: flags.buffer,
     direct: flags.direct,
     digest: flags.digest !== undefined,
-    expect: flags.expect,
+    expect: expectedDigest(source, flags),
     gpt: flags.gpt,
     overwrite: flags.yes,
-    confirm: process.stdin.isTTY && process.stderr.isTTY && source !== '-' ? confirm : undefined,
   };
 }
 
-async function confirm(facts: TargetFacts, doubt: string | null): Promise<boolean> {
+/** What `--expect` says, or what the file of `--expect-file` says of this source. @throws DIGEST_FILE_INVALID */
+function expectedDigest(source: string, flags: Flags): string | undefined {
+  if (flags.expectFile === undefined) return flags.expect;
+  const { hex, signed } = digestFromFile(flags.expectFile, source);
+  if (signed && flags.progress !== 'json') {
+    stderr.say(`understudy: ${shown(flags.expectFile)} is signed; the signature is not checked\n`);
+  }
+  return `sha256:${hex}`;
+}
+
+type Confirm = NonNullable<CopyOptions['confirm']>;
+
+/** Asks for each target in turn: questions that stand at once on one terminal would take each other's answers. */
+function oneByOne(signal: AbortSignal): Confirm {
+  let before: Promise<unknown> = Promise.resolve();
+  return (facts, doubt) => {
+    const answer = before.then(() => (signal.aborted ? false : confirm(facts, doubt, signal)));
+    before = answer;
+    return answer;
+  };
+}
+
+/** Anything but a typed yes is a no, also Ctrl-D and a terminal that has gone. */
+async function confirm(facts: TargetFacts, doubt: string | null, signal: AbortSignal): Promise<boolean> {
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const size = facts.sizeBytes === null ? '' : `, ${formatBytes(facts.sizeBytes)}`;
-    const holds = facts.needsConfirmation ? `, holds ${facts.contents ?? 'data'}` : '';
-    const answer = await prompt.question(
-      `${facts.path}${size}${holds}.${doubt === null ? '' : ` ${doubt}.`} Type yes to overwrite it: `,
-    );
-    return answer.trim() === 'yes';
+    const holds = facts.needsConfirmation ? `, holds ${shown(facts.contents ?? 'data')}` : '';
+    const why = doubt === null ? '' : ` ${shown(doubt)}.`;
+    const closed = new Promise<string>((resolve) => prompt.once('close', () => resolve('')));
+    // A terminal in raw mode gives Ctrl-C as a character.
+    prompt.once('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+    signal.addEventListener('abort', () => prompt.close(), { once: true });
+    const asked = prompt.question(`${shown(facts.path)}${size}${holds}.${why} Type yes to overwrite it: `);
+    return (await Promise.race([asked, closed])).trim() === 'yes';
   } finally {
     prompt.close();
   }
-}
-
-function report(result: CopyResult, flags: Flags): void {
-  if (flags.json === true) {
-    process.stdout.write(`${JSON.stringify(result)}\n`);
-    return;
-  }
-  for (const warning of result.source.warnings) {
-    const { uri } = result.source;
-    process.stderr.write(`understudy: warning: ${uri === '-' ? 'standard input' : uri}: ${warning}\n`);
-  }
-  for (const target of result.targets) {
-    process.stderr.write(`${describe(target)}\n`);
-    for (const line of tableNotes(target)) process.stderr.write(`  ${line}\n`);
-    for (const range of target.unreadable) {
-      process.stderr.write(`  unreadable, zeros instead: ${range.lengthBytes} bytes at ${range.offsetBytes}\n`);
-    }
-    if (target.digest !== null) process.stdout.write(`${target.digest}  ${target.uri}\n`);
-  }
-}
-
-function describe(target: TargetResult): string {
-  if (target.error !== null) {
-    const resume = target.resumable ? '; --resume goes on from here' : '';
-    return `understudy: ${target.uri}: ${target.error.message} (${target.error.code})${resume}`;
-  }
-  const zeroed = target.bytesZeroed > 0 ? `, ${formatBytes(target.bytesZeroed)} zeros` : '';
-  const reused = target.bytesReused > 0 ? `, ${formatBytes(target.bytesReused)} there already` : '';
-  const verified = target.verified ? ', verified' : '';
-  return `${target.uri}: ${formatBytes(target.bytesCopied)} copied${zeroed}${reused}${verified} in ${formatDuration(target.seconds)}`;
-}
-
-/** What has to be known of a disk's partition table, a line each. */
-function tableNotes({ gpt, kernelPartitions }: TargetResult): string[] {
-  const lines: string[] = [];
-  if (gpt?.action === 'moved') {
-    const bytes = gpt.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    lines.push(`the backup GPT was moved to the end of the disk: ${bytes} bytes there differ from the image`);
-  }
-  if (gpt?.note != null) lines.push(gpt.action === 'kept' ? `warning: ${gpt.note}` : gpt.note);
-  if (kernelPartitions === 'in-use') {
-    lines.push(
-      'the kernel still has the old partitions, for one of them is in use: partprobe, or start the system again',
-    );
-  }
-  return lines;
-}
-
-/** 0 only when every target is complete; else the status of the first failure. */
-function exitOf(result: CopyResult): number {
-  if (result.ok) return 0;
-  const code = result.targets.find((target) => target.error !== null)?.error?.code ?? 'INTERNAL';
-  return code === 'INTERNAL' ? EXIT_INTERNAL : errorRegistry[code].exit;
 }

@@ -1,10 +1,20 @@
 // One program, one file per command. Results go to standard output, progress and complaints to standard error; the exit
 // status comes from the error registry.
 import { Command } from 'commander';
-import { codeOf, EXIT_INTERNAL, errnoOf, errorRegistry, messageOf } from '../base/mod.ts';
+import {
+  codeOf,
+  type ErrorCode,
+  EXIT_INTERNAL,
+  endingSignals,
+  errorRegistry,
+  messageOf,
+  withoutResources,
+} from '../base/mod.ts';
 import { agentCommand, type LoadAgent } from './agent.ts';
 import { copiesCommand } from './copies.ts';
-import { copyCommand } from './copy.ts';
+import { copyCommand, failedCopy } from './copy.ts';
+import { refuseUnreadableNames } from './names.ts';
+import { json, printResult, stderr } from './output.ts';
 import { serviceCommandNames } from './service-names.ts';
 
 /** Loads the commands of the service, which is done only when one of them is asked for. */
@@ -16,31 +26,37 @@ export interface Loaders {
   readonly agent: LoadAgent;
 }
 
+/** An error as --json tells it. */
+export interface ToldError {
+  readonly code: ErrorCode | 'INTERNAL';
+  readonly message: string;
+}
+
 /** Runs the command of `argv` (as process.argv) and returns the exit status. */
 export async function main(argv: readonly string[], load: Loaders): Promise<number> {
   let status = 0;
   outliveReaders();
-  const program = new Command('understudy')
+  // Seen to at once, so that a SIGHUP that is to be ignored is.
+  endingSignals();
+  process.once('uncaughtException', (error) => process.exit(complain(error, argv)));
+  const program = inherit(new Command('understudy'))
     .description(
       'Puts a ready copy beside a server that struggles, and copies disk images to many disks with one reading.',
     )
-    .version('0.1.0')
-    .exitOverride()
-    .showHelpAfterError('(--help shows what is possible)');
+    .version('0.1.0');
   const run = (exit: number): void => {
     status = exit;
   };
-  program.addCommand(inherit(copyCommand(run)));
-  program.addCommand(inherit(copiesCommand(run)));
-  program.addCommand(inherit(agentCommand(run, load.agent)));
   try {
+    program.addCommand(inherit(copyCommand(run)));
+    program.addCommand(inherit(copiesCommand(run)));
+    program.addCommand(inherit(agentCommand(run, load.agent)));
     for (const command of await serviceOf(argv[2], run, load.service)) program.addCommand(inherit(command));
+    refuseUnreadableNames(argv);
     await program.parseAsync([...argv]);
     return status;
   } catch (error) {
-    const ended = endOfCommander(error);
-    if (ended !== null) return ended;
-    return complain(error);
+    return usageOf(error, argv) ?? complain(error, argv);
   }
 }
 
@@ -53,35 +69,53 @@ async function serviceOf(
   return Object.entries(serviceCommandNames).map(([name, text]) => new Command(name).description(text));
 }
 
-/** Whoever reads our output may leave early (`| head`): what is to be done is done all the same, and nobody is there to be told. */
+/** What Node.js itself writes may meet a reader that has left (`| head`) or a terminal that has gone: nothing is lost with it. */
 function outliveReaders(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error) => {
-      if (errnoOf(error) !== 'EPIPE') throw error;
-    });
-  }
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
 
 function inherit(command: Command): Command {
-  return command.exitOverride().showHelpAfterError('(--help shows what is possible)');
+  return command
+    .exitOverride()
+    .showHelpAfterError('(--help shows what is possible)')
+    .configureOutput({ writeOut: (text) => void printResult(text), writeErr: (text) => stderr.say(text) });
 }
 
-/** Commander ends by throwing, also after --help. Its class is another one in a bundle loaded on demand, so its code tells. */
-function endOfCommander(error: unknown): number | null {
+/**
+ * Commander ends by throwing, also after --help, and has said why by then. Its class is another one in a bundle loaded on demand, so
+ * its code tells. Returns the exit status; null for any other error.
+ */
+function usageOf(error: unknown, argv: readonly string[]): number | null {
   if (!(error instanceof Error) || !('code' in error) || !('exitCode' in error)) return null;
   if (!String(error.code).startsWith('commander.')) return null;
-  return error.exitCode === 0 ? 0 : errorRegistry.USAGE.exit;
+  if (error.exitCode === 0) return 0;
+  tellJson({ code: 'USAGE', message: error.message.replace(/^error: /, '') }, argv);
+  return errorRegistry.USAGE.exit;
 }
 
-/** Says what went wrong in one line, and returns the exit status of its kind. */
-function complain(error: unknown): number {
+/** Says what went wrong in one line, with --json also as an object, and returns the exit status of its kind. */
+function complain(cause: unknown, argv: readonly string[]): number {
+  const error = withoutResources(cause);
   const code = codeOf(error);
   if (code === null) {
-    process.stderr.write(
-      `understudy: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-    return EXIT_INTERNAL;
+    stderr.say(`understudy: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  } else {
+    stderr.say(`understudy: ${messageOf(error)} (${code})\n`);
   }
-  process.stderr.write(`understudy: ${messageOf(error)} (${code})\n`);
-  return errorRegistry[code].exit;
+  // The result that could not be written is not tried once more, in another form.
+  if (code !== 'OUTPUT_FAILED') tellJson({ code: code ?? 'INTERNAL', message: messageOf(error) }, argv);
+  return code === null ? EXIT_INTERNAL : errorRegistry[code].exit;
+}
+
+/** The documented object of a command that failed before it had anything else to print. */
+function tellJson(error: ToldError, argv: readonly string[]): void {
+  const words = argv.slice(2);
+  const end = words.indexOf('--');
+  if (!(end === -1 ? words : words.slice(0, end)).includes('--json')) return;
+  try {
+    printResult(`${json(words[0] === 'copy' ? failedCopy(null, [], error) : { ok: false, error })}\n`);
+  } catch (cause) {
+    // The exit status is that of the first failure.
+    stderr.say(`understudy: ${messageOf(cause)}\n`);
+  }
 }

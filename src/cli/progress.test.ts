@@ -18,6 +18,7 @@ const progress: CopyProgress = {
   blockBytes: 4 * MIB,
   blocksTotal: 200,
   sizeKnown: true,
+  sourceBytes: 0,
   bytesRead: 0,
   targets: [target],
 };

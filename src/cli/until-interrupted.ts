@@ -1,19 +1,20 @@
-import { errorRegistry } from '../base/mod.ts';
+import { endingSignals, errorRegistry } from '../base/mod.ts';
 
-/** Runs something that Ctrl-C stops; a second one ends the process at once. */
+/**
+ * Runs something that Ctrl-C, SIGTERM and the end of the terminal stop in good order. A second Ctrl-C or SIGTERM ends the process at
+ * once; a second SIGHUP does not, because shell and kernel both send one when a terminal goes.
+ */
 export async function untilInterrupted<T>(use: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const abort = new AbortController();
-  let signals = 0;
-  const interrupt = (): void => {
-    signals += 1;
-    // The first asks for an orderly end; a second means now.
-    if (signals > 1) process.exit(errorRegistry.INTERRUPTED.exit);
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (abort.signal.aborted && signal !== 'SIGHUP') process.exit(errorRegistry.INTERRUPTED.exit);
     abort.abort();
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const signals = endingSignals();
+  for (const signal of signals) process.on(signal, interrupt);
   try {
     return await use(abort.signal);
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    for (const signal of signals) process.off(signal, interrupt);
   }
 }

@@ -6,6 +6,7 @@ export {
   type CopyResult,
   copies,
   copy,
+  notCopied,
   type RunningConsumer,
   type RunningCopy,
   type TargetProgress,

@@ -64,7 +64,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/replay',
       'src/simulation',
     ],
-    packages: ['commander'],
+    packages: ['commander', 'get-east-asian-width'],
   },
   bin: {
     modules: [

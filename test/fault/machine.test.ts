@@ -1,15 +1,12 @@
 // What can be wrong with the machine: no shared memory, a folder of somebody else, leftovers of crashes and of other
-// versions, more targets than one reading serves.
+// versions.
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { limits } from '../../src/base/mod.ts';
 import { tryLockShared } from '../../src/linux/mod.ts';
 import { HEADER_BYTES, Header, LAYOUT_VERSION, LockByte, MAGIC, ringPath } from '../../src/replication/ring/mod.ts';
 import { randomBytesOf } from '../rig/content.ts';
 import { expectFailure } from '../rig/failure.ts';
 import { GatedSource } from '../rig/gated-source.ts';
-import { patience } from '../rig/patience.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
 import { eventually } from '../rig/wait.ts';
 
@@ -142,23 +139,3 @@ test('machine - a device whose copy crashed can be copied to again', () =>
     await stage.copyJson('--yes', '--verify', ...SHAPE, image.path, device).good();
     expect(stage.difference(device, image.content)).toBe(null);
   }));
-
-test(
-  'machine - more targets than one reading serves: one is refused, the others complete',
-  { timeout: patience(120_000) },
-  () =>
-    onStage(async (stage) => {
-      const content = randomBytesOf(3, 8 * BLOCK);
-      const source = await GatedSource.start(stage, content, 0);
-      const names = Array.from({ length: limits.CONSUMERS_MAX }, (_, index) => stage.target(`t${index}`));
-      const full = stage.copyJson('--block-size', '64K', source.uri, ...names);
-      await stage.sees('all are in', ({ consumers }) => consumers.length === limits.CONSUMERS_MAX);
-      const tooMany = stage.copyJson(source.uri, stage.target('one-more'));
-      await expectFailure(tooMany, 'RING_CONSUMERS_MAX', /already serves 64 targets/);
-      source.open();
-      expect((await full.result()).ok).toBe(true);
-      for (const name of names) expect(stage.difference(name, content)).toBe(null);
-      expect(stage.targets).not.toContain('one-more');
-      expect(join(stage.out, 't0')).toBe(names[0]);
-    }),
-);

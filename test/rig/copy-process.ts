@@ -19,6 +19,11 @@ export interface RunOptions {
   readonly wrap?: readonly string[];
   /** Another build of the command line. @default CLI */
   readonly program?: string;
+  /** Starts the command as an installed one is, by its own first line, and not with node. @default false */
+  readonly installed?: boolean;
+  /** Where standard output and standard error go. @default pipes whose content is kept */
+  readonly stdout?: number;
+  readonly stderr?: number;
 }
 
 export interface Ended {
@@ -34,9 +39,10 @@ export class CopyProcess {
   #stderr = '';
 
   constructor(args: readonly string[], env: NodeJS.ProcessEnv, options: RunOptions) {
-    const [program, ...rest] = [...(options.wrap ?? []), process.execPath, options.program ?? CLI, ...args];
+    const node = options.installed === true ? [] : [process.execPath];
+    const [program, ...rest] = [...(options.wrap ?? []), ...node, options.program ?? CLI, ...args];
     this.child = spawn(program ?? process.execPath, rest, {
-      stdio: [options.stdin ?? 'ignore', 'pipe', 'pipe'],
+      stdio: [options.stdin ?? 'ignore', options.stdout ?? 'pipe', options.stderr ?? 'pipe'],
       env: { ...env, ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });

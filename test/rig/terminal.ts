@@ -4,6 +4,11 @@ import { requireTool } from '../../src/base/mod.ts';
 import { CLI, type Stage } from './stage.ts';
 import { eventually } from './wait.ts';
 
+interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 export class Terminal {
   readonly #stage: Stage;
   readonly #socket: string;
@@ -13,12 +18,12 @@ export class Terminal {
     this.#socket = stage.path('tmux');
   }
 
-  /** Runs `understudy ARGS` in a window of 120 columns; when it has ended, the window says with which status. */
-  static run(stage: Stage, args: readonly string[]): Terminal {
+  /** Runs `understudy ARGS` in a window of 120 columns, if not said otherwise; when it has ended, the window says with which status. */
+  static run(stage: Stage, args: readonly string[], size: Size = { columns: 120, rows: 20 }): Terminal {
     const terminal = new Terminal(stage);
     const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     const command = `${words}; echo "status $?"; exec cat`;
-    terminal.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', '120', '-y', '20', command);
+    terminal.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', `${size.columns}`, '-y', `${size.rows}`, command);
     stage.defer(() => terminal.close());
     return terminal;
   }
@@ -34,6 +39,20 @@ export class Terminal {
 
   get screen(): string {
     return this.#tmux('capture-pane', '-p', '-J');
+  }
+
+  /** What scrolled out of the window, and the window itself. */
+  get history(): string {
+    return this.#tmux('capture-pane', '-p', '-S', '-');
+  }
+
+  /** The lines of the window as they are broken. */
+  get rows(): readonly string[] {
+    return this.#tmux('capture-pane', '-p').replace(/\n$/, '').split('\n');
+  }
+
+  resize({ columns, rows }: Size): void {
+    this.#tmux('resize-window', '-x', `${columns}`, '-y', `${rows}`);
   }
 
   async shows(text: RegExp): Promise<string> {

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { Client } from '../../api/mod.ts';
 import { EXIT_INTERNAL, errorRegistry, isErrorCode } from '../../base/mod.ts';
 import type { EngagementView } from '../../controller/mod.ts';
+import { printResult, stderr } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { describeError } from './status.ts';
 
@@ -35,7 +36,7 @@ async function untilSettled(client: Client, name: string, quiet: boolean): Promi
   for (;;) {
     const view = await client.engagement(name);
     for (const { phase, seconds } of quiet ? [] : view.stages.slice(told)) {
-      process.stderr.write(`  ${phase.padEnd(12)} ${seconds.toFixed(1)} s\n`);
+      stderr.say(`  ${phase.padEnd(12)} ${seconds.toFixed(1)} s\n`);
     }
     told = view.stages.length;
     if (view.state !== 'running' || isOnItsWayDown(view)) return view;
@@ -52,14 +53,12 @@ function report(view: EngagementView, json: boolean): void {
   if (json) {
     const { name: engagement, lead, understudy, stages, timeToCapacitySeconds, error } = view;
     const object = { ok, engagement, lead, understudy, stages, timeToCapacitySeconds, error: ok ? null : error };
-    process.stdout.write(`${JSON.stringify(object)}\n`);
+    printResult(`${JSON.stringify(object)}\n`);
   } else if (ok) {
-    process.stdout.write(
-      `${view.understudy} serves for ${view.lead}, ${view.timeToCapacitySeconds} s after it was asked for\n`,
-    );
+    printResult(`${view.understudy} serves for ${view.lead}, ${view.timeToCapacitySeconds} s after it was asked for\n`);
   } else {
     const why = view.error === null ? 'it was dismissed' : describeError(view.error);
-    process.stderr.write(`understudy: ${view.understudy} does not serve for ${view.lead}: ${why}\n`);
+    stderr.say(`understudy: ${view.understudy} does not serve for ${view.lead}: ${why}\n`);
   }
 }
 

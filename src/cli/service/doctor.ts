@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { errorRegistry } from '../../base/mod.ts';
+import { printResult } from '../output.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 
 /** One thing that was looked at. */
 export interface Check {
@@ -27,22 +29,16 @@ export function doctorCommand(done: (exit: number) => void, examine: Examine): C
     .option('--json', 'one object on standard output; docs/cli.md has its shape')
     .addHelpText('after', '\nExample:\n  understudy doctor -f /etc/understudy/understudy.yaml')
     .action(async ({ file, json }: { file: string; json?: boolean }) => {
-      const abort = new AbortController();
-      const stop = (): void => abort.abort();
-      process.once('SIGINT', stop).once('SIGTERM', stop);
-      try {
-        const checks: Check[] = [];
-        for await (const check of examine(file, abort.signal)) {
+      const checks: Check[] = [];
+      await untilInterrupted(async (signal) => {
+        for await (const check of examine(file, signal)) {
           checks.push(check);
-          if (json !== true) process.stdout.write(`${describeCheck(check)}\n`);
+          if (json !== true) printResult(`${describeCheck(check)}\n`);
         }
-        const ok = checks.every(({ state }) => state !== 'failed');
-        if (json === true) process.stdout.write(`${JSON.stringify({ ok, checks })}\n`);
-        else process.stdout.write(`${summary(checks)}\n`);
-        done(ok ? 0 : errorRegistry.NOT_READY.exit);
-      } finally {
-        process.off('SIGINT', stop).off('SIGTERM', stop);
-      }
+      });
+      const ok = checks.every(({ state }) => state !== 'failed');
+      printResult(json === true ? `${JSON.stringify({ ok, checks })}\n` : `${summary(checks)}\n`);
+      done(ok ? 0 : errorRegistry.NOT_READY.exit);
     });
 }
 

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { describeDecision } from './status.ts';
 
@@ -18,11 +19,11 @@ export function explainCommand(done: (exit: number) => void): Command {
     .addHelpText('after', '\nExample:\n  understudy explain wiki -f understudy.yaml');
   return withConnection(command).action(async (service: string, flags: Flags) => {
     const decisions = await (await connect(flags)).decisions(service, flags.limit);
-    if (flags.json === true) process.stdout.write(`${JSON.stringify(decisions)}\n`);
+    if (flags.json === true) printResult(`${JSON.stringify(decisions)}\n`);
     for (const decision of flags.json === true ? [] : decisions.toReversed()) {
-      process.stdout.write(`${describeDecision(decision)}\n`);
+      printResult(`${describeDecision(decision)}\n`);
       for (const { host, text } of decision.evidence) {
-        process.stdout.write(`    ${host === null ? '' : `${host}: `}${text}\n`);
+        printResult(`    ${host === null ? '' : `${host}: `}${text}\n`);
       }
     }
     done(0);

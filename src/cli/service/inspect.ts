@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type Inspection, type OpenedImage, showFindings } from '../../identity/mod.ts';
+import { printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
@@ -26,8 +27,8 @@ export function inspectCommand(done: (exit: number) => void): Command {
   return withConnection(withEngine(command)).action(async (image: string, flags: Flags) => {
     const isHost = flags.file !== undefined || flags.url !== undefined;
     const { lead, inspection } = isHost ? await askController(image, flags) : await lookAtImage(image, flags);
-    if (flags.json === true) process.stdout.write(`${JSON.stringify({ image, ...inspection })}\n`);
-    else process.stdout.write(describe(image, lead, inspection));
+    if (flags.json === true) printResult(`${JSON.stringify({ image, ...inspection })}\n`);
+    else printResult(describe(image, lead, inspection));
     done(0);
   });
 }
@@ -69,7 +70,7 @@ async function identified(opened: OpenedImage): Promise<HostIdentity | null> {
     return await opened.identify();
   } catch (error) {
     if (codeOf(error) !== 'IDENTITY_FAILED') throw error;
-    process.stderr.write(`understudy: ${messageOf(error)}; what else names it is not searched for\n`);
+    stderr.say(`understudy: ${messageOf(error)}; what else names it is not searched for\n`);
     return null;
   }
 }

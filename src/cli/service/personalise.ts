@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { UnderstudyError } from '../../base/mod.ts';
 import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
+import { printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
 import { countOf, hostLine } from './inspect.ts';
@@ -40,8 +41,8 @@ export function personaliseCommand(done: (exit: number) => void): Command {
     const understudy = await hostIn(flags.as);
     const lead = flags.lead === undefined ? null : await hostIn(flags.lead);
     const outcome = await untilInterrupted((signal) => personalise(engine, image, { lead, understudy }, flags, signal));
-    if (flags.json === true) process.stdout.write(`${JSON.stringify(answer(image, outcome))}\n`);
-    else process.stdout.write(describe(engine, image, understudy, outcome));
+    if (flags.json === true) printResult(`${JSON.stringify(answer(image, outcome))}\n`);
+    else printResult(describe(engine, image, understudy, outcome));
     done(0);
   });
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { showFindings } from '../../identity/mod.ts';
+import { printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { engineWith, hostIn } from './identity-options.ts';
 
@@ -32,7 +33,7 @@ export function rulesCommand(done: (exit: number) => void): Command {
           engine.show(await opened.plan({ lead: await opened.identify(), understudy })),
         );
       });
-      process.stdout.write(text === '' ? 'nothing is found\n' : text);
+      printResult(text === '' ? 'nothing is found\n' : text);
       done(0);
     });
   return new Command('rules').description('Tries rules of your own for what must not exist twice.').addCommand(test);

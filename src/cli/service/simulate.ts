@@ -10,6 +10,7 @@ import {
   traceRates,
   traces,
 } from '../../simulation/mod.ts';
+import { printResult } from '../output.ts';
 import { bytesOf, modelIn } from './policy-options.ts';
 
 interface Flags {
@@ -51,9 +52,7 @@ export function simulateCommand(done: (exit: number) => void): Command {
       ];
       const results = scalers.map((scaler) => simulate(rates, model, scaler, below));
       const answer = { seconds: rates.length, below, results };
-      process.stdout.write(
-        flags.json === true ? `${JSON.stringify(answer)}\n` : describe(rates.length, below, results),
-      );
+      printResult(flags.json === true ? `${JSON.stringify(answer)}\n` : describe(rates.length, below, results));
       done(0);
     });
 }

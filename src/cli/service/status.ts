@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { formatDuration } from '../../base/mod.ts';
 import type { DecisionView, EngagementView, StatusView } from '../../controller/mod.ts';
+import { printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -21,20 +22,20 @@ export function statusCommand(done: (exit: number) => void): Command {
     let view = await client.status();
     show(view, flags);
     if (flags.watch === true) {
-      // Whoever watched has left (`| head`): nobody is there to be shown more.
-      process.stdout.once('error', () => process.exit(0));
       for await (const _ of client.events(view.revision)) {
         view = await client.status();
-        show(view, flags);
+        // Whoever watched may have left (`| head`): nobody is there to be shown more.
+        if (!show(view, flags)) process.exit(0);
       }
     }
     done(0);
   });
 }
 
-function show(view: StatusView, { json, watch }: Flags): void {
-  if (json === true) process.stdout.write(`${JSON.stringify(view)}\n`);
-  else process.stdout.write(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
+/** False when whoever watched has left. */
+function show(view: StatusView, { json, watch }: Flags): boolean {
+  if (json === true) return printResult(`${JSON.stringify(view)}\n`);
+  return printResult(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
 }
 
 export function describeStatus(view: StatusView): string {

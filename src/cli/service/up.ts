@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { errorRegistry } from '../../base/mod.ts';
+import { printResult, stderr } from '../output.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 
 /** Runs the installation until the signal; told when it can be asked. Composed in bin, which alone names drivers. */
 export type Serve = (file: string, signal: AbortSignal, onReady: (url: string) => void) => Promise<void>;
@@ -11,23 +12,13 @@ export function upCommand(done: (exit: number) => void, serve: Serve): Command {
     .option('--json', 'one line of JSON on standard output when it can be asked')
     .addHelpText('after', '\nExample:\n  understudy up -f /etc/understudy/understudy.yaml')
     .action(async ({ file, json }: { file: string; json?: boolean }) => {
-      const abort = new AbortController();
-      let signals = 0;
-      const stop = (): void => {
-        signals += 1;
-        // The first asks for an orderly end; a second means now. Nothing is lost either way.
-        if (signals > 1) process.exit(errorRegistry.INTERRUPTED.exit);
-        abort.abort();
-      };
-      process.on('SIGINT', stop).on('SIGTERM', stop);
-      try {
-        await serve(file, abort.signal, (url) => {
-          if (json === true) process.stdout.write(`${JSON.stringify({ url })}\n`);
-          else process.stderr.write(`understudy: controls this installation, and answers at ${url}\n`);
-        });
-        done(0);
-      } finally {
-        process.off('SIGINT', stop).off('SIGTERM', stop);
-      }
+      // Nothing is lost however it ends.
+      await untilInterrupted((signal) =>
+        serve(file, signal, (url) => {
+          if (json === true) printResult(`${JSON.stringify({ url })}\n`);
+          else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
+        }),
+      );
+      done(0);
     });
 }

@@ -2,7 +2,7 @@
 // detached process reads, and the main thread only looks on.
 import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
@@ -10,9 +10,10 @@ import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from 
 import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
 import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
-import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
+import { Crew, notCopied } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
 import { mayHaveToAsk, SourceLook } from './source-look.ts';
+import { startStoredDigest } from './stored-file.ts';
 import { RingWatch } from './watch.ts';
 
 const producerProgram = fileURLToPath(new URL('../producer/main.js', import.meta.url));
@@ -29,22 +30,31 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   sweepTargetLocks(folder);
   const { format, insecure, keyFile } = config;
   const source = await identifySource({ uri: config.source, format, insecure, keyFile });
-  const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), config.targets.length);
-  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
+  const quorum = Math.min(config.targets.length, limits.CONSUMERS_MAX);
+  const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), quorum);
+  const ended = new AbortController();
+  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config), config.source);
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
     const look = new SourceLook(source, watch, config);
-    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, look, config)));
+    const checked = await unlessStopped(
+      config,
+      Promise.all(config.targets.map((uri) => settleTarget(uri, source, look, config))),
+    );
     refuseTwins(checked);
     const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
     if (ready.length === 0) return nothingCopied(source, checked);
     watch.countArrivals(checked.length - ready.length);
+    refuseQueue(ready.length, source);
+    // To the end, also when stopped: what it mounts it has to unmount.
     const extent = await findExtent(source, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
-    const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
-    return await finish(source, checked, members, watch, look, config);
+    const stored = startStoredDigest(source, config, ended.signal);
+    const tasks = ready.map((target) => ({ ...taskOf(source, target, extent, config), stored }));
+    return await finish(source, checked, new Crew(tasks, rendezvous.fd), watch, look, config);
   } finally {
+    ended.abort();
     await watch.leave();
   }
 }
@@ -56,6 +66,33 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
 function placeOf({ kind, storage }: IdentifiedSource): string {
   if (kind !== 'nbd' && kind !== 'http') return '';
   return readlinkSync(`/proc/self/ns/${storage.includes('+unix:') ? 'mnt' : 'net'}`);
+}
+
+/** @throws INTERRUPTED as soon as the copy is stopped, also while programs look at targets or somebody is asked */
+async function unlessStopped<T>(config: CopyConfig, work: Promise<T>): Promise<T> {
+  const { signal } = config;
+  if (signal === undefined) return work;
+  const done = new AbortController();
+  const stopped = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(new UnderstudyError('INTERRUPTED', 'the copy was stopped'));
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { signal: done.signal });
+  });
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Targets beyond the rows of a ring wait for others to end; by then what can be read once has gone by. */
+function refuseQueue(targets: number, source: IdentifiedSource): void {
+  if (source.access !== 'once' || targets <= limits.CONSUMERS_MAX) return;
+  const why = `${source.uri === '-' ? 'standard input' : source.uri} can be read only once`;
+  throw new UnderstudyError(
+    'RING_CONSUMERS_MAX',
+    `${why}, so at most ${limits.CONSUMERS_MAX} targets can be written, not ${targets}; save it in a file first`,
+  );
 }
 
 function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {
@@ -75,13 +112,14 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
 async function finish(
   source: IdentifiedSource,
   checked: readonly Checked[],
-  members: readonly Member[],
+  crew: Crew,
   watch: RingWatch,
   look: SourceLook,
   config: CopyConfig,
 ): Promise<CopyResult> {
+  const { members } = crew;
   const abort = (): void => {
-    abortMembers(members);
+    crew.abort();
     watch.ring?.wakeConsumers();
   };
   config.signal?.addEventListener('abort', abort);
@@ -91,7 +129,7 @@ async function finish(
     await watch.untilDone(members, report);
     const ring = watch.ring;
     const results = await Promise.all(
-      checked.map((one) => ('spec' in one ? resultOf(one.spec, members) : Promise.resolve(one.result))),
+      checked.map((one) => ('spec' in one ? resultOf(one.spec, crew) : Promise.resolve(one.result))),
     );
     return {
       ok: results.every((result) => result.ok),
@@ -110,8 +148,8 @@ async function finish(
   }
 }
 
-async function resultOf(spec: TargetSpec, members: readonly Member[]): Promise<TargetResult> {
-  const member = members.find((one) => one.task.target === spec);
+async function resultOf(spec: TargetSpec, crew: Crew): Promise<TargetResult> {
+  const member = crew.members.find((one) => one.task.target === spec);
   if (member === undefined) throw new Error(`no worker for ${spec.uri}`);
   return member.result;
 }
@@ -138,7 +176,7 @@ async function settleTarget(
   } catch (error) {
     const code = codeOf(error);
     if (code === null) throw error;
-    return { result: failedResult(uri, { code, message: messageOf(error) }) };
+    return { result: notCopied(uri, { code, message: messageOf(error) }) };
   }
 }
 
@@ -174,7 +212,7 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
     // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
     const place =
       descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
-    return await withLocalView(place, (view) => resolveExtent(request, view));
+    return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveExtent(request, view)));
   } finally {
     await prepared.close();
   }
@@ -185,7 +223,25 @@ function extentUnsupported(source: IdentifiedSource): UnderstudyError {
   return new UnderstudyError('EXTENT_UNSUPPORTED', message);
 }
 
-function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, config: CopyConfig): ConsumerTask {
+/** Tools complain of the name that they were given, which nobody else knows. */
+async function namedByUser<T>(inner: string, uri: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UnderstudyError) || !error.message.includes(inner)) throw error;
+    throw new UnderstudyError(error.code, error.message.replaceAll(inner, uri), {
+      cause: error,
+      details: error.details,
+    });
+  }
+}
+
+function taskOf(
+  source: IdentifiedSource,
+  target: TargetSpec,
+  extent: Extent,
+  config: CopyConfig,
+): Omit<ConsumerTask, 'stored'> {
   return {
     source,
     target,

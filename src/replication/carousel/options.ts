@@ -52,7 +52,7 @@ export interface CopyOptions {
   readonly direct?: DirectMode;
   /** Report the SHA-256 of the whole image. @default false */
   readonly digest?: boolean;
-  /** "sha256:HEX" that the image must have. */
+  /** "sha256:HEX" that the image, or the file that it is stored in, must have. */
   readonly expect?: string;
   /**
    * A GPT on a block device that is larger than its image. `move`: its backup goes to the end of the device, and the backup
@@ -74,7 +74,16 @@ export interface CopyOptions {
 
 export interface TargetProgress {
   readonly uri: string;
-  readonly state: 'starting' | 'copying' | 'waiting' | 'verifying' | 'flushing' | 'zeroing' | 'done' | 'failed';
+  readonly state:
+    | 'queued'
+    | 'starting'
+    | 'copying'
+    | 'waiting'
+    | 'verifying'
+    | 'flushing'
+    | 'zeroing'
+    | 'done'
+    | 'failed';
   /** Block where it joined; -1 before. */
   readonly startBlock: number;
   /** Blocks that come through the ring for this target. */
@@ -90,6 +99,8 @@ export interface CopyProgress {
   /** Blocks of the image; an upper bound while the length of a stream is not known. */
   readonly blocksTotal: number;
   readonly sizeKnown: boolean;
+  /** Of the image; 0 while not known. */
+  readonly sourceBytes: number;
   readonly bytesRead: number;
   readonly targets: readonly TargetProgress[];
 }
@@ -130,6 +141,8 @@ export interface CopyConfig extends Omit<CopyOptions, 'expect'> {
 
 /** @throws USAGE */
 export function resolveOptions(options: CopyOptions): CopyConfig {
+  if (options.source === '') throw usage('the name of the source is empty');
+  if (options.targets.includes('')) throw usage('the name of a target is empty');
   if (options.targets.length === 0) throw usage('at least one target is needed');
   if (new Set(options.targets).size !== options.targets.length) throw usage('a target is named twice');
   checkBlocks(options);

@@ -39,7 +39,11 @@ export class RingWatch {
   #headAtStart = -1;
   #failure: UnderstudyError | null = null;
 
-  constructor(rendezvous: Rendezvous, command: ProducerCommand) {
+  readonly #sourceUri: string;
+
+  /** `sourceUri`: as the user named it. */
+  constructor(rendezvous: Rendezvous, command: ProducerCommand, sourceUri: string) {
+    this.#sourceUri = sourceUri;
     this.#rendezvous = rendezvous;
     this.#command = command;
   }
@@ -69,8 +73,8 @@ export class RingWatch {
     const oneShot = header.get('state') === RingState.ready && header.get('access') === AccessKind.once;
     if (this.#starts >= STARTS_MAX || oneShot) {
       const why = oneShot
-        ? 'the process that read the stream has died'
-        : 'the process that reads the source keeps dying';
+        ? `${this.#sourceUri}: the process that read it has died, and it can be read only once`
+        : `${this.#sourceUri}: the process that reads it keeps dying`;
       this.#giveUp(new UnderstudyError('PRODUCER_FAILED', why));
       return;
     }
@@ -121,6 +125,7 @@ export class RingWatch {
       blockBytes: ring?.geometry.blockBytes ?? 0,
       blocksTotal: ring?.get('blockCount') ?? 0,
       sizeKnown: ring?.get('sizeKnown') === 1,
+      sourceBytes: ring?.getDouble('sourceBytes') ?? 0,
       bytesRead: ring?.getDouble('bytesRead') ?? 0,
       targets: members.map((member) => targetProgress(member, ring)),
     };

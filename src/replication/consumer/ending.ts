@@ -10,6 +10,7 @@ import { LastPieces } from './last-pieces.ts';
 import type { Ledger } from './ledger.ts';
 import type { ConsumerTask, GptReport } from './options.ts';
 import type { ProgressKeeper } from './progress-keeper.ts';
+import { expectDigest } from './stored-digest.ts';
 import { transferNow, Window } from './transfer.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -150,10 +151,7 @@ export class Ending {
       return buffer.subarray(0, transferNow(device, 'read', block * this.#blockBytes, buffer));
     });
     this.#digest = `sha256:${hex}`;
-    const { expect } = task;
-    if (expect !== null && expect.toLowerCase() !== hex) {
-      throw new UnderstudyError('DIGEST_MISMATCH', `the image has sha256:${hex}, expected was sha256:${expect}`);
-    }
+    expectDigest(task, hex, () => this.#world.checkAbort());
   }
 
   /** Invariant: every block of a finished copy equals the source's block at one point in time. */

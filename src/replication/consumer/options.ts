@@ -26,8 +26,10 @@ export interface ConsumerTask {
   readonly limitRate: number | null;
   /** SHA-256 of the whole image. */
   readonly digest: boolean;
-  /** Hexadecimal SHA-256 that the image must have; implies `digest`. */
+  /** Hexadecimal SHA-256 that the image, or the file that it is stored in, must have; implies `digest`. */
   readonly expect: string | null;
+  /** What the main thread finds out of the stored file (StoredDigest); null where image and file are the same or nobody can tell. */
+  readonly stored: SharedArrayBuffer | null;
   /** Block devices: what becomes of a GPT whose disk is larger than its image. */
   readonly gpt: GptPolicy;
 }
@@ -69,6 +71,8 @@ export interface TargetResult {
    * one of its partitions is in use. Null where it reads none, and for other targets.
    */
   readonly kernelPartitions: 'read' | 'in-use' | null;
+  /** What did not keep the copy from ending as it did, and should be known. */
+  readonly warnings: readonly string[];
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
@@ -88,6 +92,7 @@ export function emptyResult(uri: string): TargetResult {
     resumable: false,
     gpt: null,
     kernelPartitions: null,
+    warnings: [],
     error: null,
   };
 }

@@ -30,6 +30,7 @@ const task: ConsumerTask = {
   digest: false,
   expect: null,
   gpt: 'keep',
+  stored: null,
 };
 
 function planWith(sourceBytes: number | null, done: readonly number[]): { needs: number[]; done: number[] } {

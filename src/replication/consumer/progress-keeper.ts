@@ -1,6 +1,6 @@
 // Keeps what is written durable from time to time, and the resume record true: only blocks written before a flush that
 // succeeded are in it.
-import { type Clock, limits } from '../../base/mod.ts';
+import { type Clock, limits, messageOf } from '../../base/mod.ts';
 import type { Ring } from '../ring/mod.ts';
 import { saveRecord, type Target } from '../target/mod.ts';
 import type { Ledger } from './ledger.ts';
@@ -8,6 +8,7 @@ import type { ConsumerTask } from './options.ts';
 
 export interface Progress {
   readonly resumable: boolean;
+  readonly warnings: readonly string[];
 }
 
 export class ProgressKeeper {
@@ -19,6 +20,7 @@ export class ProgressKeeper {
   #keptAtMs: number;
   #saved = false;
   #spoilt = false;
+  #warnings: readonly string[] = [];
 
   constructor(task: ConsumerTask, ring: Ring, ledger: Ledger, target: Target, clock: Clock) {
     this.#task = task;
@@ -30,7 +32,7 @@ export class ProgressKeeper {
   }
 
   get progress(): Progress {
-    return { resumable: this.#saved && !this.#spoilt };
+    return { resumable: this.#saved && !this.#spoilt, warnings: this.#warnings };
   }
 
   /** Flushes and records when it is time, or when `now`. Writes may be in flight: they are not in the ledger yet. */
@@ -46,16 +48,23 @@ export class ProgressKeeper {
     // Taken before the flush: what is written meanwhile belongs to the next record.
     const snapshot = this.#ledger.snapshot(blockCount);
     this.#target.device.flush();
-    saveRecord(this.#target.recordPath, {
-      version: 1,
-      sourceIdentity: this.#task.source.identity,
-      fingerprint: this.#ring.getText('fingerprint'),
-      sourceBytes: known ? this.#ring.getDouble('sourceBytes') : 0,
-      endBytes: this.#task.extent.endBytes ?? 0,
-      blockBytes,
-      blockCount,
-      ...snapshot,
-    });
+    try {
+      saveRecord(this.#target.recordPath, {
+        version: 1,
+        sourceIdentity: this.#task.source.identity,
+        fingerprint: this.#ring.getText('fingerprint'),
+        sourceBytes: known ? this.#ring.getDouble('sourceBytes') : 0,
+        endBytes: this.#task.extent.endBytes ?? 0,
+        blockBytes,
+        blockCount,
+        ...snapshot,
+      });
+    } catch (error) {
+      // Without a record the copy is as good as with one, unless it is interrupted.
+      this.spoil(messageOf(error));
+      this.#keptAtMs = this.#clock.nowMs();
+      return;
+    }
     this.#saved = true;
     this.#keptAtMs = this.#clock.nowMs();
   }
@@ -63,6 +72,6 @@ export class ProgressKeeper {
   /** The last try to keep failed: an older record, if any, still tells the truth about older blocks. */
   spoil(reason: string): void {
     this.#spoilt = !this.#saved;
-    process.emitWarning(`progress of ${this.#task.target.uri} could not be recorded: ${reason}`);
+    this.#warnings = [`the progress could not be recorded: ${reason}`];
   }
 }

@@ -1,7 +1,15 @@
 // A row of the ring's consumer table, held by the lock on its byte.
 import { limits, UnderstudyError } from '../../base/mod.ts';
-import { tryLock, unlock } from '../../linux/mod.ts';
-import { Activity, type ConsumerEntry, ConsumerState, LockByte, type NeedSet, type Ring } from '../ring/mod.ts';
+import { futexWait, tryLock, unlock } from '../../linux/mod.ts';
+import {
+  AccessKind,
+  Activity,
+  type ConsumerEntry,
+  ConsumerState,
+  LockByte,
+  type NeedSet,
+  type Ring,
+} from '../ring/mod.ts';
 
 export interface Seat {
   readonly entry: ConsumerEntry;
@@ -11,12 +19,38 @@ export interface Seat {
   leave(): void;
 }
 
+interface SeatWishes {
+  readonly name: string;
+  readonly pace: boolean;
+  readonly needs: NeedSet;
+}
+
+/**
+ * Takes a row, waiting for one as long as all are taken. `whileQueued` is called before each wait, and ends the waiting by throwing.
+ * @throws RING_CONSUMERS_MAX when the source can be read once only, so that waiting would be in vain
+ */
+export function awaitSeat(ring: Ring, fd: number, wishes: SeatWishes, whileQueued: () => void): Seat {
+  for (;;) {
+    const seat = takeSeat(ring, fd, wishes);
+    if (seat !== null) return seat;
+    if (ring.get('access') === AccessKind.once) {
+      throw new UnderstudyError(
+        'RING_CONSUMERS_MAX',
+        `the source can be read only once, and its copy already has ${limits.CONSUMERS_MAX} targets`,
+      );
+    }
+    whileQueued();
+    // Nobody wakes that word: rows become free a few times an hour.
+    futexWait(ring.words, 0, ring.get('magic0'), limits.WAIT_MS_MAX);
+  }
+}
+
 /**
  * Takes a free row and fills in the need-set; taking part starts with ConsumerCore.attach. The lock comes before the state:
  * a row whose state says it is taken and whose lock is free belongs to a dead consumer, and only the producer frees it.
- * @throws RING_CONSUMERS_MAX
+ * Null when there is none.
  */
-export function takeSeat(ring: Ring, fd: number, options: { name: string; pace: boolean; needs: NeedSet }): Seat {
+function takeSeat(ring: Ring, fd: number, options: SeatWishes): Seat | null {
   for (const entry of ring.entries) {
     if (entry.get('state') !== ConsumerState.free || !tryLock(fd, LockByte.consumer + entry.index)) continue;
     if (entry.get('state') !== ConsumerState.free) {
@@ -26,13 +60,10 @@ export function takeSeat(ring: Ring, fd: number, options: { name: string; pace: 
     fillRow(ring, entry, options);
     return makeSeat(ring, fd, entry);
   }
-  throw new UnderstudyError(
-    'RING_CONSUMERS_MAX',
-    `the running copy of this source already serves ${limits.CONSUMERS_MAX} targets; try again when one has ended`,
-  );
+  return null;
 }
 
-function fillRow(ring: Ring, entry: ConsumerEntry, options: { name: string; pace: boolean; needs: NeedSet }): void {
+function fillRow(ring: Ring, entry: ConsumerEntry, options: SeatWishes): void {
   const needSet = ring.needSet(entry.index);
   for (let index = 0; index < needSet.words.length; index++) {
     Atomics.store(needSet.words, index, options.needs.words[index] ?? 0);

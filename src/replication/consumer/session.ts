@@ -1,7 +1,16 @@
 // One target from opening to its final name, in a worker thread of its own: joins the ring, turns the core's steps into
 // writes and waits, flushes and records progress, verifies, finishes. What fails here fails for this target only.
 import { closeSync } from 'node:fs';
-import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
+import {
+  assert,
+  codeOf,
+  limits,
+  messageOf,
+  resumeHelps,
+  systemClock,
+  UnderstudyError,
+  withoutResources,
+} from '../../base/mod.ts';
 import { allocatePages, digestOf, futexWait, type Mapping, mapShared } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import {
@@ -27,7 +36,7 @@ import { type ConsumerTask, Control, emptyResult, type TargetResult } from './op
 import { planNeeds } from './plan.ts';
 import { type Progress, ProgressKeeper } from './progress-keeper.ts';
 import { Rewrites } from './rewrites.ts';
-import { type Seat, takeSeat } from './seat.ts';
+import { awaitSeat, type Seat } from './seat.ts';
 import { Verifier } from './verifier.ts';
 
 /** Runs one target to its end; never throws for operating errors: they are in the result. */
@@ -40,13 +49,14 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   try {
     session.run();
   } catch (cause) {
-    error = { code: codeOf(cause) ?? 'INTERNAL', message: messageOf(cause) };
+    const failure = withoutResources(cause);
+    error = { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
     session.keepForResume();
   } finally {
     session.close();
   }
   const result = session.result();
-  const resumable = error !== null && result.resumable;
+  const resumable = error !== null && result.resumable && resumeHelps(error.code);
   return { ...result, ok: error === null, error, resumable, seconds: (performance.now() - startedMs) / 1000 };
 }
 
@@ -112,7 +122,8 @@ class Session {
     this.#ledger = ledger;
     const plan = planNeeds(this.#task, ring, target.recordPath, ledger);
     if (!this.#task.resume) removeRecord(target.recordPath);
-    this.#seat = takeSeat(ring, this.#fd, { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs });
+    const wishes = { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs };
+    this.#seat = awaitSeat(ring, this.#fd, wishes, () => this.#queue());
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());
     this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
@@ -130,6 +141,14 @@ class Session {
     if (this.#task.target.kind === 'file') return null;
     const { blockBytes } = this.#ring.geometry;
     return new HeldDevice(target.device, { blockBytes, imageBytes, allocate: (bytes) => this.#allocate(bytes) });
+  }
+
+  /** All rows are taken: nobody waits for us meanwhile, and we hear when it is in vain. */
+  #queue(): void {
+    if (!this.#arrived) this.#arrive();
+    this.#activity('queued');
+    this.#checkAbort();
+    if (this.#ring.get('state') === RingState.failed) throw failureOf(this.#ring.getText('failure'));
   }
 
   #makeVerifier(ledger: Ledger, device: Device, rewrites: Rewrites): Verifier | null {
@@ -184,7 +203,7 @@ class Session {
       },
     );
     core.attach();
-    this.#arrive();
+    if (!this.#arrived) this.#arrive();
     this.#refuseLate(core);
     // Others have begun: a target that takes long for this, as for anything, is served apart.
     held?.begin();
@@ -292,7 +311,7 @@ class Session {
 
   result(): Omit<TargetResult, 'ok' | 'error' | 'seconds'> {
     const ledger = this.#ledger;
-    const progress: Progress = this.#keeper?.progress ?? { resumable: false };
+    const progress: Progress = this.#keeper?.progress ?? { resumable: false, warnings: [] };
     return {
       uri: this.#task.target.uri,
       startBlock: this.#seat?.startBlock ?? -1,
@@ -302,7 +321,7 @@ class Session {
       verified: this.#ending?.verified ?? false,
       digest: this.#ending?.digest ?? null,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
-      resumable: progress.resumable,
+      ...progress,
       gpt: this.#ending?.gpt ?? null,
       kernelPartitions: this.#kernelPartitions,
     };

@@ -1,7 +1,7 @@
 // Regular files and block devices, by native asynchronous I/O, past the page cache where that works.
 import { closeSync, constants, fdatasyncSync, fstatSync, openSync, type Stats, statfsSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { assert, errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { assert, errnoOf, limits, messageOf, reasonOf, UnderstudyError } from '../../base/mod.ts';
 import {
   type AioCompletion,
   AioContext,
@@ -50,7 +50,7 @@ const errnoNames = new Map(Object.entries(osConstants.errno).map(([name, number]
 
 /** The error of a failed system call on a device, in the registry's words. */
 export function fileError(role: DeviceRole, action: string, errno: string | null, cause?: unknown): UnderstudyError {
-  const message = `${action}: ${errno ?? messageOf(cause)}`;
+  const message = `${action}: ${errno === null ? messageOf(cause) : reasonOf(errno)}`;
   if (errno === 'ENOENT') return new UnderstudyError(deviceCode(role, 'NOT_FOUND'), message, { cause });
   if (errno === 'EACCES' || (errno === 'EPERM' && role === 'source')) {
     return new UnderstudyError(deviceCode(role, 'PERMISSION'), message, { cause });

@@ -49,11 +49,15 @@ export function reserveRing(fd: number, wanted: Geometry, mayShrink: boolean): G
     } catch (cause) {
       // What a failed try did reserve is given back before the next; the header page stays.
       ftruncateSync(fd, HEADER_BYTES);
-      if (errnoOf(cause) !== 'ENOSPC') throw cause;
+      // EFBIG: a ring is a file, too, so that `ulimit -f` counts for it.
+      const errno = errnoOf(cause);
+      if (errno !== 'ENOSPC' && errno !== 'EFBIG') throw cause;
       if (mayShrink && slotCount / 2 >= limits.SLOTS_MIN) continue;
       throw new UnderstudyError(
         'RING_MEMORY',
-        `shared memory has no room for a ring of ${totalBytes} bytes; make room, or use a smaller --buffer or --block-size`,
+        errno === 'EFBIG'
+          ? `the limit on the size of files (ulimit -f) is below the ${totalBytes} bytes of shared memory that a copy needs; raise it, or use a smaller --block-size`
+          : `shared memory has no room for a ring of ${totalBytes} bytes; make room, or use a smaller --buffer or --block-size`,
         { cause },
       );
     }

@@ -12,6 +12,8 @@ import { type ProducerOptions, RING_FD } from './options.ts';
 
 async function main(): Promise<void> {
   process.title = 'understudy-producer';
+  // Whoever started us may go with its terminal; whoever else has joined still wants the source read. We end when nobody does.
+  process.on('SIGHUP', () => undefined);
   // Inherited across one exec on purpose; a helper that kept it would keep the lock alive after our death.
   closeOnExec(RING_FD);
   const options = JSON.parse(process.env[PRODUCER_OPTIONS] ?? '') as ProducerOptions;

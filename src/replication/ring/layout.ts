@@ -160,8 +160,17 @@ export const ENTRY_NAME_BYTES = ENTRY_BYTES - ENTRY_NAME_AT;
 export const ConsumerState = { free: 0, attached: 1, detached: 2 } as const;
 
 /** What a consumer is doing, for progress lines. */
-export const Activity = { starting: 0, copying: 1, waiting: 2, verifying: 3, flushing: 4, zeroing: 5 } as const;
-export const activityNames = ['starting', 'copying', 'waiting', 'verifying', 'flushing', 'zeroing'] as const;
+export const Activity = {
+  starting: 0,
+  copying: 1,
+  waiting: 2,
+  verifying: 3,
+  flushing: 4,
+  zeroing: 5,
+  /** Has no row of the table yet. */
+  queued: 6,
+} as const;
+export const activityNames = ['starting', 'copying', 'waiting', 'verifying', 'flushing', 'zeroing', 'queued'] as const;
 
 /** Slot entry, words relative to its start. [producer, before `head` passes the sequence] */
 export const Slot = {

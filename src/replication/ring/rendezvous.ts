@@ -16,7 +16,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errnoOf, limits, shortName, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, limits, reasonOf, shortName, UnderstudyError } from '../../base/mod.ts';
 import { isLockedByOther, type Mapping, mapShared, tryLock, tryLockShared, unlock } from '../../linux/mod.ts';
 import { HEADER_BYTES, LAYOUT_VERSION, LockByte, MAGIC, RingState } from './layout.ts';
 import { RingHeader } from './ring.ts';
@@ -32,7 +32,12 @@ export function runtimeFolder(): string {
     mkdirSync(folder, { mode: 0o700 });
   } catch (cause) {
     if (errnoOf(cause) !== 'EEXIST')
-      throw new UnderstudyError('RING_MEMORY', `create ${folder}: ${errnoOf(cause)}`, { cause });
+      throw new UnderstudyError(
+        'RING_MEMORY',
+        `the folder for shared memory, ${folder}, cannot be made: ${reasonOf(errnoOf(cause) ?? '')}; ` +
+          'mount a tmpfs at /dev/shm, or name a folder on another one in UNDERSTUDY_RUNTIME_DIR',
+        { cause },
+      );
   }
   const stats = lstatSync(folder);
   if (!stats.isDirectory() || stats.uid !== uid || (stats.mode & 0o077) !== 0) {
@@ -69,7 +74,10 @@ async function takeRendezvous(fd: number): Promise<void> {
   const deadline = performance.now() + RENDEZVOUS_MS_MAX;
   for (let waitMs = 1; !tryLock(fd, LockByte.rendezvous); waitMs = Math.min(waitMs * 2, 50)) {
     if (performance.now() > deadline) {
-      throw new UnderstudyError('PRODUCER_FAILED', 'another process holds the rendezvous lock and does not move');
+      throw new UnderstudyError(
+        'PRODUCER_FAILED',
+        'another copy of this source is starting or ending, and gets no further',
+      );
     }
     await delay(waitMs);
   }

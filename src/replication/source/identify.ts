@@ -1,5 +1,5 @@
 // Which storage a user means, and how it is to be read: cheap enough to be asked before joining a running copy.
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
@@ -180,7 +180,8 @@ function bytesAt(uri: string, fd: number, offsetBytes: number, lengthBytes: numb
 function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
   if (isatty(STDIN_FD)) throw new UnderstudyError('USAGE', 'standard input is a terminal; redirect an image into it');
   const stats = stdinStats();
-  // A file that the shell opened is as good as one named: all of it is read, wherever the shell's position in it is.
+  // A file that the shell opened is as good as one named, unless a part of it has been read already.
+  if (stats.isFile() || stats.isBlockDevice()) refuseOffset();
   if (stats.isFile() || stats.isBlockDevice()) return identifyOpen('-', STDIN_PATH, STDIN_FD, stats, given);
   if (!stats.isFIFO() && !stats.isSocket()) {
     throw new UnderstudyError('SOURCE_KIND', `standard input is ${kindOf(stats)}, which no image can come from`);
@@ -193,6 +194,17 @@ function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
   const storage = `stdin:${stats.dev}:${stats.ino}`;
   const identity = `${storage}+${format}`;
   return { uri: '-', kind: 'stdin', format, identity, storage, access: 'once', fingerprint: '', insecure: false };
+}
+
+/** All of a file is read, from its start. Whoever has read a part of it means the rest, as any other program would read it. */
+function refuseOffset(): void {
+  const offset = Number(/^pos:\s+(\d+)$/m.exec(readFileSync('/proc/self/fdinfo/0', 'utf8'))?.[1] ?? 0);
+  if (offset === 0) return;
+  throw new UnderstudyError(
+    'USAGE',
+    `standard input is a file of which ${offset} bytes have been read already, and a copy reads all of it; ` +
+      'name the file, or pipe the rest: cat | understudy copy - TARGET',
+  );
 }
 
 function stdinStats(): Stats {

@@ -1,5 +1,6 @@
 // The producer's worker thread: a prepared source as a device.
-import type { Device } from '../device/contract.ts';
+import { UnderstudyError } from '../../base/mod.ts';
+import type { Completion, Device } from '../device/contract.ts';
 import { fileFingerprint, openFileDevice } from '../device/file.ts';
 import { openNbdDevice } from '../device/nbd.ts';
 import { openStreamDevice } from '../device/stream.ts';
@@ -26,8 +27,10 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
     case 'nbd': {
       if (descriptor.served === null) return openNbdDevice({ uri: descriptor.uri, role: 'source' });
       // A private server ends with its connection: there is nothing to come back to.
-      const device = openNbdDevice({ uri: descriptor.uri, role: 'source', reconnectTimeoutMs: 0 });
-      return servedDevice(device, descriptor.served);
+      const { uri, served } = descriptor;
+      const asUser = (error: unknown): unknown => namedByUser(error, uri, served.uri);
+      const device = renaming(asUser, () => openNbdDevice({ uri, role: 'source', reconnectTimeoutMs: 0 }));
+      return servedDevice(device, served, asUser);
     }
     case 'stream': {
       const { uri, storage, sizeBytes, from, fingerprintFd, asItIs } = descriptor;
@@ -38,15 +41,38 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
 }
 
 /** The server's device under the name of the image, which the server knows nothing of. */
-function servedDevice(device: Device, served: ServedImage): Device {
+function servedDevice(device: Device, served: ServedImage, asUser: (error: unknown) => unknown): Device {
   return {
     info: { ...device.info, uri: served.uri, identity: served.storage },
     submit: (transfer) => device.submit(transfer),
-    reap: (timeoutMs) => device.reap(timeoutMs),
+    reap: (timeoutMs) => renaming(asUser, () => device.reap(timeoutMs)).map((one) => renamed(one, asUser)),
     zero: (offsetBytes, lengthBytes) => device.zero(offsetBytes, lengthBytes),
     flush: () => device.flush(),
-    extents: (offsetBytes, lengthBytes) => device.extents(offsetBytes, lengthBytes),
+    extents: (offsetBytes, lengthBytes) => renaming(asUser, () => device.extents(offsetBytes, lengthBytes)),
     fingerprint: () => served.fingerprintFds.map(fileFingerprint).join(','),
     close: () => device.close(),
   };
+}
+
+function renamed(completion: Completion, asUser: (error: unknown) => unknown): Completion {
+  return completion.error === null
+    ? completion
+    : { ...completion, error: asUser(completion.error) as Completion['error'] };
+}
+
+/** An error of the private server under the name that the user gave the image. */
+function namedByUser(error: unknown, inner: string, uri: string): unknown {
+  if (!(error instanceof UnderstudyError) || !error.message.includes(inner)) return error;
+  return new UnderstudyError(error.code, error.message.replaceAll(inner, uri), {
+    cause: error,
+    details: error.details,
+  });
+}
+
+function renaming<T>(asUser: (error: unknown) => unknown, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    throw asUser(error);
+  }
 }

@@ -87,6 +87,12 @@ function invalid(path: string, why: string): UnderstudyError {
 }
 
 export function removeRecord(path: string): void {
-  rmSync(path, { force: true });
-  rmSync(`${path}.new`, { force: true });
+  for (const name of [path, `${path}.new`]) {
+    try {
+      rmSync(name, { force: true });
+    } catch (cause) {
+      // A file where its folder should be: there is no record there.
+      if (errnoOf(cause) !== 'ENOTDIR') throw cause;
+    }
+  }
 }
