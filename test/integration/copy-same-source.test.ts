@@ -48,6 +48,9 @@ test('source - one NBD server by every spelling of its address has one producer 
     names.push(`nbd://localhost:${port}`, `NBD://127.0.0.1:0${port}/`, `nbd://somebody@localhost:${port}/?`);
     expect(await copyFromEach(stage, names, [source])).toBe(1);
     expectOneReading(stage, source, content(1));
+    // Each leads there also when it is the first.
+    for (const name of names) await stage.copyJson('--yes', name, stage.target('t0')).good();
+    expect(stage.difference('t0', content(1))).toBe(null);
   }));
 
 test('source - an NBD server that listens on every address is one, whichever of them is named', () =>

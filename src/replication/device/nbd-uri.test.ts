@@ -39,6 +39,9 @@ describe('canonical NBD URI', () => {
 
   it.each([
     ['NBD://Host/Disk', 'nbd://Host/Disk'],
+    ['nbd://:99/disk', 'nbd://localhost:99/disk'],
+    ['nbds://alice@:99/', 'nbds://alice@localhost:99/'],
+    ['nbd:///a:1', 'nbd:///a:1'],
     ['nbds://alice@host/?tls-psk-file=psk', 'nbds://alice@host/?tls-psk-file=psk'],
     ['nbd+unix:///?socket=/a/../b', 'nbd+unix:///?socket=/a/../b'],
     ['nbd+UNIX:///x?socket=a%20b', `nbd+unix:///x?socket=${resolve('a%20b')}`],

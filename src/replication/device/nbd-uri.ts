@@ -46,11 +46,13 @@ export function isNbdUri(name: string): boolean {
 }
 
 /**
- * The URI for libnbd in any process: it knows schemes in small letters only, and a reader has another current folder than
- * who named a socket by a relative path. @throws USAGE
+ * The URI for libnbd in any process: it knows schemes in small letters only, forgets the port where there is no host, and a
+ * reader has another current folder than who named a socket by a relative path. @throws USAGE
  */
 export function reachableNbdUri(uri: string): string {
-  const known = uri.replace(/^[a-z+]+:/i, (scheme) => scheme.toLowerCase());
+  const known = uri
+    .replace(/^[a-z+]+:/i, (scheme) => scheme.toLowerCase())
+    .replace(/^(nbds?:\/\/(?:[^@/?#]*@)?)(?=:[0-9])/, '$1localhost');
   return known.replace(/([?&;]socket=)([^&;#]+)/, (_, before: string, socket: string) => {
     const path = decode(uri, socket);
     return `${before}${path.startsWith('/') ? socket : escapePath(resolve(path))}`;
