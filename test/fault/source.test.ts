@@ -250,7 +250,7 @@ test('source that can be read only once has no second sweep for a joiner', () =>
     await once(writer, 'open');
     closeSync(both);
     writer.end(image.content);
-    const first = stage.copy(['--json', '--quiet', ...SHAPE, '--limit', '3M', '-', stage.target('a')], { stdin: fd });
+    const first = stage.copy(['--json', '--quiet', ...SHAPE, '--limit', '1M', '-', stage.target('a')], { stdin: fd });
     await stage.sees('the ring has gone round', ({ bytesRead }) => bytesRead > MIB);
     const late = stage.copy(['--json', '--quiet', '-', stage.target('b')], { stdin: fd });
     await expectFailure(late, 'SOURCE_NOT_REWINDABLE', /first \d+ blocks have gone by/);

@@ -122,6 +122,7 @@ test('doubt - a terminal asks one question, which says it', () =>
     terminal.type('yes');
     const screen = await terminal.shows(/status 0/);
     expect(screen.match(/Type yes/g)).toHaveLength(1);
+    terminal.close();
     expect(stage.difference('a.img', image.content)).toBe(null);
   }));
 
