@@ -141,7 +141,14 @@ test('join - copies tells who is where, in the documented shape', () =>
       position: expect.any(Number),
       gatherMs: 0,
       consumers: [
-        { pid: copy.pid, target: stage.target('a'), startBlock: 0, blocksLeft: BLOCKS - 12, state: expect.any(String) },
+        {
+          pid: copy.pid,
+          target: stage.target('a'),
+          startBlock: 0,
+          blocksLeft: BLOCKS - 12,
+          state: expect.any(String),
+          heldUpMs: 0,
+        },
       ],
     });
     const text = stage.run(['copies']);

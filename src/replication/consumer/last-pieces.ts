@@ -6,18 +6,28 @@
 import { limits, messageOf } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { type GptPlan, type Piece, planGpt } from '../gpt/mod.ts';
-import type { EndingWorld } from './ending.ts';
+import type { Ring } from '../ring/mod.ts';
+import type { Target } from '../target/mod.ts';
 import type { HeldDevice, HeldPiece } from './held-device.ts';
-import type { GptReport } from './options.ts';
+import type { Ledger } from './ledger.ts';
+import type { ConsumerTask, GptReport } from './options.ts';
+import type { ProgressKeeper } from './progress-keeper.ts';
 import { badMedium } from './rewrites.ts';
 import { Window } from './transfer.ts';
 
-export interface LastPiecesWorld extends EndingWorld {
+export interface LastPiecesWorld {
+  readonly task: ConsumerTask;
+  readonly ring: Ring;
+  readonly target: Target;
+  /** What is held, on top of the target. */
   readonly held: HeldDevice;
+  readonly ledger: Ledger;
+  readonly keeper: ProgressKeeper;
   /** Read back what is written. */
   readonly verify: boolean;
   /** Mapped memory of one block. */
   readonly page: Uint8Array;
+  activity(name: 'flushing'): void;
 }
 
 export class LastPieces {
@@ -51,10 +61,10 @@ export class LastPieces {
 
   /** Null where partition tables are none of our business: servers have no disk that we know, and files no end. */
   #planGpt(imageBytes: number): GptPlan | null {
-    const { task, device, page } = this.#world;
+    const { task, held, page } = this.#world;
     const { sizeBytes, alignmentBytes } = this.#disk.info;
     if (task.target.kind !== 'block' || sizeBytes === null) return null;
-    const image = new Window(device, page);
+    const image = new Window(held, page);
     const disk = new Window(this.#disk, page);
     const plan = planGpt({
       policy: task.gpt,

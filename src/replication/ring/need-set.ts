@@ -1,5 +1,5 @@
-// A need-set: the blocks that a consumer still wants, one bit each. Bits are set only before its consumer registers, and
-// cleared only by its consumer, after the block is on the target.
+// A need-set: the blocks that a consumer still wants, one bit each. Bits are set before its consumer registers, and
+// cleared by its consumer, after the block is on the target. Its consumer sets one again when the target lost the block.
 //
 // 32-bit words are written with Atomics: two threads never write the same word of one set, but the producer reads it
 // while its consumer clears bits.
