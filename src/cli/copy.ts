@@ -142,6 +142,7 @@ function report(result: CopyResult, flags: Flags): void {
     for (const range of target.unreadable) {
       process.stderr.write(`  unreadable, zeros instead: ${range.lengthBytes} bytes at ${range.offsetBytes}\n`);
     }
+    for (const note of target.notes) process.stderr.write(`  ${note}\n`);
     if (target.digest !== null) process.stdout.write(`${target.digest}  ${target.uri}\n`);
   }
 }

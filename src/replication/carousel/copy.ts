@@ -1,5 +1,6 @@
 // copy(): from names to finished targets. The main thread identifies, checks and asks; then worker threads write, a
 // detached process reads, and the main thread only looks on.
+import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
@@ -7,7 +8,7 @@ import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
 import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
-import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
+import { isResumable, sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
@@ -105,14 +106,7 @@ type Checked = { readonly spec: TargetSpec } | { readonly result: TargetResult }
 async function settleTarget(uri: string, source: IdentifiedSource, config: CopyConfig): Promise<Checked> {
   try {
     const facts = await checkTarget({ target: uri, sourceIdentity: source.storage, sourcePath: source.path });
-    if (facts.needsConfirmation && !config.overwrite && !(await confirmed(facts, config))) {
-      throw new UnderstudyError(
-        'TARGET_NOT_CONFIRMED',
-        `${uri} holds ${facts.contents ?? 'data'}; nothing was written`,
-      );
-    }
-    const kind = facts.kind === 'new-file' ? 'file' : facts.kind;
-    return { spec: { kind, uri, path: facts.path, identity: facts.identity, direct: config.direct !== 'off' } };
+    return { spec: specOf(uri, facts, await agreed(uri, facts, config), source, config) };
   } catch (error) {
     const code = codeOf(error);
     if (code === null) throw error;
@@ -120,10 +114,36 @@ async function settleTarget(uri: string, source: IdentifiedSource, config: CopyC
   }
 }
 
-async function confirmed(facts: TargetFacts, config: CopyConfig): Promise<boolean> {
-  // What an interrupted copy left on a device is what is to be gone on with.
-  if (config.resume && facts.kind !== 'file') return true;
-  return (await config.confirm?.(facts)) ?? false;
+/**
+ * Whether what the target holds may be lost. False, and no question, when a disk holds what an interrupted copy of ours left:
+ * then only that may be gone on with, and the worker looks again when it has the disk for itself.
+ * @throws TARGET_NOT_CONFIRMED
+ */
+async function agreed(uri: string, facts: TargetFacts, config: CopyConfig): Promise<boolean> {
+  if (!facts.needsConfirmation || config.overwrite) return true;
+  if (config.resume && facts.disk !== null && isResumable(facts.path, uri, facts.disk)) return false;
+  if ((await config.confirm?.(facts)) === true) return true;
+  throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${uri} holds ${facts.contents ?? 'data'}; nothing was written`);
+}
+
+function specOf(
+  uri: string,
+  facts: TargetFacts,
+  mayOverwrite: boolean,
+  source: IdentifiedSource,
+  config: CopyConfig,
+): TargetSpec {
+  const { path, identity, disk, replaces } = facts;
+  const all = { uri, path, identity, direct: config.direct !== 'off', mayOverwrite };
+  if (facts.kind === 'nbd') return { ...all, kind: 'nbd' };
+  if (disk !== null) return { ...all, kind: 'block', disk };
+  return { ...all, kind: 'file', replaces, mode: modeOfNewFile(source), mayLoseOwner: config.overwrite };
+}
+
+/** A new file may be read by whom the source may be read by, as far as the umask lets it. */
+function modeOfNewFile({ path }: IdentifiedSource): number {
+  const mode = path === undefined ? 0o666 : statSync(path).mode & 0o777;
+  return mode & ~process.umask();
 }
 
 /** Two names of one target in one request are a mistake, not two copies. */

@@ -114,6 +114,15 @@ export class Ledger implements BlockObserver {
     return { done, digests: new Uint8Array(this.#digests.slice(0, blockCount * 2).buffer) };
   }
 
+  /** Blocks below `blockCount` that are neither written nor zeros of the source. */
+  missingOf(blockCount: number): number {
+    let missing = 0;
+    for (let block = 0; block < blockCount; block++) {
+      if (!this.done.has(block) && !this.zeros.has(block)) missing += 1;
+    }
+    return missing;
+  }
+
   /** Bytes that the target has as zeros without having been copied. */
   get bytesZeroed(): number {
     let bytes = 0;

@@ -46,6 +46,8 @@ export interface TargetResult {
   readonly unreadable: readonly { readonly offsetBytes: number; readonly lengthBytes: number }[];
   /** Whether `resume` can go on from here. */
   readonly resumable: boolean;
+  /** What else is to be known, for people: why a resumed copy began at the start, what could not be kept. */
+  readonly notes: readonly string[];
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
@@ -63,6 +65,7 @@ export function emptyResult(uri: string): TargetResult {
     digest: null,
     unreadable: [],
     resumable: false,
+    notes: [],
     error: null,
   };
 }

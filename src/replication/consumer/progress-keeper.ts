@@ -2,7 +2,7 @@
 // succeeded are in it.
 import { type Clock, limits } from '../../base/mod.ts';
 import type { Ring } from '../ring/mod.ts';
-import { saveRecord, type Target } from '../target/mod.ts';
+import { type ResumeRecord, removeRecord, saveRecord, type Target } from '../target/mod.ts';
 import type { Ledger } from './ledger.ts';
 import type { ConsumerTask } from './options.ts';
 
@@ -33,6 +33,20 @@ export class ProgressKeeper {
     return { resumable: this.#saved && !this.#spoilt };
   }
 
+  /**
+   * Makes a record durable that names the target and no block yet, before the first byte is written: without it nobody could
+   * tell what an interrupted copy left from somebody else's data. What is gone on with has one.
+   */
+  begin(): void {
+    if (this.#target.resumption?.record != null) return;
+    const isFile = this.#task.target.kind === 'file';
+    if (!isFile && !this.#task.resumable) {
+      removeRecord(this.#target.recordPath);
+      return;
+    }
+    this.#save(0, { done: new Uint8Array(0), digests: new Uint8Array(0) });
+  }
+
   /** Flushes and records when it is time, or when `now`. Writes may be in flight: they are not in the ledger yet. */
   keep(now: boolean): void {
     if (!this.#task.resumable) {
@@ -40,24 +54,29 @@ export class ProgressKeeper {
       return;
     }
     if (!now && this.#clock.nowMs() - this.#keptAtMs < limits.FLUSH_INTERVAL_MS) return;
-    const { blockBytes, blockCapacity } = this.#ring.geometry;
     const known = this.#ring.get('sizeKnown') === 1;
-    const blockCount = known ? this.#ring.get('blockCount') : blockCapacity;
+    const blockCount = known ? this.#ring.get('blockCount') : this.#ring.geometry.blockCapacity;
     // Taken before the flush: what is written meanwhile belongs to the next record.
     const snapshot = this.#ledger.snapshot(blockCount);
     this.#target.device.flush();
+    this.#save(blockCount, snapshot);
+    this.#saved = true;
+    this.#keptAtMs = this.#clock.nowMs();
+  }
+
+  #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): void {
+    const known = this.#ring.get('sizeKnown') === 1;
     saveRecord(this.#target.recordPath, {
-      version: 1,
+      target: this.#target.stamp,
       sourceIdentity: this.#task.source.identity,
       fingerprint: this.#ring.getText('fingerprint'),
       sourceBytes: known ? this.#ring.getDouble('sourceBytes') : 0,
       endBytes: this.#task.extent.endBytes ?? 0,
-      blockBytes,
+      blockBytes: this.#ring.geometry.blockBytes,
       blockCount,
-      ...snapshot,
+      missingCount: this.#ledger.missingOf(blockCount),
+      ...blocks,
     });
-    this.#saved = true;
-    this.#keptAtMs = this.#clock.nowMs();
   }
 
   /** The last try to keep failed: an older record, if any, still tells the truth about older blocks. */

@@ -16,7 +16,7 @@ import {
   reopen,
 } from '../ring/mod.ts';
 import { currentFingerprint } from '../source/mod.ts';
-import { openTarget, removeRecord, type Target } from '../target/mod.ts';
+import { openTarget, type ResumeRecord, removeRecord, type Target } from '../target/mod.ts';
 import { ConsumerCore, failureOf } from './core.ts';
 import { Ledger } from './ledger.ts';
 import { type ConsumerTask, Control, emptyResult, type TargetResult } from './options.ts';
@@ -40,6 +40,7 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   } catch (cause) {
     error = { code: codeOf(cause) ?? 'INTERNAL', message: messageOf(cause) };
     session.keepForResume();
+    session.discardUseless();
   } finally {
     session.close();
   }
@@ -81,6 +82,7 @@ class Session {
   #verified = false;
   #digest: string | null = null;
   #readFailures = false;
+  readonly #notes: string[] = [];
 
   constructor(task: ConsumerTask, ringFd: number, control: Int32Array) {
     this.#task = task;
@@ -101,15 +103,23 @@ class Session {
     const wholeDigest = this.#task.digest || this.#task.expect !== null;
     const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, wholeDigest);
     this.#ledger = ledger;
-    const plan = planNeeds(this.#task, ring, target.recordPath, ledger);
-    if (!this.#task.resume) removeRecord(target.recordPath);
+    const plan = planNeeds(this.#task, ring, this.#reused(target), ledger);
+    this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
+    this.#keeper.begin();
+    target.begin(end ?? known);
     this.#seat = takeSeat(ring, this.#fd, { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs });
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());
-    this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
     const verifier = this.#makeVerifier(ledger, target);
     this.#copy(ledger, target, verifier, plan.samples);
     this.#complete(ledger, target, verifier);
+  }
+
+  /** What an interrupted copy left, and a note when it left nothing that can be gone on with. */
+  #reused({ resumption }: Target): ResumeRecord | null {
+    if (resumption === null || resumption.record !== null) return resumption?.record ?? null;
+    this.#notes.push(`begins at the start: ${resumption.reason}`);
+    return null;
   }
 
   #makeVerifier(ledger: Ledger, target: Target): Verifier | null {
@@ -292,11 +302,22 @@ class Session {
 
   /** Makes what is written durable and says so in the record, so that `resume` can go on from here. Never throws. */
   keepForResume(): void {
-    if (this.#keeper === null || !this.#task.resumable) return;
+    if (this.#keeper === null || !this.#task.resumable || this.#ledger?.done.count() === 0) return;
     try {
       this.#keeper.keep(true);
     } catch (error) {
       this.#keeper.spoil(messageOf(error));
+    }
+  }
+
+  /** After a failure: a target that was begun at the start, and has nothing to go on with, is left as if never begun. */
+  discardUseless(): void {
+    const target = this.#target;
+    if (target === null || target.resumption?.record != null || this.#keeper?.progress.resumable === true) return;
+    try {
+      target.discard();
+    } catch (error) {
+      this.#notes.push(`what the copy left could not be removed: ${messageOf(error)}`);
     }
   }
 
@@ -313,6 +334,7 @@ class Session {
       digest: this.#digest,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
       resumable: progress.resumable,
+      notes: [...this.#notes, ...(this.#target?.notes ?? [])],
     };
   }
 
