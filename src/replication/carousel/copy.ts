@@ -7,7 +7,14 @@ import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
-import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
+import {
+  asInherited,
+  type HeldSource,
+  holdSource,
+  type IdentifiedSource,
+  identifySource,
+  prepareSource,
+} from '../source/mod.ts';
 import { isResumable, sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
@@ -26,9 +33,24 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   sweepTargetLocks(folder);
-  const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
+  const identified = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
+  const held = holdSource(identified);
+  try {
+    return await copyHeld(identified, held, folder, config);
+  } finally {
+    held.close();
+  }
+}
+
+async function copyHeld(
+  identified: IdentifiedSource,
+  held: HeldSource,
+  folder: string,
+  config: CopyConfig,
+): Promise<CopyResult> {
+  const { source } = held;
   const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
-  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
+  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config));
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
@@ -37,7 +59,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
     const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
     if (ready.length === 0) return nothingCopied(source, checked);
     watch.countArrivals(checked.length - ready.length);
-    const extent = await findExtent(source, config);
+    const extent = await findExtent(identified, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
     return await finish(source, checked, members, watch, config);
@@ -46,16 +68,15 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   }
 }
 
-function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {
+function producerOf({ source, fd }: HeldSource, path: string, config: CopyConfig): ProducerCommand {
   const options: ProducerOptions = {
-    source,
+    source: asInherited(source),
     ringPath: path,
     blockBytes: config.blockBytes ?? null,
     bufferBytes: config.bufferBytes ?? null,
     direct: config.direct,
   };
-  const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
-  return { program: producerProgram, options: JSON.stringify(options), stdin };
+  return { program: producerProgram, options: JSON.stringify(options), stdin: fd ?? 'ignore' };
 }
 
 async function finish(

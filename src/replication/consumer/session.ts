@@ -106,7 +106,7 @@ class Session {
     const plan = planNeeds(this.#task, ring, this.#reused(target), ledger);
     this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
     this.#keeper.begin();
-    target.begin(end ?? known);
+    target.begin(end ?? known, known === null ? null : ledger.bytesOfAny(plan.needs));
     this.#seat = takeSeat(ring, this.#fd, { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs });
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());

@@ -1,6 +1,7 @@
 // Regular files and block devices, by native asynchronous I/O, past the page cache where that works.
 import { closeSync, constants, fdatasyncSync, fstatSync, openSync, type Stats, statfsSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
 import { assert, errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import {
   type AioCompletion,
@@ -46,11 +47,12 @@ const READ_AHEAD_STEP_BYTES = 16 * limits.MIB;
 /** Extents of a source are looked for in at most so many steps; past that, all is data. */
 const EXTENTS_MAX = 1_000_000;
 
+const errnoWords = new Map(getSystemErrorMap().values());
 const errnoNames = new Map(Object.entries(osConstants.errno).map(([name, number]) => [number, name]));
 
 /** The error of a failed system call on a device, in the registry's words. */
 export function fileError(role: DeviceRole, action: string, errno: string | null, cause?: unknown): UnderstudyError {
-  const message = `${action}: ${errno ?? messageOf(cause)}`;
+  const message = `${action}: ${errno === null ? messageOf(cause) : inWords(errno)}`;
   if (errno === 'ENOENT') return new UnderstudyError(deviceCode(role, 'NOT_FOUND'), message, { cause });
   if (errno === 'EACCES' || (errno === 'EPERM' && role === 'source')) {
     return new UnderstudyError(deviceCode(role, 'PERMISSION'), message, { cause });
@@ -65,6 +67,15 @@ export function fileError(role: DeviceRole, action: string, errno: string | null
     if (errno === 'EBUSY') return new UnderstudyError('TARGET_IN_USE', message, { cause });
   }
   return new UnderstudyError(deviceCode(role, 'IO'), message, { cause });
+}
+
+/** "ENOSPC, no space left on device": the system's name of an error, which can be looked up, and what it says. */
+function inWords(errno: string): string {
+  const words = errnoWords.get(errno);
+  // The one whose cause is seldom where people look for it.
+  const hint =
+    errno === 'EFBIG' ? '; the file system, or a limit of this process (ulimit -f), allows no larger file' : '';
+  return words === undefined ? errno : `${errno}, ${words}${hint}`;
 }
 
 /** "file:DEV:INODE" or "block:MAJOR:MINOR": the same for all names of the same storage. */
@@ -234,9 +245,12 @@ class FileDevice implements Device {
   #failed(transfer: Transfer, errno: number): Completion {
     const name = errnoNames.get(errno) ?? `errno ${errno}`;
     const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
-    // The end of a device, met by an image whose length nobody knew beforehand; only file systems are ever full.
+    const endBytes = transfer.offsetBytes + transfer.buffer.byteLength;
+    const beyondEnd = !this.#regular && this.info.sizeBytes !== null && endBytes > this.info.sizeBytes;
+    // The end of a device, met by an image whose length nobody knew beforehand. Before its end, what it rests on is full: the
+    // pool of a thin volume, the file system that holds the file of a loop device.
     const error =
-      name === 'ENOSPC' && this.#role === 'target' && !this.#regular
+      name === 'ENOSPC' && this.#role === 'target' && beyondEnd
         ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
         : fileError(this.#role, action, name);
     return { tag: transfer.tag, bytes: 0, error };

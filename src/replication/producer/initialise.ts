@@ -48,13 +48,14 @@ export function reserveRing(fd: number, wanted: Geometry, mayShrink: boolean): G
     } catch (cause) {
       // What a failed try did reserve is given back before the next; the header page stays.
       ftruncateSync(fd, HEADER_BYTES);
-      if (errnoOf(cause) !== 'ENOSPC') throw cause;
+      const errno = errnoOf(cause);
+      if (errno !== 'ENOSPC' && errno !== 'EFBIG') throw cause;
       if (mayShrink && slotCount / 2 >= limits.SLOTS_MIN) continue;
-      throw new UnderstudyError(
-        'RING_MEMORY',
-        `shared memory has no room for a ring of ${totalBytes} bytes; make room, or use a smaller --buffer or --block-size`,
-        { cause },
-      );
+      const why =
+        errno === 'EFBIG'
+          ? `a limit of this process (ulimit -f) allows no ring of ${totalBytes} bytes; raise it`
+          : `shared memory has no room for a ring of ${totalBytes} bytes; make room`;
+      throw new UnderstudyError('RING_MEMORY', `${why}, or use a smaller --buffer or --block-size`, { cause });
     }
   }
 }

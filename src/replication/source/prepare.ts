@@ -2,7 +2,7 @@
 import { closeSync, fstatSync, mkdtempSync, openSync, realpathSync, rmSync, type Stats, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
 import { decompressedBytes, hostDecompressor, type StreamHost } from './decompressor.ts';
@@ -128,8 +128,16 @@ async function prepareCompressed(source: IdentifiedSource, format: CompressedFor
   }
 }
 
-function sizeOf(source: IdentifiedSource, format: CompressedFormat, path: string): Promise<number | null> {
-  return decompressedBytes(format, realPathOf(source, path), source.uri);
+/** Null also where the file has lost its name meanwhile, which the tools want: a stream of unknown length is copied as well. */
+async function sizeOf(source: IdentifiedSource, format: CompressedFormat, path: string): Promise<number | null> {
+  let name: string;
+  try {
+    name = realPathOf(source, path);
+  } catch (error) {
+    if (codeOf(error) === 'SOURCE_NOT_FOUND') return null;
+    throw error;
+  }
+  return decompressedBytes(format, name, source.uri);
 }
 
 function hosted(descriptor: SourceDescriptor, host: StreamHost, heldFd: number | null): PreparedSource {

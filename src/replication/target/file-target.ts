@@ -9,7 +9,6 @@ import {
   ftruncateSync,
   lstatSync,
   renameSync,
-  statfsSync,
   unlinkSync,
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -22,6 +21,7 @@ import { givePermissions, refuseLostOwner } from './permissions.ts';
 import { partialPath, recordPathForFile } from './provisional-name.ts';
 import { proveRecord, type Resumption } from './resume-proof.ts';
 import { loadRecord, removeRecord, syncFolder } from './resume-record.ts';
+import { claimRoom } from './room.ts';
 import type { FileSpec, Target } from './spec.ts';
 
 const PRIVATE_MODE = 0o600;
@@ -49,6 +49,7 @@ export function openFileTarget(spec: FileSpec, resume: boolean): Target {
   }
   const notes: string[] = [];
   const goesOn = resumption !== null && resumption.record !== null;
+  let releaseRoom = (): void => undefined;
   let open = true;
   return {
     device,
@@ -57,8 +58,8 @@ export function openFileTarget(spec: FileSpec, resume: boolean): Target {
     stamp: stampOf(stats),
     resumption,
     notes,
-    begin(imageBytes) {
-      if (imageBytes !== null && !goesOn) checkRoom(spec, imageBytes);
+    begin(imageBytes, dataBytes) {
+      if (dataBytes !== null) releaseRoom = claimRoom({ uri: spec.uri, partial, bytes: dataBytes });
       begin(fd, partial, goesOn, imageBytes);
     },
     finish(imageBytes) {
@@ -72,6 +73,7 @@ export function openFileTarget(spec: FileSpec, resume: boolean): Target {
     close() {
       if (!open) return;
       open = false;
+      releaseRoom();
       device.close();
       closeSync(fd);
     },
@@ -126,15 +128,6 @@ export function isProvisional(stats: BigIntStats, recordPath: string): boolean {
     if (code !== 'RESUME_NO_RECORD') return false;
     return isOwn(stats) && lstatSync(recordPath, { throwIfNoEntry: false })?.isFile() === true;
   }
-}
-
-/** Says at once what would otherwise fail after hours: what is larger than the whole file system. */
-function checkRoom({ path, uri }: FileSpec, imageBytes: number): void {
-  const limit = statfsSync(dirname(path));
-  const total = limit.blocks * limit.bsize;
-  if (imageBytes <= total) return;
-  const message = `${uri}: the whole file system has ${total} bytes, the image ${imageBytes}`;
-  throw new UnderstudyError('TARGET_TOO_SMALL', message);
 }
 
 function begin(fd: number, partial: string, goesOn: boolean, imageBytes: number | null): void {

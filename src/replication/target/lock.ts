@@ -7,8 +7,10 @@ import { fileError } from '../device/file.ts';
 import { openExisting } from '../ring/mod.ts';
 
 /** Byte of a target's lock file, or of the provisional file itself, that its one copy holds. */
-const LOCK_BYTE = 2 ** 40;
+export const LOCK_BYTE = 2 ** 40;
 export const LOCK_SUFFIX = '.target';
+/** Claims of room (room.ts) are locks with something in them. */
+export const ROOM_SUFFIX = '.room';
 /** Whoever sweeps holds a lock for microseconds, which must not look like another copy: a refusal is believed the third time. */
 const SWEEPS_MAX = 2;
 const SWEEP_MS = 5;
@@ -33,10 +35,10 @@ export function openLocked(path: string, uri: string): number {
   }
 }
 
-/** Removes the locks of storage targets whose copies died: nobody holds them any more. */
+/** Removes the locks and claims of copies that died: nobody holds them any more. */
 export function sweepTargetLocks(folder: string): void {
   for (const name of readdirSync(folder)) {
-    if (!name.endsWith(LOCK_SUFFIX)) continue;
+    if (!name.endsWith(LOCK_SUFFIX) && !name.endsWith(ROOM_SUFFIX)) continue;
     const path = `${folder}/${name}`;
     const fd = openExisting(path);
     if (fd === null) continue;

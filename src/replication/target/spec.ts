@@ -58,8 +58,11 @@ export interface Target {
   readonly resumption: Resumption | null;
   /** What the user should know of it; grows until it is finished. */
   readonly notes: readonly string[];
-  /** Gives it its size, where it has none of its own; null while that is not known. Before the first write. */
-  begin(imageBytes: number | null): void;
+  /**
+   * Gives it its size, where it has none of its own, and claims room for what will be written; null while that is not known.
+   * Before the first write. @throws TARGET_TOO_SMALL, TARGET_FULL
+   */
+  begin(imageBytes: number | null, dataBytes: number | null): void;
   /** Makes the complete image durable under its final name. @throws TARGET_FLUSH_FAILED, TARGET_WRITE_FAILED */
   finish(imageBytes: number): void;
   /** Removes what the copy has left, record included; nothing of it is worth going on with. */
