@@ -88,7 +88,7 @@ function told({ code, message }: ResultError): string {
 function describe(target: TargetResult): string {
   return [
     headOf(target),
-    ...target.warnings.map((text) => `  warning: ${shown(text)}`),
+    ...target.notes.map((text) => `  ${shown(text)}`),
     ...tableNotes(target).map((text) => `  ${text}`),
     ...target.unreadable.map(zeroed),
   ]

@@ -1,4 +1,4 @@
-// Extended attributes of files, links not followed: llistxattr(2), lgetxattr(2), lsetxattr(2). Node.js has no calls for them.
+// Extended attributes of files, links not followed: llistxattr(2), lgetxattr(2), lsetxattr(2), lremovexattr(2). Node.js has no calls for them.
 import { lastError, libc } from './libc.ts';
 
 /** XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h. */
@@ -23,6 +23,11 @@ export function attributesOf(path: Buffer): readonly FileAttribute[] {
 /** Made or replaced. @throws SystemError */
 export function setAttribute(path: Buffer, { name, value }: FileAttribute): void {
   if (libc.lsetxattr(terminated(path), name, value, value.length, 0) !== 0) throw lastError(`lsetxattr ${name}`);
+}
+
+/** @throws SystemError, ENODATA when there is none */
+export function removeAttribute(path: Buffer, name: string): void {
+  if (libc.lremovexattr(terminated(path), name) !== 0) throw lastError(`lremovexattr ${name}`);
 }
 
 function attributeOf(path: Buffer, name: string): Buffer {

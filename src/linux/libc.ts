@@ -97,6 +97,14 @@ export const libc = {
     length: number,
     flags: number,
   ) => number,
+  lremovexattr: library.func('int lremovexattr(void*, const char*)') as (path: Uint8Array, name: string) => number,
+  renameat2: library.func('int renameat2(int, const char*, int, const char*, unsigned int)') as (
+    oldFolder: number,
+    oldPath: string,
+    newFolder: number,
+    newPath: string,
+    flags: number,
+  ) => number,
   ifNametoindex: library.func('uint32_t if_nametoindex(const char*)') as (name: string) => number,
   syscall: library.func('int64_t syscall(long, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t)') as (
     number: number,

@@ -1,7 +1,7 @@
 export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
 export { ArpSocket } from './arp-socket.ts';
 export { Digester, digestOf } from './digest.ts';
-export { attributesOf, type FileAttribute, setAttribute } from './extended-attribute.ts';
+export { attributesOf, type FileAttribute, removeAttribute, setAttribute } from './extended-attribute.ts';
 export {
   adviseDontNeed,
   adviseSequential,
@@ -37,3 +37,4 @@ export {
   mapShared,
 } from './mapping.ts';
 export { killProcess } from './process.ts';
+export { renameNoReplace } from './rename.ts';

@@ -4,12 +4,9 @@ import {
   chmodSync,
   closeSync,
   createWriteStream,
-  linkSync,
   mkdirSync,
   openSync,
-  renameSync,
   truncateSync,
-  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -109,18 +106,6 @@ test('source that is written while it is copied', () =>
   onStage((stage) =>
     spoil(stage, /was written|changed/, (path) => utimesSync(path, new Date(), new Date(Date.now() + 10_000))),
   ));
-
-test('source that is replaced by another file while it is copied', () =>
-  onStage((stage) =>
-    spoil(stage, /changed/, (path) => {
-      linkSync(path, `${path}.old`);
-      writeFileSync(`${path}.new`, randomBytesOf(77, 6 * MIB));
-      renameSync(`${path}.new`, path);
-    }),
-  ));
-
-test('source whose name is removed while it is copied', () =>
-  onStage((stage) => spoil(stage, /changed|cannot be looked at any more/, (path) => unlinkSync(path))));
 
 test('source on a server that changes between two sweeps: who needs the second is told', () =>
   onStage(async (stage) => {

@@ -1,14 +1,5 @@
 // Interrupted copies: what is durable is kept, only the rest is copied, and nothing of another source is gone on with.
-import {
-  appendFileSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  truncateSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
@@ -64,7 +55,8 @@ test('resume - after SIGKILL what was flushed and recorded is kept', () =>
     const source = await GatedSource.start(stage, content, 40 * BLOCK);
     const copy = stage.copyJson(...SHAPE, source.uri, stage.target('a'));
     await stage.sees('forty blocks', ({ consumers }) => consumers[0]?.blocksLeft === 24);
-    await eventually('a record', () => existsSync(`${stage.target('a')}.partial.resume`));
+    // A record without blocks is there from the start; the next one has a digest for each block.
+    await eventually('a record', () => statSync(`${stage.target('a')}.partial.resume`).size > 64 * 16);
     await copy.kill('SIGKILL');
     source.open();
     await eventually('the producer has gone', () => stage.producers.length === 0);
@@ -96,15 +88,41 @@ test('resume - block device and NBD server: the record lies in the state folder 
     expect(readFileSync(join(server.folder, 'disk')).equals(image.content)).toBe(true);
   }));
 
-test('resume - refused without a record, with a status of its own', () =>
+test('resume - without a record it begins at the start, says so, and asks as for any new target', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
-    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.target('a'));
+    const file = await stage.copyJson('--resume', image.path, stage.target('a')).good();
+    expect(file).toMatchObject({ bytesReused: 0, bytesCopied: MIB });
+    expect(file.notes).toEqual(['begins at the start: there is no record of an interrupted copy']);
+    expect(stage.difference('a', image.content)).toBe(null);
     writeFileSync(stage.path('disk'), Buffer.alloc(MIB));
-    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.loop(stage.path('disk')));
-    writeFileSync(`${stage.target('b')}.partial`, 'a provisional file of unknown origin');
-    await refused(stage, 'RESUME_NO_RECORD', image.path, stage.target('b'));
-    expect(readFileSync(`${stage.target('b')}.partial`, 'utf8')).toContain('unknown origin');
+    const disk = await stage.copyJson('--resume', image.path, stage.loop(stage.path('disk'))).good();
+    expect(disk.notes).toEqual(file.notes);
+    const server = await stage.nbdkit({ plugin: ['memory', '1M'] });
+    expect((await stage.copyJson('--resume', image.path, server.uri).good()).notes).toEqual(file.notes);
+    // Without --json people read it too.
+    const told = stage.copy(['--resume', '--yes', image.path, stage.target('a')]);
+    expect((await told.ended).status).toBe(0);
+    expect(told.stderr).toContain('begins at the start');
+    const again = stage.copyJson('--resume', image.path, stage.target('a'));
+    expect((await again.result()).targets[0]?.error?.code).toBe('TARGET_NOT_CONFIRMED');
+  }));
+
+test('resume - a loop of tries that are killed at any moment comes to its end', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 16 * MIB);
+    writeFileSync(stage.path('disk'), Buffer.alloc(16 * MIB));
+    for (const target of [stage.target('a'), stage.loop(stage.path('disk'))]) {
+      let status: number | null = null;
+      for (let delayMs = 150; status !== 0; delayMs *= 1.3) {
+        const copy = stage.copyJson('--resume', ...SHAPE, '--limit', '8M', image.path, target);
+        setTimeout(() => copy.signal('SIGKILL'), delayMs).unref();
+        ({ status } = await copy.ended);
+        if (status !== null && status !== 0) throw new Error(`${copy.stdout}${copy.stderr}`);
+      }
+      expect(stage.difference(target.startsWith('/dev') ? target : 'a', image.content)).toBe(null);
+    }
+    expect(stage.targets).toEqual(['a']);
   }));
 
 test('resume - refused when the source was written, replaced or cut since', () =>
@@ -139,12 +157,12 @@ test('resume - the content of a server that changed under its name is noticed', 
     expect(stage.targets).not.toContain('a');
   }));
 
-test('resume - a damaged record is refused, whatever the damage', () =>
+test('resume - with a damaged record, whatever the damage, it begins at the start and says so', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     await interrupted(stage, image.path, stage.target('a'));
     const path = `${stage.target('a')}.partial.resume`;
-    const record = readFileSync(path);
+    const [record, partial] = [readFileSync(path), readFileSync(`${stage.target('a')}.partial`)];
     const flipped = Buffer.from(record);
     flipped.writeUInt8(flipped.readUInt8(record.length - 100) ^ 1, record.length - 100);
     const damages = [
@@ -153,17 +171,17 @@ test('resume - a damaged record is refused, whatever the damage', () =>
       Buffer.alloc(0),
       randomBytesOf(1, 5000),
       Buffer.from('{}\n'),
+      Buffer.concat([record, Buffer.from('more')]),
     ];
     for (const damage of damages) {
+      writeFileSync(`${stage.target('a')}.partial`, partial, { mode: 0o600 });
       writeFileSync(path, damage);
-      await refused(stage, 'RESUME_RECORD_INVALID', ...SHAPE, image.path, stage.target('a'));
+      const target = await stage.copyJson('--resume', '--yes', ...SHAPE, image.path, stage.target('a')).good();
+      expect(target).toMatchObject({ bytesReused: 0, bytesCopied: 4 * MIB });
+      expect(target.notes.join()).toMatch(/begins at the start: the record .* is damaged/);
+      expect(stage.difference('a', image.content)).toBe(null);
+      expect(stage.targets).toEqual(['a']);
     }
-    writeFileSync(path, record);
-    appendFileSync(path, 'more');
-    await refused(stage, 'RESUME_RECORD_INVALID', ...SHAPE, image.path, stage.target('a'));
-    writeFileSync(path, record);
-    await stage.copyJson('--resume', ...SHAPE, image.path, stage.target('a')).good();
-    expect(stage.difference('a', image.content)).toBe(null);
   }));
 
 test('resume - a copy without --resume begins anew and drops the old record', () =>

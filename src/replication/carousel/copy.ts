@@ -2,16 +2,23 @@
 // detached process reads, and the main thread only looks on.
 import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { codeOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { limits, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
-import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
+import {
+  asInherited,
+  type HeldSource,
+  holdSource,
+  type IdentifiedSource,
+  identifySource,
+  prepareSource,
+} from '../source/mod.ts';
 import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
-import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
-import { Crew, notCopied } from './crew.ts';
+import { Crew } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
+import { type Checked, refuseTwins, settleTarget } from './settle.ts';
 import { mayHaveToAsk, SourceLook } from './source-look.ts';
 import { startStoredDigest } from './stored-file.ts';
 import { RingWatch } from './watch.ts';
@@ -29,11 +36,26 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   sweepStale(folder);
   sweepTargetLocks(folder);
   const { format, insecure, keyFile } = config;
-  const source = await identifySource({ uri: config.source, format, insecure, keyFile });
+  const identified = await identifySource({ uri: config.source, format, insecure, keyFile });
+  const held = holdSource(identified);
+  try {
+    return await copyHeld(identified, held, folder, config);
+  } finally {
+    held.close();
+  }
+}
+
+async function copyHeld(
+  identified: IdentifiedSource,
+  held: HeldSource,
+  folder: string,
+  config: CopyConfig,
+): Promise<CopyResult> {
+  const { source } = held;
   const quorum = Math.min(config.targets.length, limits.CONSUMERS_MAX);
   const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), quorum);
   const ended = new AbortController();
-  const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config), config.source);
+  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config), config.source);
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
@@ -48,7 +70,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
     watch.countArrivals(checked.length - ready.length);
     refuseQueue(ready.length, source);
     // To the end, also when stopped: what it mounts it has to unmount.
-    const extent = await findExtent(source, config);
+    const extent = await findExtent(identified, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     const stored = startStoredDigest(source, config, ended.signal);
     const tasks = ready.map((target) => ({ ...taskOf(source, target, extent, config), stored }));
@@ -95,9 +117,9 @@ function refuseQueue(targets: number, source: IdentifiedSource): void {
   );
 }
 
-function producerOf(source: IdentifiedSource, path: string, config: CopyConfig): ProducerCommand {
+function producerOf({ source, fd }: HeldSource, path: string, config: CopyConfig): ProducerCommand {
   const options: ProducerOptions = {
-    source,
+    source: asInherited(source),
     ringPath: path,
     blockBytes: config.blockBytes ?? null,
     bufferBytes: config.bufferBytes ?? null,
@@ -105,8 +127,7 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
     gatherMs: config.gatherMs,
     look: mayHaveToAsk(config),
   };
-  const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
-  return { program: producerProgram, options: JSON.stringify(options), stdin };
+  return { program: producerProgram, options: JSON.stringify(options), stdin: fd ?? 'ignore' };
 }
 
 async function finish(
@@ -152,49 +173,6 @@ async function resultOf(spec: TargetSpec, crew: Crew): Promise<TargetResult> {
   const member = crew.members.find((one) => one.task.target === spec);
   if (member === undefined) throw new Error(`no worker for ${spec.uri}`);
   return member.result;
-}
-
-type Checked = { readonly spec: TargetSpec } | { readonly result: TargetResult };
-
-/** Checks one target and asks for leave; a refusal is that target's result. */
-async function settleTarget(
-  uri: string,
-  source: IdentifiedSource,
-  look: SourceLook,
-  config: CopyConfig,
-): Promise<Checked> {
-  try {
-    const facts = await checkTarget({ target: uri, sourceIdentity: source.storage, sourcePath: source.path });
-    const doubt = facts.kind === 'new-file' ? null : await look.doubt();
-    if ((facts.needsConfirmation || doubt !== null) && !config.overwrite && !(await confirmed(facts, doubt, config))) {
-      const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
-      const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
-      throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written; --yes copies all the same`);
-    }
-    const kind = facts.kind === 'new-file' ? 'file' : facts.kind;
-    return { spec: { kind, uri, path: facts.path, identity: facts.identity, direct: config.direct !== 'off' } };
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === null) throw error;
-    return { result: notCopied(uri, { code, message: messageOf(error) }) };
-  }
-}
-
-async function confirmed(facts: TargetFacts, doubt: string | null, config: CopyConfig): Promise<boolean> {
-  // What an interrupted copy left on a device is what is to be gone on with.
-  if (config.resume && facts.kind !== 'file') return true;
-  return (await config.confirm?.(facts, doubt)) ?? false;
-}
-
-/** Two names of one target in one request are a mistake, not two copies. */
-function refuseTwins(checked: readonly Checked[]): void {
-  const seen = new Map<string, string>();
-  for (const one of checked) {
-    if (!('spec' in one)) continue;
-    const other = seen.get(one.spec.identity);
-    if (other !== undefined) throw new UnderstudyError('USAGE', `${other} and ${one.spec.uri} are the same target`);
-    seen.set(one.spec.identity, one.spec.uri);
-  }
 }
 
 async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise<Extent> {

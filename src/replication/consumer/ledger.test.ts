@@ -100,7 +100,9 @@ describe('the ledger', () => {
         for (const block of written) before.blockWritten(block, bytesOf(content, block, endBytes), false, () => true);
         const after = new Ledger(ring, endBytes, digestOf, false);
         after.adopt({
-          version: 1,
+          version: 2,
+          target: '',
+          missingCount: 0,
           sourceIdentity: '',
           fingerprint: '',
           sourceBytes: content.byteLength,

@@ -137,6 +137,24 @@ export class Ledger implements BlockObserver {
     return { done, digests: new Uint8Array(this.#digests.slice(0, blockCount * 2).buffer) };
   }
 
+  /** Bytes of the blocks that are written already or needed: what the target occupies in the end. */
+  bytesOfAny(needs: NeedSet): number {
+    let bytes = 0;
+    for (let block = 0; block < needs.blockCount; block++) {
+      if (needs.has(block) || this.done.has(block)) bytes += this.lengthOf(block);
+    }
+    return bytes;
+  }
+
+  /** Blocks below `blockCount` that are neither written nor zeros of the source. */
+  missingOf(blockCount: number): number {
+    let missing = 0;
+    for (let block = 0; block < blockCount; block++) {
+      if (!this.done.has(block) && !this.zeros.has(block)) missing += 1;
+    }
+    return missing;
+  }
+
   /** Bytes that the target has as zeros without having been copied. */
   get bytesZeroed(): number {
     let bytes = 0;

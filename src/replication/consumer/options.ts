@@ -71,8 +71,8 @@ export interface TargetResult {
    * one of its partitions is in use. Null where it reads none, and for other targets.
    */
   readonly kernelPartitions: 'read' | 'in-use' | null;
-  /** What did not keep the copy from ending as it did, and should be known. */
-  readonly warnings: readonly string[];
+  /** What else is to be known, for people: why a resumed copy began at the start, what could not be kept or recorded. */
+  readonly notes: readonly string[];
   readonly error: null | { readonly code: ErrorCode | 'INTERNAL'; readonly message: string };
 }
 
@@ -92,7 +92,7 @@ export function emptyResult(uri: string): TargetResult {
     resumable: false,
     gpt: null,
     kernelPartitions: null,
-    warnings: [],
+    notes: [],
     error: null,
   };
 }

@@ -1,24 +1,15 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { offsetsOf, Ring } from '../ring/mod.ts';
-import { saveRecord } from '../target/mod.ts';
+import type { ResumeRecord } from '../target/mod.ts';
 import { Ledger } from './ledger.ts';
 import type { ConsumerTask } from './options.ts';
 import { planNeeds } from './plan.ts';
 
 const BLOCK_BYTES = 4096;
-let folder = '';
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'plan-'));
-});
-afterEach(() => rmSync(folder, { recursive: true }));
 
 const task: ConsumerTask = {
   source: { kind: 'nbd', uri: 'nbd://x', identity: 'nbd://x' } as unknown as ConsumerTask['source'],
-  target: { kind: 'nbd', uri: 'nbd://y', path: 'nbd://y', identity: 'nbd://y', direct: false },
+  target: { kind: 'nbd', uri: 'nbd://y', path: 'nbd://y', identity: 'nbd://y', direct: false, mayOverwrite: true },
   extent: { endBytes: null, skip: [] },
   join: 'oldest',
   pace: false,
@@ -40,22 +31,23 @@ function planWith(sourceBytes: number | null, done: readonly number[]): { needs:
   ring.set('sizeKnown', sourceBytes === null ? 0 : 1);
   ring.setDouble('sourceBytes', sourceBytes ?? 0);
   ring.setText('fingerprint', 'as before');
-  const path = join(folder, 'record');
   const bitmap = new Uint8Array(1);
   for (const block of done) bitmap[0] = (bitmap[0] ?? 0) | (1 << block);
-  saveRecord(path, {
-    version: 1,
+  const record: ResumeRecord = {
+    version: 2,
+    target: 'nbd://y',
     sourceIdentity: 'nbd://x',
     fingerprint: 'as before',
     sourceBytes: 4 * BLOCK_BYTES - 100,
     endBytes: 0,
     blockBytes: BLOCK_BYTES,
     blockCount: 4,
+    missingCount: 0,
     done: bitmap,
     digests: new Uint8Array(4 * 16).fill(1),
-  });
+  };
   const ledger = new Ledger(ring, Number.POSITIVE_INFINITY, () => ({ lo: 1n, hi: 1n }), false);
-  const { needs } = planNeeds(task, ring, path, ledger);
+  const { needs } = planNeeds(task, ring, record, ledger);
   const blocks = Array.from({ length: 8 }, (_, block) => block);
   return { needs: blocks.filter((block) => needs.has(block)), done: blocks.filter((block) => ledger.done.has(block)) };
 }

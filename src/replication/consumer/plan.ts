@@ -1,7 +1,7 @@
 // From what a copy asks for to its need-set: the extent, less what is zeros, less what an earlier try left on the target.
 import { UnderstudyError } from '../../base/mod.ts';
 import { NeedSet, type Ring } from '../ring/mod.ts';
-import { loadRecord, type ResumeRecord } from '../target/mod.ts';
+import type { ResumeRecord } from '../target/mod.ts';
 import type { Ledger } from './ledger.ts';
 import type { ConsumerTask } from './options.ts';
 
@@ -14,8 +14,11 @@ export interface Plan {
   readonly samples: ReadonlySet<number>;
 }
 
-/** Fills `ledger.zeros`, and `ledger.done` from a resume record. @throws RESUME_* */
-export function planNeeds(task: ConsumerTask, ring: Ring, recordPath: string, ledger: Ledger): Plan {
+/**
+ * Fills `ledger.zeros`, and `ledger.done` from what an interrupted copy left, if that is gone on with.
+ * @throws RESUME_SOURCE_DIFFERS
+ */
+export function planNeeds(task: ConsumerTask, ring: Ring, record: ResumeRecord | null, ledger: Ledger): Plan {
   const { blockBytes, blockCapacity } = ring.geometry;
   const end = task.extent.endBytes;
   const blockCount = end === null ? ring.get('blockCount') : Math.min(Math.ceil(end / blockBytes), blockCapacity);
@@ -28,8 +31,7 @@ export function planNeeds(task: ConsumerTask, ring: Ring, recordPath: string, le
   }
   ledger.zeros.deleteFrom(blockCount);
   for (let block = ledger.zeros.next(0); block !== -1; block = ledger.zeros.next(block + 1)) needs.delete(block);
-  if (!task.resume) return { needs, samples: new Set() };
-  const record = loadRecord(recordPath);
+  if (record === null) return { needs, samples: new Set() };
   checkSameSource(task, ring, record);
   return { needs, samples: reuse(record, ring, ledger, needs) };
 }

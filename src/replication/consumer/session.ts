@@ -25,7 +25,7 @@ import {
   RingState,
   reopen,
 } from '../ring/mod.ts';
-import { openTarget, removeRecord, type Target } from '../target/mod.ts';
+import { openTarget, type ResumeRecord, type Target } from '../target/mod.ts';
 import { ConsumerCore } from './core.ts';
 import { Ending, type EndingWorld } from './ending.ts';
 import { failureOf } from './failure.ts';
@@ -52,6 +52,7 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
     const failure = withoutResources(cause);
     error = { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
     session.keepForResume();
+    session.discardUseless();
   } finally {
     session.close();
   }
@@ -97,6 +98,7 @@ class Session {
   #complete = false;
   #kernelPartitions: TargetResult['kernelPartitions'] = null;
   #readFailures = false;
+  readonly #notes: string[] = [];
 
   constructor(task: ConsumerTask, ringFd: number, control: Int32Array) {
     this.#task = task;
@@ -120,13 +122,14 @@ class Session {
     const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, wholeDigest);
     for (const block of held?.blocks ?? []) ledger.unrecorded.add(block);
     this.#ledger = ledger;
-    const plan = planNeeds(this.#task, ring, target.recordPath, ledger);
-    if (!this.#task.resume) removeRecord(target.recordPath);
+    const plan = planNeeds(this.#task, ring, this.#reused(target), ledger);
+    this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
+    this.#keeper.begin();
+    target.begin(end ?? known, known === null ? null : ledger.bytesOfAny(plan.needs));
     const wishes = { name: this.#task.target.uri, pace: this.#task.pace, needs: plan.needs };
     this.#seat = awaitSeat(ring, this.#fd, wishes, () => this.#queue());
     Atomics.store(this.#control, Control.entry, this.#seat.entry.index + 1);
     Atomics.store(this.#control, Control.wanted, plan.needs.count());
-    this.#keeper = new ProgressKeeper(this.#task, ring, ledger, target, systemClock);
     const rewrites = new Rewrites(ring, ledger);
     const verifier = this.#makeVerifier(ledger, device, rewrites);
     const parts = { target, device, held, ledger, verifier };
@@ -134,6 +137,13 @@ class Session {
     this.#copy(this.#join(parts, plan.samples), verifier, this.#ending);
     this.#ending.complete();
     this.#complete = true;
+  }
+
+  /** What an interrupted copy left, and a note when it left nothing that can be gone on with. */
+  #reused({ resumption }: Target): ResumeRecord | null {
+    if (resumption === null || resumption.record !== null) return resumption?.record ?? null;
+    this.#notes.push(`begins at the start: ${resumption.reason}`);
+    return null;
   }
 
   /** Files get their name at the end; what is storage already must not look whole before it is. */
@@ -301,7 +311,7 @@ class Session {
 
   /** Makes what is written durable and says so in the record, so that `resume` can go on from here. Never throws. */
   keepForResume(): void {
-    if (this.#keeper === null || !this.#task.resumable) return;
+    if (this.#keeper === null || !this.#task.resumable || this.#ledger?.done.count() === 0) return;
     try {
       this.#keeper.keep(true);
     } catch (error) {
@@ -309,9 +319,20 @@ class Session {
     }
   }
 
+  /** After a failure: a target that was begun at the start, and has nothing to go on with, is left as if never begun. */
+  discardUseless(): void {
+    const target = this.#target;
+    if (target === null || target.resumption?.record != null || this.#keeper?.progress.resumable === true) return;
+    try {
+      target.discard();
+    } catch (error) {
+      this.#notes.push(`what the copy left could not be removed: ${messageOf(error)}`);
+    }
+  }
+
   result(): Omit<TargetResult, 'ok' | 'error' | 'seconds'> {
     const ledger = this.#ledger;
-    const progress: Progress = this.#keeper?.progress ?? { resumable: false, warnings: [] };
+    const progress: Progress = this.#keeper?.progress ?? { resumable: false, notes: [] };
     return {
       uri: this.#task.target.uri,
       startBlock: this.#seat?.startBlock ?? -1,
@@ -321,7 +342,8 @@ class Session {
       verified: this.#ending?.verified ?? false,
       digest: this.#ending?.digest ?? null,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
-      ...progress,
+      resumable: progress.resumable,
+      notes: [...this.#notes, ...progress.notes, ...(this.#target?.notes ?? [])],
       gpt: this.#ending?.gpt ?? null,
       kernelPartitions: this.#kernelPartitions,
     };

@@ -234,9 +234,12 @@ class FileDevice implements Device {
   #failed(transfer: Transfer, errno: number): Completion {
     const name = errnoNames.get(errno) ?? `errno ${errno}`;
     const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
-    // The end of a device, met by an image whose length nobody knew beforehand; only file systems are ever full.
+    const endBytes = transfer.offsetBytes + transfer.buffer.byteLength;
+    const beyondEnd = !this.#regular && this.info.sizeBytes !== null && endBytes > this.info.sizeBytes;
+    // The end of a device, met by an image whose length nobody knew beforehand. Before its end, what it rests on is full: the
+    // pool of a thin volume, the file system that holds the file of a loop device.
     const error =
-      name === 'ENOSPC' && this.#role === 'target' && !this.#regular
+      name === 'ENOSPC' && this.#role === 'target' && beyondEnd
         ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
         : fileError(this.#role, action, name);
     return { tag: transfer.tag, bytes: 0, error };

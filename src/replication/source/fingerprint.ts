@@ -4,8 +4,9 @@ import { fileFingerprint } from '../device/file.ts';
 import type { IdentifiedSource } from './identify.ts';
 
 /**
- * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell.
- * @throws SOURCE_CHANGED when the file has gone
+ * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell. The file is the one
+ * that is held open (hold.ts): a name that leads to another file by now says nothing of it.
+ * @throws SOURCE_CHANGED when it cannot be looked at
  */
 export function currentFingerprint(source: IdentifiedSource): string {
   if (source.kind !== 'file' || source.path === undefined) return '';

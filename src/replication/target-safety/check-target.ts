@@ -9,7 +9,7 @@ import { errnoOf, formatBytes, UnderstudyError } from '../../base/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { nbdIdentity } from '../device/nbd-identity.ts';
 import { isNbdUri, reachableNbdUri } from '../device/nbd-uri.ts';
-import { partialPath } from '../target/mod.ts';
+import { isProvisional, partialPath, type ReplacedFile, recordPathForFile } from '../target/mod.ts';
 import {
   type BlockDevice,
   diskOf,
@@ -21,6 +21,7 @@ import {
   loopsOver,
 } from './block-device.ts';
 import { describeContents, hardwareName } from './contents.ts';
+import { type DiskStamp, stampOf } from './disk-stamp.ts';
 import { isSwapFile, type KernelUse, readKernelUse, tryExclusive, useOfDevice } from './in-use.ts';
 
 export interface TargetQuestion {
@@ -48,6 +49,10 @@ export interface TargetFacts {
   /** Of the disk, where it tells. */
   readonly model: string | null;
   readonly serial: string | null;
+  /** Block devices: the disk itself, whatever its name. */
+  readonly disk: DiskStamp | null;
+  /** Of a file that is there already. */
+  readonly replaces: ReplacedFile | null;
 }
 
 const NOTHING_KNOWN = {
@@ -57,6 +62,8 @@ const NOTHING_KNOWN = {
   needsConfirmation: false,
   model: null,
   serial: null,
+  disk: null,
+  replaces: null,
 } as const;
 
 /**
@@ -159,9 +166,15 @@ function checkFile(target: string, stats: Stats, question: TargetQuestion): Targ
     path,
     identity: fileIdentity(stats),
     sizeBytes: stats.size,
-    contents: `file of ${formatBytes(stats.size)}${attached}`,
+    contents: `file of ${formatBytes(stats.size)}${otherNames(stats)}${attached}`,
     needsConfirmation: true,
+    replaces: { dev: stats.dev, ino: stats.ino, uid: stats.uid, gid: stats.gid, mode: stats.mode & 0o777 },
   };
+}
+
+/** A file with further names stays what it is under those. */
+function otherNames({ nlink }: Stats): string {
+  return nlink > 1 ? ` (which keeps its content under ${nlink - 1} other ${nlink === 2 ? 'name' : 'names'})` : '';
 }
 
 /**
@@ -182,7 +195,7 @@ function refuseUsedLoops(target: string, loops: readonly BlockDevice[], use: Ker
   }
 }
 
-/** The provisional name is overwritten without asking, so it must not be something else that matters. */
+/** The provisional name is overwritten without asking, so it must not be something else that matters. @throws TARGET_PARTIAL_FOREIGN */
 function refuseUsedProvisional(path: string, question: TargetQuestion, use: KernelUse): void {
   const provisional = partialPath(path);
   const stats = statTarget(provisional);
@@ -191,6 +204,11 @@ function refuseUsedProvisional(path: string, question: TargetQuestion, use: Kern
   const footprints = footprintsOf(stats);
   refuseSource(provisional, footprints, question);
   refuseUsedFile(provisional, stats, footprints, use);
+  if (isProvisional(statSync(provisional, { bigint: true }), recordPathForFile(path))) return;
+  throw new UnderstudyError(
+    'TARGET_PARTIAL_FOREIGN',
+    `${provisional} is in the way: no record says that an interrupted copy made it; move it away, or remove it`,
+  );
 }
 
 async function checkBlockDevice(target: string, stats: Stats, question: TargetQuestion): Promise<TargetFacts> {
@@ -203,6 +221,8 @@ async function checkBlockDevice(target: string, stats: Stats, question: TargetQu
   const use = readKernelUse();
   const how = useOfDevice(device, use);
   if (how !== null) throw new UnderstudyError('TARGET_IN_USE', `${target} ${how}`);
+  // Before anything else is looked at: a disk that takes the name from here on is another one.
+  const stamp = stampOf(device);
   const disk = diskOf(device);
   // Its own disk was looked at just now, with regard to which partitions share bytes with the target.
   const loops = loopsOver(footprints).filter((loop) => loop.number !== disk.number);
@@ -227,6 +247,8 @@ async function checkBlockDevice(target: string, stats: Stats, question: TargetQu
     readOnly: false,
     contents: parts.length > 0 ? parts.join(', ') : null,
     needsConfirmation: parts.length > 0,
+    disk: stamp,
+    replaces: null,
     ...(await hardwareName(disk.name)),
   };
 }

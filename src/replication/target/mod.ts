@@ -1,3 +1,7 @@
+export { diskSequence } from './disk-sequence.ts';
+export { isProvisional } from './file-target.ts';
+export { sweepTargetLocks } from './lock.ts';
+export { partialPath, recordPathForFile } from './provisional-name.ts';
 export {
   loadRecord,
   type RecordHead,
@@ -6,4 +10,5 @@ export {
   removeRecord,
   saveRecord,
 } from './resume-record.ts';
-export { openTarget, partialPath, sweepTargetLocks, type Target, type TargetSpec } from './target.ts';
+export type { BlockSpec, FileSpec, ReplacedFile, Target, TargetSpec } from './spec.ts';
+export { isResumable, openTarget } from './target.ts';

@@ -18,23 +18,27 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const records: fc.Arbitrary<ResumeRecord> = fc
   .record({
+    target: fc.string(),
     sourceIdentity: fc.string(),
     fingerprint: fc.string(),
     sourceBytes: fc.nat(),
     endBytes: fc.nat(),
     blockBytes: fc.constantFrom(65_536, 4_194_304),
     blockCount: fc.integer({ min: 0, max: 40 }),
+    missingCount: fc.nat(),
     byte: fc.nat({ max: 255 }),
   })
   .map(({ byte, ...head }) => ({
-    version: 1,
+    version: 2,
     ...head,
     done: new Uint8Array(Math.ceil(head.blockCount / 8)).fill(byte),
     digests: new Uint8Array(head.blockCount * 16).fill(byte),
   }));
 
 const example: ResumeRecord = {
-  version: 1,
+  version: 2,
+  target: 'file:2049:78:1700000000',
+  missingCount: 1,
   sourceIdentity: 'file:2049:77',
   fingerprint: '4096:1:2',
   sourceBytes: 300_000,
@@ -106,6 +110,6 @@ describe('a resume record', () => {
   test('may be absent', () => {
     saveRecord(path, example);
     removeRecord(path);
-    expect(() => loadRecord(path)).toThrow(/does not exist/);
+    expect(() => loadRecord(path)).toThrow(/there is no record/);
   });
 });

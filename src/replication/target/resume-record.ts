@@ -1,24 +1,40 @@
-// What survives a killed copy: which blocks are durable on the target, with their digests, and of which source they are.
-// Only flushed blocks count. Written beside the old record and renamed over it, so that there is always a whole one.
+// What survives a killed copy: which blocks are durable on the target, with their digests, of which source they are, and
+// which target that is. Only flushed blocks count. Written beside the old record and renamed over it, so that there is
+// always a whole one.
 //
 //   line 1: JSON (RecordHead)   then: bitmap, digests (16 bytes a block), SHA-256 of all before
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import { errnoOf, limits, sha256, shortName, UnderstudyError } from '../../base/mod.ts';
 
-const RECORD_VERSION = 1;
+/** 2 names the target; a record of version 1 could have been made on any disk that had the device's name. */
+export const RECORD_VERSION = 2;
 const HASH_BYTES = 32;
 const HEAD_BYTES_MAX = 64 * limits.KIB;
 
 export interface RecordHead {
   readonly version: number;
+  /** The target itself, not its name: Target.stamp. */
+  readonly target: string;
   readonly sourceIdentity: string;
   readonly fingerprint: string;
   readonly sourceBytes: number;
   readonly endBytes: number;
   readonly blockBytes: number;
   readonly blockCount: number;
+  /** Blocks that were neither written nor zeros of the source. */
+  readonly missingCount: number;
 }
 
 export interface ResumeRecord extends RecordHead {
@@ -29,13 +45,13 @@ export interface ResumeRecord extends RecordHead {
 }
 
 /** Where the record of a target without a name beside it lies: $XDG_STATE_HOME/understudy, or ~/.local/state/understudy. */
-export function recordPathForDevice(identity: string): string {
+export function recordPathForDevice(key: string): string {
   const state = process.env.XDG_STATE_HOME ?? `${homedir()}/.local/state`;
-  return `${state}/understudy/${shortName(identity)}.resume`;
+  return `${state}/understudy/${shortName(key)}.resume`;
 }
 
-/** Durable when it returns. @throws file system errors of Node.js */
-export function saveRecord(path: string, record: ResumeRecord): void {
+/** Durable when it returns, under its name too. @throws file system errors of Node.js */
+export function saveRecord(path: string, record: Omit<ResumeRecord, 'version'>): void {
   const { done, digests, ...head } = record;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const headLine = Buffer.from(`${JSON.stringify({ ...head, version: RECORD_VERSION })}\n`);
@@ -51,9 +67,20 @@ export function saveRecord(path: string, record: ResumeRecord): void {
     closeSync(fd);
   }
   renameSync(temporary, path);
+  syncFolder(dirname(path));
 }
 
-/** @throws RESUME_NO_RECORD, RESUME_RECORD_INVALID */
+/** Makes the names in a folder durable (fsync(2): a file's own fsync does not). */
+export function syncFolder(path: string): void {
+  const folder = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/** @throws RESUME_NO_RECORD (none, or one of another version), RESUME_RECORD_INVALID */
 export function loadRecord(path: string): ResumeRecord {
   const bytes = readRecord(path);
   const newline = bytes.subarray(0, HEAD_BYTES_MAX).indexOf(0x0a);
@@ -62,7 +89,9 @@ export function loadRecord(path: string): ResumeRecord {
   const hash = sha256().update(bytes.subarray(0, hashAt)).digest();
   if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
   const head = JSON.parse(bytes.subarray(0, newline).toString('utf8')) as RecordHead;
-  if (head.version !== RECORD_VERSION) throw invalid(path, `it has version ${head.version}`);
+  if (head.version !== RECORD_VERSION) {
+    throw new UnderstudyError('RESUME_NO_RECORD', `the record ${path} is of another version (${head.version})`);
+  }
   const bitmapBytes = Math.ceil(head.blockCount / 8);
   const doneAt = newline + 1;
   if (doneAt + bitmapBytes + head.blockCount * 16 !== hashAt) throw invalid(path, 'its length does not fit its blocks');
@@ -78,12 +107,12 @@ function readRecord(path: string): Buffer {
     return readFileSync(path);
   } catch (cause) {
     if (errnoOf(cause) !== 'ENOENT') throw cause;
-    throw new UnderstudyError('RESUME_NO_RECORD', `there is no record of an interrupted copy: ${path} does not exist`);
+    throw new UnderstudyError('RESUME_NO_RECORD', 'there is no record of an interrupted copy');
   }
 }
 
 function invalid(path: string, why: string): UnderstudyError {
-  return new UnderstudyError('RESUME_RECORD_INVALID', `${path} cannot be used: ${why}; copy without --resume`);
+  return new UnderstudyError('RESUME_RECORD_INVALID', `the record ${path} is damaged: ${why}`);
 }
 
 export function removeRecord(path: string): void {
