@@ -15,6 +15,8 @@ export async function untilInterrupted<T>(use: (signal: AbortSignal) => Promise<
   try {
     return await use(abort.signal);
   } finally {
-    for (const signal of signals) process.off(signal, interrupt);
+    // After a hang-up another one may come until the very end, which is near.
+    const kept = abort.signal.aborted ? 'SIGHUP' : null;
+    for (const signal of signals) if (signal !== kept) process.off(signal, interrupt);
   }
 }
