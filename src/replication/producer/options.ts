@@ -9,10 +9,15 @@ export interface ProducerOptions {
   readonly ringPath: string;
   /** Null: limits.BLOCK_BYTES_DEFAULT. */
   readonly blockBytes: number | null;
-  /** Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to. */
+  /**
+   * Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to.
+   */
   readonly bufferBytes: number | null;
   readonly direct: DirectMode;
-  /** Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is ready. */
+  /**
+   * Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is
+   * ready.
+   */
   readonly look: boolean;
 }
 
