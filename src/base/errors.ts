@@ -53,7 +53,12 @@ export const errorRegistry = {
   ),
   TARGET_IS_SOURCE: of(4, 409, 'after-change', 'Target and source are the same device or file.'),
   TARGET_BUSY: of(4, 409, 'backoff', 'Another copy is writing this target.'),
-  TARGET_NOT_CONFIRMED: of(4, 409, 'after-change', 'The target holds data, or the source shows nothing that is known, and nobody agreed to that.'),
+  TARGET_NOT_CONFIRMED: of(
+    4,
+    409,
+    'after-change',
+    'The target holds data, or the source shows nothing that is known, and nobody agreed to that.',
+  ),
   TARGET_FULL: of(4, 507, 'after-change', 'The file system of the target has no room left.'),
   TARGET_WRITE_FAILED: of(4, 502, 'after-change', 'A write to the target failed.'),
   TARGET_FLUSH_FAILED: of(4, 502, 'after-change', 'The target could not be flushed; written data may be lost.'),
