@@ -19,7 +19,8 @@ function of(exit: number, http: number, retry: Retry, meaning: string): ErrorCla
 }
 
 /**
- * Exit statuses: 2 usage, 3 source, 4 target, 5 integrity, 6 resume, 7 resources of this machine, 8 refused because of the state
+ * Exit statuses: 2 usage, 3 source, 4 target, 5 integrity, 6 resume, 7 resources of this machine, 8 refused because of
+ * the state
  * of things, 9 a part of the installation failed, 10 the controller cannot be asked, 130 interrupted.
  */
 export const errorRegistry = {
@@ -222,7 +223,10 @@ interface ErrorOptions {
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
-/** An operating error: what was done, with a stable code. Match by code, never by class or message: errors cross processes. */
+/**
+ * An operating error: what was done, with a stable code. Match by code, never by class or message: errors cross
+ * processes.
+ */
 export class UnderstudyError extends Error {
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, string | number>>;

@@ -220,7 +220,9 @@ function onlyReExports(file: SourceFile): boolean {
   );
 }
 
-/** Rings of files that import each other, also by types; each once, from its first file in the order of the alphabet. */
+/**
+ * Rings of files that import each other, also by types; each once, from its first file in the order of the alphabet.
+ */
 export function importCycles(files: readonly SourceFile[]): string[] {
   const targets = new Map(
     files.map((file) => [

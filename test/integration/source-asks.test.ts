@@ -1,4 +1,5 @@
-// A source that shows neither a partition table nor a file system is copied over nothing without a question, and without --yes.
+// A source that shows neither a partition table nor a file system is copied over nothing without a question, and
+// without --yes.
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';

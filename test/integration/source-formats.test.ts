@@ -1,4 +1,5 @@
-// Every way to pack an image, through the whole program, from a file and from a pipe: what arrives on the target is the image.
+// Every way to pack an image, through the whole program, from a file and from a pipe: what arrives on the target is the
+// image.
 import { execFileSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';

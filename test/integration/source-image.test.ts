@@ -1,4 +1,5 @@
-// Images that need QEMU, from files and from servers: every byte through a private qemu-nbd and a real worker thread; which
+// Images that need QEMU, from files and from servers: every byte through a private qemu-nbd and a real worker thread;
+// which
 // damage is found before the first block; what an image may name; and that nothing outlives the producer.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
-// What is no image, or not one image, or an image that cannot be read where it lies: refused by name, before anything of a seekable
+// What is no image, or not one image, or an image that cannot be read where it lies: refused by name, before anything
+// of a seekable
 // source is written, and never with status 0.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';

@@ -1,4 +1,5 @@
-// Data behind the last member of a compressed image that are no member: told about, and not an error. A member that is damaged is one.
+// Data behind the last member of a compressed image that are no member: told about, and not an error. A member that is
+// damaged is one.
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { identifySource, prepareSource } from '../../src/replication/source/mod.ts';

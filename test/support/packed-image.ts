@@ -1,4 +1,5 @@
-// Small disk images that show a partition table, and what they are packed into: by the real tools, or by hand where a tool
+// Small disk images that show a partition table, and what they are packed into: by the real tools, or by hand where a
+// tool
 // would not make what a test needs.
 import { crc32 } from 'node:zlib';
 import { randomBytesOf } from '../rig/content.ts';

@@ -147,6 +147,7 @@ async function finish(
   if (config.signal?.aborted === true) abort();
   const report = (): void => config.onProgress?.(watch.progress(members));
   try {
+    look.lookAside();
     await watch.untilDone(members, report);
     const ring = watch.ring;
     const results = await Promise.all(
@@ -187,7 +188,8 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
     if (descriptor.kind === 'stream' || (descriptor.kind === 'file' && descriptor.window !== null)) {
       throw extentUnsupported(source);
     }
-    // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
+    // The server of an image is reached through a descriptor of this process; the tools of the view are other
+    // processes.
     const place =
       descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
     return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveExtent(request, view)));

@@ -37,7 +37,10 @@ export interface CopyOptions {
   readonly verify?: boolean;
   /** Go on with interrupted copies to these targets. @default false */
   readonly resume?: boolean;
-  /** Keep a record with which an interrupted copy can be resumed. A record is made durable every few seconds. @default true */
+  /**
+   * Keep a record with which an interrupted copy can be resumed. A record is made durable every few seconds. @default
+   * true
+   */
   readonly resumable?: boolean;
   /** Bytes a second to each target. @default no limit */
   readonly limitRate?: number;
@@ -48,7 +51,10 @@ export interface CopyOptions {
    * @default 128 MiB, 32 MiB for a source that is read through the page cache, less if memory is short
    */
   readonly bufferBytes?: number;
-  /** Past the page cache: `auto` reads an image that fits in free memory through it, and always writes past it. @default 'auto' */
+  /**
+   * Past the page cache: `auto` reads an image that fits in free memory through it, and always writes past it. @default
+   * 'auto'
+   */
   readonly direct?: DirectMode;
   /** Report the SHA-256 of the whole image. @default false */
   readonly digest?: boolean;
@@ -62,7 +68,8 @@ export interface CopyOptions {
   /** Overwrite what targets hold without asking. @default false */
   readonly overwrite?: boolean;
   /**
-   * Asked for each target that holds data, and for each but new files where the source shows neither a partition table nor a file
+   * Asked for each target that holds data, and for each but new files where the source shows neither a partition table
+   * nor a file
    * system, which `doubt` then says; before anything is written. Without it such targets are refused.
    */
   readonly confirm?: (facts: TargetFacts, doubt: string | null) => Promise<boolean>;

@@ -1,5 +1,7 @@
-// Is the source what was meant? What shows neither a partition table nor a file system is copied over data only after a question.
-// A raw file or block device is looked at here; of everything else the producer says in the ring's header what it shows.
+// Is the source what was meant? What shows neither a partition table nor a file system is copied over data only after a
+// question.
+// A raw file or block device is looked at here; of everything else the producer says in the ring's header what it
+// shows.
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RingState } from '../ring/mod.ts';
@@ -19,6 +21,7 @@ export class SourceLook {
   readonly #watch: RingWatch;
   readonly #config: CopyConfig;
   #doubt: Promise<string | null> | null = null;
+  #aside: Contents | null = null;
 
   constructor(source: IdentifiedSource, watch: RingWatch, config: CopyConfig) {
     this.#source = source;
@@ -62,13 +65,23 @@ export class SourceLook {
     return contents === null || contents.recognised ? null : `${this.#source.uri} ${contents.text}`;
   }
 
+  /** Looks at a file that nobody was asked about, while others copy: the result tells what it shows. */
+  lookAside(): void {
+    const path = this.#rawPath();
+    if (path !== null && this.#tells) this.#aside = judgeFile(path);
+  }
+
+  /** Nobody has agreed to the source as it is, by --yes or when asked. */
+  get #tells(): boolean {
+    return !this.#config.overwrite && this.#doubt === null;
+  }
+
   /** What the result tells of the source, once the copies have ended. */
   warnings(): readonly string[] {
-    const told = this.#watch.header.getText('warnings');
+    const { header } = this.#watch;
+    const told = header.getText('warnings');
     const warnings = told === '' ? [] : told.split('\n');
-    if (this.#config.overwrite || this.#doubt !== null) return warnings;
-    const path = this.#rawPath();
-    const contents = path === null ? parseContents(this.#watch.header.getText('contents')) : judgeFile(path);
-    return contents === null || contents.recognised ? warnings : [...warnings, contents.text];
+    const contents = this.#aside ?? parseContents(header.getText('contents'));
+    return !this.#tells || contents === null || contents.recognised ? warnings : [...warnings, contents.text];
   }
 }

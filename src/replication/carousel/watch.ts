@@ -61,7 +61,8 @@ export class RingWatch {
   }
 
   /**
-   * Sees to it that somebody reads: at the start, and whenever a producer has died. Whoever gets the lock byte starts the
+   * Sees to it that somebody reads: at the start, and whenever a producer has died. Whoever gets the lock byte starts
+   * the
    * next one; a stream that can be read once has no next one.
    */
   ensureProducer(): void {

@@ -82,7 +82,10 @@ export class StreamControl {
     Atomics.notify(this.#words, WORD.state);
   }
 
-  /** Reader: the pipe of that generation (-1: none could be made) and what comes before it; null when the time is over first. */
+  /**
+   * Reader: the pipe of that generation (-1: none could be made) and what comes before it; null when the time is over
+   * first.
+   */
   waitStart(generation: number, timeoutMs: number): { fd: number; first: Uint8Array } | null {
     const before = Atomics.load(this.#words, WORD.generation);
     if (before !== generation) Atomics.wait(this.#words, WORD.generation, before, timeoutMs);

@@ -2,7 +2,8 @@
 // program can be run again.
 //
 // What must hold: a short image is never taken for a whole one. The end of the pipe counts as the end of the image only
-// when the program behind it ended well, and where the size was promised, only at that size; so the last transfer is not
+// when the program behind it ended well, and where the size was promised, only at that size; so the last transfer is
+// not
 // complete before both are known.
 import {
   assert,
@@ -25,7 +26,9 @@ export interface StreamDeviceOptions {
   readonly identity: string;
   /** Promised by the container, and held to; null when only the end tells. */
   readonly sizeBytes: number | null;
-  /** What was read of the image and a descriptor that gives the rest (access `once`), or what starts programs that do. */
+  /**
+   * What was read of the image and a descriptor that gives the rest (access `once`), or what starts programs that do.
+   */
   readonly from:
     | { readonly fd: number; readonly first: Uint8Array }
     | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };

@@ -1,4 +1,5 @@
-// The producer's worker thread: opens the source, makes the ring ready (or takes over a running one), and turns the steps
+// The producer's worker thread: opens the source, makes the ring ready (or takes over a running one), and turns the
+// steps
 // of the core into reads and waits until nobody wants anything any more.
 import { closeSync } from 'node:fs';
 import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
@@ -34,7 +35,8 @@ interface Opened {
 /** Reads until nobody is left. @throws what ends the reading for everybody; the ring then still says `ready` */
 export function produce(options: ProducerOptions, descriptor: SourceDescriptor, header: RingHeader): void {
   if (header.get('state') > RingState.ready) {
-    // Between the look of whoever started us and now the ring has ended. It is never revived: others read their error there.
+    // Between the look of whoever started us and now the ring has ended. It is never revived: others read their error
+    // there.
     removeRing(options.ringPath, RING_FD);
     return;
   }
@@ -139,7 +141,8 @@ function open(options: ProducerOptions, descriptor: SourceDescriptor, header: Ri
 }
 
 /**
- * Through the page cache when the image fits easily into memory that is free, so that a second sweep or a second run costs
+ * Through the page cache when the image fits easily into memory that is free, so that a second sweep or a second run
+ * costs
  * the disk nothing; past it otherwise, so that a large image does not throw out everything else.
  */
 function openSource(descriptor: SourceDescriptor, direct: DirectMode): Device {

@@ -33,7 +33,8 @@ export function chooseGeometry({ sizeBytes, cached }: Source, wishes: Wishes): G
 }
 
 /**
- * Gives the ring file its memory, reserved so that no process can meet a full /dev/shm (and SIGBUS) later. A ring of the
+ * Gives the ring file its memory, reserved so that no process can meet a full /dev/shm (and SIGBUS) later. A ring of
+ * the
  * default size becomes smaller where there is less room; one whose size was asked for does not.
  * @throws RING_MEMORY
  */
@@ -108,7 +109,10 @@ export function mapZeros(ring: Ring, device: Device): void {
   addZeros(zeroFrom, Math.min(covered, sizeBytes));
 }
 
-/** What the first bytes of a device show, in the form of `contentsText`; '' where they cannot be read, which is met again. */
+/**
+ * What the first bytes of a device show, in the form of `contentsText`; '' where they cannot be read, which is met
+ * again.
+ */
 export function lookAtFront(device: Device): string {
   const sizeBytes = device.info.sizeBytes ?? 0;
   const memory = allocatePages(LOOK_BYTES);

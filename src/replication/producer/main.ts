@@ -1,5 +1,6 @@
 // The producer process: detached from whoever started it, alone with the source, gone when nobody wants it.
-// Its main thread keeps the helpers of the source (decompressor, qemu-nbd) and a worker thread reads; where there are no
+// Its main thread keeps the helpers of the source (decompressor, qemu-nbd) and a worker thread reads; where there are
+// no
 // helpers to keep, the main thread reads by itself, which spares the start of a thread.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';

@@ -9,12 +9,17 @@ export interface ProducerOptions {
   readonly ringPath: string;
   /** Null: limits.BLOCK_BYTES_DEFAULT. */
   readonly blockBytes: number | null;
-  /** Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to. */
+  /**
+   * Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to.
+   */
   readonly bufferBytes: number | null;
   readonly direct: DirectMode;
   /** Time that a first reading waits for further copies, milliseconds; 0: none. */
   readonly gatherMs: number;
-  /** Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is ready. */
+  /**
+   * Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is
+   * ready.
+   */
   readonly look: boolean;
 }
 

@@ -16,10 +16,12 @@
 //   +--------------------------+ needSetsAt
 //   | need-sets                |  CONSUMERS_MAX bitmaps, one bit a block
 //   +--------------------------+ dataAt
-//   | slots                    |  slotCount * blockBytes, at a multiple of a huge page (of a page where they are smaller)
+//   | slots                    |  slotCount * blockBytes, at a multiple of a huge page (of a page where they are
+// smaller)
 //   +--------------------------+
 //
-// Ordering. All words below are read and written with Atomics, which are sequentially consistent. Plain bytes (slot data,
+// Ordering. All words below are read and written with Atomics, which are sequentially consistent. Plain bytes (slot
+// data,
 // digests, slot table) are published by a later Atomics.store to `head` and read after an Atomics.load of it.
 //
 // Sequences (`head`, `tail`, `cursor`) are 32-bit counters of blocks published that wrap; they are compared by signed
@@ -33,7 +35,10 @@ export const MAGIC = [0x5244_4e55, 0x5944_5453] as const;
 /** Raised with every change of this file that an older program would misread. */
 export const LAYOUT_VERSION = 3;
 
-/** Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the lock. */
+/**
+ * Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the
+ * lock.
+ */
 export const Header = {
   /** [creator] MAGIC. */
   magic0: 0,
@@ -56,17 +61,27 @@ export const Header = {
   access: 9,
   /** [producer] Sequence after the last published block. Futex: consumers wait here. */
   head: 10,
-  /** [producer] Oldest sequence whose slot the producer has not claimed for overwriting. Written before the consumers are looked at. */
+  /**
+   * [producer] Oldest sequence whose slot the producer has not claimed for overwriting. Written before the consumers
+   * are looked at.
+   */
   tail: 11,
-  /** [consumer] Consumers sleeping on `head`; stays too high when one dies asleep, which costs a system call and no more. */
+  /**
+   * [consumer] Consumers sleeping on `head`; stays too high when one dies asleep, which costs a system call and no
+   * more.
+   */
   headWaiters: 12,
-  /** [consumer] Rung whenever a consumer moves, joins, leaves or changes its need-set. Futex: the producer waits here. */
+  /**
+   * [consumer] Rung whenever a consumer moves, joins, leaves or changes its need-set. Futex: the producer waits here.
+   */
   bell: 13,
   /** [producer] 1 while the producer sleeps, or is about to, on `bell`. */
   bellWaiter: 14,
   /** [consumer] Changes when somebody's need-set gained bits or a consumer joined. */
   needRevision: 15,
-  /** [creator] Consumers that the first invocation will bring; the producer waits for so many arrivals before it reads. */
+  /**
+   * [creator] Consumers that the first invocation will bring; the producer waits for so many arrivals before it reads.
+   */
   quorum: 16,
   /** [consumer] Arrivals so far: registered or given up. */
   arrivals: 17,
@@ -87,7 +102,9 @@ export const Header = {
   sourceUriLength: 25,
   sourceIdentityLength: 26,
   fingerprintLength: 27,
-  /** [producer, before `ready`] Of a source that has no path to look at: what it shows, for those who have to be asked. */
+  /**
+   * [producer, before `ready`] Of a source that has no path to look at: what it shows, for those who have to be asked.
+   */
   contentsLength: 28,
   /** [producer, before the last block] What was ignored in the source, one line each. */
   warningsLength: 29,
@@ -192,13 +209,17 @@ export const SlotFlag = {
 export const BAD_RANGE_BYTES = 16;
 export const DIGEST_BYTES = 16;
 
-/** Bytes of the ring file that are locked (open-file-description locks), far above any content; equal in all versions. */
+/**
+ * Bytes of the ring file that are locked (open-file-description locks), far above any content; equal in all versions.
+ */
 export const LockByte = {
   /** Held alone, for moments, by whoever creates, joins, leaves or removes the ring. */
   rendezvous: 2 ** 40,
   /** Held alone by the producer for as long as it lives: who holds it is the producer. */
   producer: 2 ** 40 + 1,
-  /** Shared by every copy process from before it looks at the ring until it has left: with nobody here, the ring may go. */
+  /**
+   * Shared by every copy process from before it looks at the ring until it has left: with nobody here, the ring may go.
+   */
   interest: 2 ** 40 + 2,
   /** Held alone by the consumer of the entry, one byte each. */
   consumer: 2 ** 40 + 16,

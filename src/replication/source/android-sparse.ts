@@ -1,4 +1,5 @@
-// Android sparse images (AOSP, system/core/libsparse, sparse_format.h): the image in chunks of whole blocks, each of them raw, one word
+// Android sparse images (AOSP, system/core/libsparse, sparse_format.h): the image in chunks of whole blocks, each of
+// them raw, one word
 // repeated, or nothing. Read in order, with every field checked before it is believed.
 import { crc32 } from 'node:zlib';
 import { type ByteReader, exactly } from './byte-reader.ts';

@@ -1,4 +1,5 @@
-// The one image in a container. An image is a member with a partition table, a file system or a known format; other members
+// The one image in a container. An image is a member with a partition table, a file system or a known format; other
+// members
 // are ignored and named, and a second image is an error.
 import type { UnderstudyError } from '../../base/mod.ts';
 import { unreadable } from './damage.ts';
@@ -72,7 +73,8 @@ export interface Judgement {
 }
 
 /**
- * What an image is judged by, or null for what is none. The member's content is read from its start; programs started for that
+ * What an image is judged by, or null for what is none. The member's content is read from its start; programs started
+ * for that
  * belong to `trial`.
  */
 export async function judgeMember(
@@ -109,7 +111,8 @@ export function requireReadable(member: Member, uri: string): void {
 }
 
 /**
- * The image of a container that is read in order. What follows the image is looked through, as a task of the run, when its
+ * The image of a container that is read in order. What follows the image is looked through, as a task of the run, when
+ * its
  * bytes have been read. @throws FORMAT_UNKNOWN, SOURCE_CORRUPT
  */
 export async function imageOfStream(members: Members, options: ContainerOptions): Promise<Unwrapped> {
@@ -160,7 +163,8 @@ async function nextImage(members: Members, ignored: Ignored, options: ContainerO
 }
 
 /**
- * The content of a member in the hands of readers that may leave it half read: whoever goes on with the container does so
+ * The content of a member in the hands of readers that may leave it half read: whoever goes on with the container does
+ * so
  * when no read is under way any more.
  */
 class MemberContent implements AsyncIterable<Uint8Array> {

@@ -32,7 +32,10 @@ export interface ContentRequest {
   raw(front: Front): PreparedSource | Promise<PreparedSource>;
   /** A part of the stored bytes is the image; null where the transport cannot be read at any offset. */
   readonly window: ((window: Window, contents: string) => PreparedSource | Promise<PreparedSource>) | null;
-  /** The stored bytes, or a part of them, are an image that QEMU reads; null where the transport cannot be read that way. */
+  /**
+   * The stored bytes, or a part of them, are an image that QEMU reads; null where the transport cannot be read that
+   * way.
+   */
   readonly image: ((format: ImageFormat, window: Window | null) => Promise<PreparedSource>) | null;
 }
 
@@ -47,13 +50,17 @@ export interface Front {
 export interface PrepareOptions {
   /** Gives up, with INTERRUPTED: nobody wants the source any more. */
   readonly signal?: AbortSignal;
-  /** Called for what a user should know of a source that was read well: data that were ignored. Before its last byte is given. */
+  /**
+   * Called for what a user should know of a source that was read well: data that were ignored. Before its last byte is
+   * given.
+   */
   readonly onWarning?: (warning: string) => void;
 }
 
 /**
  * Finds out what a source holds and makes the image in it readable.
- * @throws FORMAT_UNKNOWN (not an image, not exactly one, another format than the one named), SOURCE_CORRUPT, SOURCE_EMPTY,
+ * @throws FORMAT_UNKNOWN (not an image, not exactly one, another format than the one named), SOURCE_CORRUPT,
+ * SOURCE_EMPTY,
  *   SOURCE_TIMEOUT, SOURCE_READ_FAILED, INTERRUPTED, TOOL_MISSING, and what the transport throws
  */
 export async function prepareContent(request: ContentRequest, options: PrepareOptions = {}): Promise<PreparedSource> {

@@ -20,7 +20,8 @@ export interface Contents {
 }
 
 /**
- * Judges the image by its first bytes: quickly by itself, and where that finds nothing by blkid(8) on the source's `path`, or on a file that
+ * Judges the image by its first bytes: quickly by itself, and where that finds nothing by blkid(8) on the source's
+ * `path`, or on a file that
  * begins like it and is as long. Blocks the thread for the few milliseconds that blkid takes. @throws TOOL_MISSING
  */
 export function judgeContents(first: Uint8Array, sizeBytes: number | null, path: string | null = null): Contents {

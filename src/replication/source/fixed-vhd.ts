@@ -1,4 +1,5 @@
-// VHD files of the fixed kind (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format"): the image as it is, and
+// VHD files of the fixed kind (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format"): the image as
+// it is, and
 // a footer behind it.
 import { damaged, unreadable } from './damage.ts';
 import { isVhdFooter } from './format.ts';
@@ -10,7 +11,10 @@ const CHECKSUM_AT = 64;
 const FIXED = 2;
 const DIFFERENCING = 4;
 
-/** The image in a VHD of the fixed kind, null for the dynamic kind. @throws SOURCE_CORRUPT, FORMAT_UNKNOWN (a difference to another) */
+/**
+ * The image in a VHD of the fixed kind, null for the dynamic kind. @throws SOURCE_CORRUPT, FORMAT_UNKNOWN (a difference
+ * to another)
+ */
 export function fixedVhd(footer: Uint8Array, fileBytes: number, uri: string): Window | null {
   // An old Virtual PC left out the last byte of the footer; QEMU knows such files by the copy at their start.
   if (footer.byteLength !== FOOTER_BYTES || !isVhdFooter(footer)) return null;

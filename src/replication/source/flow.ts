@@ -1,4 +1,5 @@
-// Bytes on their way from one stage to the next: what was taken from the front to see what they are, and where the others
+// Bytes on their way from one stage to the next: what was taken from the front to see what they are, and where the
+// others
 // come from.
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
@@ -27,7 +28,8 @@ export interface Patience {
 }
 
 /**
- * Bytes from the front of a pipe, which nobody else reads: all that formats are told by are waited for, and what is there by then is taken
+ * Bytes from the front of a pipe, which nobody else reads: all that formats are told by are waited for, and what is
+ * there by then is taken
  * too, up to `maxBytes`. @throws SOURCE_TIMEOUT, SOURCE_READ_FAILED, INTERRUPTED
  */
 export async function flowOfPipe(fd: number, maxBytes: number, patience: Patience): Promise<Flow> {

@@ -60,7 +60,9 @@ const LZ4 = [
 /** Skippable frames in a row that are looked behind. */
 const SKIPPABLE_MAX = 16;
 
-/** zstd and lz4, which share the 16 magic numbers of skippable frames (RFC 8878, 3.1.2): the first frame of data tells. */
+/**
+ * zstd and lz4, which share the 16 magic numbers of skippable frames (RFC 8878, 3.1.2): the first frame of data tells.
+ */
 function frameFormat(bytes: Uint8Array): 'zstd' | 'lz4' | null {
   let at = 0;
   for (let skipped = 0; skipped <= SKIPPABLE_MAX; skipped += 1) {

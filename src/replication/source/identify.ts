@@ -52,8 +52,10 @@ const HTTP = /^https?:\/\//i;
 const OTHER_SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
 
 /**
- * @throws SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_KIND, SOURCE_EMPTY, FORMAT_UNKNOWN, or USAGE (not a URI that can be
- *   read, or standard input is a terminal). Servers are not asked: what they answer is known when the source is prepared.
+ * @throws SOURCE_NOT_FOUND, SOURCE_UNREADABLE, SOURCE_KIND, SOURCE_EMPTY, FORMAT_UNKNOWN, or USAGE (not a URI that can
+ * be
+ *   read, or standard input is a terminal). Servers are not asked: what they answer is known when the source is
+ * prepared.
  */
 export async function identifySource(options: SourceOptions): Promise<IdentifiedSource> {
   const source = await identifyStorage(options);

@@ -1,4 +1,5 @@
-// From an image file to the block graph that QEMU is to open: every file in it named, every format said, the whole checked
+// From an image file to the block graph that QEMU is to open: every file in it named, every format said, the whole
+// checked
 // before anything is read. docs/decisions/0010 says which files an image may name.
 import { realpathSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path';
@@ -41,7 +42,8 @@ const CHAIN_MAX = 64;
 const BACKING_FORMATS: readonly string[] = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vdi'] satisfies (ImageFormat | 'raw')[];
 
 /**
- * A VHD has two sizes: the one that it names, and that of its geometry, which is less. QEMU goes by the second where it does not know the
+ * A VHD has two sizes: the one that it names, and that of its geometry, which is less. QEMU goes by the second where it
+ * does not know the
  * creator.
  */
 const EXACT_SIZE = { force_size_calc: 'current_size' };
@@ -121,7 +123,10 @@ async function describeImage(origin: ImageOrigin, node: BlockNode): Promise<Imag
   return JSON.parse(stdout) as ImageInfo;
 }
 
-/** QEMU reads what lies behind the end of a file as zeros: an image cut off on its way would become a disk full of holes. */
+/**
+ * QEMU reads what lies behind the end of a file as zeros: an image cut off on its way would become a disk full of
+ * holes.
+ */
 async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
   if (origin.format === 'raw') return;
   if (origin.format === 'vdi' || origin.format === 'vpc') return checkMap(origin, node);
@@ -137,7 +142,10 @@ async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
   throw new UnderstudyError('SOURCE_CORRUPT', message);
 }
 
-/** The check of vdi compares its tables with each other but not with the length of the file, and vpc has none; their maps tell. */
+/**
+ * The check of vdi compares its tables with each other but not with the length of the file, and vpc has none; their
+ * maps tell.
+ */
 async function checkMap(origin: ImageOrigin, node: BlockNode): Promise<void> {
   const { uri, objects, path } = origin;
   const args = ['map', '--output=json', ...objects, graphName(node)];

@@ -11,7 +11,8 @@ export interface Inflated {
 }
 
 /**
- * Decompresses from the reader, which afterwards stands right behind the end of the compressed data. `limitBytes`: no more of them are
+ * Decompresses from the reader, which afterwards stands right behind the end of the compressed data. `limitBytes`: no
+ * more of them are
  * read. @throws what `damage` makes of damaged data and of an end that comes too early
  */
 export async function* inflate(

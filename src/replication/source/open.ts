@@ -14,7 +14,8 @@ export interface OpenOptions {
 }
 
 /**
- * Opens what `prepareSource` of this process's main thread has made ready. Files and block devices can be opened again and
+ * Opens what `prepareSource` of this process's main thread has made ready. Files and block devices can be opened again
+ * and
  * again; everything else once. @throws what the driver throws, in the role of a source
  */
 export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions = {}): Device {

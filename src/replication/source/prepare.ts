@@ -225,7 +225,8 @@ function decodeUrl(source: IdentifiedSource, text: string): string {
 }
 
 /**
- * The format of what a server sends, from its first bytes; read by QEMU like all the rest, so that one and the same client
+ * The format of what a server sends, from its first bytes; read by QEMU like all the rest, so that one and the same
+ * client
  * judges certificates and takes the way through proxies. @throws FORMAT_UNKNOWN for compressed images
  */
 async function probeHttp(uri: string, storage: BlockNode, objects: ToolObjects): Promise<ImageFormat | 'raw'> {

@@ -17,7 +17,10 @@ export type SourceDescriptor =
       readonly uri: string;
       readonly storage: string;
       readonly sizeBytes: number | null;
-      /** Where the bytes come from: standard input itself, behind what was read of it, or what the main thread keeps running. */
+      /**
+       * Where the bytes come from: standard input itself, behind what was read of it, or what the main thread keeps
+       * running.
+       */
       readonly from:
         | { readonly fd: number; readonly first: Uint8Array }
         | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };

@@ -76,7 +76,8 @@ function firstLine(text: string): string | null {
 }
 
 /**
- * Bytes of the decompressed image, where the compression tells: xz from its index, zstd where every frame says its size; else null.
+ * Bytes of the decompressed image, where the compression tells: xz from its index, zstd where every frame says its
+ * size; else null.
  * `path` is a regular file. `sound` is false when the file cannot be listed. @throws TOOL_MISSING
  */
 export async function listedBytes(

@@ -1,4 +1,5 @@
-// One reading of a source from its start: the programs and pumps that take part in it, how it ended, and its end by force.
+// One reading of a source from its start: the programs and pumps that take part in it, how it ended, and its end by
+// force.
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -72,7 +73,10 @@ export class Run {
     return flow;
   }
 
-  /** Decompresses what a descriptor or another flow gives; `first` of the result has up to `maxBytes`. @throws TOOL_MISSING */
+  /**
+   * Decompresses what a descriptor or another flow gives; `first` of the result has up to `maxBytes`. @throws
+   * TOOL_MISSING
+   */
   async decompress(format: CompressedFormat, input: Flow | Inherited, maxBytes: number): Promise<Flow> {
     const path = requireTool(format, PROGRAMS[format].debianPackage);
     const pipe = createPipe();

@@ -1,4 +1,5 @@
-// What makes bytes an image: a partition table or a file system. In process and quick, for members of containers and as the
+// What makes bytes an image: a partition table or a file system. In process and quick, for members of containers and as
+// the
 // first look at a source; blkid(8) knows more, and is asked where this finds nothing (contents.ts).
 import { hasAt, viewOf } from './magic.ts';
 

@@ -1,4 +1,5 @@
-// Runs what is behind a stream: starts it, starts it again when the reader wants the stream from its beginning, and tells the
+// Runs what is behind a stream: starts it, starts it again when the reader wants the stream from its beginning, and
+// tells the
 // reader how it ended. On the main thread, because helpers die with the thread that started them.
 import { codeOf, messageOf } from '../../base/mod.ts';
 import { STREAM_STATE, StreamControl } from '../device/stream-control.ts';

@@ -1,4 +1,5 @@
-// Members of a tar archive in their order: from a stream, or from stored bytes at any offset, which are then gone over without
+// Members of a tar archive in their order: from a stream, or from stored bytes at any offset, which are then gone over
+// without
 // being read. pax(1) headers, long names of GNU tar, sizes in base 256.
 import { type ByteReader, exactly } from './byte-reader.ts';
 import { damaged, unreadable } from './damage.ts';

@@ -1,4 +1,5 @@
-// What people mistake for an image, and formats that are known but not read: by name, so that nobody finds the bytes of an
+// What people mistake for an image, and formats that are known but not read: by name, so that nobody finds the bytes of
+// an
 // archive, a check sum or a web page on a disk.
 import { hasAt } from './magic.ts';
 
@@ -65,7 +66,8 @@ const CHECKSUMS =
 const CHECKSUMS_BSD = /^(?:MD5|SHA1|SHA(?:2-)?(?:256|384|512)|BLAKE2b|RMD160) ?\(.{1,255}\) ?= ?[0-9a-f]{32}/i;
 
 /**
- * What starts (and, where known, ends) with these bytes, when that is known and not read; null otherwise. `last` are the last
+ * What starts (and, where known, ends) with these bytes, when that is known and not read; null otherwise. `last` are
+ * the last
  * 512 bytes of a source that can be read at any offset.
  */
 export function unreadFormat(first: Uint8Array, last: Uint8Array | null = null): Unread | null {

@@ -1,4 +1,5 @@
-// From stored bytes to the image in them, layer by layer: compression, container, Android sparse image. What a layer holds is
+// From stored bytes to the image in them, layer by layer: compression, container, Android sparse image. What a layer
+// holds is
 // judged by its first bytes, again and again, until nothing is left to take off.
 import { UnderstudyError } from '../../base/mod.ts';
 import { readSparseImage } from './android-sparse.ts';

@@ -37,7 +37,8 @@ export function refusal(uri: string, unread: Unread): UnderstudyError {
 }
 
 /**
- * The last sector of a stream may tell that it is another format, which only seekable sources are known by before: too late to read
+ * The last sector of a stream may tell that it is another format, which only seekable sources are known by before: too
+ * late to read
  * it as what it is, not too late to say so.
  */
 export function endingFormat(uri: string, last: Uint8Array): UnderstudyError | null {

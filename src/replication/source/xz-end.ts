@@ -1,4 +1,5 @@
-// Where xz data end, in front of data that are none. xz(1) has the same words for garbage behind the data as for damage within, so
+// Where xz data end, in front of data that are none. xz(1) has the same words for garbage behind the data as for damage
+// within, so
 // the end is looked for, and what lies behind is kept from it (tukaani.org/xz/xz-file-format.txt, 2.1.2 and 2.2).
 import { crc32 } from 'node:zlib';
 import { hasAt, viewOf } from './magic.ts';
@@ -23,7 +24,8 @@ export function xzEnd(tail: Uint8Array): number | null {
 const MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 
 /**
- * Pieces up to the end of the xz data; says how much was left out. Zeros in fours are a part of the format. What begins like another
+ * Pieces up to the end of the xz data; says how much was left out. Zeros in fours are a part of the format. What begins
+ * like another
  * stream is passed on: if it is damaged, xz(1) says so.
  */
 export async function* upToXzEnd(

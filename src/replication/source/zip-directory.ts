@@ -1,4 +1,5 @@
-// Members of a zip archive that can be read at any offset, by its directory (yauzl), which also knows members that the local
+// Members of a zip archive that can be read at any offset, by its directory (yauzl), which also knows members that the
+// local
 // headers do not describe.
 import { Readable } from 'node:stream';
 import { crc32 } from 'node:zlib';

@@ -1,4 +1,5 @@
-// Members of a zip archive that can only be read in order, by their local headers (PKWARE, APPNOTE 6.3.10, 4.3.7 to 4.3.9 and 4.5.3).
+// Members of a zip archive that can only be read in order, by their local headers (PKWARE, APPNOTE 6.3.10, 4.3.7 to
+// 4.3.9 and 4.5.3).
 import { crc32 } from 'node:zlib';
 import { type ByteReader, exactly } from './byte-reader.ts';
 import { damaged, unreadable } from './damage.ts';
@@ -71,7 +72,10 @@ const END_BYTES = 22;
 /** The record of the end, and the longest comment in it. */
 const END_BYTES_MAX = END_BYTES + 65_535;
 
-/** The directory repeats what the headers said; that the record of its end is there, and whole, tells that nothing was cut off. */
+/**
+ * The directory repeats what the headers said; that the record of its end is there, and whole, tells that nothing was
+ * cut off.
+ */
 async function endOfArchive(reader: ByteReader, uri: string, signature: Uint8Array): Promise<void> {
   let tail = Buffer.from(signature);
   for (;;) {
