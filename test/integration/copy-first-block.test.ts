@@ -276,6 +276,25 @@ test.each(['known', 'not known'])(
     }),
 );
 
+test('first block - of a stream that is shorter than --bytes, or cut by it, nothing behind it changes', () =>
+  onStage(async (stage) => {
+    const old = randomBytesOf(77, 3 * BLOCK);
+    writeFileSync(stage.path('disk'), old);
+    const disk = stage.loop(stage.path('disk'));
+    for (const [size, bytes] of [
+      [5000, 100_000],
+      [100_000, 5000],
+    ] as const) {
+      const image = stage.image(`${size}.img`, size, size);
+      const args = ['--json', '--quiet', '--yes', '--verify', '--block-size', '64K', '--bytes', `${bytes}`, '-', disk];
+      const copy = stage.copy(args, { stdin: 'pipe' });
+      createReadStream(image.path).pipe(copy.child.stdin as NodeJS.WritableStream);
+      await copy.good();
+      image.content.copy(old, 0, 0, Math.min(size, bytes));
+      expect(stage.difference(disk, old)).toBe(null);
+    }
+  }));
+
 test('first block - a stream that does not fit a disk of one block leaves none', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 3 * BLOCK);

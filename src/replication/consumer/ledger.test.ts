@@ -119,4 +119,28 @@ describe('the ledger', () => {
       { numRuns: 100 },
     );
   });
+
+  test('records nothing that is held back, adopts nothing of it, and forgets what was lost', () => {
+    const ring = makeRing(4 * BLOCK_BYTES);
+    const ledger = new Ledger(ring, 4 * BLOCK_BYTES, digestOf, false);
+    ledger.unrecorded.add(0);
+    for (let block = 0; block < 4; block++) {
+      ledger.blockWritten(block, new Uint8Array(BLOCK_BYTES).fill(block + 1), false, () => true);
+    }
+    expect(ledger.snapshot(4).done).toEqual(new Uint8Array([0b1110]));
+    ledger.forget(2);
+    const { done, digests } = ledger.snapshot(4);
+    expect(done).toEqual(new Uint8Array([0b1010]));
+    expect(ledger.bytesCopied).toBe(3 * BLOCK_BYTES);
+
+    const resumed = new Ledger(ring, 4 * BLOCK_BYTES, digestOf, false);
+    resumed.unrecorded.add(3);
+    const head = { version: 1, sourceIdentity: '', fingerprint: '', sourceBytes: 0, endBytes: 0 };
+    resumed.adopt({ ...head, blockBytes: BLOCK_BYTES, blockCount: 4, done, digests });
+    expect([0, 1, 2, 3].filter((block) => resumed.done.has(block))).toEqual([1]);
+    resumed.reuse(1);
+    expect(resumed.bytesReused).toBe(BLOCK_BYTES);
+    resumed.forget(1);
+    expect([resumed.bytesReused, resumed.bytesCopied]).toEqual([0, 0]);
+  });
 });

@@ -116,7 +116,8 @@ class Session {
     }
     const target = openTarget(this.#task.target, end ?? known, this.#task.resume);
     this.#target = target;
-    const held = this.#holdBack(target, end ?? known);
+    // What is asked for of a stream may be more than it has.
+    const held = this.#holdBack(target, known === null ? null : (end ?? known));
     const device = held ?? target.device;
     const wholeDigest = this.#task.digest || this.#task.expect !== null;
     const ledger = new Ledger(ring, end ?? known ?? Number.POSITIVE_INFINITY, digestOf, wholeDigest);
