@@ -135,7 +135,15 @@ describe('the ledger', () => {
 
     const resumed = new Ledger(ring, 4 * BLOCK_BYTES, digestOf, false);
     resumed.unrecorded.add(3);
-    const head = { version: 1, sourceIdentity: '', fingerprint: '', sourceBytes: 0, endBytes: 0 };
+    const head = {
+      version: 2,
+      target: '',
+      missingCount: 0,
+      sourceIdentity: '',
+      fingerprint: '',
+      sourceBytes: 0,
+      endBytes: 0,
+    };
     resumed.adopt({ ...head, blockBytes: BLOCK_BYTES, blockCount: 4, done, digests });
     expect([0, 1, 2, 3].filter((block) => resumed.done.has(block))).toEqual([1]);
     resumed.reuse(1);
