@@ -52,6 +52,11 @@ describe.each(FORMATS)('behind the end of %s', (format) => {
       (error: { code: string }) => error,
     );
     expect(cut.code).toBe('SOURCE_CORRUPT');
+    // So little of it that the end of the first one is near.
+    const short = await read(Buffer.concat([member, member.subarray(0, 5000)])).catch(
+      (error: { code: string }) => error,
+    );
+    expect(short.code).toBe('SOURCE_CORRUPT');
     const damaged = Buffer.from(member).fill(0x55, member.length >> 1, (member.length >> 1) + 64);
     const broken = await read(Buffer.concat([member, damaged])).catch((error: { code: string }) => error);
     expect(broken.code).toBe('SOURCE_CORRUPT');
