@@ -44,6 +44,7 @@ test('copy - the JSON has exactly the documented shape', () =>
           digest: null,
           unreadable: [],
           resumable: false,
+          notes: [],
           error: null,
         },
       ],

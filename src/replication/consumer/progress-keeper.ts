@@ -1,6 +1,7 @@
 // Keeps what is written durable from time to time, and the resume record true: only blocks written before a flush that
 // succeeded are in it.
-import { type Clock, limits } from '../../base/mod.ts';
+import { type Clock, errnoOf, limits, messageOf } from '../../base/mod.ts';
+import { fileError } from '../device/file.ts';
 import type { Ring } from '../ring/mod.ts';
 import { type ResumeRecord, removeRecord, saveRecord, type Target } from '../target/mod.ts';
 import type { Ledger } from './ledger.ts';
@@ -19,6 +20,8 @@ export class ProgressKeeper {
   #keptAtMs: number;
   #saved = false;
   #spoilt = false;
+  /** Why no record is kept any more, although one was asked for. */
+  #unrecorded: string | null = null;
 
   constructor(task: ConsumerTask, ring: Ring, ledger: Ledger, target: Target, clock: Clock) {
     this.#task = task;
@@ -33,6 +36,10 @@ export class ProgressKeeper {
     return { resumable: this.#saved && !this.#spoilt };
   }
 
+  get notes(): readonly string[] {
+    return this.#unrecorded === null ? [] : [this.#unrecorded];
+  }
+
   /**
    * Makes a record durable that names the target and no block yet, before the first byte is written: without it nobody could
    * tell what an interrupted copy left from somebody else's data. What is gone on with has one.
@@ -41,7 +48,7 @@ export class ProgressKeeper {
     if (this.#target.resumption?.record != null) return;
     const isFile = this.#task.target.kind === 'file';
     if (!isFile && !this.#task.resumable) {
-      removeRecord(this.#target.recordPath);
+      this.end();
       return;
     }
     this.#save(0, { done: new Uint8Array(0), digests: new Uint8Array(0) });
@@ -49,7 +56,7 @@ export class ProgressKeeper {
 
   /** Flushes and records when it is time, or when `now`. Writes may be in flight: they are not in the ledger yet. */
   keep(now: boolean): void {
-    if (!this.#task.resumable) {
+    if (!this.#task.resumable || this.#unrecorded !== null) {
       if (now) this.#target.device.flush();
       return;
     }
@@ -59,14 +66,32 @@ export class ProgressKeeper {
     // Taken before the flush: what is written meanwhile belongs to the next record.
     const snapshot = this.#ledger.snapshot(blockCount);
     this.#target.device.flush();
-    this.#save(blockCount, snapshot);
-    this.#saved = true;
+    if (this.#save(blockCount, snapshot)) this.#saved = true;
     this.#keptAtMs = this.#clock.nowMs();
   }
 
-  #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): void {
+  /**
+   * False where the record of a device cannot be kept (no home folder, a read-only one): the copy goes on without. A file's record
+   * lies beside it, and is what tells it from somebody else's.
+   */
+  #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): boolean {
+    const path = this.#target.recordPath;
+    try {
+      saveRecord(path, this.#recordOf(blockCount, blocks));
+      return true;
+    } catch (cause) {
+      const errno = errnoOf(cause);
+      if (errno === null) throw cause;
+      const failure = fileError('target', `record progress in ${path}`, errno, cause);
+      if (this.#task.target.kind === 'file') throw failure;
+      this.#unrecorded = `cannot be resumed: ${failure.message}`;
+      return false;
+    }
+  }
+
+  #recordOf(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): Omit<ResumeRecord, 'version'> {
     const known = this.#ring.get('sizeKnown') === 1;
-    saveRecord(this.#target.recordPath, {
+    return {
       target: this.#target.stamp,
       sourceIdentity: this.#task.source.identity,
       fingerprint: this.#ring.getText('fingerprint'),
@@ -76,7 +101,17 @@ export class ProgressKeeper {
       blockCount,
       missingCount: this.#ledger.missingOf(blockCount),
       ...blocks,
-    });
+    };
+  }
+
+  /** The target is complete. A record that cannot be removed does no harm: all that it lists is there. */
+  end(): void {
+    try {
+      removeRecord(this.#target.recordPath);
+    } catch (cause) {
+      if (errnoOf(cause) === null) throw cause;
+      this.#unrecorded ??= `its record could not be removed: ${messageOf(cause)}`;
+    }
   }
 
   /** The last try to keep failed: an older record, if any, still tells the truth about older blocks. */

@@ -16,7 +16,7 @@ import {
   reopen,
 } from '../ring/mod.ts';
 import { currentFingerprint } from '../source/mod.ts';
-import { openTarget, type ResumeRecord, removeRecord, type Target } from '../target/mod.ts';
+import { openTarget, type ResumeRecord, type Target } from '../target/mod.ts';
 import { ConsumerCore, failureOf } from './core.ts';
 import { Ledger } from './ledger.ts';
 import { type ConsumerTask, Control, emptyResult, type TargetResult } from './options.ts';
@@ -254,7 +254,7 @@ class Session {
     if (this.#task.digest || this.#task.expect !== null) this.#checkDigest(ledger, target, blockCount);
     this.#checkSourceStood();
     target.finish(imageBytes);
-    removeRecord(target.recordPath);
+    this.#required(this.#keeper).end();
   }
 
   #makeZeros(ledger: Ledger, target: Target): void {
@@ -334,7 +334,7 @@ class Session {
       digest: this.#digest,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
       resumable: progress.resumable,
-      notes: [...this.#notes, ...(this.#target?.notes ?? [])],
+      notes: [...this.#notes, ...(this.#target?.notes ?? []), ...(this.#keeper?.notes ?? [])],
     };
   }
 
