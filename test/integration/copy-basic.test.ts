@@ -45,6 +45,7 @@ test('copy - the JSON has exactly the documented shape', () =>
           digest: null,
           unreadable: [],
           resumable: false,
+          notes: [],
           gpt: null,
           kernelPartitions: null,
           error: null,

@@ -199,6 +199,11 @@ test('file - nothing is left after a refusal', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     await expectFailure(stage.copyJson('--bytes', '2M', image.path, stage.target('a')), 'USAGE', /2097152/);
+    // Refused by the system when it is to get its size, after its provisional file and record were made.
+    const wrap = ['prlimit', `--fsize=${MIB - 4096}`, '--'];
+    const limited = stage.copy(['--json', '--quiet', ...SHAPE, image.path, stage.target('a')], { wrap });
+    await expectFailure(limited, 'TARGET_FULL', /ulimit -f/);
+    expect(stage.targets).toEqual([]);
     const target = stage.target('b');
     writeFileSync(target, stage.allow(Buffer.from('old')));
     await expectFailure(stage.copyJson(image.path, target), 'TARGET_NOT_CONFIRMED', /holds/);

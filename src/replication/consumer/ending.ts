@@ -4,7 +4,7 @@ import { assert, limits, UnderstudyError } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import type { Ring } from '../ring/mod.ts';
 import { currentFingerprint } from '../source/mod.ts';
-import { removeRecord, type Target } from '../target/mod.ts';
+import type { Target } from '../target/mod.ts';
 import type { HeldDevice } from './held-device.ts';
 import { LastPieces } from './last-pieces.ts';
 import type { Ledger } from './ledger.ts';
@@ -99,7 +99,7 @@ export class Ending {
       this.#gpt = pieces.write(imageBytes);
     }
     target.finish(imageBytes);
-    removeRecord(target.recordPath);
+    this.#world.keeper.end();
   }
 
   get #blockBytes(): number {

@@ -1,6 +1,7 @@
 // Keeps what is written durable from time to time, and the resume record true: only blocks written before a flush that
 // succeeded are in it.
-import { type Clock, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { type Clock, errnoOf, limits, messageOf, type UnderstudyError } from '../../base/mod.ts';
+import { fileError } from '../device/file.ts';
 import type { Ring } from '../ring/mod.ts';
 import { type ResumeRecord, removeRecord, saveRecord, type Target } from '../target/mod.ts';
 import type { Ledger } from './ledger.ts';
@@ -8,7 +9,6 @@ import type { ConsumerTask } from './options.ts';
 
 export interface Progress {
   readonly resumable: boolean;
-  readonly notes: readonly string[];
 }
 
 export class ProgressKeeper {
@@ -20,7 +20,8 @@ export class ProgressKeeper {
   #keptAtMs: number;
   #saved = false;
   #spoilt = false;
-  #notes: readonly string[] = [];
+  /** Why no record is kept any more, although one was asked for. */
+  #unrecorded: string | null = null;
 
   constructor(task: ConsumerTask, ring: Ring, ledger: Ledger, target: Target, clock: Clock) {
     this.#task = task;
@@ -32,7 +33,11 @@ export class ProgressKeeper {
   }
 
   get progress(): Progress {
-    return { resumable: this.#saved && !this.#spoilt, notes: this.#notes };
+    return { resumable: this.#saved && !this.#spoilt };
+  }
+
+  get notes(): readonly string[] {
+    return this.#unrecorded === null ? [] : [this.#unrecorded];
   }
 
   /**
@@ -43,25 +48,17 @@ export class ProgressKeeper {
     if (this.#target.resumption?.record != null) return;
     const isFile = this.#task.target.kind === 'file';
     if (!isFile && !this.#task.resumable) {
-      removeRecord(this.#target.recordPath);
+      this.end();
       return;
     }
-    try {
-      this.#save(0, { done: new Uint8Array(0), digests: new Uint8Array(0) });
-    } catch (cause) {
-      if (!isFile) {
-        this.spoil(messageOf(cause));
-        return;
-      }
-      // Its record lies beside it: where that cannot be written, nobody could tell the provisional file from a foreign one.
-      const path = this.#target.recordPath;
-      throw new UnderstudyError('TARGET_WRITE_FAILED', `write ${path}: ${messageOf(cause)}`, { cause });
-    }
+    const failure = this.#save(0, { done: new Uint8Array(0), digests: new Uint8Array(0) });
+    // The record of a file lies beside it, and is what tells the provisional file from somebody else's.
+    if (failure !== null && isFile) throw failure;
   }
 
   /** Flushes and records when it is time, or when `now`. Writes may be in flight: they are not in the ledger yet. */
   keep(now: boolean): void {
-    if (!this.#task.resumable) {
+    if (!this.#task.resumable || this.#unrecorded !== null) {
       if (now) this.#target.device.flush();
       return;
     }
@@ -71,22 +68,28 @@ export class ProgressKeeper {
     // Taken before the flush: what is written meanwhile belongs to the next record.
     const snapshot = this.#ledger.snapshot(blockCount);
     this.#target.device.flush();
-    try {
-      this.#save(blockCount, snapshot);
-    } catch (error) {
-      // Without a record the copy is as good as with one, unless it is interrupted.
-      this.spoil(messageOf(error));
-      this.#keptAtMs = this.#clock.nowMs();
-      return;
-    }
-    this.#saved = true;
-    this.#spoilt = false;
+    if (this.#save(blockCount, snapshot) === null) this.#saved = true;
     this.#keptAtMs = this.#clock.nowMs();
   }
 
-  #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): void {
+  /** Why the record cannot be kept (no home folder, a read-only one, no room), or null: the copy goes on without. */
+  #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): UnderstudyError | null {
+    const path = this.#target.recordPath;
+    try {
+      saveRecord(path, this.#recordOf(blockCount, blocks));
+      return null;
+    } catch (cause) {
+      const errno = errnoOf(cause);
+      if (errno === null) throw cause;
+      const failure = fileError('target', `record progress in ${path}`, errno, cause);
+      this.#unrecorded = `cannot be resumed: ${failure.message}`;
+      return failure;
+    }
+  }
+
+  #recordOf(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): Omit<ResumeRecord, 'version'> {
     const known = this.#ring.get('sizeKnown') === 1;
-    saveRecord(this.#target.recordPath, {
+    return {
       target: this.#target.stamp,
       sourceIdentity: this.#task.source.identity,
       fingerprint: this.#ring.getText('fingerprint'),
@@ -96,12 +99,22 @@ export class ProgressKeeper {
       blockCount,
       missingCount: this.#ledger.missingOf(blockCount),
       ...blocks,
-    });
+    };
+  }
+
+  /** The target is complete. A record that cannot be removed does no harm: all that it lists is there. */
+  end(): void {
+    try {
+      removeRecord(this.#target.recordPath);
+    } catch (cause) {
+      if (errnoOf(cause) === null) throw cause;
+      this.#unrecorded ??= `its record could not be removed: ${messageOf(cause)}`;
+    }
   }
 
   /** The last try to keep failed: an older record, if any, still tells the truth about older blocks. */
   spoil(reason: string): void {
     this.#spoilt = !this.#saved;
-    this.#notes = [`the progress could not be recorded: ${reason}`];
+    this.#unrecorded ??= `the last progress could not be recorded: ${reason}`;
   }
 }

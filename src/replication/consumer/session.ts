@@ -333,7 +333,7 @@ class Session {
 
   result(): Omit<TargetResult, 'ok' | 'error' | 'seconds'> {
     const ledger = this.#ledger;
-    const progress: Progress = this.#keeper?.progress ?? { resumable: false, notes: [] };
+    const progress: Progress = this.#keeper?.progress ?? { resumable: false };
     return {
       uri: this.#task.target.uri,
       startBlock: this.#seat?.startBlock ?? -1,
@@ -344,7 +344,7 @@ class Session {
       digest: this.#ending?.digest ?? null,
       unreadable: this.#readFailures ? this.#ring.badRanges() : [],
       resumable: progress.resumable,
-      notes: [...this.#notes, ...progress.notes, ...(this.#target?.notes ?? [])],
+      notes: [...this.#notes, ...(this.#target?.notes ?? []), ...(this.#keeper?.notes ?? [])],
       gpt: this.#ending?.gpt ?? null,
       kernelPartitions: this.#kernelPartitions,
     };
