@@ -15,6 +15,7 @@ import { untilInterrupted } from './until-interrupted.ts';
 interface Flags {
   format?: string;
   insecure?: boolean;
+  cacert?: string;
   extent: 'whole' | 'image' | 'used';
   bytes?: number;
   join: 'oldest' | 'newest';
@@ -47,6 +48,7 @@ export function copyCommand(done: (exit: number) => void): Command {
     .argument('<target...>', 'files, block devices, NBD URIs')
     .option('--format <format>', 'raw, qcow2, vmdk, vhdx, vdi, gzip, xz, zstd or bzip2, instead of looking')
     .option('--insecure', 'accept any certificate of an https source')
+    .option('--cacert <file>', 'trust these authorities (PEM) for an https source too')
     .addOption(new Option('--extent <what>', 'what is copied').choices(['whole', 'image', 'used']).default('whole'))
     .option('--bytes <size>', 'copy the first SIZE bytes', bytes)
     .addOption(
@@ -102,6 +104,7 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     targets,
     format: flags.format,
     insecure: flags.insecure,
+    cacert: flags.cacert,
     extent,
     join: flags.join,
     onSlow: flags.onSlow,

@@ -6,7 +6,7 @@ import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
-import { type IdentifiedSource, identifySource, prepareSource } from '../source/mod.ts';
+import { type IdentifiedSource, identifySource, type PreparedSource, prepareSource } from '../source/mod.ts';
 import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
@@ -25,7 +25,12 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   sweepTargetLocks(folder);
-  const source = await identifySource({ uri: config.source, format: config.format, insecure: config.insecure });
+  const source = await identifySource({
+    uri: config.source,
+    format: config.format,
+    insecure: config.insecure,
+    cacert: config.cacert,
+  });
   const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
   const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
   try {
@@ -80,7 +85,7 @@ async function finish(
     return {
       ok: results.every((result) => result.ok),
       source: {
-        uri: config.source,
+        uri: source.uri,
         bytes: ring?.getDouble('sourceBytes') ?? 0,
         blockSize: ring?.geometry.blockBytes ?? 0,
         id: source.identity,
@@ -152,12 +157,16 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
       );
     }
     // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
-    const place =
-      descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
-    return await withLocalView(place, (view) => resolveExtent(request, view));
+    return await withLocalView(await placeOf(prepared), (view) => resolveExtent(request, view));
   } finally {
     await prepared.close();
   }
+}
+
+/** Where other programs find the bytes of a prepared source that is no stream. */
+async function placeOf({ descriptor, localUri }: PreparedSource): Promise<string> {
+  if (descriptor.kind === 'file') return descriptor.path;
+  return localUri === undefined ? descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`) : localUri();
 }
 
 function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, config: CopyConfig): ConsumerTask {

@@ -15,7 +15,7 @@ import {
   RingState,
   reopen,
 } from '../ring/mod.ts';
-import { currentFingerprint } from '../source/mod.ts';
+import { isAsBefore } from '../source/mod.ts';
 import { openTarget, removeRecord, type Target } from '../target/mod.ts';
 import { ConsumerCore, failureOf } from './core.ts';
 import { Ledger } from './ledger.ts';
@@ -286,7 +286,7 @@ class Session {
   /** Invariant: every block of a finished copy equals the source's block at one point in time. */
   #checkSourceStood(): void {
     const before = this.#ring.getText('fingerprint');
-    const changed = this.#ring.get('sourceChanged') === 1 || currentFingerprint(this.#task.source) !== before;
+    const changed = this.#ring.get('sourceChanged') === 1 || !isAsBefore(this.#task.source, before);
     if (changed) throw new UnderstudyError('SOURCE_CHANGED', `${this.#task.source.uri} changed while it was copied`);
   }
 

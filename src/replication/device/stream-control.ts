@@ -16,6 +16,8 @@ const WORD = {
   state: 3,
   /** Written by the main thread before the state: length of the message in bytes. */
   messageBytes: 4,
+  /** Written by the main thread: counts signs of life while nothing comes through the pipe. */
+  stirs: 5,
 } as const;
 
 const CLOSED = -1;
@@ -28,6 +30,8 @@ export const STREAM_STATE = {
   corrupt: 2,
   /** The program could not do its work; another try may succeed. */
   broken: 3,
+  /** What the program read from failed for good; the message is "CODE text". */
+  failed: 4,
 } as const;
 
 export type StreamState = (typeof STREAM_STATE)[keyof typeof STREAM_STATE];
@@ -75,6 +79,16 @@ export class StreamControl {
     Atomics.store(this.#words, WORD.messageBytes, written);
     Atomics.store(this.#words, WORD.state, state);
     Atomics.notify(this.#words, WORD.state);
+  }
+
+  /** Main thread: it works, though nothing comes through the pipe. */
+  stir(): void {
+    Atomics.add(this.#words, WORD.stirs, 1);
+  }
+
+  /** Reader: another number whenever the main thread showed a sign of life. */
+  get stirs(): number {
+    return Atomics.load(this.#words, WORD.stirs);
   }
 
   /** Reader: the pipe of that generation (-1: none could be made), or null when the time is over first. */

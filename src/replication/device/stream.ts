@@ -8,6 +8,7 @@ import { assert, errnoOf, limits, messageOf, present, systemClock, UnderstudyErr
 import { allocatePages, type Mapping, readPipe, waitReadable } from '../../linux/mod.ts';
 import type { Completion, Device, DeviceInfo, Extent, Transfer } from './contract.ts';
 import { fileFingerprint } from './file.ts';
+import { errorOf } from './read-exchange.ts';
 import { STREAM_STATE, StreamControl } from './stream-control.ts';
 
 export interface StreamDeviceOptions {
@@ -19,6 +20,8 @@ export interface StreamDeviceOptions {
   readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
   /** Open descriptor of the file that the image comes from, the opener's; null when there is none. */
   readonly fingerprintFd: number | null;
+  /** Where no file is open: what tells one content from another, or ''. @default '' */
+  readonly fingerprint?: string;
 }
 
 /** Room for bytes that nobody needs, on the way to those that somebody does. */
@@ -45,6 +48,7 @@ class StreamDevice implements Device {
   /** The bytes right before `#position` that a failed transfer had already got: a retry finds them here. */
   #kept: Uint8Array = new Uint8Array(0);
   #silentUntilMs = 0;
+  #stirs = 0;
   #scratch: Mapping | null = null;
 
   constructor(options: StreamDeviceOptions) {
@@ -76,7 +80,8 @@ class StreamDevice implements Device {
     if (this.#filledBytes === transfer.buffer.byteLength) return;
     const gone = transfer.offsetBytes < this.#position && this.#filledBytes === 0;
     // A damaged image is as damaged the second time; a killed program is worth another try.
-    const retry = this.#rewindable && this.#failure !== null && this.#failure.code !== 'SOURCE_CORRUPT';
+    const passing = this.#failure?.code === 'SOURCE_READ_FAILED' || this.#failure?.code === 'SOURCE_TIMEOUT';
+    const retry = this.#rewindable && passing;
     if ((gone && this.#rewindable) || retry) this.#restart();
     else if (gone) {
       const message = `${this.info.uri} can be read only once: byte ${transfer.offsetBytes} has gone by`;
@@ -114,7 +119,7 @@ class StreamDevice implements Device {
       const leftMs = Math.min(deadlineMs, this.#silentUntilMs) - systemClock.nowMs();
       const moved = this.#step(transfer, Math.max(0, Math.ceil(leftMs)));
       const nowMs = systemClock.nowMs();
-      if (moved) this.#silentUntilMs = nowMs + limits.IO_TIMEOUT_MS;
+      if (moved || this.#stirred()) this.#silentUntilMs = nowMs + limits.IO_TIMEOUT_MS;
       else if (nowMs >= this.#silentUntilMs) {
         this.#transfer = null;
         const message = `${this.info.uri} gave nothing for ${limits.IO_TIMEOUT_MS / 1000} seconds`;
@@ -124,6 +129,13 @@ class StreamDevice implements Device {
       if (!moved && nowMs >= deadlineMs) return [];
       if (nowMs >= deadlineMs && this.#completionOf(transfer) === null) return [];
     }
+  }
+
+  /** Whether the main thread was at work meanwhile: a server is asked again, what was there already is passed over. */
+  #stirred(): boolean {
+    const before = this.#stirs;
+    this.#stirs = this.#control?.stirs ?? 0;
+    return this.#stirs !== before;
   }
 
   /** The transfer's result, or null when more has to come through the pipe first. */
@@ -209,6 +221,7 @@ class StreamDevice implements Device {
     const end = present(this.#control, 'what runs the stream').waitEnd(timeoutMs);
     if (end === null) return false;
     if (end.state === STREAM_STATE.ended) this.#phase = 'ended';
+    else if (end.state === STREAM_STATE.failed) this.#failure = errorOf(end.message);
     else if (end.state === STREAM_STATE.corrupt) this.#failure = this.#corrupt(`is damaged: ${end.message}`);
     else this.#failure = new UnderstudyError('SOURCE_READ_FAILED', `read ${this.info.uri}: ${end.message}`);
     return true;
@@ -227,7 +240,8 @@ class StreamDevice implements Device {
   }
 
   fingerprint(): string {
-    return this.#options.fingerprintFd === null ? '' : fileFingerprint(this.#options.fingerprintFd);
+    const { fingerprintFd, fingerprint } = this.#options;
+    return fingerprintFd === null ? (fingerprint ?? '') : fileFingerprint(fingerprintFd);
   }
 
   close(): void {

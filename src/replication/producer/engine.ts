@@ -151,7 +151,7 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device): Op
   describeSource(header, device, geometry, {
     identity: options.source.identity,
     uri: options.source.uri,
-    fingerprint: currentFingerprint(options.source),
+    fingerprint: fingerprintOf(options, device),
   });
   const opened = attach(device);
   mapZeros(opened.ring, device);
@@ -160,10 +160,15 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device): Op
   return opened;
 }
 
+/** What a server says with its first answer, or what the file system says now. */
+function fingerprintOf({ source }: ProducerOptions, device: Device): string {
+  return source.kind === 'http' ? device.fingerprint() : currentFingerprint(source);
+}
+
 function takeOver(options: ProducerOptions, header: RingHeader, device: Device): Opened {
   const same =
     header.getText('sourceIdentity') === options.source.identity &&
-    header.getText('fingerprint') === currentFingerprint(options.source) &&
+    header.getText('fingerprint') === fingerprintOf(options, device) &&
     (device.info.sizeBytes === null || device.info.sizeBytes === header.getDouble('sourceBytes'));
   if (!same) {
     header.set('sourceChanged', 1);

@@ -12,7 +12,7 @@ interface Program {
   readonly args: readonly string[];
 }
 
-const PROGRAMS: Readonly<Record<CompressedFormat, Program>> = {
+export const PROGRAMS: Readonly<Record<CompressedFormat, Program>> = {
   gzip: { debianPackage: 'gzip', args: ['-dc'] },
   // Threads only help where the image was written in several blocks, and stay below a quarter of the memory (xz(1)).
   xz: { debianPackage: 'xz-utils', args: ['-dc', '-T0'] },
@@ -117,16 +117,20 @@ export function hostDecompressor(format: CompressedFormat, input: StreamInput): 
 function spawnProgram(path: string, args: readonly string[], input: StreamInput, writeFd: number): ChildProcess {
   const fd = input.again ? openSync(`/proc/self/fd/${input.fd}`, 'r') : input.fd;
   try {
-    // Only what is needed of the environment: XZ_OPT, GZIP and their like change what the programs do and say.
-    const env = { PATH: process.env.PATH, LC_ALL: 'C' };
+    const env = programEnvironment();
     return spawnBound(path, args, { stdio: [fd, writeFd, 'pipe'], env });
   } finally {
     if (input.again) closeSync(fd);
   }
 }
 
+/** Only what is needed of the environment: XZ_OPT, GZIP and their like change what the programs do and say. */
+export function programEnvironment(): NodeJS.ProcessEnv {
+  return { PATH: process.env.PATH, LC_ALL: 'C' };
+}
+
 /** Resolves when the program and its output have ended, after `onEnd`. */
-function superviseChild(
+export function superviseChild(
   child: ChildProcess,
   format: CompressedFormat,
   onEnd: (end: { state: StreamState; message: string }) => void,

@@ -1,5 +1,6 @@
-export { currentFingerprint } from './fingerprint.ts';
+export { currentFingerprint, isAsBefore } from './fingerprint.ts';
 export type { SourceFormat } from './format.ts';
 export { type IdentifiedSource, identifySource, type SourceOptions } from './identify.ts';
 export { type OpenOptions, openPrepared } from './open.ts';
-export { type PreparedSource, prepareSource, type SourceDescriptor } from './prepare.ts';
+export { prepareSource } from './prepare.ts';
+export type { PreparedSource, SourceDescriptor } from './prepared.ts';

@@ -1,9 +1,12 @@
 // The producer's worker thread: a prepared source as a device.
-import type { Device } from '../device/contract.ts';
+import { UnderstudyError } from '../../base/mod.ts';
+import type { Completion, Device } from '../device/contract.ts';
 import { fileFingerprint, openFileDevice } from '../device/file.ts';
+import { openHttpDevice } from '../device/http.ts';
 import { openNbdDevice } from '../device/nbd.ts';
+import { errorOf, readNote } from '../device/read-exchange.ts';
 import { openStreamDevice } from '../device/stream.ts';
-import type { ServedImage, SourceDescriptor } from './prepare.ts';
+import type { ServedImage, SourceDescriptor } from './prepared.ts';
 
 export interface OpenOptions {
   /** Files and block devices past the page cache. @default false */
@@ -27,8 +30,12 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
       return servedDevice(device, descriptor.served);
     }
     case 'stream': {
-      const { uri, storage, sizeBytes, from, fingerprintFd } = descriptor;
-      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd });
+      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint = '' } = descriptor;
+      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint });
+    }
+    case 'http': {
+      const { uri, storage, sizeBytes, fingerprint, exchange } = descriptor;
+      return openHttpDevice({ uri, identity: storage, sizeBytes, fingerprint, exchange });
     }
   }
 }
@@ -38,11 +45,23 @@ function servedDevice(device: Device, served: ServedImage): Device {
   return {
     info: { ...device.info, uri: served.uri, identity: served.storage },
     submit: (transfer) => device.submit(transfer),
-    reap: (timeoutMs) => device.reap(timeoutMs),
+    reap: (timeoutMs) => device.reap(timeoutMs).map((completion) => explained(completion, served)),
     zero: (offsetBytes, lengthBytes) => device.zero(offsetBytes, lengthBytes),
     flush: () => device.flush(),
     extents: (offsetBytes, lengthBytes) => device.extents(offsetBytes, lengthBytes),
-    fingerprint: () => served.fingerprintFds.map(fileFingerprint).join(','),
+    fingerprint: () => served.fingerprint ?? served.fingerprintFds.map(fileFingerprint).join(','),
     close: () => device.close(),
+  };
+}
+
+/** What failed below the server, which itself only knows that it did. */
+function explained(completion: Completion, { uri, failure }: ServedImage): Completion {
+  if (completion.error === null) return completion;
+  const text = failure === null ? '' : readNote(failure);
+  if (text !== '') return { ...completion, error: errorOf(text) };
+  const { code } = completion.error;
+  return {
+    ...completion,
+    error: new UnderstudyError(code, `read ${uri}: the image could not be read there`, { cause: completion.error }),
   };
 }

@@ -1,53 +1,19 @@
 // The producer's main thread: starts what a source needs to be read, and keeps it running until nobody reads any more.
-import { closeSync, fstatSync, mkdtempSync, openSync, realpathSync, rmSync, type Stats, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { errnoOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { closeSync, fstatSync, openSync, realpathSync, rmSync, type Stats } from 'node:fs';
+import { errnoOf, UnderstudyError } from '../../base/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
 import { decompressedBytes, hostDecompressor, type StreamHost } from './decompressor.ts';
-import { type CompressedFormat, DETECTION_BYTES, detectFormat, type ImageFormat, isCompressed } from './format.ts';
-import { type IdentifiedSource, parseUrl, refuseCompressed } from './identify.ts';
+import { type CompressedFormat, type ImageFormat, isCompressed } from './format.ts';
+import type { IdentifiedSource } from './identify.ts';
 import { planImage } from './image-plan.ts';
 import { serveImage } from './image-server.ts';
-import { type BlockNode, graphName, qemuError, runQemu, type ToolObjects } from './qemu.ts';
-
-/** How a worker of this process opens the source: structured-cloneable, of no use in another process. */
-export type SourceDescriptor =
-  | { readonly kind: 'file'; readonly uri: string; readonly path: string }
-  | { readonly kind: 'nbd'; readonly uri: string; readonly served: ServedImage | null }
-  | {
-      readonly kind: 'stream';
-      readonly uri: string;
-      readonly storage: string;
-      readonly sizeBytes: number | null;
-      /** Where the bytes come from: standard input itself, or a program that the main thread keeps. */
-      readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
-      readonly fingerprintFd: number | null;
-    };
-
-/** What the private server stands for. */
-export interface ServedImage {
-  readonly uri: string;
-  readonly storage: string;
-  /** Open descriptors of the files that the image consists of. */
-  readonly fingerprintFds: readonly number[];
-}
-
-export interface PreparedSource {
-  readonly descriptor: SourceDescriptor;
-  /** Process ids of the helpers that run now; they die with this process. */
-  readonly helperPids: readonly number[];
-  /** Ends the helpers. Only when no worker has the source open any more. Idempotent. */
-  close(): Promise<void>;
-}
+import { prepareHttp } from './prepare-http.ts';
+import type { ImageAccess, PreparedSource, SourceDescriptor } from './prepared.ts';
+import { privateFolder } from './private-folder.ts';
+import type { BlockNode } from './qemu.ts';
 
 const STDIN_FD = 0;
-/** What curl asks for at a time while we read on: the latency of a server is paid once per so much. */
-const HTTP_READAHEAD_BYTES = 4 * limits.MIB;
-const HTTP_PROBE_TIMEOUT_MS = 60_000;
-/** Longest path of a Unix socket (unix(7)) less the name in the folder. */
-const FOLDER_CHARACTERS_MAX = 100;
 
 /**
  * Makes the source ready for `openPrepared` in one worker of this process.
@@ -56,12 +22,12 @@ const FOLDER_CHARACTERS_MAX = 100;
  */
 export async function prepareSource(source: IdentifiedSource): Promise<PreparedSource> {
   const { kind, format } = source;
-  if (kind === 'http') return prepareHttp(source);
+  if (kind === 'http') return prepareHttp(source, prepareImage);
   if (isCompressed(format)) return prepareCompressed(source, format);
   if (kind === 'stdin') return plain({ ...streamOf(source), from: { fd: STDIN_FD }, sizeBytes: null });
   if (kind === 'nbd') {
     if (format === 'raw') return plain({ kind: 'nbd', uri: source.uri, served: null });
-    return prepareImage(source, format as ImageFormat, { storage: nbdNode(source), path: null, secret: null });
+    return prepareImage(source, format as ImageFormat, { storage: nbdNode(source), path: null });
   }
   const held = openHeld(source);
   try {
@@ -72,7 +38,6 @@ export async function prepareSource(source: IdentifiedSource): Promise<PreparedS
     return await prepareImage(source, format as ImageFormat, {
       storage,
       path: kind === 'block' ? null : path,
-      secret: null,
     });
   } finally {
     closeSync(held.fd);
@@ -148,32 +113,26 @@ function hosted(descriptor: SourceDescriptor, host: StreamHost, heldFd: number |
   };
 }
 
-interface ImageAccess {
-  readonly storage: BlockNode;
-  readonly path: string | null;
-  /** Password of an http server, for an object named SECRET. */
-  readonly secret: string | null;
-}
-
-const SECRET = 'password';
-
 async function prepareImage(
   source: IdentifiedSource,
-  format: ImageFormat | 'auto',
+  format: ImageFormat,
   access: ImageAccess,
 ): Promise<PreparedSource> {
-  const uri = shownUri(source);
+  const { uri } = source;
+  const { storage, path, storedBytes, fingerprint = null, failure = null } = access;
   const folder = privateFolder();
   const fingerprintFds: number[] = [];
   try {
-    const objects = secretObjects(folder, access.secret);
-    const found = format === 'auto' ? await probeHttp(uri, access.storage, objects) : format;
-    const plan = await planImage({ uri, storage: access.storage, path: access.path, format: found, objects });
+    const plan = await planImage({ uri, storage, path, storedBytes: storedBytes ?? null, format, objects: [] });
     for (const file of plan.files) fingerprintFds.push(openSync(file, 'r'));
-    const server = await serveImage({ uri, graph: plan.graph, objects, folder });
+    const server = await serveImage({ uri, graph: plan.graph, objects: [], folder });
     let open = true;
     return {
-      descriptor: { kind: 'nbd', uri: server.uri, served: { uri, storage: source.storage, fingerprintFds } },
+      descriptor: {
+        kind: 'nbd',
+        uri: server.uri,
+        served: { uri, storage: source.storage, fingerprintFds, fingerprint, failure },
+      },
       get helperPids() {
         return server.helperPids;
       },
@@ -189,69 +148,6 @@ async function prepareImage(
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
-}
-
-/** A new folder of mode 0700 (mkdtemp(3)) whose path leaves room for a socket's name. */
-function privateFolder(): string {
-  const wanted = join(tmpdir(), 'understudy-');
-  return mkdtempSync(wanted.length < FOLDER_CHARACTERS_MAX ? wanted : '/tmp/understudy-');
-}
-
-/** By a file, not on the command line, which every user of the machine can see. */
-function secretObjects(folder: string, secret: string | null): ToolObjects {
-  if (secret === null) return [];
-  const file = join(folder, SECRET);
-  writeFileSync(file, secret, { mode: 0o600 });
-  // In QEMU's option lists a comma is written twice.
-  return ['--object', `secret,id=${SECRET},file=${file.replaceAll(',', ',,')}`];
-}
-
-function shownUri(source: IdentifiedSource): string {
-  return source.kind === 'http' ? source.storage : source.uri;
-}
-
-async function prepareHttp(source: IdentifiedSource): Promise<PreparedSource> {
-  const url = parseUrl(source.uri);
-  const password = url.password === '' ? null : decodeUrl(source, url.password);
-  const storage: BlockNode = {
-    driver: url.protocol.slice(0, -1),
-    url: source.storage,
-    readahead: HTTP_READAHEAD_BYTES,
-    timeout: limits.IO_TIMEOUT_MS / 1000,
-    ...(url.protocol === 'https:' ? { sslverify: !source.insecure } : {}),
-    ...(url.username === '' ? {} : { username: decodeUrl(source, url.username) }),
-    ...(password === null ? {} : { 'password-secret': SECRET }),
-  };
-  // Compressed formats were refused when the source was identified.
-  const format = source.format as ImageFormat | 'auto';
-  return prepareImage(source, format, { storage, path: null, secret: password });
-}
-
-function decodeUrl(source: IdentifiedSource, text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch (cause) {
-    const message = `${source.storage}: the user name or password in the URL is wrongly escaped: ${messageOf(cause)}`;
-    throw new UnderstudyError('USAGE', message, { cause });
-  }
-}
-
-/**
- * The format of what a server sends, from its first bytes; read by QEMU like all the rest, so that one and the same client
- * judges certificates and takes the way through proxies. @throws FORMAT_UNKNOWN for compressed images
- */
-async function probeHttp(uri: string, storage: BlockNode, objects: ToolObjects): Promise<ImageFormat> {
-  const raw = { driver: 'raw', file: storage };
-  const args = ['-r', ...objects, '-c', `read -v 0 ${DETECTION_BYTES}`, graphName(raw)];
-  const { status, stdout, stderr } = await runQemu({ tool: 'qemu-io', args, timeoutMs: HTTP_PROBE_TIMEOUT_MS, uri });
-  if (status !== 0) throw qemuError(uri, stderr === '' ? stdout : stderr);
-  // Lines of "00000000:  51 46 49 fb ...  QFI.": sixteen bytes each.
-  const rows = stdout.matchAll(/^[0-9a-f]+: {2}((?:[0-9a-f]{2} ){16})/gm);
-  const bytes = Buffer.from([...rows].map((row) => row[1]).join(''), 'latin1').toString('latin1');
-  const format = detectFormat(Buffer.from(bytes.replaceAll(' ', ''), 'hex'));
-  if (!isCompressed(format)) return format;
-  refuseCompressed(uri, format);
-  return 'raw';
 }
 
 /** BlockdevOptionsNbd of an nbd: or nbd+unix: URI. */

@@ -1,0 +1,61 @@
+// What `prepareSource` makes of a source: what the worker opens, and what the main thread keeps for it.
+import type { BlockNode } from './qemu.ts';
+
+/** How a worker of this process opens the source: structured-cloneable, of no use in another process. */
+export type SourceDescriptor =
+  | { readonly kind: 'file'; readonly uri: string; readonly path: string }
+  | { readonly kind: 'nbd'; readonly uri: string; readonly served: ServedImage | null }
+  | {
+      readonly kind: 'stream';
+      readonly uri: string;
+      readonly storage: string;
+      readonly sizeBytes: number | null;
+      /** Where the bytes come from: standard input itself, or a program that the main thread keeps. */
+      readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
+      readonly fingerprintFd: number | null;
+      readonly fingerprint?: string;
+    }
+  | {
+      readonly kind: 'http';
+      readonly uri: string;
+      readonly storage: string;
+      readonly sizeBytes: number;
+      readonly fingerprint: string;
+      /** Of a ReadExchange that the main thread serves. */
+      readonly exchange: SharedArrayBuffer;
+    };
+
+/** What the private server stands for. */
+export interface ServedImage {
+  readonly uri: string;
+  readonly storage: string;
+  /** Open descriptors of the files that the image consists of. */
+  readonly fingerprintFds: readonly number[];
+  /** Instead of files: what tells one content from another. */
+  readonly fingerprint: string | null;
+  /** A length of 32 bits and so many bytes of "CODE text", once what the server reads from has failed; shared with it. */
+  readonly failure: SharedArrayBuffer | null;
+}
+
+export interface PreparedSource {
+  readonly descriptor: SourceDescriptor;
+  /** Process ids of the helpers that run now; they die with this process. */
+  readonly helperPids: readonly number[];
+  /** An NBD URI of the bytes for other processes, valid until `close`; only of kind http. */
+  localUri?(): Promise<string>;
+  /** Ends the helpers. Only when no worker has the source open any more. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How the bytes of an image that QEMU reads are reached. */
+export interface ImageAccess {
+  readonly storage: BlockNode;
+  /** The file itself; null when it is none. */
+  readonly path: string | null;
+  /** Its length, where there is no path to ask. */
+  readonly storedBytes?: number;
+  /** Where there are no files: what tells one content from another. */
+  readonly fingerprint?: string;
+  /** "CODE text" of why it could not be read, once the storage says so: see `ServedImage.failure`. */
+  readonly failure?: SharedArrayBuffer;
+}
