@@ -5,6 +5,7 @@ import type { Dispatcher } from 'undici';
 import { limits, messageOf, UnderstudyError } from '../../../base/mod.ts';
 import { headerOf, type IncomingHttpHeaders } from './answer.ts';
 import { HttpFailure, networkFailure } from './failure.ts';
+import { mendSockets } from './paused-end.ts';
 
 export interface ClientOptions {
   /** With the credentials. */
@@ -66,7 +67,9 @@ export class HttpClient {
   /** @throws USAGE for credentials that are wrongly escaped and a file of certificates that cannot be read */
   static async create(options: ClientOptions): Promise<HttpClient> {
     // Loaded by who needs it: the many copies of files do not pay for it.
-    return new HttpClient(options, await import('undici'));
+    const undici = await import('undici');
+    mendSockets();
+    return new HttpClient(options, undici);
   }
 
   /** @throws HttpFailure */
@@ -192,10 +195,11 @@ function authorizationOf({ url, uri }: ClientOptions): string | null {
 
 function dispatcherOf(options: ClientOptions, { Agent, EnvHttpProxyAgent }: typeof import('undici')): Dispatcher {
   const { url, uri, timeoutMs } = options;
-  const tls = { ca: authorities(options), rejectUnauthorized: !options.insecure };
+  const halfOpen = { allowHalfOpen: true, timeout: timeoutMs };
+  const tls = { ca: authorities(options), rejectUnauthorized: !options.insecure, ...halfOpen };
   // Encoded bodies are taken as they come, so nothing is asked of a second version of the protocol.
   const common = {
-    connect: { timeout: timeoutMs, ...tls },
+    connect: tls,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
     connections: 2 * limits.READS_IN_FLIGHT,
@@ -213,8 +217,8 @@ function dispatcherOf(options: ClientOptions, { Agent, EnvHttpProxyAgent }: type
       ...(httpsProxy === '' ? {} : { httpsProxy }),
       httpProxy,
       proxyTunnel: false,
-      requestTls: { ...tls, timeout: timeoutMs },
-      proxyTls: { ca: authorities(options), timeout: timeoutMs },
+      requestTls: tls,
+      proxyTls: { ca: authorities(options), ...halfOpen },
     });
   } catch (cause) {
     throw new UnderstudyError('USAGE', `${uri}: the proxy that http_proxy or https_proxy names: ${messageOf(cause)}`, {

@@ -144,7 +144,7 @@ export function networkFailure(uri: string, cause: unknown, timeoutMs: number): 
     const refused = status === '407' ? `: ${HINTS[407]}` : '';
     return fail('SOURCE_UNREADABLE', `the proxy refuses the connection to the server (${status})${refused}`, false);
   }
-  if (/HTTP\/1\.1 protocol/.test(text)) return absent('the server does not answer in HTTP');
+  if (/HTTP\/1\.1 protocol/.test(text)) return fail('SOURCE_UNAVAILABLE', 'the server does not answer in HTTP');
   return fail('SOURCE_UNAVAILABLE', text);
 }
 
