@@ -13,17 +13,22 @@ export interface Examined {
   readonly begun: Begun | null;
 }
 
-/** Asks until an answer is good, and holds `requests` to it. @throws SOURCE_*; INTERRUPTED when they are closed */
+/** Asks until the answers are good, and holds `requests` to the first. @throws SOURCE_*; INTERRUPTED when they are closed */
 export async function examine(requests: Requests): Promise<Examined> {
+  const ranged = await untilGood(requests, () => examineRanges(requests));
+  const examined = ranged ?? (await untilGood(requests, async () => examineStream(requests, await requests.get({}))));
+  if (examined.head.byteLength > 0) return examined;
+  if (examined.begun !== null) discard(examined.begun.answer);
+  throw empty(requests);
+}
+
+/** Tries a step again where that can help: not those before it. */
+async function untilGood<T>(requests: Requests, step: () => Promise<T>): Promise<T> {
   const patience = requests.patience();
   for (;;) {
     try {
-      const examined = (await examineRanges(requests)) ?? (await examineStream(requests, await requests.get({})));
-      if (examined.head.byteLength > 0) return examined;
-      if (examined.begun !== null) discard(examined.begun.answer);
-      throw empty(requests);
+      return await step();
     } catch (failure) {
-      requests.holdTo(null);
       await patience.after(atFirst(failure));
     }
   }
@@ -63,7 +68,10 @@ async function examineRanges(requests: Requests): Promise<Examined | null> {
   }
   await requests.fill(answer, head, 0);
   requests.holdTo(representation);
-  if (sizeBytes > head.byteLength && !(await provesLast(requests, sizeBytes, strong))) return null;
+  if (sizeBytes > head.byteLength) {
+    const proved = await untilGood(requests, () => provesLast(requests, sizeBytes, strong));
+    if (!proved) return null;
+  }
   return { head, begun: null };
 }
 
