@@ -64,10 +64,32 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
         throw new UnderstudyError('SOURCE_CHANGED', `${options.source.uri} was written while it was copied`);
       }
     }
+  } catch (error) {
+    if (codeOf(error) === 'SOURCE_NOT_REWINDABLE') letFinish(ring);
+    throw error;
   } finally {
     device.close();
     closeSync(askFd);
     mapping.unmap();
+  }
+}
+
+/**
+ * Nothing can be read any more, and all that is wrong is that some targets came too late: those that find the rest of theirs in
+ * the ring take it first. Ends when all have taken what there is, or none takes anything for a while.
+ */
+function letFinish(ring: Ring): void {
+  const head = ring.get('head');
+  let before = '';
+  let deadline = 0;
+  for (;;) {
+    const seen = ring.get('bell');
+    const cursors = ring.entries.filter((entry) => entry.attached).map((entry) => entry.get('cursor'));
+    if (cursors.every((cursor) => cursor === head)) return;
+    if (String(cursors) !== before) deadline = performance.now() + limits.IO_TIMEOUT_MS;
+    before = String(cursors);
+    if (performance.now() > deadline) return;
+    ring.waitBell(seen, limits.WAIT_MS_MAX);
   }
 }
 
