@@ -14,6 +14,7 @@ import { untilInterrupted } from './until-interrupted.ts';
 
 interface Flags {
   format?: string;
+  keyFile?: string;
   insecure?: boolean;
   cacert?: string;
   extent: 'whole' | 'image' | 'used';
@@ -46,7 +47,8 @@ export function copyCommand(done: (exit: number) => void): Command {
     .description('Copies SOURCE to every TARGET; joins a running copy of the same source, so that it is read once.')
     .argument('<source>', 'file, block device, nbd:, nbds:, nbd+unix:, http(s): URI, or - for standard input')
     .argument('<target...>', 'files, block devices, NBD URIs')
-    .option('--format <format>', 'raw, qcow2, vmdk, vhdx, vdi, gzip, xz, zstd or bzip2, instead of looking')
+    .option('--format <format>', 'the format of the source, instead of looking; raw copies it as it is (docs/cli.md)')
+    .option('--key-file <file>', 'the key of an encrypted qcow2 (LUKS); every byte of the file counts')
     .option('--insecure', 'accept any certificate of an https source')
     .option('--cacert <file>', 'trust these authorities (PEM) for an https source too')
     .addOption(new Option('--extent <what>', 'what is copied').choices(['whole', 'image', 'used']).default('whole'))
@@ -103,6 +105,7 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     source,
     targets,
     format: flags.format,
+    keyFile: flags.keyFile,
     insecure: flags.insecure,
     cacert: flags.cacert,
     extent,
@@ -122,12 +125,13 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
   };
 }
 
-async function confirm(facts: TargetFacts): Promise<boolean> {
+async function confirm(facts: TargetFacts, doubt: string | null): Promise<boolean> {
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const size = facts.sizeBytes === null ? '' : `, ${formatBytes(facts.sizeBytes)}`;
+    const holds = facts.needsConfirmation ? `, holds ${facts.contents ?? 'data'}` : '';
     const answer = await prompt.question(
-      `${facts.path}${size}, holds ${facts.contents ?? 'data'}. Type yes to overwrite it: `,
+      `${facts.path}${size}${holds}.${doubt === null ? '' : ` ${doubt}.`} Type yes to overwrite it: `,
     );
     return answer.trim() === 'yes';
   } finally {
@@ -139,6 +143,10 @@ function report(result: CopyResult, flags: Flags): void {
   if (flags.json === true) {
     process.stdout.write(`${JSON.stringify(result)}\n`);
     return;
+  }
+  for (const warning of result.source.warnings) {
+    const { uri } = result.source;
+    process.stderr.write(`understudy: warning: ${uri === '-' ? 'standard input' : uri}: ${warning}\n`);
   }
   for (const target of result.targets) {
     process.stderr.write(`${describe(target)}\n`);

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { runTool } from '../../src/base/mod.ts';
 import { patchwork, randomBytesOf, writeSparse } from '../rig/content.ts';
 import { CLI, onStage } from '../rig/stage.ts';
+import { diskBytes } from '../support/packed-image.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -21,7 +22,7 @@ test('copy - one target gets the whole image, and the ring is gone', () =>
 
 test('copy - the JSON has exactly the documented shape', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 3 * MIB + 512);
+    const image = stage.write('golden.img', diskBytes(3 * MIB + 512));
     const copy = stage.copyJson('--block-size', '1M', image.path, stage.target('a.img'));
     const { dev, ino } = statSync(image.path);
     const result = await copy.result();
@@ -29,7 +30,7 @@ test('copy - the JSON has exactly the documented shape', () =>
     expect(copy.stderr).toBe('');
     expect(result).toEqual({
       ok: true,
-      source: { uri: image.path, bytes: 3 * MIB + 512, blockSize: MIB, id: `file:${dev}:${ino}+raw` },
+      source: { uri: image.path, bytes: 3 * MIB + 512, blockSize: MIB, id: `file:${dev}:${ino}+raw`, warnings: [] },
       producer: { bytesRead: 3 * MIB + 512, sweeps: 1 },
       targets: [
         {
@@ -143,7 +144,7 @@ test('copy - off a terminal progress is a line now and then, and the end is said
 
 test('copy --quiet - no progress, and the end is said all the same', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 2 * MIB);
+    const image = stage.write('golden.img', diskBytes(2 * MIB));
     const copy = stage.copy(['--quiet', image.path, stage.target('a.img')]);
     expect((await copy.ended).status).toBe(0);
     expect(copy.stderr.trim().split('\n')).toHaveLength(1);

@@ -140,9 +140,9 @@ describe('image source - damage', () => {
     await expect(preparing(uri)).rejects.toMatchObject({ code: 'SOURCE_CORRUPT' });
   });
 
-  it('answers SOURCE_CORRUPT for what is not of the format that the user names', async () => {
+  it('answers FORMAT_UNKNOWN for what is not of the format that the user names', async () => {
     const uri = bench.write('image', content);
-    await expect(preparing(uri, { format: 'qcow2' })).rejects.toMatchObject({ code: 'SOURCE_CORRUPT' });
+    await expect(preparing(uri, { format: 'qcow2' })).rejects.toMatchObject({ code: 'FORMAT_UNKNOWN' });
   });
 
   it('answers SOURCE_UNAVAILABLE for an image that a virtual machine is writing', async () => {
@@ -271,7 +271,7 @@ describe('image source - http and https', () => {
 
   it.each([
     ['SOURCE_NOT_FOUND', 'missing'],
-    ['SOURCE_KIND', 'whole/over'],
+    ['FORMAT_UNKNOWN', 'whole/over'],
     ['SOURCE_UNREADABLE', 'over'],
   ])('answers %s for /%s', async (code, name) => {
     bench.write('image', content);

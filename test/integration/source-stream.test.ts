@@ -120,9 +120,13 @@ describe('compressed source - size', () => {
     bench.run('zstd', '-q', '-o', 'image.zst', 'image');
     const bytes = bench.bytes('image.zst');
     bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 0xff;
-    const { client } = await bench.open({ uri: bench.write('image.zst', bytes) });
-    expect(client.info.sizeBytes).toBe(MIB);
-    expect((await client.read(0)).code).toBe('SOURCE_CORRUPT');
+    const uri = bench.write('image.zst', bytes);
+    // Where the front of the image, which is read to see what it is, has the end in it, it is known at once.
+    const code = await bench.open({ uri }).then(
+      async ({ client }) => (await client.read(0)).code,
+      (error: { code?: string }) => error.code,
+    );
+    expect(code).toBe('SOURCE_CORRUPT');
   });
 });
 
@@ -170,7 +174,7 @@ describe('standard input', () => {
   it('is read once when it is a pipe: an earlier offset has gone by', async () => {
     const report = await runProcess({ source: stdin, offsets: [...ALL, MIB], hold: false }, {}, content);
     expect(report).toMatchObject({ code: null, access: 'once' });
-    expect(report.identity).toMatch(/^stdin:\d+:\d+\+raw$/);
+    expect(report.identity).toMatch(/^stdin:\d+:\d+\+auto$/);
     expect(content.equals(bytesOf(report))).toBe(true);
     expect(report.reads.map(({ code }) => code)).toEqual([null, null, null, null, null, 'SOURCE_NOT_REWINDABLE']);
   });

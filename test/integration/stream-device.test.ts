@@ -76,7 +76,7 @@ class PipeStorage implements DeviceStorage {
     this.#children.push(spawn('cat', [join(this.#folder, 'image')], { stdio: ['ignore', writeFd, 'ignore'] }));
     closeSync(writeFd);
     this.#fds.push(readFd);
-    const from = { fd: readFd };
+    const from = { fd: readFd, first: new Uint8Array(0) };
     return openStreamDevice({ uri: '-', identity: 'stdin:0:1', sizeBytes: null, from, fingerprintFd: null });
   }
 

@@ -75,103 +75,29 @@ interface Reply {
   framing: HostilePlan['framing'];
 }
 
+/** What changes while the server runs. */
+interface State {
+  content: Buffer;
+  moment: number;
+  /** Whole answers so far. */
+  wholes: number;
+}
+
 export async function startHostile(plan: HostilePlan, first: Buffer, second: Buffer): Promise<HostileServer> {
   const done = new Set<MischiefKind>();
   let requests = 0;
-  let wholes = 0;
-  let content = first;
-  let moment = 1;
-
-  function replyTo(request: IncomingMessage): Reply {
-    const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
-    const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
-    const tag = `"moment-${moment}"`;
-    if (plan.validator === 'strong') headers.etag = tag;
-    if (plan.validator === 'weak') headers.etag = `W/${tag}`;
-    if (plan.validator === 'time') headers['last-modified'] = LAST_MODIFIED.replace('2020', String(2020 + moment));
-    if (plan.ranges !== 'none') headers['accept-ranges'] = 'bytes';
-    const condition = request.headers['if-range'];
-    const holds = condition === undefined || condition === headers.etag || condition === headers['last-modified'];
-    if (range !== null && plan.ranges === 'given' && holds && !plan.coded) {
-      const start = Number(range[1]);
-      const end = Math.min(Number(range[2]), content.length - 1);
-      headers['content-range'] = `bytes ${start}-${end}/${content.length}`;
-      return { status: 206, headers, body: content.subarray(start, end + 1), framing: 'length' };
-    }
-    wholes += 1;
-    if (plan.once && wholes > 1) return { status: 403, headers, body: Buffer.from('once'), framing: 'length' };
-    if (plan.coded) headers['content-encoding'] = 'gzip';
-    return {
-      status: 200,
-      headers,
-      body: plan.coded ? gzipSync(content, { level: 1 }) : content,
-      framing: plan.framing,
-    };
-  }
-
-  /** Changes the reply as the mischief wants, or does it all by itself and returns null. */
-  function disturb(reply: Reply, mischief: Mischief, request: IncomingMessage, response: ServerResponse): Reply | null {
-    const plain = (status: number, body: string, more: Record<string, string> = {}): Reply => ({
-      status,
-      headers: more,
-      body: Buffer.from(body),
-      framing: 'length',
-    });
-    const contentRange = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(reply.headers['content-range'] ?? '');
-    switch (mischief.kind) {
-      case 'silence':
-        return null;
-      case 'busy':
-        return plain(503, 'busy', { 'retry-after': '0' });
-      case 'broken':
-        return plain(500, 'broken');
-      case 'gone':
-        return plain(404, 'gone');
-      case 'forbidden':
-        return plain(403, 'forbidden');
-      case 'unsatisfiable':
-        return plain(416, '', { 'content-range': `bytes */${content.length}` });
-      case 'page':
-        return plain(200, PAGE, { 'content-type': 'text/html' });
-      case 'nothing':
-        return plain(200, '');
-      case 'redirect':
-        return plain(302, '', { location: `/elsewhere${request.url ?? ''}` });
-      case 'redirect for ever':
-        return plain(302, '', { location: request.url ?? '/' });
-      case 'garbled head':
-        response.socket?.end('HTTQ/9.9 2OO KO\r\nContent-Length: twelve\r\n\r\n\0\0\0');
-        return null;
-      case 'no validator':
-        return { ...reply, headers: { ...reply.headers, etag: '', 'last-modified': '' } };
-      case 'whole for range':
-        return contentRange === null ? reply : { ...reply, status: 200, body: content };
-      case 'other range':
-        return otherRange(reply, contentRange, 1, 0);
-      case 'other total':
-        return otherRange(reply, contentRange, 0, 7);
-      case 'other unit':
-        if (contentRange !== null) reply.headers['content-range'] = `sectors 0-1/${content.length}`;
-        return reply;
-      case 'range in part':
-        return { ...reply, body: reply.body.subarray(0, Math.floor(reply.body.length / 2)) };
-      case 'longer':
-        return reply;
-      default:
-        return reply;
-    }
-  }
+  const state: State = { content: first, moment: 1, wholes: 0 };
 
   async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const mischief = plan.mischief.find((one) => one.request === requests);
     requests += 1;
     if (mischief?.kind === 'swap' || mischief?.kind === 'swap unseen') {
-      content = second;
-      if (mischief.kind === 'swap') moment += 1;
+      state.content = second;
+      if (mischief.kind === 'swap') state.moment += 1;
       done.add(mischief.kind);
     }
-    const asked = replyTo(request);
-    const reply = mischief === undefined ? asked : disturb(asked, mischief, request, response);
+    const asked = replyTo(request, plan, state);
+    const reply = mischief === undefined ? asked : disturb(asked, mischief, request, response, state.content);
     if (mischief !== undefined) done.add(mischief.kind);
     if (reply !== null) await send(response, reply, mischief);
   }
@@ -194,6 +120,90 @@ export async function startHostile(plan: HostilePlan, first: Buffer, second: Buf
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** What a server of this plan answers where it does no mischief. */
+function replyTo(request: IncomingMessage, plan: HostilePlan, state: State): Reply {
+  const { content, moment } = state;
+  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '');
+  const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
+  const tag = `"moment-${moment}"`;
+  if (plan.validator === 'strong') headers.etag = tag;
+  if (plan.validator === 'weak') headers.etag = `W/${tag}`;
+  if (plan.validator === 'time') headers['last-modified'] = LAST_MODIFIED.replace('2020', String(2020 + moment));
+  if (plan.ranges !== 'none') headers['accept-ranges'] = 'bytes';
+  const condition = request.headers['if-range'];
+  const holds = condition === undefined || condition === headers.etag || condition === headers['last-modified'];
+  if (range !== null && plan.ranges === 'given' && holds && !plan.coded) {
+    const start = Number(range[1]);
+    const end = Math.min(Number(range[2]), content.length - 1);
+    headers['content-range'] = `bytes ${start}-${end}/${content.length}`;
+    return { status: 206, headers, body: content.subarray(start, end + 1), framing: 'length' };
+  }
+  state.wholes += 1;
+  if (plan.once && state.wholes > 1) return { status: 403, headers, body: Buffer.from('once'), framing: 'length' };
+  if (plan.coded) headers['content-encoding'] = 'gzip';
+  return {
+    status: 200,
+    headers,
+    body: plan.coded ? gzipSync(content, { level: 1 }) : content,
+    framing: plan.framing,
+  };
+}
+
+function plain(status: number, body: string, headers: Record<string, string> = {}): Reply {
+  return { status, headers, body: Buffer.from(body), framing: 'length' };
+}
+
+/** Changes the reply as the mischief wants, or does it all by itself and returns null. */
+function disturb(
+  reply: Reply,
+  { kind }: Mischief,
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+): Reply | null {
+  const contentRange = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(reply.headers['content-range'] ?? '');
+  switch (kind) {
+    case 'silence':
+      return null;
+    case 'busy':
+      return plain(503, 'busy', { 'retry-after': '0' });
+    case 'broken':
+      return plain(500, 'broken');
+    case 'gone':
+      return plain(404, 'gone');
+    case 'forbidden':
+      return plain(403, 'forbidden');
+    case 'unsatisfiable':
+      return plain(416, '', { 'content-range': `bytes */${content.length}` });
+    case 'page':
+      return plain(200, PAGE, { 'content-type': 'text/html' });
+    case 'nothing':
+      return plain(200, '');
+    case 'redirect':
+      return plain(302, '', { location: `/elsewhere${request.url ?? ''}` });
+    case 'redirect for ever':
+      return plain(302, '', { location: request.url ?? '/' });
+    case 'garbled head':
+      response.socket?.end('HTTQ/9.9 2OO KO\r\nContent-Length: twelve\r\n\r\n\0\0\0');
+      return null;
+    case 'no validator':
+      return { ...reply, headers: { ...reply.headers, etag: '', 'last-modified': '' } };
+    case 'whole for range':
+      return contentRange === null ? reply : { ...reply, status: 200, body: content };
+    case 'other range':
+      return otherRange(reply, contentRange, 1, 0);
+    case 'other total':
+      return otherRange(reply, contentRange, 0, 7);
+    case 'other unit':
+      if (contentRange !== null) reply.headers['content-range'] = `sectors 0-1/${content.length}`;
+      return reply;
+    case 'range in part':
+      return { ...reply, body: reply.body.subarray(0, Math.floor(reply.body.length / 2)) };
+    default:
+      return reply;
+  }
 }
 
 function otherRange(reply: Reply, range: RegExpExecArray | null, shift: number, more: number): Reply {

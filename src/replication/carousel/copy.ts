@@ -11,6 +11,7 @@ import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { abortMembers, failedResult, type Member, startMember } from './crew.ts';
 import { type CopyConfig, type CopyOptions, type CopyResult, resolveOptions } from './options.ts';
+import { mayHaveToAsk, SourceLook } from './source-look.ts';
 import { RingWatch } from './watch.ts';
 
 const producerProgram = fileURLToPath(new URL('../producer/main.js', import.meta.url));
@@ -25,18 +26,15 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   sweepTargetLocks(folder);
-  const source = await identifySource({
-    uri: config.source,
-    format: config.format,
-    insecure: config.insecure,
-    cacert: config.cacert,
-  });
+  const { format, insecure, cacert, keyFile } = config;
+  const source = await identifySource({ uri: config.source, format, insecure, cacert, keyFile });
   const rendezvous = await meet(ringPath(folder, source.identity), config.targets.length);
   const watch = new RingWatch(rendezvous, producerOf(source, rendezvous.path, config));
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
-    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, config)));
+    const look = new SourceLook(source, watch, config);
+    const checked = await Promise.all(config.targets.map((uri) => settleTarget(uri, source, look, config)));
     refuseTwins(checked);
     const ready = checked.filter((one) => 'spec' in one).map((one) => one.spec);
     if (ready.length === 0) return nothingCopied(source, checked);
@@ -44,7 +42,7 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
     const extent = await findExtent(source, config);
     if (config.signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     const members = ready.map((target) => startMember(taskOf(source, target, extent, config), rendezvous.fd));
-    return await finish(source, checked, members, watch, config);
+    return await finish(source, checked, members, watch, look, config);
   } finally {
     await watch.leave();
   }
@@ -57,6 +55,7 @@ function producerOf(source: IdentifiedSource, path: string, config: CopyConfig):
     blockBytes: config.blockBytes ?? null,
     bufferBytes: config.bufferBytes ?? null,
     direct: config.direct,
+    look: mayHaveToAsk(config),
   };
   const stdin = source.kind === 'stdin' || source.path === '/proc/self/fd/0' ? 0 : 'ignore';
   return { program: producerProgram, options: JSON.stringify(options), stdin };
@@ -67,6 +66,7 @@ async function finish(
   checked: readonly Checked[],
   members: readonly Member[],
   watch: RingWatch,
+  look: SourceLook,
   config: CopyConfig,
 ): Promise<CopyResult> {
   const abort = (): void => {
@@ -89,6 +89,7 @@ async function finish(
         bytes: ring?.getDouble('sourceBytes') ?? 0,
         blockSize: ring?.geometry.blockBytes ?? 0,
         id: source.identity,
+        warnings: look.warnings(),
       },
       producer: { bytesRead: ring?.getDouble('bytesRead') ?? 0, sweeps: ring?.get('sweeps') ?? 0 },
       targets: results,
@@ -107,14 +108,19 @@ async function resultOf(spec: TargetSpec, members: readonly Member[]): Promise<T
 type Checked = { readonly spec: TargetSpec } | { readonly result: TargetResult };
 
 /** Checks one target and asks for leave; a refusal is that target's result. */
-async function settleTarget(uri: string, source: IdentifiedSource, config: CopyConfig): Promise<Checked> {
+async function settleTarget(
+  uri: string,
+  source: IdentifiedSource,
+  look: SourceLook,
+  config: CopyConfig,
+): Promise<Checked> {
   try {
     const facts = await checkTarget({ target: uri, sourceIdentity: source.storage, sourcePath: source.path });
-    if (facts.needsConfirmation && !config.overwrite && !(await confirmed(facts, config))) {
-      throw new UnderstudyError(
-        'TARGET_NOT_CONFIRMED',
-        `${uri} holds ${facts.contents ?? 'data'}; nothing was written`,
-      );
+    const doubt = facts.kind === 'new-file' ? null : await look.doubt();
+    if ((facts.needsConfirmation || doubt !== null) && !config.overwrite && !(await confirmed(facts, doubt, config))) {
+      const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
+      const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
+      throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written; --yes copies all the same`);
     }
     const kind = facts.kind === 'new-file' ? 'file' : facts.kind;
     return { spec: { kind, uri, path: facts.path, identity: facts.identity, direct: config.direct !== 'off' } };
@@ -125,10 +131,10 @@ async function settleTarget(uri: string, source: IdentifiedSource, config: CopyC
   }
 }
 
-async function confirmed(facts: TargetFacts, config: CopyConfig): Promise<boolean> {
+async function confirmed(facts: TargetFacts, doubt: string | null, config: CopyConfig): Promise<boolean> {
   // What an interrupted copy left on a device is what is to be gone on with.
   if (config.resume && facts.kind !== 'file') return true;
-  return (await config.confirm?.(facts)) ?? false;
+  return (await config.confirm?.(facts, doubt)) ?? false;
 }
 
 /** Two names of one target in one request are a mistake, not two copies. */
@@ -146,15 +152,13 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
   const request = config.extent;
   if (request.kind === 'whole') return { endBytes: null, skip: [] };
   if (request.kind === 'bytes') return { endBytes: request.bytes, skip: [] };
+  if (source.kind === 'stdin') throw extentUnsupported(source);
   // Tools need a path. Images that only QEMU reads are served for a moment by a server of our own.
   const prepared = await prepareSource(source);
   try {
     const { descriptor } = prepared;
-    if (descriptor.kind === 'stream') {
-      throw new UnderstudyError(
-        'EXTENT_UNSUPPORTED',
-        `${source.uri} is a stream; only all of it or --bytes can be copied`,
-      );
+    if (descriptor.kind === 'stream' || (descriptor.kind === 'file' && descriptor.window !== null)) {
+      throw extentUnsupported(source);
     }
     // The server of an image is reached through a descriptor of this process; the tools of the view are other processes.
     return await withLocalView(await placeOf(prepared), (view) => resolveExtent(request, view));
@@ -167,6 +171,11 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
 async function placeOf({ descriptor, localUri }: PreparedSource): Promise<string> {
   if (descriptor.kind === 'file') return descriptor.path;
   return localUri === undefined ? descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`) : localUri();
+}
+
+function extentUnsupported(source: IdentifiedSource): UnderstudyError {
+  const message = `${source.uri} is a stream or lies in a container; only all of it or --bytes can be copied`;
+  return new UnderstudyError('EXTENT_UNSUPPORTED', message);
 }
 
 function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, config: CopyConfig): ConsumerTask {
@@ -189,7 +198,7 @@ function taskOf(source: IdentifiedSource, target: TargetSpec, extent: Extent, co
 function nothingCopied(source: IdentifiedSource, checked: readonly Checked[]): CopyResult {
   return {
     ok: false,
-    source: { uri: source.uri, bytes: 0, blockSize: 0, id: source.identity },
+    source: { uri: source.uri, bytes: 0, blockSize: 0, id: source.identity, warnings: [] },
     producer: { bytesRead: 0, sweeps: 0 },
     targets: checked.flatMap((one) => ('result' in one ? [one.result] : [])),
   };

@@ -12,6 +12,8 @@ export interface CopyOptions {
   readonly targets: readonly string[];
   /** Format of the source. @default found in its content */
   readonly format?: string;
+  /** A file with the key of a source that is encrypted (a qcow2 with LUKS); every byte of it counts. */
+  readonly keyFile?: string;
   /** Accept any certificate of an https source. @default false */
   readonly insecure?: boolean;
   /** File with certificates (PEM) of authorities that are trusted besides those of the system. */
@@ -47,8 +49,11 @@ export interface CopyOptions {
   readonly expect?: string;
   /** Overwrite what targets hold without asking. @default false */
   readonly overwrite?: boolean;
-  /** Asked for each target that holds data, before anything is written; without it such targets are refused. */
-  readonly confirm?: (facts: TargetFacts) => Promise<boolean>;
+  /**
+   * Asked for each target that holds data, and for each but new files where the source shows neither a partition table nor a file
+   * system, which `doubt` then says; before anything is written. Without it such targets are refused.
+   */
+  readonly confirm?: (facts: TargetFacts, doubt: string | null) => Promise<boolean>;
   /** Stops the copies to these targets; they can be resumed. */
   readonly signal?: AbortSignal;
   /** Called about five times a second while the copies run, and once at the end. */
@@ -80,7 +85,14 @@ export interface CopyProgress {
 export interface CopyResult {
   /** True only when every target is complete. */
   readonly ok: boolean;
-  readonly source: { readonly uri: string; readonly bytes: number; readonly blockSize: number; readonly id: string };
+  readonly source: {
+    readonly uri: string;
+    readonly bytes: number;
+    readonly blockSize: number;
+    readonly id: string;
+    /** What to know of a source that was read well: data in it that were ignored, and that it shows nothing known. */
+    readonly warnings: readonly string[];
+  };
   /** Of the shared reading so far, which may go on for others. */
   readonly producer: { readonly bytesRead: number; readonly sweeps: number };
   readonly targets: readonly TargetResult[];

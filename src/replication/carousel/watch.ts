@@ -16,6 +16,7 @@ import {
   producerAlive,
   type Rendezvous,
   type Ring,
+  type RingHeader,
   RingState,
   removeIfDeserted,
   removeRing,
@@ -41,6 +42,10 @@ export class RingWatch {
   constructor(rendezvous: Rendezvous, command: ProducerCommand) {
     this.#rendezvous = rendezvous;
     this.#command = command;
+  }
+
+  get header(): RingHeader {
+    return this.#rendezvous.header;
   }
 
   /** The ring once it is ready, for looking at. */

@@ -1,8 +1,11 @@
 // Words and text that the thread which reads a stream shares with the main thread, which starts the stream's program.
 // Not messages: the reading thread blocks, and has no event loop that could deliver them.
+import { limits } from '../../base/mod.ts';
 
-const BYTES = 4096;
 const MESSAGE_AT = 64;
+const FIRST_AT = 4096;
+/** Bytes from the front of a stream that the main thread may have taken, to see what they are. */
+const FIRST_BYTES_MAX = limits.MIB;
 
 /** Index of each shared word; all accesses are sequentially consistent (Atomics). */
 const WORD = {
@@ -16,22 +19,20 @@ const WORD = {
   state: 3,
   /** Written by the main thread before the state: length of the message in bytes. */
   messageBytes: 4,
+  /** Written by the main thread before the generation: bytes at FIRST_AT that come before those of the pipe. */
+  firstBytes: 5,
   /** Written by the main thread: counts signs of life while nothing comes through the pipe. */
-  stirs: 5,
+  stirs: 6,
 } as const;
 
 const CLOSED = -1;
 
 export const STREAM_STATE = {
   running: 0,
-  /** The program is content: what came through the pipe is all, and right. */
+  /** All is well: what came through the pipe is all, and right. */
   ended: 1,
-  /** The program says that its input is damaged or cut off. */
-  corrupt: 2,
-  /** The program could not do its work; another try may succeed. */
-  broken: 3,
-  /** What the program read from failed for good; the message is "CODE text". */
-  failed: 4,
+  /** It is not: the message is a code of the registry, a blank, and what happened. */
+  failed: 2,
 } as const;
 
 export type StreamState = (typeof STREAM_STATE)[keyof typeof STREAM_STATE];
@@ -40,7 +41,7 @@ export class StreamControl {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array<SharedArrayBuffer>;
 
-  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(BYTES)) {
+  constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(FIRST_AT + FIRST_BYTES_MAX)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer, 0, MESSAGE_AT / 4);
   }
@@ -66,7 +67,9 @@ export class StreamControl {
     return request === CLOSED ? null : request;
   }
 
-  publishStart(generation: number, fd: number): void {
+  publishStart(generation: number, fd: number, first: Uint8Array = new Uint8Array(0)): void {
+    new Uint8Array(this.buffer, FIRST_AT).set(first);
+    Atomics.store(this.#words, WORD.firstBytes, first.byteLength);
     Atomics.store(this.#words, WORD.fd, fd);
     Atomics.store(this.#words, WORD.state, STREAM_STATE.running);
     Atomics.store(this.#words, WORD.generation, generation);
@@ -74,7 +77,7 @@ export class StreamControl {
   }
 
   publishEnd(state: StreamState, message: string): void {
-    const room = new Uint8Array(this.buffer, MESSAGE_AT);
+    const room = new Uint8Array(this.buffer, MESSAGE_AT, FIRST_AT - MESSAGE_AT);
     const { written } = new TextEncoder().encodeInto(message, room);
     Atomics.store(this.#words, WORD.messageBytes, written);
     Atomics.store(this.#words, WORD.state, state);
@@ -91,11 +94,13 @@ export class StreamControl {
     return Atomics.load(this.#words, WORD.stirs);
   }
 
-  /** Reader: the pipe of that generation (-1: none could be made), or null when the time is over first. */
-  waitStart(generation: number, timeoutMs: number): number | null {
+  /** Reader: the pipe of that generation (-1: none could be made) and what comes before it; null when the time is over first. */
+  waitStart(generation: number, timeoutMs: number): { fd: number; first: Uint8Array } | null {
     const before = Atomics.load(this.#words, WORD.generation);
     if (before !== generation) Atomics.wait(this.#words, WORD.generation, before, timeoutMs);
-    return Atomics.load(this.#words, WORD.generation) === generation ? Atomics.load(this.#words, WORD.fd) : null;
+    if (Atomics.load(this.#words, WORD.generation) !== generation) return null;
+    const first = new Uint8Array(this.buffer, FIRST_AT, Atomics.load(this.#words, WORD.firstBytes)).slice();
+    return { fd: Atomics.load(this.#words, WORD.fd), first };
   }
 
   /** Reader: how the program ended, or null when the time is over first. */

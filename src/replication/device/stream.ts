@@ -4,7 +4,16 @@
 // What must hold: a short image is never taken for a whole one. The end of the pipe counts as the end of the image only
 // when the program behind it ended well, and where the size was promised, only at that size; so the last transfer is not
 // complete before both are known.
-import { assert, errnoOf, limits, messageOf, present, systemClock, UnderstudyError } from '../../base/mod.ts';
+import {
+  assert,
+  type ErrorCode,
+  errnoOf,
+  limits,
+  messageOf,
+  present,
+  systemClock,
+  UnderstudyError,
+} from '../../base/mod.ts';
 import { allocatePages, type Mapping, readPipe, waitReadable } from '../../linux/mod.ts';
 import type { Completion, Device, DeviceInfo, Extent, Transfer } from './contract.ts';
 import { fileFingerprint } from './file.ts';
@@ -16,13 +25,22 @@ export interface StreamDeviceOptions {
   readonly identity: string;
   /** Promised by the container, and held to; null when only the end tells. */
   readonly sizeBytes: number | null;
-  /** A descriptor that gives the image itself (access `once`), or what starts programs that do. */
-  readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
+  /** What was read of the image and a descriptor that gives the rest (access `once`), or what starts programs that do. */
+  readonly from:
+    | { readonly fd: number; readonly first: Uint8Array }
+    | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
   /** Open descriptor of the file that the image comes from, the opener's; null when there is none. */
   readonly fingerprintFd: number | null;
   /** Where no file is open: what tells one content from another, or ''. @default '' */
   readonly fingerprint?: string;
+  /** Asked about the last 512 bytes once they are known to be the last; an error makes the last transfer fail. */
+  readonly judgeEnd?: ((last: Uint8Array) => UnderstudyError | null) | null;
 }
+
+const SECTOR_BYTES = 512;
+
+/** What may be gone with the next try; all else is the source itself. */
+const PASSING: readonly ErrorCode[] = ['SOURCE_READ_FAILED', 'SOURCE_UNAVAILABLE', 'SOURCE_TIMEOUT'];
 
 /** Room for bytes that nobody needs, on the way to those that somebody does. */
 const SCRATCH_BYTES = limits.MIB;
@@ -58,6 +76,7 @@ class StreamDevice implements Device {
     this.#rewindable = 'control' in from && from.rewindable;
     this.#phase = 'control' in from ? 'starting' : 'reading';
     this.#fd = 'fd' in from ? from.fd : -1;
+    if ('fd' in from) this.#begin(from.first);
     this.info = {
       uri: options.uri,
       identity: options.identity,
@@ -67,6 +86,12 @@ class StreamDevice implements Device {
       depth: 1,
       cached: false,
     };
+  }
+
+  /** What was taken from the front already counts as read, and is kept. */
+  #begin(first: Uint8Array): void {
+    this.#position = first.byteLength;
+    this.#kept = first;
   }
 
   submit(transfer: Transfer): void {
@@ -80,8 +105,7 @@ class StreamDevice implements Device {
     if (this.#filledBytes === transfer.buffer.byteLength) return;
     const gone = transfer.offsetBytes < this.#position && this.#filledBytes === 0;
     // A damaged image is as damaged the second time; a killed program is worth another try.
-    const passing = this.#failure?.code === 'SOURCE_READ_FAILED' || this.#failure?.code === 'SOURCE_TIMEOUT';
-    const retry = this.#rewindable && passing;
+    const retry = this.#rewindable && this.#failure !== null && PASSING.includes(this.#failure.code);
     if ((gone && this.#rewindable) || retry) this.#restart();
     else if (gone) {
       const message = `${this.info.uri} can be read only once: byte ${transfer.offsetBytes} has gone by`;
@@ -149,9 +173,18 @@ class StreamDevice implements Device {
     if (this.#failure !== null) return this.#failed(transfer, this.#failure);
     const { sizeBytes } = this.info;
     if (this.#phase !== 'ended') return full && this.#position !== sizeBytes ? done : null;
-    if (sizeBytes === null || sizeBytes === this.#position) return done;
+    if (sizeBytes === null || sizeBytes === this.#position) {
+      this.#failure = this.#judgeEnd(transfer);
+      return this.#failure === null ? done : this.#failed(transfer, this.#failure);
+    }
     this.#failure = this.#corrupt(`holds ${this.#position} bytes, and promises ${sizeBytes}`);
     return this.#failed(transfer, this.#failure);
+  }
+
+  /** Blocks begin at multiples of a sector, so the last sector of a disk image lies in one of them. */
+  #judgeEnd({ buffer }: Transfer): UnderstudyError | null {
+    if (this.#filledBytes < SECTOR_BYTES) return null;
+    return this.#options.judgeEnd?.(buffer.subarray(this.#filledBytes - SECTOR_BYTES, this.#filledBytes)) ?? null;
   }
 
   #failed(transfer: Transfer, error: UnderstudyError): Completion {
@@ -168,16 +201,18 @@ class StreamDevice implements Device {
 
   /** Waits for the next event of the phase, and takes it in; false when the time is over first. */
   #step(transfer: Transfer, timeoutMs: number): boolean {
-    if (this.#phase === 'starting') return this.#stepStarting(timeoutMs);
+    if (this.#phase === 'starting') return this.#stepStarting(transfer, timeoutMs);
     if (this.#phase === 'reading') return this.#stepReading(transfer, timeoutMs);
     return this.#stepEnding(timeoutMs);
   }
 
-  #stepStarting(timeoutMs: number): boolean {
-    const fd = present(this.#control, 'what starts the stream').waitStart(this.#generation, timeoutMs);
-    if (fd === null) return false;
-    this.#fd = fd;
-    this.#phase = fd < 0 ? 'ending' : 'reading';
+  #stepStarting(transfer: Transfer, timeoutMs: number): boolean {
+    const start = present(this.#control, 'what starts the stream').waitStart(this.#generation, timeoutMs);
+    if (start === null) return false;
+    this.#fd = start.fd;
+    this.#begin(start.first);
+    this.#filledBytes = this.#copyKept(transfer);
+    this.#phase = start.fd < 0 ? 'ending' : 'reading';
     return true;
   }
 
@@ -221,9 +256,7 @@ class StreamDevice implements Device {
     const end = present(this.#control, 'what runs the stream').waitEnd(timeoutMs);
     if (end === null) return false;
     if (end.state === STREAM_STATE.ended) this.#phase = 'ended';
-    else if (end.state === STREAM_STATE.failed) this.#failure = errorOf(end.message);
-    else if (end.state === STREAM_STATE.corrupt) this.#failure = this.#corrupt(`is damaged: ${end.message}`);
-    else this.#failure = new UnderstudyError('SOURCE_READ_FAILED', `read ${this.info.uri}: ${end.message}`);
+    else this.#failure = errorOf(end.message);
     return true;
   }
 

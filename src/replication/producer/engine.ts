@@ -19,7 +19,7 @@ import {
 import { currentFingerprint, openPrepared, type SourceDescriptor } from '../source/mod.ts';
 import { ProducerCore, type ProducerStep } from './core.ts';
 import { HugePages } from './huge-pages.ts';
-import { chooseGeometry, describeSource, mapZeros, reserveRing } from './initialise.ts';
+import { chooseGeometry, describeSource, lookAtFront, mapZeros, reserveRing } from './initialise.ts';
 import { type DirectMode, type ProducerOptions, RING_FD } from './options.ts';
 
 /** Time that the consumers of the first invocation have to arrive before the sweep starts without them. */
@@ -148,7 +148,9 @@ function sleepOn(ring: Ring, milliseconds: number): void {
 function open(options: ProducerOptions, descriptor: SourceDescriptor, header: RingHeader): Opened {
   const device = openSource(descriptor, options.direct);
   try {
-    return header.get('state') === RingState.ready ? takeOver(options, header, device) : begin(options, header, device);
+    return header.get('state') === RingState.ready
+      ? takeOver(options, header, device)
+      : begin(options, header, device, descriptor);
   } catch (error) {
     device.close();
     throw error;
@@ -167,7 +169,7 @@ function openSource(descriptor: SourceDescriptor, direct: DirectMode): Device {
   return openPrepared(descriptor, { direct: true });
 }
 
-function begin(options: ProducerOptions, header: RingHeader, device: Device): Opened {
+function begin(options: ProducerOptions, header: RingHeader, device: Device, descriptor: SourceDescriptor): Opened {
   const wanted = chooseGeometry(device.info, options);
   const geometry = reserveRing(RING_FD, wanted, options.bufferBytes === null);
   describeSource(header, device, geometry, {
@@ -175,6 +177,9 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device): Op
     uri: options.source.uri,
     fingerprint: fingerprintOf(options, device),
   });
+  const unseen = descriptor.kind === 'nbd' || (descriptor.kind === 'http' && descriptor.contents === '');
+  const asked = options.look && unseen;
+  header.setText('contents', asked ? lookAtFront(device) : descriptor.contents);
   const opened = attach(device);
   mapZeros(opened.ring, device);
   header.set('state', RingState.ready);

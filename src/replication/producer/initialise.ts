@@ -1,9 +1,10 @@
 // From an open source to a ring that is ready: sizes, memory, the map of zeros.
 import { ftruncateSync } from 'node:fs';
 import { errnoOf, limits, UnderstudyError } from '../../base/mod.ts';
-import { reserveSpace } from '../../linux/mod.ts';
+import { allocatePages, reserveSpace } from '../../linux/mod.ts';
 import type { Device, DeviceInfo } from '../device/contract.ts';
 import { AccessKind, type Geometry, HEADER_BYTES, offsetsOf, type Ring, type RingHeader } from '../ring/mod.ts';
+import { contentsText, judgeContents, LOOK_BYTES } from '../source/mod.ts';
 import { reserveHugePages } from './huge-pages.ts';
 
 /** What the size of a ring depends on. */
@@ -101,4 +102,23 @@ export function mapZeros(ring: Ring, device: Device): void {
     covered = extent.offsetBytes + extent.lengthBytes;
   }
   addZeros(zeroFrom, Math.min(covered, sizeBytes));
+}
+
+/** What the first bytes of a device show, in the form of `contentsText`; '' where they cannot be read, which is met again. */
+export function lookAtFront(device: Device): string {
+  const sizeBytes = device.info.sizeBytes ?? 0;
+  const memory = allocatePages(LOOK_BYTES);
+  try {
+    const buffer = new Uint8Array(memory.buffer, 0, Math.min(LOOK_BYTES, sizeBytes));
+    device.submit({ kind: 'read', tag: 0, offsetBytes: 0, buffer });
+    for (;;) {
+      // A transfer that never completes is given up by the device itself.
+      const [completion] = device.reap(limits.WAIT_MS_MAX);
+      if (completion === undefined) continue;
+      if (completion.error !== null) return '';
+      return contentsText(judgeContents(buffer.subarray(0, completion.bytes), sizeBytes));
+    }
+  } finally {
+    memory.unmap();
+  }
 }

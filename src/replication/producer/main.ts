@@ -3,9 +3,9 @@
 // helpers to keep, the main thread reads by itself, which spares the start of a thread.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { messageOf } from '../../base/mod.ts';
-import { closeOnExec, mapShared } from '../../linux/mod.ts';
-import { HEADER_BYTES, PRODUCER_OPTIONS, RingHeader } from '../ring/mod.ts';
+import { limits, messageOf } from '../../base/mod.ts';
+import { closeOnExec, isLockedByOther, mapShared } from '../../linux/mod.ts';
+import { HEADER_BYTES, LockByte, PRODUCER_OPTIONS, RingHeader } from '../ring/mod.ts';
 import { prepareSource, type SourceDescriptor } from '../source/mod.ts';
 import { fail, produce } from './engine.ts';
 import { type ProducerOptions, RING_FD } from './options.ts';
@@ -20,8 +20,19 @@ async function main(): Promise<void> {
   const header = new RingHeader(mapShared(RING_FD, HEADER_BYTES).buffer);
   header.add('producerEpoch', 1);
   header.set('producerPid', process.pid);
+  const warnings: string[] = [];
+  const abandoned = new AbortController();
+  const look = setInterval(() => {
+    if (!isLockedByOther(RING_FD, LockByte.interest)) abandoned.abort();
+  }, limits.LIVENESS_INTERVAL_MS);
   try {
-    const prepared = await prepareSource(options.source);
+    const prepared = await prepareSource(options.source, {
+      signal: abandoned.signal,
+      onWarning(warning) {
+        warnings.push(warning);
+        header.setText('warnings', warnings.join('\n'));
+      },
+    });
     try {
       const { descriptor } = prepared;
       const alone = descriptor.kind === 'file' || (descriptor.kind === 'nbd' && descriptor.served === null);
@@ -34,6 +45,8 @@ async function main(): Promise<void> {
     process.stderr.write(`producer: ${messageOf(error)}\n`);
     fail(header, options.ringPath, error);
     process.exitCode = 1;
+  } finally {
+    clearInterval(look);
   }
 }
 

@@ -12,6 +12,8 @@ export interface ProducerOptions {
   /** Null: limits.RING_BYTES_DEFAULT or RING_BYTES_CACHED, or less where shared memory is short; a number is kept to. */
   readonly bufferBytes: number | null;
   readonly direct: DirectMode;
+  /** Somebody may have to be asked whether the source is what was meant: its front is looked at before the ring is ready. */
+  readonly look: boolean;
 }
 
 /** The descriptor that the producer inherits. */

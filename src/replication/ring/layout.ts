@@ -31,7 +31,7 @@ import { assert, limits } from '../../base/mod.ts';
 export const MAGIC = [0x5244_4e55, 0x5944_5453] as const;
 
 /** Raised with every change of this file that an older program would misread. */
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
 
 /** Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the lock. */
 export const Header = {
@@ -87,6 +87,10 @@ export const Header = {
   sourceUriLength: 25,
   sourceIdentityLength: 26,
   fingerprintLength: 27,
+  /** [producer, before `ready`] Of a source that has no path to look at: what it shows, for those who have to be asked. */
+  contentsLength: 28,
+  /** [producer, before the last block] What was ignored in the source, one line each. */
+  warningsLength: 29,
 } as const;
 
 /** Header doubles (index into Float64Array): exact integers below 2^53. */
@@ -105,6 +109,8 @@ export const Text = {
   sourceUri: { at: 1536, bytes: 1024 },
   sourceIdentity: { at: 2560, bytes: 512 },
   fingerprint: { at: 3072, bytes: 512 },
+  contents: { at: 3584, bytes: 160 },
+  warnings: { at: 3744, bytes: 352 },
 } as const;
 
 export const HEADER_BYTES = limits.PAGE_BYTES;
@@ -245,5 +251,5 @@ export function sequenceDelta(a: number, b: number): number {
 
 assert(Object.keys(Header).length * 4 <= HeaderDouble.sourceBytes * 8, 'header words end before the doubles');
 assert((HeaderDouble.startedAtMs + 1) * 8 <= Text.failure.at, 'doubles end before the texts');
-assert(Text.fingerprint.at + Text.fingerprint.bytes <= HEADER_BYTES, 'texts end within the header page');
+assert(Text.warnings.at + Text.warnings.bytes <= HEADER_BYTES, 'texts end within the header page');
 assert(limits.SLOTS_MAX < 2 ** 30, 'sequences of one ring lie close together');

@@ -8,7 +8,10 @@ import { blockDeviceBytes } from '../../linux/mod.ts';
 import type { DeviceAccess } from '../device/contract.ts';
 import { fileError, fileFingerprint, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
-import { DETECTION_BYTES, detectFormat, isCompressed, parseFormat, type SourceFormat } from './format.ts';
+import { detectStored, FOOTER_BYTES, HEAD_BYTES } from './detect.ts';
+import { isImage, parseFormat, type SourceFormat } from './format.ts';
+import { unreadFormat } from './unread.ts';
+import { refusal } from './unwrapped.ts';
 
 export interface SourceOptions {
   /** A path, an NBD or http(s) URI, or "-" for standard input. */
@@ -19,6 +22,8 @@ export interface SourceOptions {
   readonly insecure?: boolean | undefined;
   /** File with certificates of authorities that are trusted besides those of the system. */
   readonly cacert?: string | undefined;
+  /** A file with the key of an encrypted image. */
+  readonly keyFile?: string | undefined;
 }
 
 /** Structured-cloneable and JSON-safe. */
@@ -30,7 +35,7 @@ export interface IdentifiedSource {
   readonly kind: 'file' | 'block' | 'nbd' | 'http' | 'stdin';
   /** Of kinds file and block: what to open, absolute. */
   readonly path?: string;
-  /** `auto`: only the producer finds out, from the first bytes that the server sends. */
+  /** `auto`: only the producer finds out, from the first bytes that the server or the pipe gives. */
   readonly format: SourceFormat | 'auto';
   /** Equal for requests that can share one reading: the storage and the way to read it. */
   readonly identity: string;
@@ -42,6 +47,8 @@ export interface IdentifiedSource {
   readonly insecure: boolean;
   /** Of kind http: an absolute path, or null. */
   readonly cacert?: string | null;
+  /** Absolute; only of images that QEMU reads. */
+  readonly keyFile?: string;
 }
 
 const STDIN_FD = 0;
@@ -55,6 +62,13 @@ const OTHER_SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
  *   read, or standard input is a terminal). Servers are not asked: what they answer is known when the source is prepared.
  */
 export async function identifySource(options: SourceOptions): Promise<IdentifiedSource> {
+  const source = identifyStorage(options);
+  if (options.keyFile === undefined) return source;
+  // Who has no key must not join a reading that has one.
+  return { ...source, keyFile: resolve(options.keyFile), identity: `${source.identity}+key` };
+}
+
+function identifyStorage(options: SourceOptions): IdentifiedSource {
   const { uri } = options;
   const format = options.format === undefined ? undefined : parseFormat(options.format);
   if (uri === '-') return identifyStdin(format);
@@ -99,7 +113,7 @@ function identifyOpen(
   const sizeBytes = regular ? stats.size : blockDeviceBytes(fd);
   if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
   // Block devices are never looked into: their first bytes belong to whoever uses the disk (see detectFormat).
-  const format = given ?? (regular ? detectFormat(firstBytes(uri, fd)) : 'raw');
+  const format = given ?? (regular ? detectFile(uri, fd, sizeBytes) : 'raw');
   const storage = fileIdentity(stats);
   return {
     uri,
@@ -108,7 +122,7 @@ function identifyOpen(
     format,
     identity: `${storage}+${format}`,
     storage,
-    access: isCompressed(format) ? 'rewind' : 'random',
+    access: isImage(format) || format === 'raw' ? 'random' : 'rewind',
     fingerprint: fileFingerprint(fd),
     insecure: false,
   };
@@ -150,12 +164,22 @@ function kindOf(stats: Stats): string {
   return 'a character device';
 }
 
-function firstBytes(uri: string, fd: number): Uint8Array {
-  const bytes = new Uint8Array(DETECTION_BYTES);
+/** @throws FORMAT_UNKNOWN for what is known and not read */
+function detectFile(uri: string, fd: number, sizeBytes: number): SourceFormat {
+  const head = bytesAt(uri, fd, 0, HEAD_BYTES);
+  const footer = bytesAt(uri, fd, Math.max(0, sizeBytes - FOOTER_BYTES), FOOTER_BYTES);
+  const format = detectStored(head, footer);
+  const unread = format === 'raw' ? unreadFormat(head, footer) : null;
+  if (unread !== null) throw refusal(uri, unread);
+  return format;
+}
+
+function bytesAt(uri: string, fd: number, offsetBytes: number, lengthBytes: number): Uint8Array {
+  const bytes = new Uint8Array(lengthBytes);
   try {
-    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+    return bytes.subarray(0, readSync(fd, bytes, 0, lengthBytes, offsetBytes));
   } catch (cause) {
-    throw fileError('source', `read the start of ${uri}`, errnoOf(cause), cause);
+    throw fileError('source', `read ${uri} at byte ${offsetBytes}`, errnoOf(cause), cause);
   }
 }
 
@@ -167,8 +191,8 @@ function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
   if (!stats.isFIFO() && !stats.isSocket()) {
     throw new UnderstudyError('SOURCE_KIND', `standard input is ${kindOf(stats)}, which no image can come from`);
   }
-  const format = given ?? 'raw';
-  if (format !== 'raw' && !isCompressed(format)) {
+  const format = given ?? 'auto';
+  if (isImage(format)) {
     const message = `${format} needs reading at any offset, and standard input is a pipe; save the image in a file first`;
     throw new UnderstudyError('FORMAT_UNKNOWN', message);
   }
@@ -186,7 +210,7 @@ function stdinStats(): Stats {
 }
 
 function identifyNbd(uri: string, format: SourceFormat): IdentifiedSource {
-  refuseCompressed(uri, format);
+  refuseStream(uri, format);
   const storage = canonicalNbdUri(uri);
   if (format !== 'raw' && !/^nbd(\+unix)?:/.test(uri)) {
     throw new UnderstudyError('FORMAT_UNKNOWN', `${format} can be read from nbd: and nbd+unix: servers only`);
@@ -209,7 +233,7 @@ function identifyHttp(options: SourceOptions, given: SourceFormat | undefined): 
     format,
     identity: `${storage}+${format}${trust}`,
     storage,
-    access: isCompressed(format) ? 'rewind' : 'random',
+    access: 'random',
     fingerprint: '',
     insecure,
     cacert,
@@ -240,9 +264,9 @@ export function parseUrl(uri: string): URL {
   }
 }
 
-/** @throws FORMAT_UNKNOWN for a compressed image behind an NBD server */
-function refuseCompressed(uri: string, format: SourceFormat): void {
-  if (!isCompressed(format)) return;
+/** @throws FORMAT_UNKNOWN for a compressed or packed image behind an NBD server */
+function refuseStream(uri: string, format: SourceFormat): void {
+  if (format === 'raw' || isImage(format)) return;
   const message = `${uri}: images in ${format} can be read from files, http(s) and standard input only; save it in a file first`;
   throw new UnderstudyError('FORMAT_UNKNOWN', message);
 }

@@ -15,15 +15,22 @@ export interface ImageOrigin {
   readonly path: string | null;
   /** Its length, where there is no path to ask; null where nothing tells. */
   readonly storedBytes: number | null;
-  readonly format: ImageFormat;
+  readonly format: ImageFormat | 'raw';
   readonly objects: ToolObjects;
+  /** A secret named KEY is among the objects, and opens what is encrypted. */
+  readonly hasKey: boolean;
 }
+
+/** Name of the secret object with the key of an encrypted image. */
+export const KEY = 'key';
 
 export interface ImagePlan {
   readonly graph: BlockNode;
   readonly sizeBytes: number;
   /** Every file that is read, the named one first. */
   readonly files: readonly string[];
+  /** It, or a backing file of it, is opened with the key. */
+  readonly encrypted: boolean;
 }
 
 /** Opening reads a few kilobytes of metadata. */
@@ -33,14 +40,22 @@ const CHECK_TIMEOUT_MS = 600_000;
 /** Backing files of backing files; more cannot be read at speed, and each keeps descriptors open. */
 const CHAIN_MAX = 64;
 
-const BACKING_FORMATS: readonly string[] = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vdi'] satisfies ImageFormat[];
+const BACKING_FORMATS: readonly string[] = ['raw', 'qcow2', 'vmdk', 'vhdx', 'vdi'] satisfies (ImageFormat | 'raw')[];
+
+/**
+ * A VHD has two sizes: the one that it names, and that of its geometry, which is less. QEMU goes by the second where it does not know the
+ * creator.
+ */
+const EXACT_SIZE = { force_size_calc: 'current_size' };
 
 interface ImageInfo {
   readonly 'virtual-size': number;
   readonly 'backing-filename'?: string;
   readonly 'backing-filename-format'?: string;
+  readonly encrypted?: boolean;
   readonly 'format-specific'?: {
     readonly data?: {
+      readonly encrypt?: { readonly format: string };
       readonly 'data-file'?: string;
       readonly 'create-type'?: string;
       readonly extents?: readonly {
@@ -56,8 +71,10 @@ interface ImageInfo {
  * @throws SOURCE_CORRUPT (damaged, cut off, not of that format), SOURCE_UNREADABLE (it names a file that it may not, or
  *   that cannot be read), SOURCE_EMPTY, and what its server makes of it
  */
-export function planImage(origin: ImageOrigin): Promise<ImagePlan> {
-  return planLayer(origin, []);
+export async function planImage(origin: ImageOrigin): Promise<ImagePlan> {
+  const plan = await planLayer(origin, []);
+  if (!origin.hasKey || plan.encrypted) return plan;
+  throw new UnderstudyError('USAGE', `${origin.uri} is not encrypted; leave --key-file out`);
 }
 
 /** `above` are the files whose backing file, or whose backing file's backing file, this is. */
@@ -66,12 +83,16 @@ async function planLayer(origin: ImageOrigin, above: readonly string[]): Promise
   const alone: BlockNode =
     format === 'qcow2' || format === 'vmdk'
       ? { driver: format, file: storage, backing: null }
-      : { driver: format, file: storage };
+      : { driver: format, file: storage, ...(format === 'vpc' ? EXACT_SIZE : {}) };
   const info = await describeImage(origin, alone);
   if (info['virtual-size'] === 0) throw new UnderstudyError('SOURCE_EMPTY', `${origin.uri} holds no bytes`);
   const extents = extentFiles(origin, info);
   const dataFile = dataFileOf(origin, info);
-  const own: BlockNode = dataFile === null ? alone : { ...alone, 'data-file': { driver: 'file', filename: dataFile } };
+  const own: BlockNode = {
+    ...alone,
+    ...(dataFile === null ? {} : { 'data-file': { driver: 'file', filename: dataFile } }),
+    ...(info.encrypted === true ? { encrypt: decryption(origin, info) } : {}),
+  };
   await checkImage(origin, own);
   const backing = await planBacking(origin, info, above);
   const files = [origin.path, dataFile, ...extents].filter((path) => path !== null);
@@ -79,7 +100,19 @@ async function planLayer(origin: ImageOrigin, above: readonly string[]): Promise
     graph: backing === null ? own : { ...own, backing: backing.graph },
     sizeBytes: info['virtual-size'],
     files: [...new Set([...files, ...(backing?.files ?? [])])],
+    encrypted: info.encrypted === true || backing?.encrypted === true,
   };
+}
+
+/** @throws SOURCE_UNREADABLE without a key, and for the method of old that QEMU itself advises against */
+function decryption(origin: ImageOrigin, info: ImageInfo): { readonly [option: string]: string } {
+  const method = info['format-specific']?.data?.encrypt?.format ?? 'unknown';
+  if (method !== 'luks') {
+    const name = method === 'aes' ? 'the AES method of old qcow2 files' : `the method ${method}`;
+    throw unreadable(origin, `it is encrypted by ${name}, which is not read; decrypt it with qemu-img convert`);
+  }
+  if (!origin.hasKey) throw unreadable(origin, 'it is encrypted (LUKS); --key-file FILE opens it');
+  return { format: method, 'key-secret': KEY };
 }
 
 async function describeImage(origin: ImageOrigin, node: BlockNode): Promise<ImageInfo> {
@@ -93,7 +126,7 @@ async function describeImage(origin: ImageOrigin, node: BlockNode): Promise<Imag
 /** QEMU reads what lies behind the end of a file as zeros: an image cut off on its way would become a disk full of holes. */
 async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
   if (origin.format === 'raw') return;
-  if (origin.format === 'vdi') return checkVdi(origin, node);
+  if (origin.format === 'vdi' || origin.format === 'vpc') return checkMap(origin, node);
   const { uri, objects } = origin;
   const args = ['check', '--output=json', ...objects, graphName(node)];
   const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
@@ -106,8 +139,8 @@ async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
   throw new UnderstudyError('SOURCE_CORRUPT', message);
 }
 
-/** The check of vdi compares its tables with each other but not with the length of the file; its map tells. */
-async function checkVdi(origin: ImageOrigin, node: BlockNode): Promise<void> {
+/** The check of vdi compares its tables with each other but not with the length of the file, and vpc has none; their maps tell. */
+async function checkMap(origin: ImageOrigin, node: BlockNode): Promise<void> {
   const { uri, objects, path } = origin;
   const args = ['map', '--output=json', ...objects, graphName(node)];
   const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
@@ -138,8 +171,9 @@ async function planBacking(origin: ImageOrigin, info: ImageInfo, above: readonly
     storage: { driver: 'file', filename: path },
     path,
     storedBytes: null,
-    format: format as ImageFormat,
-    objects: [],
+    format: format as ImageFormat | 'raw',
+    objects: origin.hasKey ? origin.objects : [],
+    hasKey: origin.hasKey,
   };
   return planLayer(layer, chain);
 }

@@ -1,3 +1,4 @@
+export { type Contents, contentsText, judgeContents, judgeFile, LOOK_BYTES, parseContents } from './contents.ts';
 export { currentFingerprint, isAsBefore } from './fingerprint.ts';
 export type { SourceFormat } from './format.ts';
 export { type IdentifiedSource, identifySource, type SourceOptions } from './identify.ts';

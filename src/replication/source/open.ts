@@ -7,6 +7,8 @@ import { openNbdDevice } from '../device/nbd.ts';
 import { errorOf, readNote } from '../device/read-exchange.ts';
 import { openStreamDevice } from '../device/stream.ts';
 import type { ServedImage, SourceDescriptor } from './prepared.ts';
+import { endingFormat } from './unwrapped.ts';
+import { windowDevice } from './window.ts';
 
 export interface OpenOptions {
   /** Files and block devices past the page cache. @default false */
@@ -20,8 +22,9 @@ export interface OpenOptions {
 export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions = {}): Device {
   switch (descriptor.kind) {
     case 'file': {
-      const { uri, path } = descriptor;
-      return openFileDevice({ uri, path, role: 'source', direct: options.direct ?? false });
+      const { uri, path, window } = descriptor;
+      const device = openFileDevice({ uri, path, role: 'source', direct: options.direct ?? false });
+      return window === null ? device : windowDevice(device, window);
     }
     case 'nbd': {
       if (descriptor.served === null) return openNbdDevice({ uri: descriptor.uri, role: 'source' });
@@ -30,12 +33,14 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
       return servedDevice(device, descriptor.served);
     }
     case 'stream': {
-      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint = '' } = descriptor;
-      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint });
+      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, asItIs } = descriptor;
+      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last);
+      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
     }
     case 'http': {
-      const { uri, storage, sizeBytes, fingerprint, exchange } = descriptor;
-      return openHttpDevice({ uri, identity: storage, sizeBytes, fingerprint, exchange });
+      const { uri, storage, sizeBytes, fingerprint, exchange, window } = descriptor;
+      const device = openHttpDevice({ uri, identity: storage, sizeBytes, fingerprint, exchange });
+      return window === null ? device : windowDevice(device, window);
     }
   }
 }

@@ -1,55 +1,95 @@
 // The producer's main thread: starts what a source needs to be read, and keeps it running until nobody reads any more.
 import { closeSync, fstatSync, openSync, realpathSync, rmSync, type Stats } from 'node:fs';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import { blockDeviceBytes } from '../../linux/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
-import { decompressedBytes, hostDecompressor, type StreamHost } from './decompressor.ts';
-import { type CompressedFormat, type ImageFormat, isCompressed } from './format.ts';
+import { type ContentRequest, type PrepareOptions, prepareContent } from './content.ts';
+import { fileBytes, pipeBytes } from './file-bytes.ts';
+import type { ImageFormat } from './format.ts';
 import type { IdentifiedSource } from './identify.ts';
-import { planImage } from './image-plan.ts';
+import { KEY, planImage } from './image-plan.ts';
 import { serveImage } from './image-server.ts';
 import { prepareHttp } from './prepare-http.ts';
 import type { ImageAccess, PreparedSource, SourceDescriptor } from './prepared.ts';
 import { privateFolder } from './private-folder.ts';
-import type { BlockNode } from './qemu.ts';
+import type { BlockNode, ToolObjects } from './qemu.ts';
+import type { Window } from './window.ts';
 
 const STDIN_FD = 0;
-
 /**
  * Makes the source ready for `openPrepared` in one worker of this process.
  * @throws SOURCE_CHANGED when another file has taken the name since it was identified; TOOL_MISSING; SOURCE_NOT_FOUND,
  *   SOURCE_UNREADABLE, SOURCE_CORRUPT, SOURCE_UNAVAILABLE, SOURCE_TIMEOUT, SOURCE_EMPTY, SOURCE_KIND, FORMAT_UNKNOWN
  */
-export async function prepareSource(source: IdentifiedSource): Promise<PreparedSource> {
+export async function prepareSource(source: IdentifiedSource, options: PrepareOptions = {}): Promise<PreparedSource> {
   const { kind, format } = source;
-  if (kind === 'http') return prepareHttp(source, prepareImage);
-  if (isCompressed(format)) return prepareCompressed(source, format);
-  if (kind === 'stdin') return plain({ ...streamOf(source), from: { fd: STDIN_FD }, sizeBytes: null });
+  if (kind === 'http') return prepareHttp(source, options, prepareImage);
+  if (kind === 'stdin') return prepareStdin(source, options);
   if (kind === 'nbd') {
-    if (format === 'raw') return plain({ kind: 'nbd', uri: source.uri, served: null });
+    if (format === 'raw') return plain({ kind: 'nbd', uri: source.uri, served: null, contents: '' });
     return prepareImage(source, format as ImageFormat, { storage: nbdNode(source), path: null });
   }
-  const held = openHeld(source);
-  try {
-    if (format === 'raw') return plain({ kind: 'file', uri: source.uri, path: held.path });
-    const path = realPathOf(source, held.path);
-    const driver = kind === 'block' ? 'host_device' : 'file';
-    const storage = { driver, filename: path };
-    return await prepareImage(source, format as ImageFormat, {
-      storage,
-      path: kind === 'block' ? null : path,
-    });
-  } finally {
-    closeSync(held.fd);
-  }
+  return prepareFile(source, options);
 }
 
 function plain(descriptor: SourceDescriptor): PreparedSource {
   return { descriptor, helperPids: [], close: () => Promise.resolve() };
 }
 
+function prepareStdin(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
+  const { uri, storage } = source;
+  const request: ContentRequest = {
+    source,
+    bytes: pipeBytes('standard input', STDIN_FD),
+    path: null,
+    raw({ first, contents }) {
+      const from = { fd: STDIN_FD, first };
+      const asItIs = source.format === 'raw';
+      return plain({
+        kind: 'stream',
+        uri,
+        storage,
+        sizeBytes: null,
+        from,
+        fingerprintFd: null,
+        fingerprint: '',
+        contents,
+        asItIs,
+      });
+    },
+    window: null,
+    image: null,
+  };
+  return prepareContent(request, options);
+}
+
+function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
+  const { uri } = source;
+  const { fd, path, sizeBytes } = openHeld(source);
+  const regular = source.kind === 'file';
+  const storageOf = (window: Window | null): BlockNode => {
+    const node: BlockNode = { driver: regular ? 'file' : 'host_device', filename: realPathOf(source, path) };
+    return window === null ? node : { driver: 'raw', offset: window.offsetBytes, size: window.lengthBytes, file: node };
+  };
+  const request: ContentRequest = {
+    source,
+    bytes: fileBytes(uri, fd, sizeBytes),
+    path: regular ? realPathOf(source, path) : null,
+    raw: () => plain({ kind: 'file', uri, path, window: null, contents: '' }),
+    window: (window, contents) => plain({ kind: 'file', uri, path, window, contents }),
+    image: (format, window) =>
+      prepareImage(source, format, {
+        storage: storageOf(window),
+        // An image within an archive has no folder in which other files could be its own.
+        path: regular && window === null ? realPathOf(source, path) : null,
+      }),
+  };
+  return prepareContent(request, options);
+}
+
 /** Opens what was identified, and nothing else that has its name by now. */
-function openHeld(source: IdentifiedSource): { fd: number; path: string } {
+function openHeld(source: IdentifiedSource): { fd: number; path: string; sizeBytes: number } {
   const path = source.path ?? `/proc/self/fd/${STDIN_FD}`;
   let fd: number;
   try {
@@ -58,7 +98,9 @@ function openHeld(source: IdentifiedSource): { fd: number; path: string } {
     throw fileError('source', `open ${source.uri}`, errnoOf(cause), cause);
   }
   const stats: Stats = fstatSync(fd);
-  if (fileIdentity(stats) === source.storage) return { fd, path };
+  if (fileIdentity(stats) === source.storage) {
+    return { fd, path, sizeBytes: stats.isFile() ? stats.size : blockDeviceBytes(fd) };
+  }
   closeSync(fd);
   throw new UnderstudyError('SOURCE_CHANGED', `${source.uri} is another file than a moment ago`);
 }
@@ -71,67 +113,35 @@ function realPathOf(source: IdentifiedSource, path: string): string {
   }
 }
 
-function streamOf(source: IdentifiedSource) {
-  return { kind: 'stream', uri: source.uri, storage: source.storage, fingerprintFd: null } as const;
-}
-
-async function prepareCompressed(source: IdentifiedSource, format: CompressedFormat): Promise<PreparedSource> {
-  if (source.kind === 'stdin') {
-    const host = hostDecompressor(format, { fd: STDIN_FD, again: false });
-    const descriptor = { ...streamOf(source), from: { control: host.control, rewindable: false }, sizeBytes: null };
-    return hosted(descriptor, host, null);
-  }
-  const held = openHeld(source);
-  try {
-    const sizeBytes = source.kind === 'file' ? await sizeOf(source, format, held.path) : null;
-    const host = hostDecompressor(format, { fd: held.fd, again: true });
-    const from = { control: host.control, rewindable: true };
-    return hosted({ ...streamOf(source), from, sizeBytes, fingerprintFd: held.fd }, host, held.fd);
-  } catch (error) {
-    closeSync(held.fd);
-    throw error;
-  }
-}
-
-function sizeOf(source: IdentifiedSource, format: CompressedFormat, path: string): Promise<number | null> {
-  return decompressedBytes(format, realPathOf(source, path), source.uri);
-}
-
-function hosted(descriptor: SourceDescriptor, host: StreamHost, heldFd: number | null): PreparedSource {
-  let open = true;
-  return {
-    descriptor,
-    get helperPids() {
-      return host.helperPids;
-    },
-    async close() {
-      if (!open) return;
-      open = false;
-      await host.close();
-      if (heldFd !== null) closeSync(heldFd);
-    },
-  };
-}
-
 async function prepareImage(
   source: IdentifiedSource,
-  format: ImageFormat,
+  format: ImageFormat | 'raw',
   access: ImageAccess,
 ): Promise<PreparedSource> {
   const { uri } = source;
-  const { storage, path, storedBytes, fingerprint = null, failure = null } = access;
+  const { storage, path, storedBytes = null, fingerprint = null, failure = null } = access;
   const folder = privateFolder();
   const fingerprintFds: number[] = [];
   try {
-    const plan = await planImage({ uri, storage, path, storedBytes: storedBytes ?? null, format, objects: [] });
+    const objects = keyObjects(source);
+    const plan = await planImage({
+      uri,
+      storage,
+      path,
+      storedBytes,
+      format,
+      objects,
+      hasKey: source.keyFile !== undefined,
+    });
     for (const file of plan.files) fingerprintFds.push(openSync(file, 'r'));
-    const server = await serveImage({ uri, graph: plan.graph, objects: [], folder });
+    const server = await serveImage({ uri, graph: plan.graph, objects, folder });
     let open = true;
     return {
       descriptor: {
         kind: 'nbd',
         uri: server.uri,
         served: { uri, storage: source.storage, fingerprintFds, fingerprint, failure },
+        contents: '',
       },
       get helperPids() {
         return server.helperPids;
@@ -148,6 +158,20 @@ async function prepareImage(
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/**
+ * The key as it is in its file, every byte of it, as cryptsetup(8) takes a key file: a line end counts.
+ * @throws SOURCE_UNREADABLE
+ */
+function keyObjects({ keyFile }: IdentifiedSource): ToolObjects {
+  if (keyFile === undefined) return [];
+  try {
+    closeSync(openSync(keyFile, 'r'));
+  } catch (cause) {
+    throw fileError('source', `open the key file ${keyFile}`, errnoOf(cause), cause);
+  }
+  return ['--object', `secret,id=${KEY},file=${keyFile.replaceAll(',', ',,')}`];
 }
 
 /** BlockdevOptionsNbd of an nbd: or nbd+unix: URI. */

@@ -1,28 +1,47 @@
-// What `prepareSource` makes of a source: what the worker opens, and what the main thread keeps for it.
+// What the producer's main thread makes of a source, and its worker opens.
 import type { BlockNode } from './qemu.ts';
+import type { Window } from './window.ts';
 
 /** How a worker of this process opens the source: structured-cloneable, of no use in another process. */
 export type SourceDescriptor =
-  | { readonly kind: 'file'; readonly uri: string; readonly path: string }
-  | { readonly kind: 'nbd'; readonly uri: string; readonly served: ServedImage | null }
+  | {
+      readonly kind: 'file';
+      readonly uri: string;
+      readonly path: string;
+      /** The part of the file that is the image; null: all of it. */
+      readonly window: Window | null;
+      readonly contents: string;
+    }
+  | { readonly kind: 'nbd'; readonly uri: string; readonly served: ServedImage | null; readonly contents: string }
   | {
       readonly kind: 'stream';
       readonly uri: string;
       readonly storage: string;
       readonly sizeBytes: number | null;
-      /** Where the bytes come from: standard input itself, or a program that the main thread keeps. */
-      readonly from: { readonly fd: number } | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
+      /** Where the bytes come from: standard input itself, behind what was read of it, or what the main thread keeps running. */
+      readonly from:
+        | { readonly fd: number; readonly first: Uint8Array }
+        | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
       readonly fingerprintFd: number | null;
-      readonly fingerprint?: string;
+      /** `contentsText` of what the image shows; '' where nobody has looked. */
+      readonly contents: string;
+      /** Raw is what the user said: no format is looked for, at the end either. */
+      readonly asItIs: boolean;
+      /** Where no file is open: what tells one content from another, or ''. */
+      readonly fingerprint: string;
     }
   | {
       readonly kind: 'http';
       readonly uri: string;
       readonly storage: string;
+      /** Of the whole file. */
       readonly sizeBytes: number;
       readonly fingerprint: string;
       /** Of a ReadExchange that the main thread serves. */
       readonly exchange: SharedArrayBuffer;
+      /** The part of the file that is the image; null: all of it. */
+      readonly window: Window | null;
+      readonly contents: string;
     };
 
 /** What the private server stands for. */

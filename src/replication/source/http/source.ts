@@ -25,6 +25,8 @@ export class HttpSource implements ByteSource {
   /** The answer that the head came from, until it is read on. */
   #begun: Begun | null;
   #openings = 0;
+  /** Readings that wait for the server now. */
+  #waiting = 0;
 
   private constructor(requests: Requests, { head, begun }: Examined) {
     const { sizeBytes, coding } = requests.representation;
@@ -79,7 +81,28 @@ export class HttpSource implements ByteSource {
     return bytes;
   }
 
+  /** Whether a reading waits for the server, or for the time to ask it again. */
+  get waiting(): boolean {
+    return this.#waiting > 0;
+  }
+
   async *open(): AsyncGenerator<Uint8Array> {
+    this.#waiting += 1;
+    try {
+      for await (const bytes of this.#read()) {
+        this.#waiting -= 1;
+        try {
+          yield bytes;
+        } finally {
+          this.#waiting += 1;
+        }
+      }
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array> {
     this.#openings += 1;
     if (this.access === 'random') {
       yield this.head;

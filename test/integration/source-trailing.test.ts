@@ -1,0 +1,82 @@
+// Data behind the last member of a compressed image that are no member: told about, and not an error. A member that is damaged is one.
+import { readFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { identifySource, prepareSource } from '../../src/replication/source/mod.ts';
+import { onStage } from '../rig/stage.ts';
+import { diskBytes } from '../support/packed-image.ts';
+import { SourceBench } from '../support/source-bench.ts';
+import { SourceClient } from '../support/source-client.ts';
+
+const FORMATS = ['gzip', 'xz', 'zstd', 'bzip2', 'lz4'];
+const MIB = 1024 * 1024;
+const disk = diskBytes(2 * MIB);
+
+let bench: SourceBench;
+beforeEach(() => {
+  bench = new SourceBench();
+});
+afterEach(() => bench.clear());
+
+async function read(bytes: Uint8Array): Promise<{ bytes: Uint8Array; code: string | null; warnings: string[] }> {
+  const uri = bench.write('image', bytes);
+  const warnings: string[] = [];
+  const prepared = await prepareSource(await identifySource({ uri }), { onWarning: (text) => warnings.push(text) });
+  bench.later(() => prepared.close());
+  const client = await SourceClient.open(prepared.descriptor);
+  bench.later(() => client.close());
+  const answer = await client.readAll();
+  return { bytes: answer.bytes, code: answer.code, warnings };
+}
+
+describe.each(FORMATS)('behind the end of %s', (format) => {
+  it.each<[string, Buffer, boolean]>([
+    ['metadata', Buffer.from('FWx0 metadata of OpenWrt\n'), true],
+    ['a few bytes', Buffer.from('end\n'), true],
+    ['much more', Buffer.alloc(300_000, 'metadata '), true],
+    ['zeros', Buffer.alloc(1024), false],
+  ])('%s are not an error', async (_, behind, told) => {
+    const answer = await read(Buffer.concat([bench.compress(format, disk), behind]));
+    expect(answer.code).toBe(null);
+    expect(disk.equals(answer.bytes)).toBe(true);
+    // Some programs say nothing of zeros.
+    if (told)
+      expect(answer.warnings).toEqual([
+        expect.stringMatching(new RegExp(`^ignored .*behind the end of the ${format}`)),
+      ]);
+  });
+
+  it('a second member that is cut off or damaged is an error', async () => {
+    const member = bench.compress(format, disk);
+    const cut = await read(Buffer.concat([member, member.subarray(0, member.length >> 1)])).catch(
+      (error: { code: string }) => error,
+    );
+    expect(cut.code).toBe('SOURCE_CORRUPT');
+    const damaged = Buffer.from(member).fill(0x55, member.length >> 1, (member.length >> 1) + 64);
+    const broken = await read(Buffer.concat([member, damaged])).catch((error: { code: string }) => error);
+    expect(broken.code).toBe('SOURCE_CORRUPT');
+  });
+});
+
+test('trailing - xz and lz4 say from which byte on, xz how many', async () => {
+  const packed = bench.compress('xz', disk);
+  const { warnings } = await read(Buffer.concat([packed, Buffer.from('metadata')]));
+  expect(warnings).toEqual([`ignored 8 bytes behind the end of the xz data, from byte ${packed.length} of them on`]);
+  const lz4 = bench.compress('lz4', disk);
+  const other = await read(Buffer.concat([lz4, Buffer.from('metadata')]));
+  expect(other.warnings[0]).toContain(`from byte ${lz4.length} of them on`);
+});
+
+test('trailing - the copy succeeds, from a file and from a pipe, and JSON and standard error tell', () =>
+  onStage(async (stage) => {
+    stage.allow(disk);
+    const bytes = Buffer.concat([bench.compress('gzip', disk), Buffer.from('metadata of OpenWrt\n')]);
+    const { path } = stage.write('o.img.gz', bytes);
+    const words = /ignored data behind the end of the gzip data/;
+    const result = await stage.copyJson(path, stage.target('a')).result();
+    expect(result).toMatchObject({ ok: true, source: { warnings: [expect.stringMatching(words)] } });
+    const piped = stage.copy(['--quiet', '-', stage.target('b')], { stdin: 'pipe' });
+    piped.child.stdin?.end(readFileSync(path));
+    expect((await piped.ended).status).toBe(0);
+    expect(piped.stderr).toMatch(/^understudy: warning: standard input: ignored data behind/);
+    for (const name of ['a', 'b']) expect(stage.difference(name, disk)).toBe(null);
+  }));
