@@ -4,8 +4,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** Packages with files of their own beside them. */
-const EXTERNAL = ['@photostructure/sqlite', 'fastify', '@fastify/swagger', 'fastify-type-provider-zod'];
+/** Packages with files of their own beside them; and the client of HTTP, which most copies do not need. */
+const EXTERNAL = ['@photostructure/sqlite', 'fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'undici'];
 
 /** What is in a bundle that others wrote, with their terms, which ask for that. */
 const LICENCES = 'licences.txt';

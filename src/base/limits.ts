@@ -60,6 +60,17 @@ export const SLOW_RECOVERY = 0.25;
 
 /** Server or device silence after which a request is given up. */
 export const IO_TIMEOUT_MS = 30_000;
+/** Tries after the first of a request to an HTTP server that brings nothing more; waits double from the first to the last. */
+export const HTTP_RETRIES_MAX = 5;
+export const HTTP_RETRY_DELAY_MS = 200;
+export const HTTP_RETRY_DELAY_MS_MAX = 5000;
+/** A server that asks for a longer pause (Retry-After) is told of as unavailable. */
+export const HTTP_RETRY_AFTER_MS_MAX = 60_000;
+export const HTTP_REDIRECTS_MAX = 10;
+/** Bytes of an HTTP source that the first request asks for: partition tables and signatures of formats lie in them. */
+export const HTTP_HEAD_BYTES = MIB;
+/** Bytes of one range request; READS_IN_FLIGHT of them are on their way at once. */
+export const HTTP_PIECE_BYTES = 4 * MIB;
 /** Tries of a failing source read, with the waits between them. */
 export const READ_RETRY_DELAYS_MS = [50, 200, 1000] as const;
 /** Granularity with which an unreadable block is searched for readable parts. */

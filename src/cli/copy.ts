@@ -15,6 +15,7 @@ interface Flags {
   format?: string;
   keyFile?: string;
   insecure?: boolean;
+  cacert?: string;
   extent: 'whole' | 'image' | 'used';
   bytes?: number;
   join: 'oldest' | 'newest';
@@ -52,6 +53,7 @@ export function copyCommand(done: (exit: number) => void): Command {
     .option('--format <format>', 'the format of the source, instead of looking; raw copies it as it is (docs/cli.md)')
     .option('--key-file <file>', 'the key of an encrypted qcow2 (LUKS); every byte of the file counts')
     .option('--insecure', 'accept any certificate of an https source')
+    .option('--cacert <file>', 'trust these authorities (PEM) for an https source too')
     .addOption(new Option('--extent <what>', 'what is copied').choices(['whole', 'image', 'used']).default('whole'))
     .option('--bytes <size>', 'copy the first SIZE bytes', bytes)
     .addOption(
@@ -151,6 +153,7 @@ function copyOptions(source: string, targets: readonly string[], flags: Flags): 
     format: flags.format,
     keyFile: flags.keyFile,
     insecure: flags.insecure,
+    cacert: flags.cacert,
     extent,
     join: flags.join,
     gatherMs: flags.gather,

@@ -14,7 +14,7 @@ interface ModuleRule {
 export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/base': { modules: [], packages: [] },
   'src/linux': { modules: ['src/base'], packages: ['koffi'] },
-  'src/replication': { modules: ['src/base', 'src/linux'], packages: ['yauzl'] },
+  'src/replication': { modules: ['src/base', 'src/linux'], packages: ['undici', 'yauzl'] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base', 'src/detection'], packages: ['yaml', 'zod'] },
   'src/identity': { modules: ['src/base', 'src/linux'], packages: ['yaml', 'zod'] },

@@ -48,16 +48,19 @@ function allows({ user, password }: Credentials, request: IncomingMessage): bool
 }
 
 function serveFile(request: IncomingMessage, response: ServerResponse, path: string, ranges: boolean): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) {
     response.writeHead(404).end();
     return;
   }
+  const { size, mtimeMs, ino } = stats;
   const range = ranges ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') : null;
   const start = Number(range?.[1] ?? 0);
   const end = Math.min(Number(range?.[2] || size - 1), size - 1);
   response.writeHead(range === null ? 200 : 206, {
     'content-length': end - start + 1,
+    // As every server of files: without a strong validator nobody may put ranges together.
+    etag: `"${ino}-${mtimeMs}-${size}"`,
     ...(ranges ? { 'accept-ranges': 'bytes' } : {}),
     ...(range === null ? {} : { 'content-range': `bytes ${start}-${end}/${size}` }),
   });

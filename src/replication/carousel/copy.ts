@@ -13,6 +13,7 @@ import {
   holdSource,
   type IdentifiedSource,
   identifySource,
+  type PreparedSource,
   prepareSource,
 } from '../source/mod.ts';
 import { sweepTargetLocks, type TargetSpec } from '../target/mod.ts';
@@ -35,8 +36,8 @@ export async function copy(options: CopyOptions): Promise<CopyResult> {
   const folder = runtimeFolder();
   sweepStale(folder);
   sweepTargetLocks(folder);
-  const { format, insecure, keyFile } = config;
-  const identified = await identifySource({ uri: config.source, format, insecure, keyFile });
+  const { format, insecure, cacert, keyFile } = config;
+  const identified = await identifySource({ uri: config.source, format, insecure, cacert, keyFile });
   const held = holdSource(identified);
   try {
     return await copyHeld(identified, held, folder, config);
@@ -53,9 +54,9 @@ async function copyHeld(
 ): Promise<CopyResult> {
   const { source } = held;
   const quorum = Math.min(config.targets.length, limits.CONSUMERS_MAX);
-  const rendezvous = await meet(ringPath(folder, `${source.identity}${placeOf(source)}`), quorum);
+  const rendezvous = await meet(ringPath(folder, `${source.identity}${namespaceOf(source)}`), quorum);
   const ended = new AbortController();
-  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config), config.source);
+  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config), source.uri);
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
@@ -85,7 +86,7 @@ async function copyHeld(
  * What an address means depends on the network namespace, and a socket's path on the mount namespace; both may be others for
  * processes that share /dev/shm (`ip netns exec`, PrivateTmp= of systemd). Files and devices are the same in all.
  */
-function placeOf({ kind, storage }: IdentifiedSource): string {
+function namespaceOf({ kind, storage }: IdentifiedSource): string {
   if (kind !== 'nbd' && kind !== 'http') return '';
   return readlinkSync(`/proc/self/ns/${storage.includes('+unix:') ? 'mnt' : 'net'}`);
 }
@@ -156,7 +157,7 @@ async function finish(
     return {
       ok: results.every((result) => result.ok),
       source: {
-        uri: config.source,
+        uri: source.uri,
         bytes: ring?.getDouble('sourceBytes') ?? 0,
         blockSize: ring?.geometry.blockBytes ?? 0,
         id: source.identity,
@@ -190,12 +191,17 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
     }
     // The server of an image is reached through a descriptor of this process; the tools of the view are other
     // processes.
-    const place =
-      descriptor.kind === 'file' ? descriptor.path : descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`);
+    const place = await placeOf(prepared);
     return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveExtent(request, view)));
   } finally {
     await prepared.close();
   }
+}
+
+/** Where other programs find the bytes of a prepared source that is no stream. */
+async function placeOf({ descriptor, localUri }: PreparedSource): Promise<string> {
+  if (descriptor.kind === 'file') return descriptor.path;
+  return localUri === undefined ? descriptor.uri.replace('/proc/self/', `/proc/${process.pid}/`) : localUri();
 }
 
 function extentUnsupported(source: IdentifiedSource): UnderstudyError {

@@ -20,6 +20,8 @@ export interface CopyOptions {
   readonly keyFile?: string;
   /** Accept any certificate of an https source. @default false */
   readonly insecure?: boolean;
+  /** File with certificates (PEM) of authorities that are trusted besides those of the system. */
+  readonly cacert?: string;
   /** Which bytes are copied. @default { kind: 'whole' } */
   readonly extent?: ExtentRequest;
   /** Where a late joiner begins: with the oldest block still in memory, or the one read last. @default 'oldest' */

@@ -3,7 +3,7 @@
 import { assert, limits, UnderstudyError } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import type { Ring } from '../ring/mod.ts';
-import { currentFingerprint } from '../source/mod.ts';
+import { isAsBefore } from '../source/mod.ts';
 import type { Target } from '../target/mod.ts';
 import type { HeldDevice } from './held-device.ts';
 import { LastPieces } from './last-pieces.ts';
@@ -66,15 +66,16 @@ export class Ending {
    * that have to come once more; none: `complete` is next. @throws VERIFY_MISMATCH and others
    */
   settle(): readonly number[] {
-    const { ledger, keeper, target, verifier, task } = this.#world;
+    const { ledger, keeper, target, held, verifier, task } = this.#world;
     const blockCount = Math.ceil(this.#imageBytes() / this.#blockBytes);
     ledger.zeros.deleteFrom(blockCount);
     if (!this.#zeroed) this.#makeZeros();
     this.#zeroed = true;
     for (;;) {
       this.#world.activity('flushing');
-      // A record is worth its price only when something long is still to come; without that the final name is next.
-      if (verifier !== null || task.digest) keeper.keep(true);
+      // A record is worth its price only when something long is still to come, or when the first block is: a copy that
+      // dies just after that block must not look like one that somebody else has overwritten (resume-proof.ts).
+      if (verifier !== null || task.digest || held !== null) keeper.keep(true);
       else target.device.flush();
       if (verifier === null) return [];
       this.#world.activity('verifying');
@@ -158,7 +159,7 @@ export class Ending {
   #checkSourceStood(): void {
     const { ring, task } = this.#world;
     const before = ring.getText('fingerprint');
-    const changed = ring.get('sourceChanged') === 1 || currentFingerprint(task.source) !== before;
+    const changed = ring.get('sourceChanged') === 1 || !isAsBefore(task.source, before);
     if (changed) throw new UnderstudyError('SOURCE_CHANGED', `${task.source.uri} changed while it was copied`);
   }
 }

@@ -21,6 +21,8 @@ const WORD = {
   messageBytes: 4,
   /** Written by the main thread before the generation: bytes at FIRST_AT that come before those of the pipe. */
   firstBytes: 5,
+  /** Written by the main thread: counts signs of life while nothing comes through the pipe. */
+  stirs: 6,
 } as const;
 
 const CLOSED = -1;
@@ -80,6 +82,16 @@ export class StreamControl {
     Atomics.store(this.#words, WORD.messageBytes, written);
     Atomics.store(this.#words, WORD.state, state);
     Atomics.notify(this.#words, WORD.state);
+  }
+
+  /** Main thread: it works, though nothing comes through the pipe. */
+  stir(): void {
+    Atomics.add(this.#words, WORD.stirs, 1);
+  }
+
+  /** Reader: another number whenever the main thread showed a sign of life. */
+  get stirs(): number {
+    return Atomics.load(this.#words, WORD.stirs);
   }
 
   /**

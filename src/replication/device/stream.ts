@@ -9,7 +9,6 @@ import {
   assert,
   type ErrorCode,
   errnoOf,
-  isErrorCode,
   limits,
   messageOf,
   present,
@@ -19,6 +18,7 @@ import {
 import { allocatePages, type Mapping, readPipe, waitReadable } from '../../linux/mod.ts';
 import type { Completion, Device, DeviceInfo, Extent, Transfer } from './contract.ts';
 import { fileFingerprint } from './file.ts';
+import { errorOf } from './read-exchange.ts';
 import { STREAM_STATE, StreamControl } from './stream-control.ts';
 
 export interface StreamDeviceOptions {
@@ -34,6 +34,8 @@ export interface StreamDeviceOptions {
     | { readonly control: SharedArrayBuffer; readonly rewindable: boolean };
   /** Open descriptor of the file that the image comes from, the opener's; null when there is none. */
   readonly fingerprintFd: number | null;
+  /** Where no file is open: what tells one content from another, or ''. @default '' */
+  readonly fingerprint?: string;
   /** Asked about the last 512 bytes once they are known to be the last; an error makes the last transfer fail. */
   readonly judgeEnd?: ((last: Uint8Array) => UnderstudyError | null) | null;
 }
@@ -67,6 +69,7 @@ class StreamDevice implements Device {
   /** The bytes right before `#position` that a failed transfer had already got: a retry finds them here. */
   #kept: Uint8Array = new Uint8Array(0);
   #silentUntilMs = 0;
+  #stirs = 0;
   #scratch: Mapping | null = null;
 
   constructor(options: StreamDeviceOptions) {
@@ -143,7 +146,7 @@ class StreamDevice implements Device {
       const leftMs = Math.min(deadlineMs, this.#silentUntilMs) - systemClock.nowMs();
       const moved = this.#step(transfer, Math.max(0, Math.ceil(leftMs)));
       const nowMs = systemClock.nowMs();
-      if (moved) this.#silentUntilMs = nowMs + limits.IO_TIMEOUT_MS;
+      if (moved || this.#stirred()) this.#silentUntilMs = nowMs + limits.IO_TIMEOUT_MS;
       else if (nowMs >= this.#silentUntilMs) {
         this.#transfer = null;
         const message = `${this.info.uri} gave nothing for ${limits.IO_TIMEOUT_MS / 1000} seconds`;
@@ -153,6 +156,13 @@ class StreamDevice implements Device {
       if (!moved && nowMs >= deadlineMs) return [];
       if (nowMs >= deadlineMs && this.#completionOf(transfer) === null) return [];
     }
+  }
+
+  /** Whether the main thread was at work meanwhile: a server is asked again, what was there already is passed over. */
+  #stirred(): boolean {
+    const before = this.#stirs;
+    this.#stirs = this.#control?.stirs ?? 0;
+    return this.#stirs !== before;
   }
 
   /** The transfer's result, or null when more has to come through the pipe first. */
@@ -266,7 +276,8 @@ class StreamDevice implements Device {
   }
 
   fingerprint(): string {
-    return this.#options.fingerprintFd === null ? '' : fileFingerprint(this.#options.fingerprintFd);
+    const { fingerprintFd, fingerprint } = this.#options;
+    return fingerprintFd === null ? (fingerprint ?? '') : fileFingerprint(fingerprintFd);
   }
 
   close(): void {
@@ -275,12 +286,6 @@ class StreamDevice implements Device {
     this.#scratch = null;
     this.#transfer = null;
   }
-}
-
-/** "CODE what happened". */
-function errorOf(message: string): UnderstudyError {
-  const [code = '', ...words] = message.split(' ');
-  return new UnderstudyError(isErrorCode(code) ? code : 'SOURCE_READ_FAILED', words.join(' '));
 }
 
 /**

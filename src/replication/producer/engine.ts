@@ -66,10 +66,32 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
         throw new UnderstudyError('SOURCE_CHANGED', `${options.source.uri} was written while it was copied`);
       }
     }
+  } catch (error) {
+    if (codeOf(error) === 'SOURCE_NOT_REWINDABLE') letFinish(ring);
+    throw error;
   } finally {
     device.close();
     closeSync(askFd);
     mapping.unmap();
+  }
+}
+
+/**
+ * Nothing can be read any more, and all that is wrong is that some targets came too late: those that find the rest of theirs in
+ * the ring take it first. Ends when all have taken what there is, or none takes anything for a while.
+ */
+function letFinish(ring: Ring): void {
+  const head = ring.get('head');
+  let before = '';
+  let deadline = 0;
+  for (;;) {
+    const seen = ring.get('bell');
+    const cursors = ring.entries.filter((entry) => entry.attached).map((entry) => entry.get('cursor'));
+    if (cursors.every((cursor) => cursor === head)) return;
+    if (String(cursors) !== before) deadline = performance.now() + limits.IO_TIMEOUT_MS;
+    before = String(cursors);
+    if (performance.now() > deadline) return;
+    ring.waitBell(seen, limits.WAIT_MS_MAX);
   }
 }
 
@@ -159,9 +181,10 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device, des
   describeSource(header, device, geometry, {
     identity: options.source.identity,
     uri: options.source.uri,
-    fingerprint: currentFingerprint(options.source),
+    fingerprint: fingerprintOf(options, device),
   });
-  const asked = options.look && descriptor.kind === 'nbd';
+  const unseen = descriptor.kind === 'nbd' || (descriptor.kind === 'http' && descriptor.contents === '');
+  const asked = options.look && unseen;
   header.setText('contents', asked ? lookAtFront(device) : descriptor.contents);
   const opened = attach(device);
   mapZeros(opened.ring, device);
@@ -171,10 +194,15 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device, des
   return opened;
 }
 
+/** What a server says with its first answer, or what the file system says now. */
+function fingerprintOf({ source }: ProducerOptions, device: Device): string {
+  return source.kind === 'http' ? device.fingerprint() : currentFingerprint(source);
+}
+
 function takeOver(options: ProducerOptions, header: RingHeader, device: Device): Opened {
   const same =
     header.getText('sourceIdentity') === options.source.identity &&
-    header.getText('fingerprint') === currentFingerprint(options.source) &&
+    header.getText('fingerprint') === fingerprintOf(options, device) &&
     (device.info.sizeBytes === null || device.info.sizeBytes === header.getDouble('sourceBytes'));
   if (!same) {
     header.set('sourceChanged', 1);

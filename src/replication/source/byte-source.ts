@@ -19,6 +19,8 @@ export interface ByteSource {
    * heal itself (a server that drops a connection) does so without the reader's notice. Leaving the loop early frees all.
    */
   open(): AsyncIterable<Uint8Array>;
+  /** Whether a reading waits for somebody else, for a time that the source bounds by itself. @default false */
+  readonly waiting?: boolean;
   /** Up to `lengthBytes` bytes, fewer only at the end. Only with access `random`. */
   readAt(offsetBytes: number, lengthBytes: number): Promise<Uint8Array>;
   /** Equal as long as the content is (a validator of the server, size and time of a file); '' where nothing can tell. */

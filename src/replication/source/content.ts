@@ -96,6 +96,7 @@ function closing(prepared: PreparedSource, bytes: ByteSource): PreparedSource {
     get helperPids() {
       return prepared.helperPids;
     },
+    ...(prepared.localUri === undefined ? {} : { localUri: prepared.localUri }),
     async close() {
       await prepared.close();
       await bytes.close();
@@ -209,7 +210,9 @@ async function prepareFlow(request: ContentRequest, options: RunOptions): Promis
   const { source, bytes } = request;
   const { uri, fd } = bytes;
   const stored =
-    fd === null ? await flowOfPieces(bytes.open(), FIRST_BYTES) : await flowOfPipe(fd, FIRST_BYTES, options);
+    fd === null
+      ? await flowOfPieces(bytes.open(), FIRST_BYTES, bytes.sizeBytes)
+      : await flowOfPipe(fd, FIRST_BYTES, options);
   if (stored.first.byteLength === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
   const format = formatOf(source, detectFormat(stored.first), uri);
   refuseKey(source, uri);
@@ -221,9 +224,11 @@ async function prepareFlow(request: ContentRequest, options: RunOptions): Promis
   let next: Flow | null = stored;
   const open = () =>
     opening(options, async (run) => {
-      const flow = next ?? (await flowOfPieces(bytes.open(), FIRST_BYTES));
+      const flow = next ?? (await flowOfPieces(bytes.open(), FIRST_BYTES, bytes.sizeBytes));
       next = null;
-      return unwrap(flow, run, { format, inContainer: false, firstBytes: FIRST_BYTES });
+      // Raw counts as said only where the user said it: what is known and no image is refused by its name.
+      const named = format === 'raw' && source.format !== 'raw' ? null : format;
+      return unwrap(flow, run, { format: named, inContainer: false, firstBytes: FIRST_BYTES });
     });
   return hosted(request, open, bytes.access !== 'once');
 }
@@ -250,7 +255,7 @@ async function hosted(
   const { source, bytes } = request;
   const first = await open();
   const contents = contentsText(judgeFlow(first.flow));
-  const host = hostStream(first, open);
+  const host = hostStream(first, open, () => bytes.waiting ?? false);
   return {
     descriptor: {
       kind: 'stream',
@@ -259,6 +264,7 @@ async function hosted(
       sizeBytes: first.flow.sizeBytes,
       from: { control: host.control, rewindable },
       fingerprintFd: bytes.access === 'random' ? bytes.fd : null,
+      fingerprint: bytes.fd === null ? bytes.fingerprint() : '',
       contents,
       asItIs: false,
     },

@@ -22,3 +22,9 @@ export function currentFingerprint(source: IdentifiedSource): string {
     throw new UnderstudyError('SOURCE_CHANGED', message, { cause });
   }
 }
+
+/** Whether the source is as `before`, as far as anybody can tell who does not read it. @throws SOURCE_CHANGED */
+export function isAsBefore(source: IdentifiedSource, before: string): boolean {
+  // What a server gives is watched by the producer, with every answer.
+  return source.kind === 'http' || currentFingerprint(source) === before;
+}

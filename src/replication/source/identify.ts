@@ -21,14 +21,18 @@ export interface SourceOptions {
   readonly format?: string | undefined;
   /** Read https without checking the server's certificate. @default false */
   readonly insecure?: boolean | undefined;
+  /** File with certificates of authorities that are trusted besides those of the system. */
+  readonly cacert?: string | undefined;
   /** A file with the key of an encrypted image. */
   readonly keyFile?: string | undefined;
 }
 
 /** Structured-cloneable and JSON-safe. */
 export interface IdentifiedSource {
-  /** As the user named it. */
+  /** As the user named it, without user name and password: for messages. */
   readonly uri: string;
+  /** Of kind http: with them. */
+  readonly url?: string;
   readonly kind: 'file' | 'block' | 'nbd' | 'http' | 'stdin';
   /** Of kinds file and block: what to open, absolute. */
   readonly path?: string;
@@ -42,6 +46,8 @@ export interface IdentifiedSource {
   /** Of the file named, as `Device.fingerprint` of a plain file tells it; '' where nothing cheap can tell. */
   readonly fingerprint: string;
   readonly insecure: boolean;
+  /** Of kind http: an absolute path, or null. */
+  readonly cacert?: string | null;
   /** Absolute; only of images that QEMU reads. */
   readonly keyFile?: string;
 }
@@ -68,7 +74,7 @@ async function identifyStorage(options: SourceOptions): Promise<IdentifiedSource
   const { uri } = options;
   const format = options.format === undefined ? undefined : parseFormat(options.format);
   if (uri === '-') return identifyStdin(format);
-  if (HTTP.test(uri)) return identifyHttp(uri, format, options.insecure ?? false);
+  if (HTTP.test(uri)) return identifyHttp(options, format);
   if (isNbdUri(uri)) return identifyNbd(reachableNbdUri(uri), format ?? 'raw');
   const scheme = OTHER_SCHEME.exec(uri)?.[1]?.toLowerCase();
   if (scheme === undefined) return identifyPath(uri, resolve(uri), format);
@@ -227,13 +233,31 @@ async function identifyNbd(uri: string, format: SourceFormat): Promise<Identifie
   return { uri, kind: 'nbd', format, identity, storage, access: 'random', fingerprint: '', insecure: false };
 }
 
-function identifyHttp(uri: string, given: SourceFormat | undefined, insecure: boolean): IdentifiedSource {
+function identifyHttp(options: SourceOptions, given: SourceFormat | undefined): IdentifiedSource {
+  const { uri: url, insecure = false } = options;
   const format = given ?? 'auto';
-  refuseStream(uri, format);
-  const storage = canonicalHttpUrl(uri);
-  // Who insists on the certificate must not join a reading that does not.
-  const identity = `${storage}+${format}${insecure ? '+insecure' : ''}`;
-  return { uri, kind: 'http', format, identity, storage, access: 'random', fingerprint: '', insecure };
+  const storage = canonicalHttpUrl(url);
+  const cacert = options.cacert === undefined ? null : resolve(options.cacert);
+  // Who insists on the certificate must not join a reading that does not, or that trusts others.
+  const trust = insecure ? '+insecure' : cacert === null ? '' : `+cacert=${cacert}`;
+  return {
+    uri: withoutCredentials(url, storage),
+    kind: 'http',
+    url,
+    format,
+    identity: `${storage}+${format}${trust}`,
+    storage,
+    access: 'random',
+    fingerprint: '',
+    insecure,
+    cacert,
+  };
+}
+
+/** For messages: as the user wrote it, unless that shows a password. */
+function withoutCredentials(url: string, storage: string): string {
+  const { username, password } = parseUrl(url);
+  return username === '' && password === '' ? url : storage;
 }
 
 /** Without credentials and fragment: they do not change what is stored, and identities are shown. */
@@ -249,13 +273,14 @@ export function parseUrl(uri: string): URL {
   try {
     return new URL(uri);
   } catch (cause) {
-    throw new UnderstudyError('USAGE', `"${uri}" is no URL`, { cause });
+    const shown = uri.replace(/\/\/[^/@]*@/, '//');
+    throw new UnderstudyError('USAGE', `"${shown}" is not a URL`, { cause });
   }
 }
 
-/** @throws FORMAT_UNKNOWN for a compressed or packed image that only a server has */
-export function refuseStream(uri: string, format: SourceFormat | 'auto'): void {
-  if (format === 'auto' || format === 'raw' || isImage(format)) return;
-  const message = `${uri}: images in ${format} can be read from files and standard input only; download it first`;
+/** @throws FORMAT_UNKNOWN for a compressed or packed image behind an NBD server */
+function refuseStream(uri: string, format: SourceFormat): void {
+  if (format === 'raw' || isImage(format)) return;
+  const message = `${uri}: images in ${format} can be read from files, http(s) and standard input only; save it in a file first`;
   throw new UnderstudyError('FORMAT_UNKNOWN', message);
 }

@@ -14,6 +14,8 @@ export interface ImageOrigin {
   readonly storage: BlockNode;
   /** The file itself, all links followed; null when it is none, and then it may name no other. */
   readonly path: string | null;
+  /** Its length, where there is no path to ask; null where nothing tells. */
+  readonly storedBytes: number | null;
   readonly format: ImageFormat | 'raw';
   readonly objects: ToolObjects;
   /** A secret named KEY is among the objects, and opens what is encrypted. */
@@ -151,8 +153,8 @@ async function checkMap(origin: ImageOrigin, node: BlockNode): Promise<void> {
   const args = ['map', '--output=json', ...objects, graphName(node)];
   const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
   if (status !== 0) throw qemuError(uri, stderr);
-  if (path === null) return;
-  const sizeBytes = statSync(path).size;
+  const sizeBytes = path === null ? origin.storedBytes : statSync(path).size;
+  if (sizeBytes === null) return;
   for (const extent of JSON.parse(stdout) as { data: boolean; offset?: number; length: number }[]) {
     if (!extent.data || extent.offset === undefined || extent.offset + extent.length <= sizeBytes) continue;
     throw new UnderstudyError('SOURCE_CORRUPT', `${uri} is cut off: it names bytes after its end at ${sizeBytes}`);
@@ -176,6 +178,7 @@ async function planBacking(origin: ImageOrigin, info: ImageInfo, above: readonly
     uri: `${origin.uri}, backing file ${name}`,
     storage: { driver: 'file', filename: path },
     path,
+    storedBytes: null,
     format: format as ImageFormat | 'raw',
     objects: origin.hasKey ? origin.objects : [],
     hasKey: origin.hasKey,

@@ -1,5 +1,5 @@
 export { type Contents, contentsText, judgeContents, judgeFile, LOOK_BYTES, parseContents } from './contents.ts';
-export { currentFingerprint } from './fingerprint.ts';
+export { currentFingerprint, isAsBefore } from './fingerprint.ts';
 export type { SourceFormat } from './format.ts';
 export { asInherited, type HeldSource, holdSource } from './hold.ts';
 export { type IdentifiedSource, identifySource, type SourceOptions } from './identify.ts';

@@ -2,7 +2,9 @@
 import { UnderstudyError } from '../../base/mod.ts';
 import type { Completion, Device } from '../device/contract.ts';
 import { fileFingerprint, openFileDevice } from '../device/file.ts';
+import { openHttpDevice } from '../device/http.ts';
 import { openNbdDevice } from '../device/nbd.ts';
+import { errorOf, readNote } from '../device/read-exchange.ts';
 import { openStreamDevice } from '../device/stream.ts';
 import type { ServedImage, SourceDescriptor } from './prepared.ts';
 import { endingFormat } from './unwrapped.ts';
@@ -34,9 +36,14 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
       return servedDevice(device, served, asUser);
     }
     case 'stream': {
-      const { uri, storage, sizeBytes, from, fingerprintFd, asItIs } = descriptor;
+      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, asItIs } = descriptor;
       const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last);
-      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, judgeEnd });
+      return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
+    }
+    case 'http': {
+      const { uri, storage, sizeBytes, fingerprint, exchange, window } = descriptor;
+      const device = openHttpDevice({ uri, identity: storage, sizeBytes, fingerprint, exchange });
+      return window === null ? device : windowDevice(device, window);
     }
   }
 }
@@ -46,19 +53,13 @@ function servedDevice(device: Device, served: ServedImage, asUser: (error: unkno
   return {
     info: { ...device.info, uri: served.uri, identity: served.storage },
     submit: (transfer) => device.submit(transfer),
-    reap: (timeoutMs) => renaming(asUser, () => device.reap(timeoutMs)).map((one) => renamed(one, asUser)),
+    reap: (timeoutMs) => renaming(asUser, () => device.reap(timeoutMs)).map((one) => explained(one, served)),
     zero: (offsetBytes, lengthBytes) => device.zero(offsetBytes, lengthBytes),
     flush: () => device.flush(),
     extents: (offsetBytes, lengthBytes) => renaming(asUser, () => device.extents(offsetBytes, lengthBytes)),
-    fingerprint: () => served.fingerprintFds.map(fileFingerprint).join(','),
+    fingerprint: () => served.fingerprint ?? served.fingerprintFds.map(fileFingerprint).join(','),
     close: () => device.close(),
   };
-}
-
-function renamed(completion: Completion, asUser: (error: unknown) => unknown): Completion {
-  return completion.error === null
-    ? completion
-    : { ...completion, error: asUser(completion.error) as Completion['error'] };
 }
 
 /** An error of the private server under the name that the user gave the image. */
@@ -76,4 +77,16 @@ function renaming<T>(asUser: (error: unknown) => unknown, use: () => T): T {
   } catch (error) {
     throw asUser(error);
   }
+}
+
+/** What failed below the server, which itself only knows that it did. */
+function explained(completion: Completion, { uri, failure }: ServedImage): Completion {
+  if (completion.error === null) return completion;
+  const text = failure === null ? '' : readNote(failure);
+  if (text !== '') return { ...completion, error: errorOf(text) };
+  const { code } = completion.error;
+  return {
+    ...completion,
+    error: new UnderstudyError(code, `read ${uri}: the image could not be read there`, { cause: completion.error }),
+  };
 }

@@ -20,9 +20,15 @@ export interface Opened {
   readonly flow: Flow;
 }
 
-/** Goes on with a reading that has begun; `again` begins another one, of the same. */
-export function hostStream(first: Opened, again: () => Promise<Opened>): StreamHost {
+/** How often the reader is told that the source, which bounds its own time, is still waited for. */
+const STIR_INTERVAL_MS = 1000;
+
+/** Goes on with a reading that has begun; `again` begins another one, of the same. `waiting`: the source is waited for. */
+export function hostStream(first: Opened, again: () => Promise<Opened>, waiting: () => boolean): StreamHost {
   const control = new StreamControl();
+  const stirring = setInterval(() => {
+    if (waiting()) control.stir();
+  }, STIR_INTERVAL_MS);
   let opened: Opened | null = first;
   let generation = 0;
 
@@ -68,6 +74,7 @@ export function hostStream(first: Opened, again: () => Promise<Opened>): StreamH
     },
     async close() {
       control.requestClose();
+      clearInterval(stirring);
       await served;
     },
   };

@@ -1,0 +1,2 @@
+export type { HttpSourceOptions } from './requests.ts';
+export { HttpSource } from './source.ts';
