@@ -120,8 +120,9 @@ async function settleTarget(
     const doubt = facts.kind === 'new-file' ? null : await look.doubt();
     if ((facts.needsConfirmation || doubt !== null) && !config.overwrite && !(await confirmed(facts, doubt, config))) {
       const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
+      const advice = config.confirm === undefined ? '; --yes copies all the same' : '';
       const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
-      throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written; --yes copies all the same`);
+      throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written${advice}`);
     }
     const kind = facts.kind === 'new-file' ? 'file' : facts.kind;
     return { spec: { kind, uri, path: facts.path, identity: facts.identity, direct: config.direct !== 'off' } };
