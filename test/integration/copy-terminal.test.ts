@@ -6,12 +6,13 @@ import { GatedSource } from '../rig/gated-source.ts';
 import { onStage } from '../rig/stage.ts';
 import { Terminal } from '../rig/terminal.ts';
 import { eventually } from '../rig/wait.ts';
+import { diskBytes } from '../support/packed-image.ts';
 
 const MIB = 1024 * 1024;
 
 test('terminal - a target that holds data is overwritten after a typed yes', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 2 * MIB);
+    const image = stage.write('golden.img', diskBytes(2 * MIB));
     writeFileSync(stage.target('a'), randomBytesOf(2, 3000));
     const terminal = Terminal.run(stage, ['copy', image.path, stage.target('a')]);
     await terminal.shows(/a, 2\.93 KiB, holds file of 2\.93 KiB\. Type yes to overwrite it:/);

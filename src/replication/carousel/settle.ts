@@ -41,7 +41,8 @@ async function agreed(uri: string, facts: TargetFacts, look: SourceLook, config:
   if ((await config.confirm?.(facts, doubt)) === true) return true;
   const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
   const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
-  throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written; --yes copies all the same`);
+  const advice = config.confirm === undefined ? '; --yes copies all the same' : '';
+  throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written${advice}`);
 }
 
 function specOf(
