@@ -10,6 +10,7 @@ import { detection } from './detection.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
+import { http } from './http.ts';
 import { identity } from './identity.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
@@ -32,6 +33,7 @@ const questions: readonly Question[] = [
   verify,
   digest,
   direct,
+  http,
   disk,
   agent,
   capacity,
