@@ -11,6 +11,7 @@ import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
 import { gather } from './gather.ts';
+import { http } from './http.ts';
 import { identity } from './identity.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
@@ -34,6 +35,7 @@ const questions: readonly Question[] = [
   verify,
   digest,
   direct,
+  http,
   disk,
   agent,
   capacity,

@@ -46,14 +46,17 @@ export function listSysFolder(path: string): Dirent[] {
 
 /** A device by its "MAJOR:MINOR"; null when the kernel has no such device. */
 export function findBlockDevice(number: string, sysRoot = SYS_ROOT): BlockDevice | null {
-  let folder: string;
+  return describeIfThere(join(sysRoot, 'dev/block', number))[0] ?? null;
+}
+
+/** The device behind a link of sysfs; none where it has gone, as loop devices do at any moment. */
+function describeIfThere(link: string): BlockDevice[] {
   try {
-    folder = realpathSync(join(sysRoot, 'dev/block', number));
+    return [describe(realpathSync(link))];
   } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return null;
+    if (errnoOf(cause) === 'ENOENT') return [];
     throw cause;
   }
-  return describe(folder);
 }
 
 function describe(folder: string): BlockDevice {
@@ -160,7 +163,7 @@ export function footprintsOverlap(some: readonly Footprint[], others: readonly F
 export function loopsOver(footprints: readonly Footprint[]): BlockDevice[] {
   return listSysFolder(join(SYS_ROOT, 'block'))
     .filter(({ name }) => /^loop\d+$/.test(name))
-    .map(({ name }) => describe(realpathSync(join(SYS_ROOT, 'block', name))))
+    .flatMap(({ name }) => describeIfThere(join(SYS_ROOT, 'block', name)))
     .filter((loop) => {
       const backing = backingOf(loop);
       if (backing === null) return false;
