@@ -2,11 +2,11 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes, limits, runTool } from '../src/base/mod.ts';
-import { startNginx } from '../test/support/nginx.ts';
 import type { Bench, Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { type Contender, fileTargets, measure } from './rig/contender.ts';
 import { writeRandomImage } from './rig/image.ts';
+import { startNginx } from './rig/nginx.ts';
 import { ours } from './rig/ours.ts';
 import { alternate, formatSpread, ratiosOf, spreadOf } from './rig/pair.ts';
 import { toolPeer } from './rig/peers.ts';

@@ -1,9 +1,9 @@
 // Copies from the real nginx on loopback: raw, compressed and through QEMU, with ranges and without. One that fails or stalls
 // in many is a failure; `npm run proof:http` makes a hundred of each.
 import { expect, test } from 'vitest';
+import { startNginx } from '../../bench/rig/nginx.ts';
 import { patchwork } from '../rig/content.ts';
 import { onStage } from '../rig/stage.ts';
-import { startNginx } from '../support/nginx.ts';
 
 const RUNS = Number(process.env.UNDERSTUDY_HTTP_RUNS ?? 3);
 const UNIT_BYTES = 1024 * 1024;

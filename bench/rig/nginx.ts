@@ -1,17 +1,20 @@
-// The real nginx on loopback, for the folder of a test.
+// The real nginx on loopback, for a folder of images; of benchmarks and tests.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { requireTool } from '../../src/base/mod.ts';
-import { eventually } from '../rig/wait.ts';
 
 export interface Nginx {
   /** Of the folder; what lies under /whole is the same without ranges. */
   readonly url: string;
   stop(): Promise<void>;
 }
+
+const LOOK_MS = 20;
+const LOOKS_MAX = 2000;
 
 /** Serves `folder`; its own files go into `work`, which must be there. */
 export async function startNginx(folder: string, work: string): Promise<Nginx> {
@@ -40,12 +43,10 @@ export async function startNginx(folder: string, work: string): Promise<Nginx> {
   });
   const over = once(child, 'exit');
   const url = `http://127.0.0.1:${port}`;
-  await eventually('nginx answers', async () => {
-    if (child.exitCode !== null) throw new Error('nginx ended');
-    const answer = await fetch(`${url}/`).catch(() => null);
-    await answer?.body?.cancel();
-    return answer !== null;
-  });
+  for (let looks = 0; !(await answers(url)); looks++) {
+    if (child.exitCode !== null || looks > LOOKS_MAX) throw new Error(`nginx does not answer at ${url}`);
+    await delay(LOOK_MS);
+  }
   return {
     url,
     async stop() {
@@ -53,6 +54,12 @@ export async function startNginx(folder: string, work: string): Promise<Nginx> {
       await over;
     },
   };
+}
+
+async function answers(url: string): Promise<boolean> {
+  const answer = await fetch(`${url}/`).catch(() => null);
+  await answer?.body?.cancel();
+  return answer !== null;
 }
 
 /** nginx cannot be asked which port it took, so one is looked for that is free now. */
