@@ -211,6 +211,19 @@ export function resumeHelps(code: string): boolean {
   return RESUMABLE.has(code) || code === 'INTERNAL';
 }
 
+/** Failures that say of the whole copy that it is of no use, whatever is on the target already. */
+const WORTHLESS: ReadonlySet<string> = new Set<ErrorCode>([
+  'SOURCE_CHANGED',
+  'SOURCE_CORRUPT',
+  'FORMAT_UNKNOWN',
+  'DIGEST_MISMATCH',
+]);
+
+/** Whether what a copy has written is worth nothing after this code, so that only its room is lost with it. */
+export function leavesNothingOfUse(code: string): boolean {
+  return WORTHLESS.has(code);
+}
+
 /** Exit status of an error that is in no registry: a defect of the program. */
 export const EXIT_INTERNAL = 1;
 

@@ -9,6 +9,7 @@ export {
   errnoOf,
   errorRegistry,
   isErrorCode,
+  leavesNothingOfUse,
   messageOf,
   type Retry,
   reasonOf,

@@ -43,6 +43,20 @@ function loses(offset: number, condition: string): string {
   return `if [ $4 -eq ${offset} ] && ${condition}; then echo >> FOLDER/lost; cat >/dev/null; exit 0; fi;`;
 }
 
+test('verify - zeros in a stream of unknown length, in the middle and at its end, also for one who joins', () =>
+  onStage(async (stage) => {
+    const image = stage.write('image', patchwork(7, 64 * KIB, '#.#.####.#..###.'.repeat(8)));
+    stage.tool('gzip', 'gzip', ['-k', '-1', image.path]);
+    const shape = ['--verify', '--digest', 'sha256', '--block-size', '64K'];
+    const first = stage.copyJson(...shape, '--limit', '2M', `${image.path}.gz`, stage.target('a'));
+    await stage.sees('a third of it', ({ bytesRead }) => bytesRead > image.content.length / 3);
+    const second = stage.copyJson(...shape, '--join', 'newest', `${image.path}.gz`, stage.target('b'));
+    for (const copy of [first, second]) {
+      expect(await copy.good()).toMatchObject({ verified: true, digest: sha256(image.content) });
+    }
+    expect([stage.difference('a', image.content), stage.difference('b', image.content)]).toEqual([null, null]);
+  }));
+
 function spoil(path: string, offset: number): void {
   const fd = openSync(path, 'r+');
   writeSync(fd, Buffer.from('spoilt'), 0, 6, offset);

@@ -37,7 +37,8 @@ async function agreed(uri: string, facts: TargetFacts, look: SourceLook, config:
   if (config.overwrite) return true;
   if (config.resume && facts.disk !== null && isResumable(facts.path, uri, facts.disk)) return false;
   const doubt = facts.kind === 'new-file' ? null : await look.doubt();
-  if (!facts.needsConfirmation && doubt === null) return true;
+  // Only the one connection to an NBD target can look at what it holds, and by then nobody can be asked.
+  if (!facts.needsConfirmation && doubt === null) return facts.kind !== 'nbd';
   if ((await config.confirm?.(facts, doubt)) === true) return true;
   const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
   const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');

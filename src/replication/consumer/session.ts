@@ -4,6 +4,7 @@ import { closeSync } from 'node:fs';
 import {
   assert,
   codeOf,
+  leavesNothingOfUse,
   limits,
   messageOf,
   resumeHelps,
@@ -52,7 +53,7 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
     const failure = withoutResources(cause);
     error = { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
     session.keepForResume();
-    session.discardUseless();
+    session.discardUseless(error.code);
   } finally {
     session.close();
   }
@@ -320,10 +321,15 @@ class Session {
     }
   }
 
-  /** After a failure: a target that was begun at the start, and has nothing to go on with, is left as if never begun. */
-  discardUseless(): void {
+  /**
+   * After a failure: a target that has nothing to go on with is left as if never begun. What an earlier copy left stays,
+   * unless the failure says that it is of no use either.
+   */
+  discardUseless(code: string): void {
     const target = this.#target;
-    if (target === null || target.resumption?.record != null || this.#keeper?.progress.resumable === true) return;
+    if (target === null) return;
+    const goesOn = target.resumption?.record != null || this.#keeper?.progress.resumable === true;
+    if (goesOn && !leavesNothingOfUse(code)) return;
     try {
       target.discard();
     } catch (error) {

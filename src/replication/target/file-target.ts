@@ -16,6 +16,7 @@ import { codeOf, errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { renameNoReplace } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { fileError, openFileDevice } from '../device/file.ts';
+import { growingFile } from './growing-file.ts';
 import { namesOpenFile, openLocked } from './lock.ts';
 import { givePermissions, refuseLostOwner } from './permissions.ts';
 import { partialPath, recordPathForFile } from './provisional-name.ts';
@@ -39,7 +40,8 @@ export function openFileTarget(spec: FileSpec, resume: boolean): Target {
   try {
     refuseForeign(partial, stats, recordPath);
     refuseLostOwner(fd, spec);
-    device = openFileDevice({ path: `/proc/self/fd/${fd}`, uri: spec.uri, role: 'target', direct: spec.direct });
+    const file = openFileDevice({ path: `/proc/self/fd/${fd}`, uri: spec.uri, role: 'target', direct: spec.direct });
+    device = growingFile(file);
     if (resume) resumption = proveRecord({ device, recordPath, isNamedBy, firstBlockLast: false });
   } catch (cause) {
     // An empty file of this name is ours, whoever of us made it; it is gone again before its lock is.

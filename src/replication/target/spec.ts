@@ -10,7 +10,10 @@ interface SpecOfAll {
   /** "file:...", "block:..." or canonical URI; finds locks. */
   readonly identity: string;
   readonly direct: boolean;
-  /** What it holds is nothing, or the user agreed to its loss. False: only what an interrupted copy left may be overwritten. */
+  /**
+   * What it holds is nothing, or the user agreed to its loss. False: only what an interrupted copy left may be overwritten;
+   * and of an NBD target, into which nobody has looked yet, what shows no partition table and no file system.
+   */
   readonly mayOverwrite: boolean;
 }
 

@@ -8,6 +8,7 @@ import { openNbdDevice } from '../device/nbd.ts';
 import { runtimeFolder } from '../ring/mod.ts';
 import { diskSequence } from './disk-sequence.ts';
 import { openFileTarget } from './file-target.ts';
+import { dataHeldBy } from './held-data.ts';
 import { LOCK_SUFFIX, openLocked } from './lock.ts';
 import { proveRecord, type Resumption } from './resume-proof.ts';
 import { recordPathForDevice, removeRecord } from './resume-record.ts';
@@ -83,7 +84,14 @@ function openStorageTarget(
     const stamp = spec.kind === 'block' ? spec.disk.stamp : `${spec.identity};size=${sizeBytes}`;
     const recordPath = recordPathForDevice(spec.kind === 'block' ? spec.disk.recordKey : stamp);
     const resumption = resume ? resumptionOf(device, recordPath, stamp, spec.kind === 'block') : null;
-    if (!spec.mayOverwrite && (resumption === null || resumption.record === null)) {
+    const isOurs = resumption !== null && resumption.record !== null;
+    // A server may end with its first connection (qemu-nbd does), so that nobody can look before this one.
+    const held = spec.kind === 'nbd' && !spec.mayOverwrite && !isOurs ? dataHeldBy(device) : null;
+    if (held !== null) {
+      const message = `${spec.uri} holds ${held}; nothing was written; --yes overwrites it`;
+      throw new UnderstudyError('TARGET_NOT_CONFIRMED', message);
+    }
+    if (spec.kind === 'block' && !spec.mayOverwrite && !isOurs) {
       throw new UnderstudyError(
         'TARGET_NOT_CONFIRMED',
         `${spec.uri} changed after it was looked at (${resumption?.reason ?? 'no leave'}); nothing was written`,
