@@ -6,6 +6,7 @@ import { randomBytesOf } from '../rig/content.ts';
 import { GatedSource } from '../rig/gated-source.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
 import { eventually } from '../rig/wait.ts';
+import { diskBytes } from '../support/packed-image.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -96,10 +97,14 @@ test('resume - without a record it begins at the start, says so, and asks as for
     expect(file.notes).toEqual(['begins at the start: there is no record of an interrupted copy']);
     expect(stage.difference('a', image.content)).toBe(null);
     writeFileSync(stage.path('disk'), Buffer.alloc(MIB));
-    const disk = await stage.copyJson('--resume', image.path, stage.loop(stage.path('disk'))).good();
-    expect(disk.notes).toEqual(file.notes);
+    const device = stage.loop(stage.path('disk'));
     const server = await stage.nbdkit({ plugin: ['memory', '1M'] });
-    expect((await stage.copyJson('--resume', image.path, server.uri).good()).notes).toEqual(file.notes);
+    for (const target of [device, server.uri]) {
+      // What the source shows is asked about, too, where nothing of an earlier copy is gone on with.
+      const unasked = stage.copyJson('--resume', image.path, target);
+      expect((await unasked.result()).targets[0]?.error?.code).toBe('TARGET_NOT_CONFIRMED');
+      expect((await stage.copyJson('--resume', '--yes', image.path, target).good()).notes).toEqual(file.notes);
+    }
     // Without --json people read it too.
     const told = stage.copy(['--resume', '--yes', image.path, stage.target('a')]);
     expect((await told.ended).status).toBe(0);
@@ -110,7 +115,7 @@ test('resume - without a record it begins at the start, says so, and asks as for
 
 test('resume - a loop of tries that are killed at any moment comes to its end', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 16 * MIB);
+    const image = stage.write('golden.img', diskBytes(16 * MIB));
     writeFileSync(stage.path('disk'), Buffer.alloc(16 * MIB));
     for (const target of [stage.target('a'), stage.loop(stage.path('disk'))]) {
       let status: number | null = null;

@@ -20,7 +20,8 @@ export async function settleTarget(
 ): Promise<Checked> {
   try {
     const facts = await checkTarget({ target: uri, sourceIdentity: source.storage, sourcePath: source.path });
-    return { spec: specOf(uri, facts, await agreed(uri, facts, look, config), source, config) };
+    const leave = await leaveFor(uri, facts, look, config);
+    return { spec: specOf(uri, facts, leave, source, config) };
   } catch (error) {
     const code = codeOf(error);
     if (code === null) throw error;
@@ -28,34 +29,42 @@ export async function settleTarget(
   }
 }
 
+interface Leave {
+  readonly mayOverwrite: boolean;
+  /** Left for the worker to decide by: why the source may be the wrong one. */
+  readonly doubt: string | null;
+}
+
 /**
- * Whether what the target holds may be lost. False, and no question, when a disk holds what an interrupted copy of ours left:
- * then only that may be gone on with, and the worker looks again when it has the disk for itself.
+ * Whether what the target holds may be lost. No leave, and no question, when a disk holds what an interrupted copy of ours left:
+ * then only that may be gone on with, and the worker looks again when it has the disk for itself. Into an NBD target
+ * only its one connection can look, which is the worker's.
  * @throws TARGET_NOT_CONFIRMED
  */
-async function agreed(uri: string, facts: TargetFacts, look: SourceLook, config: CopyConfig): Promise<boolean> {
-  if (config.overwrite) return true;
-  if (config.resume && facts.disk !== null && isResumable(facts.path, uri, facts.disk)) return false;
+async function leaveFor(uri: string, facts: TargetFacts, look: SourceLook, config: CopyConfig): Promise<Leave> {
+  if (config.overwrite) return { mayOverwrite: true, doubt: null };
+  const ours = { mayOverwrite: false, doubt: null };
+  if (config.resume && facts.disk !== null && isResumable(facts.path, uri, facts.disk)) return ours;
   const doubt = facts.kind === 'new-file' ? null : await look.doubt();
-  // Only the one connection to an NBD target can look at what it holds, and by then nobody can be asked.
-  if (!facts.needsConfirmation && doubt === null) return facts.kind !== 'nbd';
-  if ((await config.confirm?.(facts, doubt)) === true) return true;
+  if (config.resume && facts.kind === 'nbd') return { mayOverwrite: false, doubt };
+  if (!facts.needsConfirmation && doubt === null) return { mayOverwrite: facts.kind !== 'nbd', doubt };
+  if ((await config.confirm?.(facts, doubt)) === true) return { mayOverwrite: true, doubt: null };
   const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
-  const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
   const advice = config.confirm === undefined ? '; --yes copies all the same' : '';
+  const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
   throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written${advice}`);
 }
 
 function specOf(
   uri: string,
   facts: TargetFacts,
-  mayOverwrite: boolean,
+  { mayOverwrite, doubt }: Leave,
   source: IdentifiedSource,
   config: CopyConfig,
 ): TargetSpec {
   const { path, identity, disk, replaces } = facts;
   const all = { uri, path, identity, direct: config.direct !== 'off', mayOverwrite };
-  if (facts.kind === 'nbd') return { ...all, kind: 'nbd' };
+  if (facts.kind === 'nbd') return { ...all, kind: 'nbd', doubt };
   if (disk !== null) return { ...all, kind: 'block', disk };
   return { ...all, kind: 'file', replaces, mode: modeOfNewFile(source), mayLoseOwner: config.overwrite };
 }

@@ -9,7 +9,15 @@ const BLOCK_BYTES = 4096;
 
 const task: ConsumerTask = {
   source: { kind: 'nbd', uri: 'nbd://x', identity: 'nbd://x' } as unknown as ConsumerTask['source'],
-  target: { kind: 'nbd', uri: 'nbd://y', path: 'nbd://y', identity: 'nbd://y', direct: false, mayOverwrite: true },
+  target: {
+    kind: 'nbd',
+    uri: 'nbd://y',
+    path: 'nbd://y',
+    identity: 'nbd://y',
+    direct: false,
+    mayOverwrite: true,
+    doubt: null,
+  },
   extent: { endBytes: null, skip: [] },
   join: 'oldest',
   pace: false,

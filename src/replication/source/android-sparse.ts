@@ -51,6 +51,8 @@ async function readHeader(reader: ByteReader, uri: string): Promise<FileHeader> 
   const bytes = await reader.take(FILE_HEADER_BYTES);
   if (bytes.byteLength < FILE_HEADER_BYTES) throw damaged(uri, 'it ends within the header of its sparse image');
   const view = viewOf(bytes);
+  const version = view.getUint16(4, true);
+  if (version !== 1) throw damaged(uri, `its sparse image is of version ${version}, and only version 1 is known`);
   const header = {
     headerBytes: view.getUint16(8, true),
     chunkHeaderBytes: view.getUint16(10, true),

@@ -92,7 +92,7 @@ export function detectFormat(bytes: Uint8Array): SourceFormat {
   if (hasAt(bytes, [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00])) return 'xz';
   if (hasAt(bytes, 'BZh') && BZIP2_MARKS.some((mark) => hasAt(bytes, mark, 4))) return 'bzip2';
   if (hasAt(bytes, 'PK\x03\x04') || hasAt(bytes, 'PK\x05\x06') || hasAt(bytes, 'PK00PK\x03\x04')) return 'zip';
-  if (hasAt(bytes, [0x3a, 0xff, 0x26, 0xed, 1, 0])) return 'android-sparse';
+  if (hasAt(bytes, [0x3a, 0xff, 0x26, 0xed])) return 'android-sparse';
   return frameFormat(bytes) ?? (isTarHeader(bytes) ? 'tar' : 'raw');
 }
 

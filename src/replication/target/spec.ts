@@ -45,6 +45,8 @@ export interface FileSpec extends SpecOfAll {
 
 export interface NbdSpec extends SpecOfAll {
   readonly kind: 'nbd';
+  /** Why the source may be the wrong one, which only what is gone on with may pass over; null: nothing speaks against it. */
+  readonly doubt: string | null;
 }
 
 /** Structured-cloneable. */

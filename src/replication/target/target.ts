@@ -85,12 +85,7 @@ function openStorageTarget(
     const recordPath = recordPathForDevice(spec.kind === 'block' ? spec.disk.recordKey : stamp);
     const resumption = resume ? resumptionOf(device, recordPath, stamp, spec.kind === 'block') : null;
     const isOurs = resumption !== null && resumption.record !== null;
-    // A server may end with its first connection (qemu-nbd does), so that nobody can look before this one.
-    const held = spec.kind === 'nbd' && !spec.mayOverwrite && !isOurs ? dataHeldBy(device) : null;
-    if (held !== null) {
-      const message = `${spec.uri} holds ${held}; nothing was written; --yes overwrites it`;
-      throw new UnderstudyError('TARGET_NOT_CONFIRMED', message);
-    }
+    if (spec.kind === 'nbd' && !spec.mayOverwrite && !isOurs) refuseUnasked(spec, device);
     if (spec.kind === 'block' && !spec.mayOverwrite && !isOurs) {
       throw new UnderstudyError(
         'TARGET_NOT_CONFIRMED',
@@ -115,4 +110,18 @@ function openStorageTarget(
     close();
     throw error;
   }
+}
+
+/**
+ * What was not asked about must not be lost. A server may end with its first connection (qemu-nbd does), so that nobody can look
+ * before this one. @throws TARGET_NOT_CONFIRMED
+ */
+function refuseUnasked({ uri, doubt }: NbdSpec, device: Device): void {
+  const held = dataHeldBy(device);
+  const why = [...(doubt === null ? [] : [doubt]), ...(held === null ? [] : [`${uri} holds ${held}`])];
+  if (why.length === 0) return;
+  throw new UnderstudyError(
+    'TARGET_NOT_CONFIRMED',
+    `${why.join('; ')}; nothing was written; --yes copies all the same`,
+  );
 }

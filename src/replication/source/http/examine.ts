@@ -45,7 +45,8 @@ function atFirst(failure: unknown): unknown {
 }
 
 /**
- * Ranges are believed when the first bytes and the last one come as asked, and one strong validator holds them together.
+ * Ranges are believed when the first bytes, some of them once more and the last one come as asked, and one strong validator
+ * holds them together.
  * Null where they are not, and another request has to be made.
  */
 async function examineRanges(requests: Requests): Promise<Examined | null> {
@@ -69,26 +70,59 @@ async function examineRanges(requests: Requests): Promise<Examined | null> {
   await requests.fill(answer, head, 0);
   requests.holdTo(representation);
   if (sizeBytes > head.byteLength) {
-    const proved = await untilGood(requests, () => provesLast(requests, sizeBytes, strong));
-    if (!proved) return null;
+    const telling = tellingOffset(head);
+    if (telling === null) return null;
+    const known = head.subarray(telling, telling + PROOF_BYTES);
+    for (const { at, lengthBytes } of [
+      { at: telling, lengthBytes: PROOF_BYTES },
+      { at: sizeBytes - 1, lengthBytes: 1 },
+    ]) {
+      const part = await untilGood(requests, () => readProof(requests, { at, lengthBytes, sizeBytes, strong }));
+      if (part === null || (at === telling && Buffer.compare(part, known) !== 0)) return null;
+    }
   }
   return { head, begun: null };
 }
 
-async function provesLast(requests: Requests, sizeBytes: number, strong: string): Promise<boolean> {
-  const at = sizeBytes - 1;
-  const last = await requests.get({ range: `bytes=${at}-${at}`, 'if-range': strong });
-  if (![200, 206, 416].includes(last.status)) throw requests.refusal(last);
-  if (last.status !== 206 || !isRange(last, at, at, sizeBytes)) {
-    discard(last);
-    return false;
+/** Bytes that are asked for a second time, from the middle of what is known already. */
+const PROOF_BYTES = 4096;
+
+/**
+ * Where the head differs from its own beginning: there a server that announces the range asked for and sends the file from its
+ * start is found out. Null where it is the same all over, and nothing can be proved.
+ */
+function tellingOffset(head: Uint8Array): number | null {
+  const first = head.subarray(0, PROOF_BYTES);
+  for (let at = PROOF_BYTES; at + PROOF_BYTES <= head.byteLength; at += PROOF_BYTES) {
+    if (Buffer.compare(head.subarray(at, at + PROOF_BYTES), first) !== 0) return at;
   }
-  if (!isSame(requests.representation, representationOf(206, last.headers), 206)) {
-    discard(last);
+  return null;
+}
+
+interface Proof {
+  readonly at: number;
+  readonly lengthBytes: number;
+  readonly sizeBytes: number;
+  readonly strong: string;
+}
+
+/** The bytes of a range; null where the answer is not of that range. */
+async function readProof(requests: Requests, proof: Proof): Promise<Uint8Array | null> {
+  const { at, lengthBytes, sizeBytes, strong } = proof;
+  const end = at + lengthBytes - 1;
+  const answer = await requests.get({ range: `bytes=${at}-${end}`, 'if-range': strong });
+  if (![200, 206, 416].includes(answer.status)) throw requests.refusal(answer);
+  if (answer.status !== 206 || !isRange(answer, at, end, sizeBytes)) {
+    discard(answer);
+    return null;
+  }
+  if (!isSame(requests.representation, representationOf(206, answer.headers), 206)) {
+    discard(answer);
     throw requests.changed();
   }
-  await requests.fill(last, new Uint8Array(1), 0);
-  return true;
+  const part = new Uint8Array(lengthBytes);
+  await requests.fill(answer, part, 0);
+  return part;
 }
 
 /** Reads the first bytes of a whole answer, and leaves the rest in it for the first reading. */
