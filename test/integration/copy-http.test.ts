@@ -1,4 +1,5 @@
 // Sources behind HTTP servers, through the whole program: what is copied, what is refused, and in which words.
+import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { patchwork } from '../rig/content.ts';
@@ -69,6 +70,28 @@ test.each<[string, Partial<HostilePlan>]>([
     const copy = stage.copyJson('--block-size', '1M', url, stage.target('a.img'));
     await expectFailure(copy, 'SOURCE_CHANGED', url);
     expect(stage.targets).not.toContain('a.img');
+  }),
+);
+
+test.each<['ranges' | 'no ranges', Partial<HostilePlan>]>([
+  ['ranges', {}],
+  ['no ranges', { ranges: 'none' }],
+])('http - --expect takes the digest of the compressed file as it was published: %s', (_what, plan) =>
+  onStage(async (stage) => {
+    const content = stage.allow(patchwork(1, MIB, '##.#####.#'));
+    const packed = gzipSync(content);
+    const server = await serve(stage, plan, packed);
+    const url = `${server.url}/disk.img.gz`;
+    const args = ['--block-size', '1M', '--expect', `sha256:${createHash('sha256').update(packed).digest('hex')}`];
+    await stage.copyJson(...args, url, stage.target('a.img')).good();
+    expect(stage.difference('a.img', content)).toBe(null);
+    const wrong = ['--block-size', '1M', '--expect', `sha256:${'0'.repeat(64)}`];
+    await expectFailure(
+      stage.copyJson(...wrong, url, stage.target('b.img')),
+      'DIGEST_MISMATCH',
+      /the file .* has sha256/,
+    );
+    expect(stage.targets).toEqual(['a.img']);
   }),
 );
 

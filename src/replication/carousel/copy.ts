@@ -127,6 +127,7 @@ function producerOf({ source, fd }: HeldSource, path: string, config: CopyConfig
     direct: config.direct,
     gatherMs: config.gatherMs,
     look: mayHaveToAsk(config),
+    storedDigest: config.expect !== null && source.kind === 'http',
   };
   return { program: producerProgram, options: JSON.stringify(options), stdin: fd ?? 'ignore' };
 }

@@ -7,7 +7,7 @@ import type { CopyConfig } from './options.ts';
 
 /**
  * Starts when a digest is expected and the image is stored in a file in another form. What a server stores only the process that
- * reads it sees, so that for http and standard input the digest expected is that of the image.
+ * reads it sees, which says so in the ring; for standard input the digest expected is that of the image.
  */
 export function startStoredDigest(
   source: IdentifiedSource,

@@ -144,7 +144,7 @@ export class Ending {
   }
 
   #checkDigest(blockCount: number): void {
-    const { ledger, device, task } = this.#world;
+    const { ledger, device, task, ring } = this.#world;
     this.#world.activity('verifying');
     const hex = ledger.wholeDigest(blockCount, (block) => {
       this.#world.checkAbort();
@@ -152,7 +152,10 @@ export class Ending {
       return buffer.subarray(0, transferNow(device, 'read', block * this.#blockBytes, buffer));
     });
     this.#digest = `sha256:${hex}`;
-    expectDigest(task, hex, () => this.#world.checkAbort());
+    expectDigest(task, hex, {
+      ofRing: () => ring.getText('storedDigest'),
+      checkpoint: () => this.#world.checkAbort(),
+    });
   }
 
   /** Invariant: every block of a finished copy equals the source's block at one point in time. */

@@ -35,6 +35,7 @@ async function main(): Promise<void> {
         warnings.push(warning);
         header.setText('warnings', warnings.join('\n'));
       },
+      ...(options.storedDigest ? { onStoredDigest: (hex: string) => header.setText('storedDigest', hex) } : {}),
     });
     try {
       const { descriptor } = prepared;

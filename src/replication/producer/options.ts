@@ -21,6 +21,8 @@ export interface ProducerOptions {
    * ready.
    */
   readonly look: boolean;
+  /** A digest is expected, which may be that of the stored bytes. */
+  readonly storedDigest: boolean;
 }
 
 /** The descriptor that the producer inherits. */

@@ -108,6 +108,8 @@ export const Header = {
   contentsLength: 28,
   /** [producer, before the last block] What was ignored in the source, one line each. */
   warningsLength: 29,
+  /** [producer, before the last block] Hexadecimal SHA-256 of the stored bytes, where somebody expects a digest and only the producer sees them. */
+  storedDigestLength: 30,
 } as const;
 
 /** Header doubles (index into Float64Array): exact integers below 2^53. */
@@ -129,7 +131,8 @@ export const Text = {
   sourceIdentity: { at: 2560, bytes: 512 },
   fingerprint: { at: 3072, bytes: 512 },
   contents: { at: 3584, bytes: 160 },
-  warnings: { at: 3744, bytes: 352 },
+  warnings: { at: 3744, bytes: 288 },
+  storedDigest: { at: 4032, bytes: 64 },
 } as const;
 
 export const HEADER_BYTES = limits.PAGE_BYTES;
@@ -285,5 +288,5 @@ export function sequenceDelta(a: number, b: number): number {
 
 assert(Object.keys(Header).length * 4 <= HeaderDouble.sourceBytes * 8, 'header words end before the doubles');
 assert((HeaderDouble.gatherUntilMs + 1) * 8 <= Text.failure.at, 'doubles end before the texts');
-assert(Text.warnings.at + Text.warnings.bytes <= HEADER_BYTES, 'texts end within the header page');
+assert(Text.storedDigest.at + Text.storedDigest.bytes <= HEADER_BYTES, 'texts end within the header page');
 assert(limits.SLOTS_MAX < 2 ** 30, 'sequences of one ring lie close together');

@@ -13,6 +13,7 @@ import type { Member } from './members.ts';
 import type { PreparedSource } from './prepared.ts';
 import { listedBytes } from './programs.ts';
 import { Run, type RunOptions } from './run.ts';
+import { hashing } from './stored-hash.ts';
 import { hostStream, type Opened } from './stream-host.ts';
 import { unreadFormat } from './unread.ts';
 import { FIRST_BYTES, lookInside, unwrap } from './unwrap.ts';
@@ -55,6 +56,11 @@ export interface PrepareOptions {
    * given.
    */
   readonly onWarning?: (warning: string) => void;
+  /**
+   * Called with the SHA-256 (hexadecimal) of the stored bytes, where they are read in order in this process and are not
+   * the image themselves. Before the image's last byte is given.
+   */
+  readonly onStoredDigest?: (hex: string) => void;
 }
 
 /**
@@ -63,8 +69,10 @@ export interface PrepareOptions {
  * SOURCE_EMPTY,
  *   SOURCE_TIMEOUT, SOURCE_READ_FAILED, INTERRUPTED, TOOL_MISSING, and what the transport throws
  */
-export async function prepareContent(request: ContentRequest, options: PrepareOptions = {}): Promise<PreparedSource> {
-  const { bytes } = request;
+export async function prepareContent(given: ContentRequest, options: PrepareOptions = {}): Promise<PreparedSource> {
+  const { onStoredDigest } = options;
+  const bytes = onStoredDigest === undefined ? given.bytes : hashing(given.bytes, onStoredDigest);
+  const request = { ...given, bytes };
   const told = new Set<string>();
   const runOptions: RunOptions = {
     uri: bytes.uri,
