@@ -158,7 +158,7 @@ test('target server that is killed, while the other goes on', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 8 * MIB);
     const server = await stage.nbdkit({ plugin: ['memory', '8M'] });
-    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '4M', image.path, server.uri, stage.target('b'));
+    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '2M', image.path, server.uri, stage.target('b'));
     await stage.sees(
       'ten blocks',
       ({ consumers }) => consumers.length === 2 && consumers.every((one) => one.blocksLeft < 118),

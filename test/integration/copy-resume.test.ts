@@ -15,7 +15,7 @@ const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 
 /** An interrupted copy of the image to a target: some blocks are there, some are not. */
 async function interrupted(stage: Stage, source: string, target: string): Promise<void> {
-  const copy = stage.copyJson(...SHAPE, '--yes', '--limit', '2M', source, target);
+  const copy = stage.copyJson(...SHAPE, '--yes', '--limit', '1M', source, target);
   await stage.sees('twenty blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) <= 44);
   copy.signal('SIGINT');
   expect((await copy.ended).status).toBe(130);
@@ -91,7 +91,7 @@ test('resume - block device and NBD server: the record lies in the state folder 
 
 test('resume - without a record it begins at the start, says so, and asks as for any new target', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', MIB);
+    const image = stage.write('golden.img', randomBytesOf(1, MIB));
     const file = await stage.copyJson('--resume', image.path, stage.target('a')).good();
     expect(file).toMatchObject({ bytesReused: 0, bytesCopied: MIB });
     expect(file.notes).toEqual(['begins at the start: there is no record of an interrupted copy']);
