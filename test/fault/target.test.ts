@@ -253,7 +253,7 @@ test('target of two copies at once: the second is refused and disturbs nothing',
     const device = stage.loop(stage.path('disk'));
     const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk: Buffer.alloc(6 * MIB) } });
     for (const target of [stage.target('a'), device, server.uri]) {
-      const first = stage.copyJson('--yes', ...SHAPE, '--limit', '4M', image.path, target);
+      const first = stage.copyJson('--yes', ...SHAPE, '--limit', '1M', image.path, target);
       await stage.sees('the first', ({ consumers }) => (consumers[0]?.blocksLeft ?? 96) < 96);
       first.signal('SIGSTOP');
       // Of a device the kernel tells first that somebody holds it.

@@ -118,16 +118,23 @@ test('resume - a loop of tries that are killed at any moment comes to its end', 
     const image = stage.write('golden.img', diskBytes(16 * MIB));
     writeFileSync(stage.path('disk'), Buffer.alloc(16 * MIB));
     for (const target of [stage.target('a'), stage.loop(stage.path('disk'))]) {
+      const isDevice = target.startsWith('/dev');
+      const isComplete = (): boolean =>
+        (isDevice || stage.targets.includes('a')) && stage.difference(isDevice ? target : 'a', image.content) === null;
       let status: number | null = null;
       for (let delayMs = 150; status !== 0; delayMs *= 1.3) {
         const copy = stage.copyJson('--resume', ...SHAPE, '--limit', '8M', image.path, target);
         setTimeout(() => copy.signal('SIGKILL'), delayMs).unref();
         ({ status } = await copy.ended);
+        // Killed between its last write and its exit: complete, and the next try would ask as about any other data.
+        if (status === null && isComplete()) break;
         if (status !== null && status !== 0) throw new Error(`${copy.stdout}${copy.stderr}`);
       }
-      expect(stage.difference(target.startsWith('/dev') ? target : 'a', image.content)).toBe(null);
+      expect(isComplete()).toBe(true);
+      // Killed after the final name was given, it may leave the record, which the next copy replaces.
+      const left = stage.targets.filter((name) => status === 0 || !name.endsWith('.resume'));
+      if (!isDevice) expect(left).toEqual(['a']);
     }
-    expect(stage.targets).toEqual(['a']);
   }));
 
 test('resume - refused when the source was written, replaced or cut since', () =>
