@@ -18,6 +18,7 @@ import { onStage, type Stage } from '../rig/stage.ts';
 import { forgetPartitions } from '../rig/unmount.ts';
 import { eventually } from '../rig/wait.ts';
 import { RogueServer } from '../support/nbd-server.ts';
+import { diskBytes } from '../support/packed-image.ts';
 
 const MIB = 1024 * 1024;
 const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
@@ -221,6 +222,28 @@ test('target that carries a file system: refused without --yes, with what it is'
     stage.tool('e2fsck', 'e2fsprogs', ['-fn', device]);
     await stage.copyJson('--yes', image.path, device).good();
     expect(stage.difference(device, image.content)).toBe(null);
+  }));
+
+test('target on an NBD server that carries a file system or a partition table: refused without --yes, a blank one is not', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', MIB);
+    writeFileSync(stage.path('ext4'), Buffer.alloc(8 * MIB));
+    stage.tool('mke2fs', 'e2fsprogs', ['-q', '-F', '-t', 'ext4', stage.path('ext4')]);
+    const held = {
+      ext4: readFileSync(stage.path('ext4')),
+      partition: diskBytes(8 * MIB, 3),
+      nothing: Buffer.alloc(MIB),
+    };
+    for (const [words, disk] of Object.entries(held)) {
+      const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk } });
+      if (words !== 'nothing') {
+        const refused = stage.copyJson(image.path, server.uri);
+        await expectFailure(refused, 'TARGET_NOT_CONFIRMED', new RegExp(`holds .*${words}.*nothing was written`));
+        expect(readFileSync(join(server.folder, 'disk')).equals(disk)).toBe(true);
+      }
+      await stage.copyJson(...(words === 'nothing' ? [] : ['--yes']), image.path, server.uri).good();
+      expect(stage.difference(join(server.folder, 'disk'), image.content)).toBe(null);
+    }
   }));
 
 test('target that is the source, by whatever name', () =>

@@ -238,3 +238,26 @@ test('resume - of a stream whose last block is there, with --verify', () =>
     expect(stage.difference('b', image.content)).toBe(null);
     expect(stage.targets).toEqual(['a', 'b']);
   }));
+
+test.each(['DIGEST_MISMATCH', 'SOURCE_CHANGED'])(
+  'resume - %s says that what was written is of no use: nothing is left',
+  (code) =>
+    onStage(async (stage) => {
+      const image = stage.image('golden.img', 4 * MIB);
+      writeFileSync(stage.path('disk'), Buffer.alloc(4 * MIB));
+      const device = stage.loop(stage.path('disk'));
+      const wrong = code === 'DIGEST_MISMATCH' ? ['--expect', `sha256:${'0'.repeat(64)}`] : ['--limit', '500K'];
+      for (const target of [stage.target('a'), device]) {
+        // What an earlier copy left goes with it.
+        await interrupted(stage, image.path, target);
+        const copy = stage.copyJson('--resume', ...SHAPE, ...wrong, image.path, target);
+        if (code === 'SOURCE_CHANGED') {
+          await stage.sees('it goes on', ({ consumers }) => (consumers[0]?.startBlock ?? -1) >= 0);
+          utimesSync(image.path, 1, 1);
+        }
+        expect((await copy.result()).targets[0]).toMatchObject({ resumable: false, error: { code } });
+        expect(stage.targets).toEqual([]);
+        expect(records(stage)).toEqual([]);
+      }
+    }),
+);
