@@ -142,7 +142,7 @@ test('room - a device that rests on a full file system: the error of the system,
     execFileSync('truncate', ['-s', '64M', join(folder, 'thin')]);
     const device = stage.loop(join(folder, 'thin'));
     const copy = stage.copyJson(...SHAPE, image.path, device);
-    await expectFailure(copy, 'TARGET_FULL', /ENOSPC, no space left on device/);
+    await expectFailure(copy, 'TARGET_FULL', /ENOSPC \(no space left on device\)/);
     expect((await copy.result()).targets[0]?.error?.message).not.toContain('the device ends there');
     stage.tool('rm', 'coreutils', [join(folder, 'ballast')]);
     await stage.copyJson('--resume', '--yes', ...SHAPE, image.path, device).good();

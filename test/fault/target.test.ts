@@ -18,6 +18,7 @@ import { onStage, type Stage } from '../rig/stage.ts';
 import { forgetPartitions } from '../rig/unmount.ts';
 import { eventually } from '../rig/wait.ts';
 import { RogueServer } from '../support/nbd-server.ts';
+import { diskBytes } from '../support/packed-image.ts';
 
 const MIB = 1024 * 1024;
 const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
@@ -158,7 +159,7 @@ test('target server that is killed, while the other goes on', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 8 * MIB);
     const server = await stage.nbdkit({ plugin: ['memory', '8M'] });
-    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '4M', image.path, server.uri, stage.target('b'));
+    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '2M', image.path, server.uri, stage.target('b'));
     await stage.sees(
       'ten blocks',
       ({ consumers }) => consumers.length === 2 && consumers.every((one) => one.blocksLeft < 118),
@@ -223,6 +224,28 @@ test('target that carries a file system: refused without --yes, with what it is'
     expect(stage.difference(device, image.content)).toBe(null);
   }));
 
+test('target on an NBD server that carries a file system or a partition table: refused without --yes, a blank one is not', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', MIB);
+    writeFileSync(stage.path('ext4'), Buffer.alloc(8 * MIB));
+    stage.tool('mke2fs', 'e2fsprogs', ['-q', '-F', '-t', 'ext4', stage.path('ext4')]);
+    const held = {
+      ext4: readFileSync(stage.path('ext4')),
+      partition: diskBytes(8 * MIB, 3),
+      nothing: Buffer.alloc(MIB),
+    };
+    for (const [words, disk] of Object.entries(held)) {
+      const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk } });
+      if (words !== 'nothing') {
+        const refused = stage.copyJson(image.path, server.uri);
+        await expectFailure(refused, 'TARGET_NOT_CONFIRMED', new RegExp(`holds .*${words}.*nothing was written`));
+        expect(readFileSync(join(server.folder, 'disk')).equals(disk)).toBe(true);
+      }
+      await stage.copyJson(...(words === 'nothing' ? [] : ['--yes']), image.path, server.uri).good();
+      expect(stage.difference(join(server.folder, 'disk'), image.content)).toBe(null);
+    }
+  }));
+
 test('target that is the source, by whatever name', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 2 * MIB);
@@ -253,7 +276,7 @@ test('target of two copies at once: the second is refused and disturbs nothing',
     const device = stage.loop(stage.path('disk'));
     const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk: Buffer.alloc(6 * MIB) } });
     for (const target of [stage.target('a'), device, server.uri]) {
-      const first = stage.copyJson('--yes', ...SHAPE, '--limit', '4M', image.path, target);
+      const first = stage.copyJson('--yes', ...SHAPE, '--limit', '1M', image.path, target);
       await stage.sees('the first', ({ consumers }) => (consumers[0]?.blocksLeft ?? 96) < 96);
       first.signal('SIGSTOP');
       // Of a device the kernel tells first that somebody holds it.

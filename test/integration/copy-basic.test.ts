@@ -30,6 +30,7 @@ test('copy - the JSON has exactly the documented shape', () =>
     expect(copy.stderr).toBe('');
     expect(result).toEqual({
       ok: true,
+      error: null,
       source: { uri: image.path, bytes: 3 * MIB + 512, blockSize: MIB, id: `file:${dev}:${ino}+raw`, warnings: [] },
       producer: { bytesRead: 3 * MIB + 512, sweeps: 1 },
       targets: [

@@ -23,7 +23,7 @@ const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 
 /** An interrupted copy to a target, of which more than a quarter is recorded. */
 async function interrupted(stage: Stage, source: string, target: string): Promise<void> {
-  const copy = stage.copyJson(...SHAPE, '--yes', '--limit', '2M', source, target);
+  const copy = stage.copyJson(...SHAPE, '--yes', '--limit', '1M', source, target);
   await stage.sees('twenty blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) <= 44);
   copy.signal('SIGINT');
   expect((await copy.result()).targets[0]).toMatchObject({ resumable: true, error: { code: 'INTERRUPTED' } });
@@ -131,7 +131,7 @@ test.each([
     await interrupted(stage, image.path, loop.device);
     const block = recordedBlocks(stage).at(place) ?? -1;
     write(loop.device, block * BLOCK + 500, Buffer.from('somebody was here'));
-    // Random bytes show no file system, so nothing has to be asked.
+    // The first block of the disk is still zeros: it shows no data that somebody may want, so nothing has to be asked.
     const target = await stage.copyJson('--resume', ...SHAPE, image.path, loop.device).good();
     expect(target).toMatchObject({ bytesReused: 0, bytesCopied: 4 * MIB });
     expect(target.notes.join()).toContain('does not hold what the interrupted copy wrote');
@@ -153,12 +153,12 @@ test('resume - a blank disk of the same size is not taken for one that has the z
     const content = patchwork(3, BLOCK, `${'.'.repeat(40)}${'#'.repeat(24)}`);
     const source = await GatedSource.start(stage, content, 40 * BLOCK);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(4 * MIB)));
-    const copy = stage.copyJson(...SHAPE, source.uri, loop.device);
+    const copy = stage.copyJson(...SHAPE, '--yes', source.uri, loop.device);
     await stage.sees('the zeros', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) <= 24);
     copy.signal('SIGINT');
     expect((await copy.result()).targets[0]).toMatchObject({ resumable: true });
     source.open();
-    const target = await stage.copyJson('--resume', ...SHAPE, source.uri, loop.device).good();
+    const target = await stage.copyJson('--resume', '--yes', ...SHAPE, source.uri, loop.device).good();
     expect(stage.difference(loop.device, content)).toBe(null);
     expect(target.notes.join()).toContain('hold only zeros');
   }));

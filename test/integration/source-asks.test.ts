@@ -20,11 +20,11 @@ function blankDevice(stage: Stage): string {
 
 /** Bytes that show nothing, raw and through each way in which a producer finds that out. */
 const SOURCES: readonly (readonly [string, (stage: Stage) => string | Promise<string>])[] = [
-  ['a file', (stage) => stage.image('golden', 2 * MIB).path],
+  ['a file', (stage) => stage.write('golden', randomBytesOf(1, 2 * MIB)).path],
   [
     'a file in gzip',
     (stage) => {
-      stage.image('golden', 2 * MIB);
+      stage.write('golden', randomBytesOf(1, 2 * MIB));
       stage.tool('gzip', 'gzip', [stage.path('golden')]);
       return stage.path('golden.gz');
     },
@@ -32,7 +32,7 @@ const SOURCES: readonly (readonly [string, (stage: Stage) => string | Promise<st
   [
     'a qcow2',
     (stage) => {
-      const { path } = stage.image('golden', 2 * MIB);
+      const { path } = stage.write('golden', randomBytesOf(1, 2 * MIB));
       stage.tool('qemu-img', 'qemu-utils', ['convert', '-O', 'qcow2', path, stage.path('golden.qcow2')]);
       return stage.path('golden.qcow2');
     },
@@ -50,7 +50,7 @@ const SOURCES: readonly (readonly [string, (stage: Stage) => string | Promise<st
   [
     'standard input',
     (stage) => {
-      stage.image('golden', 2 * MIB);
+      stage.write('golden', randomBytesOf(1, 2 * MIB));
       return '-';
     },
   ],
@@ -89,7 +89,7 @@ test('doubt - a source with a partition table or a file system needs no question
 
 test('doubt - a new file is written, and the user is told', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 2 * MIB);
+    const image = stage.write('golden.img', randomBytesOf(1, 2 * MIB));
     const run = stage.copy(['--quiet', image.path, stage.target('a.img')]);
     expect((await run.ended).status).toBe(0);
     expect(run.stderr).toMatch(/^understudy: warning: .*golden.img: shows neither a partition table nor a file system/);
@@ -97,7 +97,7 @@ test('doubt - a new file is written, and the user is told', () =>
 
 test('doubt - whoever joins without --yes a copy that was started with it is asked as well', () =>
   onStage(async (stage) => {
-    stage.image('golden', 8 * MIB);
+    stage.write('golden', randomBytesOf(1, 8 * MIB));
     stage.tool('gzip', 'gzip', [stage.path('golden')]);
     const device = blankDevice(stage);
     const first = stage.copyJson(
@@ -116,7 +116,7 @@ test('doubt - whoever joins without --yes a copy that was started with it is ask
 
 test('doubt - a terminal asks one question, which says it', () =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', 2 * MIB);
+    const image = stage.write('golden.img', randomBytesOf(1, 2 * MIB));
     stage.write('out/a.img', stage.allow(Buffer.alloc(1000, 7)));
     const terminal = Terminal.run(stage, ['copy', image.path, stage.target('a.img')]);
     await terminal.shows(/neither a partition table nor a file system.*Type yes to overwrite it/s);

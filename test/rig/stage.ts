@@ -20,7 +20,8 @@ import { join } from 'node:path';
 import { requireTool } from '../../src/base/mod.ts';
 import type { RunningCopy } from '../../src/replication/mod.ts';
 import { type NbdkitOptions, type NbdServer, startNbdkit } from '../support/nbd-server.ts';
-import { firstDifference, randomBytesOf } from './content.ts';
+import { diskBytes } from '../support/packed-image.ts';
+import { firstDifference } from './content.ts';
 import { CLI, CopyProcess, type RunOptions } from './copy-process.ts';
 import { patience } from './patience.ts';
 import { isProducer, type MarkedProcess, markedProcesses } from './processes.ts';
@@ -90,9 +91,9 @@ export class Stage {
     return content;
   }
 
-  /** A source image of random bytes. */
+  /** A source image: random bytes behind a partition table, so that it is copied over disks without a question. */
   image(name: string, sizeBytes: number, seed = 1): { readonly path: string; readonly content: Buffer } {
-    return this.write(name, randomBytesOf(seed, sizeBytes));
+    return this.write(name, diskBytes(sizeBytes, seed));
   }
 
   write(name: string, content: Buffer): { readonly path: string; readonly content: Buffer } {
@@ -124,14 +125,21 @@ export class Stage {
     return JSON.parse(process.stdout) as readonly RunningCopy[];
   }
 
-  /** Waits until the one running copy is as wanted. */
+  /** Waits until the one running copy is as wanted; not longer than there is anything that could become so. */
   async sees(what: string, wanted: (copy: RunningCopy) => boolean): Promise<RunningCopy> {
     let last: RunningCopy | undefined;
     const look = async (): Promise<RunningCopy | null> => {
-      [last] = await this.copies();
-      return last !== undefined && wanted(last) ? last : null;
+      const [running] = await this.copies();
+      last = running ?? last;
+      if (running === undefined && this.processes.length === 0) throw new Error(`no copy runs any more: ${this.#told}`);
+      return running !== undefined && wanted(running) ? running : null;
     };
     return eventually(() => `${what}; last seen: ${JSON.stringify(last)}`, look);
+  }
+
+  /** What the commands started here have printed so far. */
+  get #told(): string {
+    return this.#processes.map(({ stdout, stderr }) => `${stdout}${stderr}`).join('\n');
   }
 
   /**

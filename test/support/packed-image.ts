@@ -6,13 +6,14 @@ import { randomBytesOf } from '../rig/content.ts';
 
 const SECTOR_BYTES = 512;
 
-/** Random bytes behind an MBR with one partition that fills the disk. */
+/** Random bytes behind an MBR with one partition that fills the disk; without it where there is no room for one. */
 export function diskBytes(sizeBytes: number, seed = 1): Buffer {
   const bytes = randomBytesOf(seed, sizeBytes);
+  if (sizeBytes < 2 * SECTOR_BYTES) return bytes;
   bytes.fill(0, 0, SECTOR_BYTES);
   bytes[446 + 4] = 0x83;
   bytes.writeUInt32LE(1, 446 + 8);
-  bytes.writeUInt32LE(sizeBytes / SECTOR_BYTES - 1, 446 + 12);
+  bytes.writeUInt32LE(Math.floor(sizeBytes / SECTOR_BYTES) - 1, 446 + 12);
   bytes.writeUInt16LE(0xaa55, 510);
   return bytes;
 }
