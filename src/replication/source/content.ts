@@ -69,6 +69,7 @@ export async function prepareContent(request: ContentRequest, options: PrepareOp
   const runOptions: RunOptions = {
     uri: bytes.uri,
     signal: options.signal,
+    waiting: () => bytes.waiting ?? false,
     onWarning(warning) {
       // A second sweep meets the same.
       if (!told.has(warning)) options.onWarning?.(warning);
