@@ -13,6 +13,7 @@ import {
 import { agentCommand, type LoadAgent } from './agent.ts';
 import { copiesCommand } from './copies.ts';
 import { copyCommand, failedCopy } from './copy.ts';
+import { outliveTerminal } from './gone-terminal.ts';
 import { refuseUnreadableNames } from './names.ts';
 import { json, printResult, stderr } from './output.ts';
 import { serviceCommandNames } from './service-names.ts';
@@ -36,6 +37,7 @@ export interface ToldError {
 export async function main(argv: readonly string[], load: Loaders): Promise<number> {
   let status = 0;
   outliveReaders();
+  outliveTerminal();
   // Seen to at once, so that a SIGHUP that is to be ignored is.
   endingSignals();
   process.once('uncaughtException', (error) => process.exit(complain(error, argv)));

@@ -1,4 +1,5 @@
 // The terminal goes: SIGHUP ends a copy in good order, unless whoever started it wants it ignored; the shared reader stays.
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
@@ -96,3 +97,28 @@ test('hang-up - a terminal that goes leaves a copy that can be resumed', () =>
     expect(resumed.bytesReused).toBeGreaterThan(0);
     expect(stage.difference('a', image.content)).toBe(null);
   }));
+
+// Node.js itself aborts when it cannot set a terminal back to what it was. The kernel sends the signal to the shell alone.
+test.each<[string, (command: string) => string, string, number]>([
+  [
+    'a hang-up that is heard',
+    (command) => `trap 'kill -HUP $!' HUP; exec 3<&0; ${command} <&3 & wait $!; wait $!`,
+    '200K',
+    130,
+  ],
+  ['a hang-up that is ignored', (command) => `trap '' HUP; ${command}`, '2M', 0],
+])('hang-up - the exit status outlives the terminal: %s', (_, script, limit, status) =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 4 * 1024 * 1024);
+    const said = stage.path('status');
+    const args = ['copy', '--block-size', '64K', '--limit', limit, image.path, stage.target('a')];
+    const terminal = Terminal.run(stage, args, { columns: 120, rows: 20 }, (command) => {
+      return `${script(command)}; echo "$?" >'${said}.new'; mv '${said}.new' '${said}'`;
+    });
+    await terminal.shows(/ {2}copying/);
+    terminal.close();
+    await eventually('its end', () => existsSync(said));
+    expect(readFileSync(said, 'utf8').trim()).toBe(`${status}`);
+    if (status === 0) expect(stage.difference('a', image.content)).toBe(null);
+  }),
+);

@@ -9,6 +9,9 @@ interface Size {
   readonly rows: number;
 }
 
+/** What a shell makes of the command, so that the window says how it ended. */
+const SAYS_STATUS = (command: string): string => `${command}; echo "status $?"; exec cat`;
+
 export class Terminal {
   readonly #stage: Stage;
   readonly #socket: string;
@@ -19,11 +22,16 @@ export class Terminal {
   }
 
   /** Runs `understudy ARGS` in a window of 120 columns, if not said otherwise; when it has ended, the window says with which status. */
-  static run(stage: Stage, args: readonly string[], size: Size = { columns: 120, rows: 20 }): Terminal {
+  static run(
+    stage: Stage,
+    args: readonly string[],
+    size: Size = { columns: 120, rows: 20 },
+    script: (command: string) => string = SAYS_STATUS,
+  ): Terminal {
     const terminal = new Terminal(stage);
     const words = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-    const command = `${words}; echo "status $?"; exec cat`;
-    terminal.#tmux('-f', '/dev/null', 'new-session', '-d', '-x', `${size.columns}`, '-y', `${size.rows}`, command);
+    const shape = ['-x', `${size.columns}`, '-y', `${size.rows}`];
+    terminal.#tmux('-f', '/dev/null', 'new-session', '-d', ...shape, script(words));
     stage.defer(() => terminal.close());
     return terminal;
   }

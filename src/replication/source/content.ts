@@ -77,6 +77,7 @@ export async function prepareContent(given: ContentRequest, options: PrepareOpti
   const runOptions: RunOptions = {
     uri: bytes.uri,
     signal: options.signal,
+    waiting: () => bytes.waiting ?? false,
     onWarning(warning) {
       // A second sweep meets the same.
       if (!told.has(warning)) options.onWarning?.(warning);

@@ -25,6 +25,8 @@ const SLEEP_MS_MAX = 20;
 export interface Patience {
   readonly uri: string;
   readonly signal: AbortSignal | undefined;
+  /** Whether what is behind the pipe is waited for itself now, and bounds that time by itself (a server that is asked again). */
+  readonly waiting?: () => boolean;
 }
 
 /**
@@ -61,11 +63,12 @@ function readSome(fd: number, room: Uint8Array, uri: string): number | null {
 }
 
 /** By looks with sleeps between them: the thread has other things to do, and a read that waits could not be ended. */
-async function untilReadable(fd: number, { uri, signal }: Patience): Promise<void> {
-  const deadline = performance.now() + limits.IO_TIMEOUT_MS;
+async function untilReadable(fd: number, { uri, signal, waiting }: Patience): Promise<void> {
+  let deadline = performance.now() + limits.IO_TIMEOUT_MS;
   for (let sleepMs = 1; !waitReadable(fd, 0); sleepMs = Math.min(2 * sleepMs, SLEEP_MS_MAX)) {
     if (signal?.aborted === true) throw new UnderstudyError('INTERRUPTED', `${uri} is not wanted any more`);
-    if (performance.now() > deadline) {
+    if (waiting?.() === true) deadline = performance.now() + limits.IO_TIMEOUT_MS;
+    else if (performance.now() > deadline) {
       const message = `${uri} gave nothing for ${limits.IO_TIMEOUT_MS / 1000} seconds`;
       throw new UnderstudyError('SOURCE_TIMEOUT', message);
     }
