@@ -107,12 +107,11 @@ function entriesOf(text: string): Entry[] {
 function entryOf(line: string): Entry | null {
   const tagged = /^(\\?)([A-Za-z0-9/-]+) \((.+)\) ?= ?([0-9a-f]{32,128})\s*$/i.exec(line);
   if (tagged !== null) {
-    const [, escaped = '', algorithm = '', name = '', hex = ''] = tagged;
-    return {
-      algorithm: algorithm.toUpperCase().replace(/^SHA-2-|-/g, ''),
-      hex: hex.toLowerCase(),
-      name: unescaped(name, escaped),
-    };
+    const [, escaped = '', tag = '', name = '', hex = ''] = tagged;
+    const algorithm = tag.toUpperCase().replace(/^SHA-2-|-/g, '');
+    // Cut off, or run into another: no image has such a digest.
+    if (algorithm === 'SHA256' && hex.length !== 64) return null;
+    return { algorithm, hex: hex.toLowerCase(), name: unescaped(name, escaped) };
   }
   const plain = /^\s*(\\?)([0-9a-f]{32,128})(?: [ *](.+)|[ \t]+(\S.*)|\s*)$/i.exec(line);
   if (plain === null) return null;

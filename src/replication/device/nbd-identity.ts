@@ -33,7 +33,7 @@ export async function nbdIdentity(uri: string): Promise<string> {
   const canonical = canonicalNbdUri(uri);
   const [, host, port, rest] = /^nbd:\/\/(.*):([0-9]+)(\/.*)$/.exec(canonical) ?? [];
   if (host === undefined) return canonical;
-  const address = serverOf(await addressesOf(host.replace(/^\[(.*)\]$/, '$1')), Number(port));
+  const address = serverOf(await addressesOf(decodeURIComponent(host).replace(/^\[(.*)\]$/, '$1')), Number(port));
   if (address === null) return canonical;
   return `nbd://${isIP(address) === 6 ? `[${address}]` : address}:${port}${rest}`;
 }

@@ -75,6 +75,7 @@ export function canonicalNbdUri(uri: string): string {
   const socket = queryOf(uri, search).get('socket');
   if (scheme.endsWith('+unix')) {
     if (socket === undefined || socket === '') throw usage(uri, 'a Unix socket is named by ?socket=PATH');
+    if (socket.includes('\0')) throw usage(uri, 'no path has a NUL in it');
     return `${scheme}:///${name}?socket=${escapePath(realSocket(socket))}`;
   }
   if (socket !== undefined) throw usage(uri, '?socket= goes with nbd+unix: only');
@@ -93,5 +94,7 @@ function canonicalHost(uri: string, authority: string): string {
   if (port < 1 || port > 65_535) throw usage(uri, `${port} is no port`);
   // Without a host libnbd takes the machine it runs on.
   const host = decode(uri, match[1] ?? '').toLowerCase() || 'localhost';
-  return `${host}:${port}`;
+  // An escaped slash would make the rest of the host an export.
+  if (/[\s/?#@\\\0]/.test(host)) throw usage(uri, `"${match[1]}" is no host`);
+  return `${host.replaceAll('%', '%25')}:${port}`;
 }

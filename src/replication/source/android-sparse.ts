@@ -68,7 +68,8 @@ async function readHeader(reader: ByteReader, uri: string): Promise<FileHeader> 
     header.chunkHeaderBytes >= CHUNK_HEADER_BYTES &&
     header.blockBytes > 0 &&
     header.blockBytes % 4 === 0 &&
-    header.blockBytes <= BLOCK_BYTES_MAX;
+    header.blockBytes <= BLOCK_BYTES_MAX &&
+    Number.isSafeInteger(header.blocks * header.blockBytes);
   if (!sound) throw damaged(uri, 'the header of its sparse image contradicts itself');
   const rest = header.headerBytes - FILE_HEADER_BYTES;
   if ((await reader.skip(rest)) < rest) throw damaged(uri, 'it ends within the header of its sparse image');

@@ -1,6 +1,7 @@
 // VHD files of the fixed kind (Virtual Hard Disk Image Format Specification, "Hard Disk Footer Format"): the image as
 // it is, and
 // a footer behind it.
+import { UnderstudyError } from '../../base/mod.ts';
 import { damaged, unreadable } from './damage.ts';
 import { isVhdFooter } from './format.ts';
 import { viewOf } from './magic.ts';
@@ -12,8 +13,8 @@ const FIXED = 2;
 const DIFFERENCING = 4;
 
 /**
- * The image in a VHD of the fixed kind, null for the dynamic kind. @throws SOURCE_CORRUPT, FORMAT_UNKNOWN (a difference
- * to another)
+ * The image in a VHD of the fixed kind, null for the dynamic kind. @throws SOURCE_CORRUPT, SOURCE_EMPTY, FORMAT_UNKNOWN (a
+ * difference to another)
  */
 export function fixedVhd(footer: Uint8Array, fileBytes: number, uri: string): Window | null {
   // An old Virtual PC left out the last byte of the footer; QEMU knows such files by the copy at their start.
@@ -30,6 +31,7 @@ export function fixedVhd(footer: Uint8Array, fileBytes: number, uri: string): Wi
       `its VHD footer promises ${lengthBytes} bytes, and in front of it are ${fileBytes - FOOTER_BYTES}`,
     );
   }
+  if (lengthBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} is a VHD of no bytes`);
   return { offsetBytes: 0, lengthBytes };
 }
 

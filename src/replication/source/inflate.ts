@@ -43,8 +43,9 @@ export async function* inflate(
       }
       last = some;
       fed += some.byteLength;
-      // Where the data end within this piece the call is never answered, but the stream ends.
       await Promise.race([new Promise<void>((resolve) => inflater.write(some, () => resolve())), ended]);
+      // The data have ended within this piece: another one would not be theirs, and only the last one can be given back.
+      if (inflater.bytesWritten < fed) return;
     }
   };
   // A source that fails ends the decompression with its own error.

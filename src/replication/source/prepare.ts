@@ -183,7 +183,7 @@ function nbdNode(source: IdentifiedSource): BlockNode {
   const host = authority.slice(0, at).replace(/^\[(.*)\]$/, '$1');
   const server: { [option: string]: string } =
     unix === undefined
-      ? { type: 'inet', host, port: authority.slice(at + 1) }
+      ? { type: 'inet', host: decodeURIComponent(host), port: authority.slice(at + 1) }
       : { type: 'unix', path: decodeURIComponent(socket) };
   return { driver: 'nbd', server, export: decodeURIComponent(name) };
 }

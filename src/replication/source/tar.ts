@@ -1,7 +1,7 @@
 // Members of a tar archive in their order: from a stream, or from stored bytes at any offset, which are then gone over
 // without
 // being read. pax(1) headers, long names of GNU tar, sizes in base 256.
-import { type ByteReader, exactly } from './byte-reader.ts';
+import { ByteReader, exactly } from './byte-reader.ts';
 import { damaged, unreadable } from './damage.ts';
 import { MEMBERS_MAX, type Member, type Members } from './members.ts';
 import { isTarHeader, parseTarHeader, TAR_BLOCK_BYTES, type TarHeader } from './tar-header.ts';
@@ -148,6 +148,9 @@ function memberOf(
     kind: file ? 'file' : 'other',
     obstacle: sparse ? 'is stored with its holes left out (a sparse member)' : null,
     window: options.stored && !sparse ? { offsetBytes, lengthBytes: storedBytes } : null,
-    open: () => options.reopen?.(offsetBytes, storedBytes) ?? exactly(reader, storedBytes, cutOff),
+    open() {
+      const again = options.reopen?.(offsetBytes, storedBytes);
+      return exactly(again === undefined ? reader : new ByteReader(again), storedBytes, cutOff);
+    },
   };
 }

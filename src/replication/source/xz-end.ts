@@ -31,6 +31,7 @@ const MAGIC = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 export async function* upToXzEnd(
   pieces: AsyncIterable<Uint8Array>,
   onIgnored: (ignoredBytes: number, fromByte: number) => void,
+  tailBytes = TAIL_BYTES,
 ): AsyncGenerator<Uint8Array> {
   const held: Uint8Array[] = [];
   let heldBytes = 0;
@@ -38,11 +39,14 @@ export async function* upToXzEnd(
   for await (const piece of pieces) {
     held.push(piece);
     heldBytes += piece.byteLength;
-    for (let first = held[0]; first !== undefined && heldBytes - first.byteLength >= TAIL_BYTES; first = held[0]) {
-      held.shift();
-      heldBytes -= first.byteLength;
-      passed += first.byteLength;
-      yield first;
+    for (let first = held[0]; first !== undefined && heldBytes > tailBytes; first = held[0]) {
+      // Exactly the tail is kept: whether an end is found must not depend on the sizes of the pieces.
+      const given = first.subarray(0, heldBytes - tailBytes);
+      if (given.byteLength === first.byteLength) held.shift();
+      else held[0] = first.subarray(given.byteLength);
+      heldBytes -= given.byteLength;
+      passed += given.byteLength;
+      yield given;
     }
   }
   const tail = Buffer.concat(held);

@@ -88,10 +88,12 @@ export function loadRecord(path: string): ResumeRecord {
   if (newline === -1 || hashAt <= newline) throw invalid(path, 'it is cut short');
   const hash = sha256().update(bytes.subarray(0, hashAt)).digest();
   if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
-  const head = JSON.parse(bytes.subarray(0, newline).toString('utf8')) as RecordHead;
+  const head = parseHead(bytes.subarray(0, newline));
+  if (head === null) throw invalid(path, 'its first line says nothing');
   if (head.version !== RECORD_VERSION) {
     throw new UnderstudyError('RESUME_NO_RECORD', `the record ${path} is of another version (${head.version})`);
   }
+  if (!isSound(head)) throw invalid(path, 'its first line contradicts itself');
   const bitmapBytes = Math.ceil(head.blockCount / 8);
   const doneAt = newline + 1;
   if (doneAt + bitmapBytes + head.blockCount * 16 !== hashAt) throw invalid(path, 'its length does not fit its blocks');
@@ -100,6 +102,24 @@ export function loadRecord(path: string): ResumeRecord {
     done: bytes.subarray(doneAt, doneAt + bitmapBytes),
     digests: bytes.subarray(doneAt + bitmapBytes, hashAt),
   };
+}
+
+function parseHead(line: Buffer): RecordHead | null {
+  try {
+    const head: unknown = JSON.parse(line.toString('utf8'));
+    return typeof head === 'object' && head !== null ? (head as RecordHead) : null;
+  } catch {
+    // Not JSON: somebody else's file.
+    return null;
+  }
+}
+
+function isSound(head: RecordHead): boolean {
+  const { target, sourceIdentity, fingerprint, sourceBytes, endBytes, blockBytes, blockCount, missingCount } = head;
+  const counts = [sourceBytes, endBytes, blockBytes, blockCount, missingCount];
+  const texts = [target, sourceIdentity, fingerprint];
+  const sound = counts.every((count) => Number.isSafeInteger(count) && count >= 0);
+  return sound && blockBytes > 0 && texts.every((text) => typeof text === 'string');
 }
 
 function readRecord(path: string): Buffer {
