@@ -43,7 +43,7 @@ test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
   'expect - %s: the digest of either',
   (name) =>
     onStage(async (stage) => {
-      const { image, digests } = publish(stage, 'golden.img.xz');
+      const { image, digests } = publish(stage, name);
       const own = createHash('sha256').update(image.content).digest('hex');
       for (const [index, hex] of [own, digests.get(name)].entries()) {
         const result = await stage
