@@ -15,7 +15,7 @@ test.concurrent('hang - a source that stops answering ends the copy after the ti
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     const server = await stage.nbdkit({ plugin: ['file', image.path] });
-    const copy = stage.copyJson(...SHAPE, '--limit', '3M', server.uri, stage.target('a'));
+    const copy = stage.copyJson(...SHAPE, '--limit', '1M', server.uri, stage.target('a'));
     await stage.sees('ten blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 96) < 86);
     server.signal('SIGSTOP');
     await expectFailure(copy, 'SOURCE_TIMEOUT', /./);
@@ -28,7 +28,7 @@ test.concurrent('hang - a target that stops answering fails alone', OPTIONS, () 
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     const server = await stage.nbdkit({ plugin: ['memory', '6M'] });
-    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '3M', image.path, server.uri, stage.target('b'));
+    const copy = stage.copyJson('--yes', ...SHAPE, '--limit', '1M', image.path, server.uri, stage.target('b'));
     await stage.sees(
       'ten blocks',
       ({ consumers }) => consumers.length === 2 && consumers.every((one) => one.blocksLeft < 86),

@@ -230,7 +230,7 @@ test('target on an NBD server that carries a file system or a partition table: r
     writeFileSync(stage.path('ext4'), Buffer.alloc(8 * MIB));
     stage.tool('mke2fs', 'e2fsprogs', ['-q', '-F', '-t', 'ext4', stage.path('ext4')]);
     const held = {
-      ext4: readFileSync(stage.path('ext4')),
+      ext: readFileSync(stage.path('ext4')),
       partition: diskBytes(8 * MIB, 3),
       nothing: Buffer.alloc(MIB),
     };

@@ -201,6 +201,8 @@ test('join - SIGKILL of the first copy, which started the producer, ends nobody 
     expect(stage.targets).toEqual(['a.partial', 'a.partial.resume', 'b']);
     expect(producerPid).toBeGreaterThan(0);
     expect(readCounts(scene)).toEqual(twiceBelow(b.startBlock));
+    // The room that was promised to the killed one is given back by the next command.
+    expect(await stage.copies()).toEqual([]);
   }));
 
 test('join - SIGKILL of the producer: another takes over, and no block is lost or read again without need', () =>

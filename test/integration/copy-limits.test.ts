@@ -48,6 +48,11 @@ test('limits - a source that is reached through a link with another name', () =>
     symlinkSync(Buffer.concat([Buffer.from('caf'), Buffer.from([0xe9])]), stage.path('link.img'));
     await stage.copyJson(stage.path('link.img'), stage.target('a')).good();
     expect(stage.difference('a', image.content)).toBe(null);
+    // A compressed one, too, although no program can be given its name.
+    stage.tool('sh', 'dash', ['-c', `xz -0 <"$(printf '%s/caf\\351' '${stage.folder}')" >'${stage.path('x')}'`]);
+    stage.tool('sh', 'dash', ['-c', `mv '${stage.path('x')}' "$(printf '%s/caf\\351' '${stage.folder}')"`]);
+    await stage.copyJson(stage.path('link.img'), stage.target('b')).good();
+    expect(stage.difference('b', image.content)).toBe(null);
   }));
 
 function openAt(stage: Stage, path: string, offset: number): number {

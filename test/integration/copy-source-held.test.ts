@@ -7,7 +7,7 @@ import { eventually } from '../rig/wait.ts';
 
 const MIB = 1024 * 1024;
 const BLOCK = 64 * 1024;
-const SHAPE = ['--block-size', '64K', '--buffer', '512K', '--limit', '4M'];
+const SHAPE = ['--block-size', '64K', '--buffer', '512K', '--limit', '2M'];
 
 function replaced(stage: Stage, path: string): void {
   writeFileSync(stage.path('new'), stage.allow(randomBytesOf(77, 8 * MIB)));

@@ -140,7 +140,7 @@ interface Variant {
  * scenario; anything else (an exception of the rig, say) is not a finding.
  */
 const FINDING =
-  /which is overwritten|and its target holds other bytes|another digest than that of its target|holds its sequence|counted block \d+ twice|no end in time/;
+  /which is overwritten|and its target holds other bytes|another digest than that of its target|holds its sequence|counted block \d+ twice|is done without block \d+|no end in time/;
 const variants: Readonly<Record<string, Variant>> = {
   'a producer that claims one slot too many': {
     broken: { producerRing: ringWithRows(oneSlotTooMany) },

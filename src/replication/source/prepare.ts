@@ -75,7 +75,7 @@ function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise
   const request: ContentRequest = {
     source,
     bytes: fileBytes(uri, fd, sizeBytes),
-    path: regular ? realPathOf(source, path) : null,
+    path: regular ? nameOf(path) : null,
     raw: () => plain({ kind: 'file', uri, path, window: null, contents: '' }),
     window: (window, contents) => plain({ kind: 'file', uri, path, window, contents }),
     image: (format, window) =>
@@ -105,6 +105,17 @@ function openHeld(source: IdentifiedSource): { fd: number; path: string; sizeByt
   throw new UnderstudyError('SOURCE_CHANGED', `${source.uri} is another file than a moment ago`);
 }
 
+/** Null where the open file has no name that programs could be given: it was removed or replaced, or is not UTF-8. */
+function nameOf(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch (cause) {
+    if (errnoOf(cause) === null) throw cause;
+    return null;
+  }
+}
+
+/** The same, for what cannot be read without a name. @throws SOURCE_NOT_FOUND */
 function realPathOf(source: IdentifiedSource, path: string): string {
   try {
     return realpathSync(path);
