@@ -43,7 +43,7 @@ test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
   'expect - %s: the digest of either',
   (name) =>
     onStage(async (stage) => {
-      const { image, digests } = publish(stage, 'golden.img.xz');
+      const { image, digests } = publish(stage, name);
       const own = createHash('sha256').update(image.content).digest('hex');
       for (const [index, hex] of [own, digests.get(name)].entries()) {
         const result = await stage
@@ -80,6 +80,14 @@ test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
     await expectFailure(stage.copyJson(...args, stage.target('c')), 'DIGEST_MISMATCH', /expected was sha256:abab/);
   }),
 );
+
+test('expect - of standard input the digest of the image counts, and a failure says so', () =>
+  onStage(async (stage) => {
+    const { digests } = publish(stage, 'golden.img.xz');
+    const args = ['--json', '--expect', `sha256:${digests.get('golden.img.xz')}`, '-', stage.target('a')];
+    const copy = stage.copy(args, { wrap: ['sh', '-c', `cat '${stage.path('golden.img.xz')}' | "$@"`, 'sh'] });
+    await expectFailure(copy, 'DIGEST_MISMATCH', /if it is that of a compressed file, save that file first/);
+  }));
 
 test('expect - a file that names no digest of the source is refused before anything is written', () =>
   onStage(async (stage) => {

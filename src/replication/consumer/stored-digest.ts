@@ -33,6 +33,10 @@ function awaitStoredDigest(memory: SharedArrayBuffer, checkpoint: () => void): s
   return Buffer.from(new Uint8Array(memory, DIGEST_AT)).toString('hex');
 }
 
+const ONLY_OF_IMAGE =
+  'from servers and standard input the digest is compared with that of the image only; ' +
+  'if it is that of a compressed file, save that file first';
+
 /** @throws DIGEST_MISMATCH when neither the image (`hex`) nor the file that it is stored in has the digest expected */
 export function expectDigest(task: ConsumerTask, hex: string, checkpoint: () => void): void {
   const { expect, source } = task;
@@ -40,5 +44,7 @@ export function expectDigest(task: ConsumerTask, hex: string, checkpoint: () => 
   const stored = task.stored === null ? null : awaitStoredDigest(task.stored, checkpoint);
   if (stored === expect) return;
   const file = stored === null ? '' : `, the file ${source.uri} has sha256:${stored}`;
-  throw new UnderstudyError('DIGEST_MISMATCH', `the image has sha256:${hex}${file}; expected was sha256:${expect}`);
+  const message = `the image has sha256:${hex}${file}; expected was sha256:${expect}`;
+  const streamed = source.kind === 'http' || source.kind === 'stdin';
+  throw new UnderstudyError('DIGEST_MISMATCH', streamed ? `${message}; ${ONLY_OF_IMAGE}` : message);
 }
