@@ -81,6 +81,14 @@ test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
   }),
 );
 
+test('expect - of standard input the digest of the image counts, and a failure says so', () =>
+  onStage(async (stage) => {
+    const { digests } = publish(stage, 'golden.img.xz');
+    const args = ['--json', '--expect', `sha256:${digests.get('golden.img.xz')}`, '-', stage.target('a')];
+    const copy = stage.copy(args, { wrap: ['sh', '-c', `cat '${stage.path('golden.img.xz')}' | "$@"`, 'sh'] });
+    await expectFailure(copy, 'DIGEST_MISMATCH', /if it is that of a compressed file, save that file first/);
+  }));
+
 test('expect - a file that names no digest of the source is refused before anything is written', () =>
   onStage(async (stage) => {
     const { digests } = publish(stage, 'golden.img.xz');

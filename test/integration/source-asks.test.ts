@@ -114,6 +114,19 @@ test('doubt - whoever joins without --yes a copy that was started with it is ask
     await first.good();
   }));
 
+test('doubt - a disk joins a copy to a new file, for which nobody had looked at the source', () =>
+  onStage(async (stage) => {
+    const image = stage.write('golden.img', diskBytes(4 * MIB));
+    const source = stage.path('golden.qcow2');
+    stage.tool('qemu-img', 'qemu-utils', ['convert', '-O', 'qcow2', image.path, source]);
+    const device = blankDevice(stage);
+    const first = stage.copyJson('--limit', '2M', '--block-size', '1M', source, stage.target('a'));
+    await stage.sees('the first copy', ({ bytesRead }) => bytesRead > 0);
+    await stage.copyJson(source, device).good();
+    await first.good();
+    expect(stage.difference(device, image.content)).toBe(null);
+  }));
+
 test('doubt - a terminal asks one question, which says it', () =>
   onStage(async (stage) => {
     const image = stage.write('golden.img', randomBytesOf(1, 2 * MIB));

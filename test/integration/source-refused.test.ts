@@ -67,6 +67,12 @@ describe('unread formats - by name', () => {
     ['a JSON document', text('{"message": "Not Found"}')],
     ['a Git LFS pointer', text('version https://git-lfs.github.com/spec/v1\noid sha256:00\n')],
     ['an ELF program', padded('\x7fELF\x02\x01\x01')],
+    ['a script', text('#!/bin/sh\nexit 0\nPK\x03\x04\0\x08\xff')],
+    [
+      'a Windows program',
+      Buffer.concat([padded('MZ', 58), Buffer.from([0x80, 0, 0, 0]), padded('', 64), padded('PE\0\0')]),
+    ],
+    ['a zip archive behind other bytes', Buffer.concat([Buffer.alloc(4096, 7), zipOf([{ name: 'a', content: disk }])])],
     ['a PDF document', padded('%PDF-1.7')],
   ])('%s is not copied, from a file, in gzip and in a tar', async (name, bytes) => {
     const refused = expect.stringContaining(`FORMAT_UNKNOWN`);

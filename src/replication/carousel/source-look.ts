@@ -10,6 +10,8 @@ import type { CopyConfig } from './options.ts';
 import type { RingWatch } from './watch.ts';
 
 const WAIT_MS = 5;
+/** Longest time that the first block of a reading that others began is waited for. */
+const FRONT_MS_MAX = 10_000;
 
 /** Whether a target could be one that is not overwritten without a question. Quick, and rather yes than no. */
 export function mayHaveToAsk(config: CopyConfig): boolean {
@@ -42,7 +44,7 @@ export class SourceLook {
     const state = await this.#untilKnown();
     // A source that cannot be read is told of by those who wait for it.
     if (state !== RingState.ready) return null;
-    const contents = parseContents(this.#watch.header.getText('contents'));
+    const contents = await this.#untilSeen();
     return contents === null ? `what ${this.#source.uri} shows has not been looked at` : this.#sentence(contents);
   }
 
@@ -56,6 +58,19 @@ export class SourceLook {
     for (;;) {
       const state = header.get('state');
       if (state !== RingState.starting || this.#config.signal?.aborted === true) return state;
+      this.#watch.ensureProducer();
+      await delay(WAIT_MS);
+    }
+  }
+
+  /** Where those who began did not have to ask, the producer looks as soon as it has read the first block. */
+  async #untilSeen(): Promise<Contents | null> {
+    const { header } = this.#watch;
+    const deadline = performance.now() + FRONT_MS_MAX;
+    for (;;) {
+      const contents = parseContents(header.getText('contents'));
+      const over = performance.now() > deadline || this.#config.signal?.aborted === true;
+      if (contents !== null || over || header.get('state') !== RingState.ready) return contents;
       this.#watch.ensureProducer();
       await delay(WAIT_MS);
     }

@@ -33,6 +33,9 @@ function awaitStoredDigest(memory: SharedArrayBuffer, checkpoint: () => void): s
   return Buffer.from(new Uint8Array(memory, DIGEST_AT)).toString('hex');
 }
 
+const ONLY_OF_IMAGE =
+  'here the digest is compared with that of the image only; if it is that of a compressed file, save that file first';
+
 /**
  * `ofRing`: what the producer found out of the stored bytes, '' for nothing.
  * @throws DIGEST_MISMATCH when neither the image (`hex`) nor the file that it is stored in has the digest expected
@@ -48,5 +51,7 @@ export function expectDigest(
   const stored = own ?? (world.ofRing() || null);
   if (stored === expect) return;
   const file = stored === null ? '' : `, the file ${source.uri} has sha256:${stored}`;
-  throw new UnderstudyError('DIGEST_MISMATCH', `the image has sha256:${hex}${file}; expected was sha256:${expect}`);
+  const message = `the image has sha256:${hex}${file}; expected was sha256:${expect}`;
+  const unknown = stored === null && (source.kind === 'http' || source.kind === 'stdin');
+  throw new UnderstudyError('DIGEST_MISMATCH', unknown ? `${message}; ${ONLY_OF_IMAGE}` : message);
 }

@@ -38,6 +38,8 @@ export interface ProducerWorld {
   readonly readAheadBlocks: number;
   /** Blocks the thread between retries of a failing read. */
   sleep(milliseconds: number): void;
+  /** Called with the bytes of the first block, whenever it has been read. */
+  frontRead?(data: Uint8Array): void;
 }
 
 interface Reading {
@@ -291,6 +293,7 @@ export class ProducerCore {
       }
       if (Buffer.compare(data, this.#zeros.subarray(0, bytes)) === 0) flags |= SlotFlag.zero;
     }
+    if (reading.block === 0 && (flags & SlotFlag.bad) === 0) this.#world.frontRead?.(data);
     this.#ring.setSlotEntry({ sequence: reading.sequence, block: reading.block, flags, lengthBytes: bytes });
     this.#ring.setDouble('bytesRead', this.#ring.getDouble('bytesRead') + bytes);
     this.#ring.publishHead((reading.sequence + 1) | 0);

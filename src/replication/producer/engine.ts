@@ -17,7 +17,14 @@ import {
   reopen,
   tryClose,
 } from '../ring/mod.ts';
-import { currentFingerprint, openPrepared, type SourceDescriptor } from '../source/mod.ts';
+import {
+  contentsText,
+  currentFingerprint,
+  judgeContents,
+  LOOK_BYTES,
+  openPrepared,
+  type SourceDescriptor,
+} from '../source/mod.ts';
 import { ProducerCore, type ProducerStep } from './core.ts';
 import { HugePages } from './huge-pages.ts';
 import { chooseGeometry, describeSource, lookAtFront, mapZeros, reserveRing } from './initialise.ts';
@@ -25,6 +32,9 @@ import { type DirectMode, type ProducerOptions, RING_FD } from './options.ts';
 
 /** Time that the consumers of the first invocation have to arrive before the sweep starts without them. */
 const QUORUM_MS_MAX = 10_000;
+
+/** In place of what the front of a source shows, as a clause. */
+const NOT_SEEN = 'has not been looked at';
 
 interface Opened {
   readonly device: Device;
@@ -52,6 +62,7 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
         ? Math.max(1, limits.CACHED_AHEAD_BYTES / ring.geometry.blockBytes)
         : Number.POSITIVE_INFINITY,
       sleep: (milliseconds) => sleepOn(ring, milliseconds),
+      frontRead: (data) => tellContents(header, data, device.info.sizeBytes),
     });
     const { dataAt, totalBytes } = offsetsOf(ring.geometry);
     const pages = new HugePages(mapping.buffer, dataAt, totalBytes - dataAt);
@@ -145,6 +156,13 @@ function awaitQuorum(ring: Ring, askFd: number): void {
   }
 }
 
+/** For those who join and have to ask, where nobody had to when the reading began. */
+function tellContents(header: RingHeader, data: Uint8Array, sizeBytes: number | null): void {
+  const told = header.getText('contents');
+  if (told !== '' && told !== NOT_SEEN) return;
+  header.setText('contents', contentsText(judgeContents(data.subarray(0, LOOK_BYTES), sizeBytes)));
+}
+
 function sleepOn(ring: Ring, milliseconds: number): void {
   // Nobody wakes the state word while it says `ready`; the wait is a sleep that needs no timer of an event loop.
   futexWait(ring.words, Header.state, RingState.ready, milliseconds);
@@ -184,8 +202,9 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device, des
     fingerprint: fingerprintOf(options, device),
   });
   const unseen = descriptor.kind === 'nbd' || (descriptor.kind === 'http' && descriptor.contents === '');
-  const asked = options.look && unseen;
-  header.setText('contents', asked ? lookAtFront(device) : descriptor.contents);
+  const seen = options.look && unseen ? lookAtFront(device) : descriptor.contents;
+  // Who has to ask now is not left to wait for a first block that is read only after the answer.
+  header.setText('contents', seen === '' && options.look ? NOT_SEEN : seen);
   const opened = attach(device);
   mapZeros(opened.ring, device);
   if (options.gatherMs > 0) header.setDouble('gatherUntilMs', Date.now() + options.gatherMs);

@@ -6,6 +6,7 @@ import { openHttpDevice } from '../device/http.ts';
 import { openNbdDevice } from '../device/nbd.ts';
 import { errorOf, readNote } from '../device/read-exchange.ts';
 import { openStreamDevice } from '../device/stream.ts';
+import { parseContents } from './contents.ts';
 import type { ServedImage, SourceDescriptor } from './prepared.ts';
 import { endingFormat } from './unwrapped.ts';
 import { windowDevice } from './window.ts';
@@ -36,8 +37,9 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
       return servedDevice(device, served, asUser);
     }
     case 'stream': {
-      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, asItIs } = descriptor;
-      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last);
+      const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, contents, asItIs } = descriptor;
+      const recognised = parseContents(contents)?.recognised === true;
+      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last, recognised);
       return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
     }
     case 'http': {

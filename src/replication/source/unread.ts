@@ -1,7 +1,8 @@
 // What people mistake for an image, and formats that are known but not read: by name, so that nobody finds the bytes of
 // an
 // archive, a check sum or a web page on a disk.
-import { hasAt } from './magic.ts';
+import { hasAt, viewOf } from './magic.ts';
+import { diskSignature } from './signature.ts';
 
 export interface Unread {
   /** With its article: "a 7-Zip archive". */
@@ -77,11 +78,35 @@ export function unreadFormat(first: Uint8Array, last: Uint8Array | null = null):
     return { name: 'an Apple disk image (dmg)', advice: CONVERT };
   }
   if (first[510] === 0x55 && first[511] === 0xaa) return null;
+  if (last !== null && diskSignature(first) === null && endsAsZip(last)) return ZIP_BEHIND;
+  if (isWindowsProgram(first)) return { name: 'a Windows program or a self-extracting archive', advice: NOT_IMAGE };
   const weak = WEAK.find(([magic]) => hasAt(first, magic));
   if (weak !== undefined) return { name: weak[1], advice: weak[2] };
   if (isLzma(first)) return { name: 'an LZMA file', advice: UNPACK };
   if (isBinarySignature(first)) return { name: 'a PGP signature', advice: NOT_IMAGE };
   return textFormat(first);
+}
+
+const ZIP_BEHIND: Unread = {
+  name: 'a zip archive behind other bytes, as a self-extracting archive is',
+  advice: UNPACK,
+};
+const ZIP_END = 'PK\x05\x06';
+const ZIP_END_BYTES = 22;
+
+/** The end of the directory, with a comment that reaches to the last byte (APPNOTE.TXT, 4.3.16). */
+function endsAsZip(last: Uint8Array): boolean {
+  for (let at = last.byteLength - ZIP_END_BYTES; at >= 0; at -= 1) {
+    if (!hasAt(last, ZIP_END, at)) continue;
+    if (at + ZIP_END_BYTES + viewOf(last).getUint16(at + 20, true) === last.byteLength) return true;
+  }
+  return false;
+}
+
+/** The old header names the place of the new one (PE Format, "MS-DOS Stub"). */
+function isWindowsProgram(bytes: Uint8Array): boolean {
+  if (!hasAt(bytes, 'MZ') || bytes.byteLength < 64) return false;
+  return hasAt(bytes, 'PE\0\0', viewOf(bytes).getUint32(60, true));
 }
 
 /** The old format of xz(1): properties, size of the dictionary, size of the content (lzma-file-format.txt). */
@@ -102,6 +127,10 @@ function isBinarySignature(bytes: Uint8Array): boolean {
 
 function textFormat(bytes: Uint8Array): Unread | null {
   const head = bytes.subarray(0, TEXT_BYTES);
+  // What follows the first line may be anything: scripts carry archives.
+  if (/^#! ?\/[\x20-\x7e]+\r?\n/.test(Buffer.from(head).toString('latin1'))) {
+    return { name: 'a script', advice: NOT_IMAGE };
+  }
   if (head.includes(0)) return null;
   const text = Buffer.from(head)
     .toString('utf8')
@@ -117,7 +146,6 @@ function textFormat(bytes: Uint8Array): Unread | null {
   if (CHECKSUMS.test(text) || CHECKSUMS_BSD.test(text)) {
     return { name: 'a list of checksums', advice: 'name the image itself' };
   }
-  if (/^#! ?\//.test(text) && isPlainText(head)) return { name: 'a script', advice: NOT_IMAGE };
   return null;
 }
 

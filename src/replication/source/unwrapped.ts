@@ -13,6 +13,9 @@ export type Unwrapped =
   /** Inside of another container. */
   | { readonly kind: 'container'; readonly format: 'tar' | 'zip'; readonly flow: Flow };
 
+/** Stands for the start of what is a disk: its first sector ends like a boot sector. */
+const RECOGNISED = Uint8Array.from({ length: 512 }, (_, at) => (at === 510 ? 0x55 : at === 511 ? 0xaa : 0));
+
 /** The flow of a raw image. @throws FORMAT_UNKNOWN for everything else, by name */
 export function requireRaw(unwrapped: Unwrapped, uri: string): Flow {
   switch (unwrapped.kind) {
@@ -39,10 +42,10 @@ export function refusal(uri: string, unread: Unread): UnderstudyError {
 /**
  * The last sector of a stream may tell that it is another format, which only seekable sources are known by before: too
  * late to read
- * it as what it is, not too late to say so.
+ * it as what it is, not too late to say so. `recognised`: its start shows a partition table or a file system.
  */
-export function endingFormat(uri: string, last: Uint8Array): UnderstudyError | null {
+export function endingFormat(uri: string, last: Uint8Array, recognised: boolean): UnderstudyError | null {
   if (isVhdFooter(last)) return needsOffsets(uri, 'vpc');
-  const unread = unreadFormat(new Uint8Array(0), last);
+  const unread = unreadFormat(recognised ? RECOGNISED : new Uint8Array(0), last);
   return unread === null ? null : refusal(uri, unread);
 }
