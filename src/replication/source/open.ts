@@ -37,7 +37,7 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
     }
     case 'stream': {
       const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, asItIs } = descriptor;
-      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last);
+      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri === '-' ? 'standard input' : uri, last);
       return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
     }
     case 'http': {
