@@ -5,6 +5,7 @@ import { canonicalNbdUri } from '../../src/replication/device/nbd-uri.ts';
 import { readSparseImage } from '../../src/replication/source/android-sparse.ts';
 import { fixedVhd } from '../../src/replication/source/fixed-vhd.ts';
 import { identifySource } from '../../src/replication/source/mod.ts';
+import { qemuError } from '../../src/replication/source/qemu.ts';
 import { readRange, SeekingReader } from '../../src/replication/source/seeking-reader.ts';
 import { tarMembers } from '../../src/replication/source/tar.ts';
 import { upToXzEnd } from '../../src/replication/source/xz-end.ts';
@@ -112,5 +113,13 @@ describe('found by the fuzzer', () => {
   test('a zone in the address of an NBD server has one spelling', () => {
     const canonical = canonicalNbdUri('nbd://[fe80::1%252]/');
     expect(canonicalNbdUri(canonical)).toBe(canonical);
+  });
+
+  test('a VHD that is cut off is damaged, whatever driver of QEMU says so', () => {
+    const said = (text: string) => qemuError('input', `qemu-img: Could not open 'json:{}': ${text}`).code;
+    expect(said('block-vpc: free_data_block_offset points after the end of file. The image has been truncated.')).toBe(
+      'SOURCE_CORRUPT',
+    );
+    expect(said('Failed to get shared "write" lock')).toBe('SOURCE_UNAVAILABLE');
   });
 });

@@ -68,7 +68,7 @@ export function seed(name: string, bytes: Uint8Array, fields: readonly Field[] =
   return { name, bytes: Uint8Array.from(bytes), fields };
 }
 
-function littles(at: number, widths: readonly number[]): Field[] {
+export function littles(at: number, widths: readonly number[]): Field[] {
   let place = at;
   return widths.map((bytes) => {
     const field: Field = { at: place, bytes, kind: 'little' };

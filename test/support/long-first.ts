@@ -8,6 +8,8 @@ const LONG = [
   'test/integration/copy-join.test.ts',
   'test/model/ring.test.ts',
   'test/integration/guests.test.ts',
+  'test/fuzz/readers.test.ts',
+  'test/integration/format-table.test.ts',
   'test/fault/engagement.test.ts',
   'test/fault/hang.test.ts',
   'test/fault/storage.test.ts',

@@ -75,7 +75,7 @@ export function canonicalNbdUri(uri: string): string {
   const socket = queryOf(uri, search).get('socket');
   if (scheme.endsWith('+unix')) {
     if (socket === undefined || socket === '') throw usage(uri, 'a Unix socket is named by ?socket=PATH');
-    if (socket.includes('\0')) throw usage(uri, 'no path has a NUL in it');
+    if (socket.includes('\0')) throw usage(uri, 'a path cannot contain a NUL');
     return `${scheme}:///${name}?socket=${escapePath(realSocket(socket))}`;
   }
   if (socket !== undefined) throw usage(uri, '?socket= goes with nbd+unix: only');
@@ -95,6 +95,6 @@ function canonicalHost(uri: string, authority: string): string {
   // Without a host libnbd takes the machine it runs on.
   const host = decode(uri, match[1] ?? '').toLowerCase() || 'localhost';
   // An escaped slash would make the rest of the host an export.
-  if (/[\s/?#@\\\0]/.test(host)) throw usage(uri, `"${match[1]}" is no host`);
+  if (/[\s/?#@\\\0]/.test(host)) throw usage(uri, `"${match[1]}" is not a host`);
   return `${host.replaceAll('%', '%25')}:${port}`;
 }

@@ -92,7 +92,8 @@ function pathOfUrl(uri: string): string {
 }
 
 function identifyPath(uri: string, path: string, format: SourceFormat | undefined): IdentifiedSource {
-  if (path.includes('\0')) throw new UnderstudyError('USAGE', `"${uri}" names no file: no path has a NUL in it`);
+  if (path.includes('\0'))
+    throw new UnderstudyError('USAGE', `"${uri}" does not name a file: a path cannot contain a NUL`);
   requireBlocks(uri, statOf(uri, path));
   const fd = openForReading(uri, path);
   try {

@@ -39,7 +39,8 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
     case 'stream': {
       const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, contents, asItIs } = descriptor;
       const recognised = parseContents(contents)?.recognised === true;
-      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(uri, last, recognised);
+      const name = uri === '-' ? 'standard input' : uri;
+      const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(name, last, recognised);
       return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
     }
     case 'http': {

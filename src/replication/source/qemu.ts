@@ -63,7 +63,7 @@ const COMPLAINTS: readonly [RegExp, UnderstudyError['code'], string][] = [
   [/Invalid password/i, 'SOURCE_UNREADABLE', 'the key in the key file is not the one of this image'],
   [/Unknown (driver|protocol)/i, 'TOOL_MISSING', 'on Debian: apt-get install qemu-block-extra'],
   [/certificate|SSL|TLS/i, 'SOURCE_UNREADABLE', 'with --insecure the certificate is not checked'],
-  [/lock\b|Is another process using/i, 'SOURCE_UNAVAILABLE', 'a running virtual machine may be writing it'],
+  [/\block\b|Is another process using/i, 'SOURCE_UNAVAILABLE', 'a running virtual machine may be writing it'],
   [/key-secret|encrypt/i, 'SOURCE_UNREADABLE', 'it is encrypted; --key-file FILE opens a qcow2 with LUKS'],
   [/Permission denied|error: 40[13]\b/i, 'SOURCE_UNREADABLE', ''],
   [/error: 4(04|10)\b|export .*not (found|present|available)|no export/i, 'SOURCE_NOT_FOUND', ''],

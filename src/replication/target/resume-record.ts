@@ -89,7 +89,7 @@ export function loadRecord(path: string): ResumeRecord {
   const hash = sha256().update(bytes.subarray(0, hashAt)).digest();
   if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
   const head = parseHead(bytes.subarray(0, newline));
-  if (head === null) throw invalid(path, 'its first line says nothing');
+  if (head === null) throw invalid(path, 'its first line is not that of a record');
   if (head.version !== RECORD_VERSION) {
     throw new UnderstudyError('RESUME_NO_RECORD', `the record ${path} is of another version (${head.version})`);
   }
