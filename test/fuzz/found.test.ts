@@ -1,7 +1,7 @@
 // Inputs that the fuzzer found, each with what is right for it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestFor } from '../../src/cli/digest-file.ts';
-import { canonicalNbdUri } from '../../src/replication/device/nbd-uri.ts';
+import { canonicalNbdUri, reachableNbdUri } from '../../src/replication/device/nbd-uri.ts';
 import { readSparseImage } from '../../src/replication/source/android-sparse.ts';
 import { fixedVhd } from '../../src/replication/source/fixed-vhd.ts';
 import { identifySource } from '../../src/replication/source/mod.ts';
@@ -108,6 +108,11 @@ describe('found by the fuzzer', () => {
     expect(() => canonicalNbdUri('nbd://host%2Fexport')).toThrow(usage);
     await expect(identifySource({ uri: 'nbd+unix:///?socket=/run/a%00b' })).rejects.toEqual(usage);
     await expect(identifySource({ uri: '/tmp/a\0b' })).rejects.toEqual(usage);
+  });
+
+  test('an export whose name looks like a part of the query', () => {
+    expect(reachableNbdUri('nbd://host/a;socket=b')).toBe('nbd://host/a;socket=b');
+    expect(reachableNbdUri('nbd+unix:///?x=1;socket=/run/b')).toBe('nbd+unix:///?x=1;socket=/run/b');
   });
 
   test('a zone in the address of an NBD server has one spelling', () => {
