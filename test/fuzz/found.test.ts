@@ -1,5 +1,6 @@
 // Inputs that the fuzzer found, each with what is right for it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runTool } from '../../src/base/mod.ts';
 import { digestFor } from '../../src/cli/digest-file.ts';
 import { canonicalNbdUri, reachableNbdUri } from '../../src/replication/device/nbd-uri.ts';
 import { readSparseImage } from '../../src/replication/source/android-sparse.ts';
@@ -126,5 +127,11 @@ describe('found by the fuzzer', () => {
       'SOURCE_CORRUPT',
     );
     expect(said('Failed to get shared "write" lock')).toBe('SOURCE_UNAVAILABLE');
+  });
+
+  test('a program that crashes over its input is told from one that takes too long', async () => {
+    expect(await runTool('/bin/sh', ['-c', 'kill -ABRT $$'])).toMatchObject({ status: null, crash: 'SIGABRT' });
+    const late = await runTool('/bin/sleep', ['1000'], { timeoutMs: 50 });
+    expect(late).toMatchObject({ status: null, crash: null });
   });
 });
