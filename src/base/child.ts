@@ -6,6 +6,8 @@ import { UnderstudyError } from './errors.ts';
 export interface ToolResult {
   /** Exit status, or null when a signal or the time-out ended the program. */
   readonly status: number | null;
+  /** The signal of a program that crashed, or that somebody else ended; absent or null otherwise. */
+  readonly crash?: string | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -64,7 +66,10 @@ export function runTool(path: string, args: readonly string[], options: ToolOpti
       (error, stdout, stderr) => {
         if (error === null) return resolve({ status: 0, stdout, stderr });
         if (typeof error.code === 'number') return resolve({ status: error.code, stdout, stderr });
-        if (error.code === undefined || error.code === null) return resolve({ status: null, stdout, stderr });
+        if (error.code === undefined || error.code === null) {
+          const crash = error.killed === true ? null : (error.signal ?? null);
+          return resolve({ status: null, crash, stdout, stderr });
+        }
         if (options.signal?.aborted) return reject(new UnderstudyError('INTERRUPTED', `${path} was stopped`));
         reject(error);
       },

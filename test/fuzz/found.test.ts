@@ -1,7 +1,8 @@
 // Inputs that the fuzzer found, each with what is right for it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runTool } from '../../src/base/mod.ts';
 import { digestFor } from '../../src/cli/digest-file.ts';
-import { canonicalNbdUri } from '../../src/replication/device/nbd-uri.ts';
+import { canonicalNbdUri, reachableNbdUri } from '../../src/replication/device/nbd-uri.ts';
 import { readSparseImage } from '../../src/replication/source/android-sparse.ts';
 import { fixedVhd } from '../../src/replication/source/fixed-vhd.ts';
 import { identifySource } from '../../src/replication/source/mod.ts';
@@ -110,6 +111,11 @@ describe('found by the fuzzer', () => {
     await expect(identifySource({ uri: '/tmp/a\0b' })).rejects.toEqual(usage);
   });
 
+  test('an export whose name looks like a part of the query', () => {
+    expect(reachableNbdUri('nbd://host/a;socket=b')).toBe('nbd://host/a;socket=b');
+    expect(reachableNbdUri('nbd+unix:///?x=1;socket=/run/b')).toBe('nbd+unix:///?x=1;socket=/run/b');
+  });
+
   test('a zone in the address of an NBD server has one spelling', () => {
     const canonical = canonicalNbdUri('nbd://[fe80::1%252]/');
     expect(canonicalNbdUri(canonical)).toBe(canonical);
@@ -121,5 +127,11 @@ describe('found by the fuzzer', () => {
       'SOURCE_CORRUPT',
     );
     expect(said('Failed to get shared "write" lock')).toBe('SOURCE_UNAVAILABLE');
+  });
+
+  test('a program that crashes over its input is told from one that takes too long', async () => {
+    expect(await runTool('/bin/sh', ['-c', 'kill -ABRT $$'])).toMatchObject({ status: null, crash: 'SIGABRT' });
+    const late = await runTool('/bin/sleep', ['1000'], { timeoutMs: 50 });
+    expect(late).toMatchObject({ status: null, crash: null });
   });
 });

@@ -5,6 +5,7 @@ import { readPartitionTable } from '../../src/replication/extent/mod.ts';
 import { judgeContents } from '../../src/replication/source/contents.ts';
 import { detectFormat, type ImageFormat, isCompressed, isImage } from '../../src/replication/source/format.ts';
 import { planImage } from '../../src/replication/source/image-plan.ts';
+import { randomBytesOf } from '../rig/content.ts';
 import { pieceSizes } from './bytes.ts';
 import { holds, outcomeOfAsync, type Reader } from './fuzz.ts';
 import { throughFile, throughStream } from './layers.ts';
@@ -52,7 +53,7 @@ export function compressionReader(shop: Workshop): Reader {
     name: 'compression',
     seeds: compressedSeeds(shop),
     repair: null,
-    classes: ['accepted', 'SOURCE_CORRUPT', 'FORMAT_UNKNOWN'],
+    classes: ['accepted', 'SOURCE_CORRUPT'],
     async judge({ bytes, seed: from, random }) {
       const format = detectFormat(bytes);
       // Bytes that show nothing are a disk that shows nothing, about which the user is asked.
@@ -155,7 +156,14 @@ function diskSeeds(shop: Workshop): Seed[] {
   const ext4 = make('ext4', 256 * 1024, 'mke2fs', 'e2fsprogs', ['-q', '-F', '-t', 'ext4']);
   const fat = make('FAT', 128 * 1024, 'mkfs.vfat', 'dosfstools', []);
   const swap = make('swap', 64 * 1024, 'mkswap', 'util-linux', []);
-  return [ext4, fat, swap, gptSeed(shop, 128 * 1024), seed('MBR', DISK, littles(446, [1, 1, 2, 1, 1, 2, 4, 4]))];
+  return [
+    ext4,
+    fat,
+    swap,
+    gptSeed(shop, 128 * 1024),
+    seed('MBR', DISK, littles(446, [1, 1, 2, 1, 1, 2, 4, 4])),
+    seed('noise', randomBytesOf(9, 4096)),
+  ];
 }
 
 /** blkid(8) and sfdisk(8) about whole disks: never more than words, and partitions within the disk. */
@@ -166,7 +174,8 @@ export function diskReader(shop: Workshop): Reader {
     seeds: diskSeeds(shop),
     repair: null,
     classes: ['accepted', 'unknown'],
-    async judge({ bytes, whole, random }) {
+    good: ['accepted', 'unknown'],
+    async judge({ bytes, whole, random, seed: from }) {
       const size = random.below(2) === 0 ? null : bytes.byteLength + random.below(1_000_000);
       const { recognised, text } = judgeContents(bytes, size);
       holds(/^[\x20-\x7e]{1,200}$/.test(text), () => `says ${JSON.stringify(text)}`);
@@ -180,7 +189,7 @@ export function diskReader(shop: Workshop): Reader {
           holds(inside, () => `a partition of ${lengthBytes} bytes at ${offsetBytes}`);
         }
       }
-      if (whole) return recognised ? 'accepted' : 'good one not recognised';
+      holds(!whole || recognised === (from.name !== 'noise'), () => `a good one is ${text}`);
       return recognised ? 'accepted' : 'unknown';
     },
   };

@@ -53,10 +53,13 @@ export function reachableNbdUri(uri: string): string {
   const known = uri
     .replace(/^[a-z+]+:/i, (scheme) => scheme.toLowerCase())
     .replace(/^(nbds?:\/\/(?:[^@/?#]*@)?)(?=:[0-9])/, '$1localhost');
-  return known.replace(/([?&;]socket=)([^&;#]+)/, (_, before: string, socket: string) => {
+  // In the query alone: an export may be called "a;socket=b".
+  const query = /\?.*$/s.exec(known)?.index ?? known.length;
+  const search = known.slice(query).replace(/([?&;]socket=)([^&;#]+)/, (_, before: string, socket: string) => {
     const path = decode(uri, socket);
     return `${before}${path.startsWith('/') ? socket : escapePath(resolve(path))}`;
   });
+  return known.slice(0, query) + search;
 }
 
 /**

@@ -30,6 +30,9 @@ interface QemuRun {
 /** Answers are short; what floods the output is a long list of damage. */
 const OUTPUT_BYTES_MAX = 8 * 1024 * 1024;
 
+/** Signals with which QEMU ends where an image contradicts what it takes for certain. */
+const CRASHES: readonly string[] = ['SIGABRT', 'SIGSEGV', 'SIGBUS', 'SIGFPE', 'SIGILL'];
+
 /** Runs a tool. A status other than 0 is an answer. @throws TOOL_MISSING, SOURCE_TIMEOUT, SOURCE_CORRUPT */
 export async function runQemu(run: QemuRun): Promise<ToolResult> {
   const path = requireQemu(run.tool);
@@ -40,6 +43,10 @@ export async function runQemu(run: QemuRun): Promise<ToolResult> {
     const flooded = (cause as { code?: unknown }).code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER';
     if (!flooded || codeOf(cause) !== null) throw cause;
     throw new UnderstudyError('SOURCE_CORRUPT', `${run.uri}: more damage than ${run.tool} could list`, { cause });
+  }
+  if (result.status === null && result.crash != null && CRASHES.includes(result.crash)) {
+    const message = `${run.uri} is damaged: it made ${run.tool} crash (${result.crash})`;
+    throw new UnderstudyError('SOURCE_CORRUPT', message);
   }
   if (result.status === null) {
     const message = `${run.uri}: ${run.tool} was not done within ${run.timeoutMs / 1000} seconds`;
