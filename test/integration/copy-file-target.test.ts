@@ -3,10 +3,12 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   readlinkSync,
   renameSync,
@@ -15,7 +17,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { attributesOf, setAttribute } from '../../src/linux/mod.ts';
 import type { CopyProcess } from '../rig/copy-process.ts';
@@ -271,6 +273,8 @@ test.each(['x'.repeat(255), 'x'.repeat(240), 'ä'.repeat(127)])(
     }),
 );
 
+const MAY_READ = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
+
 test('file - a second user is refused on a block device that is being written', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
@@ -280,17 +284,23 @@ test('file - a second user is refused on a block device that is being written', 
     // It holds the device as long as the other one needs to start.
     copy.signal('SIGSTOP');
     // Nothing but the device itself joins the two: another runtime folder, another user's records.
-    const runtime = stage.path('other-runtime');
+    // Temporary folders of the run may be closed to all but their owner.
+    const open = mkdtempSync('/tmp/understudy-open-');
+    stage.defer(() => rmSync(open, { recursive: true, force: true }));
+    chmodSync(open, 0o755);
+    const runtime = join(open, 'runtime');
     mkdirSync(runtime, { mode: 0o700 });
     chownSync(runtime, USER, USER);
-    chmodSync(stage.folder, 0o755);
+    const source = join(open, 'golden.img');
+    copyFileSync(image.path, source);
     const [major = '', minor = ''] = readFileSync(`/sys/class/block/${basename(device)}/dev`, 'utf8')
       .trim()
       .split(':');
-    const node = stage.path('node');
+    const node = join(open, 'node');
     stage.tool('mknod', 'coreutils', ['--mode=666', node, 'b', major, minor]);
-    const other = stage.copy(['--json', '--quiet', '--yes', image.path, node], {
-      wrap: ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups', '--'],
+    const other = stage.copy(['--json', '--quiet', '--yes', source, node], {
+      // It may read the program, wherever that lies, and nothing else that the user may not.
+      wrap: ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups', ...MAY_READ, '--'],
       env: {
         UNDERSTUDY_RUNTIME_DIR: runtime,
         UNDERSTUDY_PRODUCER_LOG: `${runtime}/log`,

@@ -103,7 +103,8 @@ test('resume - two disks that swap their names each go on with their own', () =>
       [two, first],
     ] as const) {
       const target = await stage.copyJson('--resume', ...SHAPE, image.path, loop.device).good();
-      expect(target.bytesReused).toBeGreaterThanOrEqual(20 * BLOCK);
+      // All that was there but the first block, which is held back until all others are.
+      expect(target.bytesReused).toBeGreaterThanOrEqual(19 * BLOCK);
       expect(stage.difference(loop.device, image.content)).toBe(null);
     }
   }));

@@ -81,7 +81,8 @@ test('resume - block device and NBD server: the record lies in the state folder 
       await interrupted(stage, image.path, target);
       expect(records(stage)).toHaveLength(1);
       const resumed = await stage.copyJson('--resume', ...SHAPE, '--verify', image.path, target).good();
-      expect(resumed.bytesReused).toBeGreaterThanOrEqual(20 * BLOCK);
+      // Twenty blocks were there, and the first of them is held back until all others are.
+      expect(resumed.bytesReused).toBeGreaterThanOrEqual(19 * BLOCK);
       expect(resumed.bytesReused + resumed.bytesCopied).toBe(4 * MIB);
       expect(records(stage)).toEqual([]);
     }
