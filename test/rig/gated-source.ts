@@ -26,7 +26,14 @@ export class GatedSource {
     const server = await stage.nbdkit({
       listen,
       filters: ['log'],
-      plugin: ['eval', 'get_size=stat -Lc %s FOLDER/disk', `pread=${PREAD}`, 'logfile=FOLDER/log'],
+      plugin: [
+        'eval',
+        'get_size=stat -Lc %s FOLDER/disk',
+        `pread=${PREAD}`,
+        // One after the other of each client; a read that is held must not keep another client from its handshake.
+        'thread_model=echo serialize_requests',
+        'logfile=FOLDER/log',
+      ],
       files: { disk: content, gate: String(gateBytes) },
     });
     return new GatedSource(server);
