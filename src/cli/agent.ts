@@ -6,11 +6,9 @@ export type LoadAgent = () => Promise<(options: AgentCommand) => Promise<void>>;
 
 export function agentCommand(done: (exit: number) => void, load: LoadAgent): Command {
   return new Command('agent')
-    .description(
-      'Watches this host and its service, judges them by what is asked of the service, and tells the controller.',
-    )
+    .description('Watches this host and its service, compares them with the objective, and reports to the controller.')
     .option('--controller <url>', 'for example http://controller.example:7780')
-    .option('--host <name>', "this host, as the controller's configuration names it")
+    .option('--host <name>', 'name of this host in the configuration of the controller')
     .option('--token-file <file>', "the token of this host's agent")
     .option('--ca-file <file>', "PEM certificates to check the controller's with")
     .option(
@@ -22,12 +20,9 @@ export function agentCommand(done: (exit: number) => void, load: LoadAgent): Com
       '--cgroup <folder>',
       'measure a control group (v2) instead of the machine: for a container that is the host',
     )
-    .option(
-      '--state <folder>',
-      'where baselines keep what they have learned; without it, they begin anew with each start',
-    )
-    .option('--once', 'one measurement, one report of it, then the end')
-    .option('--json', 'each report as a line of JSON on standard output; docs/agent.md has its shape')
+    .option('--state <folder>', 'folder for learned baselines; without it, they are lost when the agent ends')
+    .option('--once', 'measure and report once, then exit')
+    .option('--json', 'print each report as a JSON line on standard output (docs/agent.md)')
     .addHelpText(
       'after',
       '\nExample:\n  understudy agent --controller http://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',

@@ -5,8 +5,8 @@ import { json, printResult } from './output.ts';
 
 export function copiesCommand(done: (exit: number) => void): Command {
   return new Command('copies')
-    .description('Shows the copies that run on this machine, and who is where.')
-    .option('--json', 'an array on standard output; docs/cli.md has its shape')
+    .description('Lists your running copies on this machine, with the position of each target.')
+    .option('--json', 'print a JSON array on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy copies')
     .action((options: { json?: boolean }) => {
       const running = copies();
@@ -27,7 +27,8 @@ function describeOne(copy: RunningCopy): string {
   const head = `${shown(copy.source)}  ${copy.gatherMs > 0 ? gathers : read}, reader ${copy.producerPid}\n`;
   const rows = copy.consumers.map((consumer) => {
     const left = formatBytes(consumer.blocksLeft * copy.blockSize);
-    return `  ${shown(consumer.target)}  ${consumer.state}, ${left} left, since block ${consumer.startBlock}, process ${consumer.pid}\n`;
+    const start = consumer.startBlock < 0 ? 'not started' : `started at block ${consumer.startBlock}`;
+    return `  ${shown(consumer.target)}  ${consumer.state}, ${left} left, ${start}, process ${consumer.pid}\n`;
   });
   return head + rows.join('');
 }

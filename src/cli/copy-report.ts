@@ -105,12 +105,12 @@ function tableNotes({ gpt, kernelPartitions }: TargetResult): string[] {
   const lines: string[] = [];
   if (gpt?.action === 'moved') {
     const bytes = gpt.ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    lines.push(`the backup GPT was moved to the end of the disk: ${bytes} bytes there differ from the image`);
+    lines.push(`the backup GPT was moved to the end of the disk: ${bytes} bytes on the disk differ from the image`);
   }
   if (gpt?.note != null) lines.push(gpt.action === 'kept' ? `warning: ${gpt.note}` : gpt.note);
   if (kernelPartitions === 'in-use') {
     lines.push(
-      'the kernel still has the old partitions, for one of them is in use: partprobe, or start the system again',
+      'the kernel still uses the old partition table, because a partition is in use: run partprobe, or reboot',
     );
   }
   return lines;
@@ -119,7 +119,10 @@ function tableNotes({ gpt, kernelPartitions }: TargetResult): string[] {
 function headOf(target: TargetResult): string {
   const uri = shown(target.uri);
   if (target.error !== null) {
-    return `understudy: ${uri}: ${told(target.error)}${adviceOn(target.error.code, target.resumable)}`;
+    const text = told(target.error);
+    // Many messages begin with the name already.
+    const named = text.startsWith(`${uri} `) || text.startsWith(`${uri}: `) ? text : `${uri}: ${text}`;
+    return `understudy: ${named}${adviceOn(target.error.code, target.resumable)}`;
   }
   const zeros = target.bytesZeroed > 0 ? `, ${formatBytes(target.bytesZeroed)} zeros` : '';
   const reused = target.bytesReused > 0 ? `, ${formatBytes(target.bytesReused)} there already` : '';
@@ -132,14 +135,16 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | 'INTERNAL', string>>> = {
   DIGEST_MISMATCH: 'do not use the target; check the digest, or get the image again',
   SOURCE_CORRUPT: 'get the image again, and copy without --resume',
   SOURCE_CHANGED: 'copy again, without --resume, when nothing writes the source',
-  SOURCE_NOT_REWINDABLE: 'save the source in a file to copy it later',
+  SOURCE_NOT_REWINDABLE: 'save the source to a file, and copy that',
+  TARGET_BUSY: 'wait until that copy has ended (understudy copies)',
+  TARGET_IN_USE: 'unmount it, or end what uses it (understudy copies lists running copies)',
   TARGET_TOO_SMALL: 'choose a larger target',
 };
 
 /** What has to be done before going on makes sense. */
 const FIRST: Readonly<Partial<Record<ErrorCode | 'INTERNAL', string>>> = {
   TARGET_FULL: 'make room; then ',
-  SOURCE_READ_FAILED: 'with --on-read-error zero what cannot be read becomes zeros; ',
+  SOURCE_READ_FAILED: '--on-read-error zero writes zeros where the source cannot be read; ',
 };
 
 function adviceOn(code: ResultError['code'], resumable: boolean): string {

@@ -38,58 +38,75 @@ interface Flags {
   json?: boolean;
 }
 
+const FORMATS = 'raw (unchanged), qcow2, vmdk, vhdx, vdi, vpc, gzip, xz, zstd, bzip2, lz4, zip, tar, android-sparse';
+const EXTENT = 'copy everything, up to the end of the last partition or file system, or only used blocks';
+
 const EXAMPLES = `
 Examples:
   understudy copy golden.img /dev/sdb /dev/sdc     two disks, one reading of the image
-  understudy copy golden.img /dev/sdd              later, elsewhere: joins the copy that runs
+  understudy copy golden.img /dev/sdd              later, in another terminal: joins the running copy
   understudy copy --verify --extent used nbd://store/golden web7.img
-  understudy copy --resume golden.img /dev/sdd     goes on after a kill or a power cut`;
+  understudy copy --resume golden.img /dev/sdd     continues after a kill or a power failure
+
+Exit status: 0 if every target is complete; otherwise see docs/errors.md. All options: docs/cli.md`;
 
 export function copyCommand(done: (exit: number) => void): Command {
   return new Command('copy')
-    .description('Copies SOURCE to every TARGET; joins a running copy of the same source, so that it is read once.')
-    .argument('<source>', 'file, block device, nbd:, nbds:, nbd+unix:, http(s): URI, or - for standard input')
+    .description('Copies SOURCE to every TARGET. Joins a running copy of the same source, so that it is read once.')
+    .argument('<source>', 'file, block device, NBD URI, http:// or https:// URL, or - for standard input')
     .argument('<target...>', 'files, block devices, NBD URIs')
-    .option('--format <format>', 'the format of the source, instead of looking; raw copies it as it is (docs/cli.md)')
-    .option('--key-file <file>', 'the key of an encrypted qcow2 (LUKS); every byte of the file counts')
+    .option('--format <format>', `format of the source, instead of detecting it: ${FORMATS}`)
+    .option(
+      '--key-file <file>',
+      'key of an encrypted qcow2 (LUKS); every byte of the file counts, including a final newline',
+    )
     .option('--insecure', 'accept any certificate of an https source')
-    .option('--cacert <file>', 'trust these authorities (PEM) for an https source too')
-    .addOption(new Option('--extent <what>', 'what is copied').choices(['whole', 'image', 'used']).default('whole'))
+    .option('--cacert <file>', 'trust these certificate authorities (PEM) in addition to those of the system')
+    .addOption(new Option('--extent <what>', EXTENT).choices(['whole', 'image', 'used']).default('whole'))
     .option('--bytes <size>', 'copy the first SIZE bytes', bytes)
     .addOption(
-      new Option('--join <where>', 'where a late joiner begins').choices(['oldest', 'newest']).default('oldest'),
+      new Option('--join <where>', 'where a late target starts: oldest block in memory, or block read last')
+        .choices(['oldest', 'newest'])
+        .default('oldest'),
     )
-    .option('--gather <time>', 'a first copy waits so long for others before it reads, for example 30s', duration)
+    .option('--gather <time>', 'wait for other copies of the source before reading it, for example 30s', duration)
     .addOption(
-      new Option('--on-slow <what>', 'when a target holds up others').choices(['detach', 'pace']).default('detach'),
-    )
-    .addOption(new Option('--on-read-error <what>', 'unreadable source').choices(['fail', 'zero']).default('fail'))
-    .option('--verify', 'read every target back and compare')
-    .option('--resume', 'go on with interrupted copies to these targets')
-    .option('--limit <rate>', 'bytes a second to each target, for example 50M', bytes)
-    .option('--block-size <size>', 'size of a block, 64K to 32M (default 4M)', bytes)
-    .option('--buffer <size>', 'shared memory for the ring (default 128M, 32M through the page cache)', bytes)
-    .addOption(new Option('--direct <when>', 'past the page cache').choices(['auto', 'on', 'off']).default('auto'))
-    .addOption(new Option('--digest <kind>', 'report the digest of the whole image').choices(['sha256']))
-    .option('--expect <digest>', 'fail unless the image, or the file it is in, has this digest (sha256:HEX)')
-    .addOption(
-      new Option('--expect-file <file>', 'the same, with the digest that a file like SHA256SUMS names').conflicts(
-        'expect',
-      ),
+      new Option('--on-slow <what>', 'target that holds up others: leave it behind, or make all wait')
+        .choices(['detach', 'pace'])
+        .default('detach'),
     )
     .addOption(
-      new Option('--gpt <what>', 'the backup GPT on a larger disk: move it to the end, or keep the image as it is')
+      new Option('--on-read-error <what>', 'unreadable part of the source: fail, or write zeros')
+        .choices(['fail', 'zero'])
+        .default('fail'),
+    )
+    .option('--verify', 'read every target back from the medium and compare')
+    .option('--resume', 'continue interrupted copies to these targets; start from the beginning if there is none')
+    .option('--limit <rate>', 'maximum bytes per second to each target, for example 50M', bytes)
+    .option('--block-size <size>', 'block size, 64K to 32M (default 4M)', bytes)
+    .option('--buffer <size>', 'size of the ring in shared memory (default 128M; 32M if the page cache is used)', bytes)
+    .addOption(new Option('--direct <when>', 'bypass the page cache').choices(['auto', 'on', 'off']).default('auto'))
+    .addOption(new Option('--digest <kind>', 'print the digest of the whole image').choices(['sha256']))
+    .option('--expect <digest>', 'fail unless the image, or the file that contains it, has this digest (sha256:HEX)')
+    .addOption(
+      new Option(
+        '--expect-file <file>',
+        'like --expect, with the digest for SOURCE in a file such as SHA256SUMS',
+      ).conflicts('expect'),
+    )
+    .addOption(
+      new Option('--gpt <what>', 'backup GPT on a larger device: move it to the end, or keep the image unchanged')
         .choices(['keep', 'move'])
         .default('move'),
     )
-    .option('-y, --yes', 'overwrite targets that hold data without asking')
+    .option('-y, --yes', 'do not ask before overwriting data or copying an unrecognised source')
     .addOption(
-      new Option('--progress <kind>', 'on standard error, for people, as JSON for programs, or not')
+      new Option('--progress <kind>', 'progress on standard error: for people, as JSON lines, or none')
         .choices(['auto', 'json', 'none'])
         .default('auto'),
     )
-    .addOption(new Option('-q, --quiet', 'no progress').conflicts('progress'))
-    .option('--json', 'one object on standard output at the end; docs/cli.md has its shape')
+    .addOption(new Option('-q, --quiet', 'same as --progress none').conflicts('progress'))
+    .option('--json', 'print one JSON object on standard output at the end (docs/cli.md)')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, targets: string[], flags: Flags) => {
       done(await runCopy(source, targets, flags));
@@ -177,7 +194,7 @@ function expectedDigest(source: string, flags: Flags): string | undefined {
   if (flags.expectFile === undefined) return flags.expect;
   const { hex, signed } = digestFromFile(flags.expectFile, source);
   if (signed && flags.progress !== 'json') {
-    stderr.say(`understudy: ${shown(flags.expectFile)} is signed; the signature is not checked\n`);
+    stderr.say(`understudy: ${shown(flags.expectFile)} is signed; its signature is not checked\n`);
   }
   return `sha256:${hex}`;
 }

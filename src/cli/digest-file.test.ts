@@ -21,7 +21,7 @@ function refusal(text: string, source = '/images/golden.img.xz'): string {
   }
 }
 
-describe('a file of digests', () => {
+describe('a digest file', () => {
   test.each<[string, string]>([
     ['as sha256sum writes it', `${B}  other.img\n${A}  golden.img.xz\n`],
     ['of binary mode', `${B} *other.img\n${A} *golden.img.xz\n`],
@@ -45,7 +45,7 @@ describe('a file of digests', () => {
 
   test('a name that was escaped', () => {
     expect(found(`\\${A}  back\\\\slash\\nline.img\n`, '/images/back\\slash\nline.img')).toBe(A);
-    expect(refusal(`${A}  back\\\\slash.img\n`, '/images/back\\slash.img')).toContain('has no digest of');
+    expect(refusal(`${A}  back\\\\slash.img\n`, '/images/back\\slash.img')).toContain('has no digest for');
   });
 
   test('a name with spaces, and one that begins with a star', () => {
@@ -66,20 +66,20 @@ describe('a file of digests', () => {
   });
 
   test.each<[string, string, RegExp]>([
-    ['nothing', '', /has no line with a digest/],
-    ['no digest', '<html>not found</html>\n', /has no line with a digest/],
-    ['other names', `${A}  a.img\n${B}  b.img\n`, /has no digest of golden\.img\.xz, only of a\.img, b\.img/],
-    ['two that differ', `${A}  golden.img.xz\n${B}  golden.img.xz\n`, /has 2 different digests of golden\.img\.xz/],
+    ['nothing', '', /contains no digest/],
+    ['no digest', '<html>not found</html>\n', /contains no digest/],
+    ['other names', `${A}  a.img\n${B}  b.img\n`, /has no digest for golden\.img\.xz, only for a\.img, b\.img/],
+    ['two that differ', `${A}  golden.img.xz\n${B}  golden.img.xz\n`, /has 2 different digests for golden\.img\.xz/],
     ['two without names', `${A}\n${B}\n`, /has 2 different digests/],
-    ['SHA-512', `${A}${B}  golden.img.xz\n`, /is SHA512, and only SHA256 can be compared/],
-    ['MD5', `${A.slice(0, 32)}  golden.img.xz\n`, /is MD5, and only SHA256/],
-    ['another algorithm of as many digits', `BLAKE2s (golden.img.xz) = ${A}\n`, /is BLAKE2S, and only/],
-    ['too many digits', `${A}ff  golden.img.xz\n`, /has no line with a digest/],
-    ['an escape in a name', `${A}  a\u001b[2J.img\n`, /only of a\\x1b\[2J\.img$/],
-    ['more names than are shown', 'abcdefg'.replaceAll(/./g, `${A}  $&.img\n`), /only of a.img, .* and 2 more/],
+    ['SHA-512', `${A}${B}  golden.img.xz\n`, /is SHA512; only SHA256 is supported/],
+    ['MD5', `${A.slice(0, 32)}  golden.img.xz\n`, /is MD5; only SHA256/],
+    ['another algorithm of as many digits', `BLAKE2s (golden.img.xz) = ${A}\n`, /is BLAKE2S; only/],
+    ['too many digits', `${A}ff  golden.img.xz\n`, /contains no digest/],
+    ['an escape in a name', `${A}  a\u001b[2J.img\n`, /only for a\\x1b\[2J\.img$/],
+    ['more names than are shown', 'abcdefg'.replaceAll(/./g, `${A}  $&.img\n`), /only for a.img, .* and 2 more/],
   ])('is refused: %s', (_, text, message) => {
     expect(refusal(text)).toMatch(message);
-    expect(refusal(text)).toMatch(/^DIGEST_FILE_INVALID the file of digests SHA256SUMS cannot be used: it/);
+    expect(refusal(text)).toMatch(/^DIGEST_FILE_INVALID the digest file SHA256SUMS cannot be used: it/);
   });
 
   test('is refused when it cannot be read', () => {

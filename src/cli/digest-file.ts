@@ -46,17 +46,17 @@ function readDigestFile(path: string): string {
 export function digestFor(text: string, path: string, source: string): DigestFile {
   const signed = /^-----BEGIN PGP SIGNED MESSAGE-----/m.test(text);
   const entries = entriesOf(signed ? signedPart(text) : text);
-  if (entries.length === 0) throw invalid(path, 'it has no line with a digest');
+  if (entries.length === 0) throw invalid(path, 'it contains no digest');
   const name = nameOf(source);
   const mine = matching(entries, name);
-  if (mine.length === 0) throw invalid(path, `it has no digest of ${shown(name)}, only of ${listed(entries)}`);
+  if (mine.length === 0) throw invalid(path, `it has no digest for ${shown(name)}, only for ${listed(entries)}`);
   const usable = mine.filter(({ algorithm }) => algorithm === 'SHA256');
   if (usable.length === 0) {
     const found = [...new Set(mine.map(({ algorithm }) => algorithm))].join(' and ');
-    throw invalid(path, `its digest of ${shown(name)} is ${found}, and only SHA256 can be compared`);
+    throw invalid(path, `its digest for ${shown(name)} is ${found}; only SHA256 is supported`);
   }
   const digests = [...new Set(usable.map(({ hex }) => hex))];
-  if (digests.length > 1) throw invalid(path, `it has ${digests.length} different digests of ${shown(name)}`);
+  if (digests.length > 1) throw invalid(path, `it has ${digests.length} different digests for ${shown(name)}`);
   return { hex: digests[0] ?? '', signed };
 }
 
@@ -134,7 +134,7 @@ function unescaped(name: string, escaped: string): string {
 }
 
 function invalid(path: string, why: string, cause?: unknown): UnderstudyError {
-  return new UnderstudyError('DIGEST_FILE_INVALID', `the file of digests ${shown(path)} cannot be used: ${why}`, {
+  return new UnderstudyError('DIGEST_FILE_INVALID', `the digest file ${shown(path)} cannot be used: ${why}`, {
     cause,
   });
 }

@@ -43,7 +43,7 @@ export async function main(argv: readonly string[], load: Loaders): Promise<numb
   process.once('uncaughtException', (error) => process.exit(complain(error, argv)));
   const program = inherit(new Command('understudy'))
     .description(
-      'Puts a ready copy beside a server that struggles, and copies disk images to many disks with one reading.',
+      'Starts a ready copy of a server that struggles, and copies disk images to many disks while reading them once.',
     )
     .version('0.1.0');
   const run = (exit: number): void => {
@@ -79,7 +79,7 @@ function outliveReaders(): void {
 function inherit(command: Command): Command {
   return command
     .exitOverride()
-    .showHelpAfterError('(--help shows what is possible)')
+    .showHelpAfterError('(see --help)')
     .configureOutput({ writeOut: (text) => void printResult(text), writeErr: (text) => stderr.say(text) });
 }
 

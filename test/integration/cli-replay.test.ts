@@ -153,7 +153,7 @@ test('simulate sets a policy beside others, on arrivals of a file and on those t
   for (const [args, message] of [
     [['--policy', policy], 'either --rate FILE or --trace NAME'],
     [['--policy', policy, '--trace', 'comet'], 'there is no trace "comet"'],
-    [['--policy', policy, '--rate', file('wrong.csv', '1\nmany\n')], 'wrong.csv, line 2: "many" is no rate'],
+    [['--policy', policy, '--rate', file('wrong.csv', '1\nmany\n')], 'wrong.csv, line 2: "many" is not a rate'],
     [['--policy', file('cpu.yaml', POLICY), '--rate', rates], 'the model has no "value"'],
   ] as const) {
     const wrong = await simulated(...args);

@@ -59,7 +59,7 @@ test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
       await expectFailure(
         copy,
         'DIGEST_MISMATCH',
-        new RegExp(`the image has sha256:${own}${stored}; expected was sha256:${wrong}`),
+        new RegExp(`the image has sha256:${own}${stored}, but sha256:${wrong} was expected`),
       );
       expect(stage.targets).not.toContain('c');
     }),
@@ -77,7 +77,11 @@ test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
     await stage.copyJson(...args, stage.target('a'), stage.target('b')).good();
     expect(stage.difference('b', image.content)).toBe(null);
     writeFileSync(stage.path('SHA256SUMS'), text(digests).replaceAll(/[0-9a-f]{64}/g, 'ab'.repeat(32)));
-    await expectFailure(stage.copyJson(...args, stage.target('c')), 'DIGEST_MISMATCH', /expected was sha256:abab/);
+    await expectFailure(
+      stage.copyJson(...args, stage.target('c')),
+      'DIGEST_MISMATCH',
+      /but sha256:abab[0-9a-f]* was expected/,
+    );
   }),
 );
 
@@ -99,7 +103,7 @@ test('expect - a file that names no digest of the source is refused before anyth
       stage.path('golden.img.xz'),
       stage.target('a'),
     ]);
-    await expectFailure(copy, 'DIGEST_FILE_INVALID', /has no digest of golden\.img\.xz, only of other\.img/);
+    await expectFailure(copy, 'DIGEST_FILE_INVALID', /has no digest for golden\.img\.xz, only for other\.img/);
     expect(stage.targets).toEqual([]);
   }));
 

@@ -216,7 +216,7 @@ test('file - a name that appeared during the copy is not replaced, and the image
     const target = stage.target('a');
     const copy = await begun(stage, image.path, target);
     writeFileSync(target, stage.allow(Buffer.from('somebody made this')));
-    await expectFailure(copy, 'TARGET_NOT_CONFIRMED', /left as it is.*a\.partial/);
+    await expectFailure(copy, 'TARGET_NOT_CONFIRMED', /not replaced.*a\.partial/);
     expect(readFileSync(target, 'utf8')).toBe('somebody made this');
     expect(accessOf(`${target}.partial`).mode).toBe(0o600);
     const again = await stage.copyJson('--resume', '--yes', ...SHAPE, image.path, target).good();
@@ -233,7 +233,7 @@ test('file - leave to overwrite a file is leave for that file, not for what take
     const copy = await begun(stage, image.path, '--yes', target);
     writeFileSync(stage.path('other'), stage.allow(Buffer.from('another')));
     renameSync(stage.path('other'), target);
-    await expectFailure(copy, 'TARGET_NOT_CONFIRMED', /left as it is/);
+    await expectFailure(copy, 'TARGET_NOT_CONFIRMED', /not replaced/);
     expect(readFileSync(target, 'utf8')).toBe('another');
     // One that has gone meanwhile needs no leave.
     const second = await begun(stage, image.path, '--yes', stage.target('a'));

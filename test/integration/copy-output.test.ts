@@ -99,7 +99,7 @@ test.each<[string, string, (stage: Stage) => readonly string[]]>([
   ['a choice that there is not', 'USAGE', (stage) => ['--join', 'middle', stage.path('x'), stage.target('a')]],
   ['a digest that is none', 'USAGE', (stage) => ['--expect', 'md5:0', stage.path('x'), stage.target('a')]],
   [
-    'a file of digests that is not there',
+    'a digest file that does not exist',
     'DIGEST_FILE_INVALID',
     (stage) => ['--expect-file', '/none', '/x', stage.target('a')],
   ],

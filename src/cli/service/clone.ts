@@ -17,9 +17,9 @@ const LOOK_MS = 500;
 export function cloneCommand(done: (exit: number) => void): Command {
   const command = new Command('clone')
     .description('Engages a spare for a lead by hand, and waits until it takes traffic.')
-    .argument('<lead>', 'the host that is cloned')
-    .requiredOption('--to <spare>', 'the host that takes the part')
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .argument('<lead>', 'the host to clone')
+    .requiredOption('--to <spare>', 'the spare that becomes the clone')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy clone web1 --to spare1 -f understudy.yaml');
   return withConnection(command).action(async (lead: string, flags: Flags) => {
     const client = await connect(flags);

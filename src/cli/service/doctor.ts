@@ -24,9 +24,9 @@ const SIGN = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ' } as const;
 
 export function doctorCommand(done: (exit: number) => void, examine: Examine): Command {
   return new Command('doctor')
-    .description('Says what the configuration needs and this machine does not have. Changes nothing.')
+    .description('Checks what the configuration needs and this machine lacks. Changes nothing.')
     .requiredOption('-f, --file <file>', 'understudy.yaml')
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy doctor -f /etc/understudy/understudy.yaml')
     .action(async ({ file, json }: { file: string; json?: boolean }) => {
       const checks: Check[] = [];

@@ -14,8 +14,8 @@ export function explainCommand(done: (exit: number) => void): Command {
   const command = new Command('explain')
     .description('Shows the last decisions about a service, each with its evidence.')
     .argument('<service>')
-    .option('--limit <n>', 'so many', limit, 10)
-    .option('--json', 'an array on standard output, the newest first; docs/cli.md has its shape')
+    .option('--limit <n>', 'number of decisions', limit, 10)
+    .option('--json', 'print a JSON array on standard output, newest first (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy explain wiki -f understudy.yaml');
   return withConnection(command).action(async (service: string, flags: Flags) => {
     const decisions = await (await connect(flags)).decisions(service, flags.limit);

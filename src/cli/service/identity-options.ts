@@ -25,7 +25,7 @@ export interface EngineFlags {
 /** Of commands that look into images. */
 export function withEngine(command: Command): Command {
   return command
-    .option('--rules <file>', 'rules of your own; docs/identity.md')
+    .option('--rules <file>', 'your own rules (docs/identity.md)')
     .option(
       '--kernel-mount',
       'the kernel may mount a private overlay of the image: XFS, btrfs, rules that run a program',
@@ -33,7 +33,7 @@ export function withEngine(command: Command): Command {
 }
 
 /**
- * @param only the rules of the file, without those that come with the program
+ * @param only the rules of the file, without the built-in ones
  * @throws CONFIG_INVALID, CONFIG_UNREADABLE
  */
 export async function engineWith(

@@ -13,13 +13,13 @@ interface Flags extends ConnectionFlags, EngineFlags {
 
 export function inspectCommand(done: (exit: number) => void): Command {
   const command = new Command('inspect')
-    .description('Says what on a disk must not exist twice, and what would become of it on a clone. Changes nothing.')
+    .description('Lists what on a disk must not exist twice, and what a clone does with it. Changes nothing.')
     .argument(
       '<image>',
       'a raw or qcow2 image or a block device that no host is using; with -f or --url the name of a host',
     )
-    .option('--lead <file>', 'who the host is; without it, what the image says')
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .option('--lead <file>', 'identity of the host (default: what the image says)')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText(
       'after',
       '\nExamples:\n  understudy inspect web1 -f understudy.yaml\n  understudy inspect /srv/volumes/web1.img',

@@ -13,8 +13,8 @@ function answer(flags: Flags, value: unknown, text: string): void {
 
 export function dismissCommand(done: (exit: number) => void): Command {
   const command = new Command('dismiss')
-    .description('Takes an understudy off stage and gives the spare its own disk back.')
-    .argument('<spare>', 'the host that plays the part')
+    .description('Ends an engagement, and gives the spare its own disk back.')
+    .argument('<spare>', 'the spare of the engagement')
     .option('--json', '{"engagement"} on standard output')
     .addHelpText('after', '\nExample:\n  understudy dismiss spare1 -f understudy.yaml');
   return withConnection(command).action(async (host: string, flags: Flags) => {
@@ -26,8 +26,8 @@ export function dismissCommand(done: (exit: number) => void): Command {
 
 export function approveCommand(done: (exit: number) => void): Command {
   const command = new Command('approve')
-    .description('Carries out a plan that waits for a yes.')
-    .argument('<plan>', 'its name, as status shows it')
+    .description('Carries out a plan that waits for approval.')
+    .argument('<plan>', 'name of the plan, as status shows it')
     .option('--json', '{"engagement"} on standard output')
     .addHelpText('after', '\nExample:\n  understudy approve wiki-m1k2j3 -f understudy.yaml');
   return withConnection(command).action(async (plan: string, flags: Flags) => {
@@ -39,7 +39,7 @@ export function approveCommand(done: (exit: number) => void): Command {
 
 export function powerCommand(done: (exit: number) => void): Command {
   const command = new Command('power')
-    .description('Switches a host that is in no engagement on or off.')
+    .description('Switches a host on or off, unless it is in an engagement.')
     .argument('<host>')
     .addArgument(new Argument('<state>').choices(['on', 'off']))
     .option('--json', '{"power"} on standard output')

@@ -26,15 +26,18 @@ interface Outcome {
 
 export function personaliseCommand(done: (exit: number) => void): Command {
   const command = new Command('personalise')
-    .description('Shows what makes a copy of one host another host; with --apply does it, and verifies it.')
+    .description('Shows the changes that turn a copy of one host into another host; --apply makes and verifies them.')
     .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
-    .requiredOption('--as <file>', 'who the copy is to be')
-    .option('--lead <file>', 'whose copy it is; without it, what the image says')
-    .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
-    .option('--other-hardware', 'the hosts have other disks and cards: names of devices become what they keep')
-    .option('--grow', 'the last partition and the root in it are to fill the disk')
+    .requiredOption('--as <file>', 'identity that the copy gets')
+    .option('--lead <file>', 'identity of the host that was copied (default: what the image says)')
+    .option('--accept <rule...>', 'leave unknown findings of these rules unchanged', [])
+    .option(
+      '--other-hardware',
+      'the hosts have different disks and network cards: replace device names with stable ones',
+    )
+    .option('--grow', 'enlarge the last partition and the root file system in it to fill the disk')
     .option('--apply', 'change the image')
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy personalise copy-of-web1.img --as spare1.yaml --apply');
   return withEngine(command).action(async (image: string, flags: Flags) => {
     const engine = await engineWith(flags);

@@ -24,14 +24,11 @@ const EVENTS_SHOWN = 50;
 
 export function replayCommand(done: (exit: number) => void): Command {
   return new Command('replay')
-    .description('Says what a policy would have done with recorded signals, and when. Touches no host.')
-    .requiredOption('--policy <file>', 'what has to hold; docs/policy.md')
-    .requiredOption('--signal <csv>', 'CSV of "timestamp,value", or the URL of a range query of Prometheus')
-    .option(
-      '--labels <file>',
-      'when something was wrong, as people noted it: times, or starts and ends, as CSV or JSON',
-    )
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .description('Shows what a policy would have done with recorded signals, and when. Touches no host.')
+    .requiredOption('--policy <file>', 'the policy (docs/policy.md)')
+    .requiredOption('--signal <csv>', 'CSV of "timestamp,value", or the URL of a Prometheus range query')
+    .option('--labels <file>', 'known incidents: times, or starts and ends, as CSV or JSON')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy replay --policy policy.yaml --signal last-month.csv')
     .action(async (flags: Flags) => {
       const policy = await policyIn(flags.policy);

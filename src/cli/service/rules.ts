@@ -12,12 +12,10 @@ interface Flags {
 
 export function rulesCommand(done: (exit: number) => void): Command {
   const test = new Command('test')
-    .description(
-      'Runs the rules of a file against an image, without those that come with the program. Changes nothing.',
-    )
+    .description('Runs the rules of a file against an image, without the built-in ones. Changes nothing.')
     .argument('<rules>', 'rules.yaml')
     .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
-    .option('--as <file>', 'who the copy would be: shows what would change')
+    .option('--as <file>', 'identity that the copy would get: shows what would change')
     .option('--kernel-mount', 'the kernel may mount a private overlay of the image: XFS, btrfs')
     .option('--json', 'the findings as an array on standard output')
     .addHelpText('after', '\nExample:\n  understudy rules test shop.yaml copy-of-web1.img --as spare1.yaml')
@@ -36,5 +34,5 @@ export function rulesCommand(done: (exit: number) => void): Command {
       printResult(text === '' ? 'nothing is found\n' : text);
       done(0);
     });
-  return new Command('rules').description('Tries rules of your own for what must not exist twice.').addCommand(test);
+  return new Command('rules').description('Tests your own rules for what must not exist twice.').addCommand(test);
 }

@@ -25,11 +25,11 @@ const SECONDS_MAX = 10_000_000;
 
 export function simulateCommand(done: (exit: number) => void): Command {
   return new Command('simulate')
-    .description('Drives a policy against a model of hosts, beside how others would scale them. Touches no host.')
-    .requiredOption('--policy <file>', 'what has to hold, and what hosts are like; docs/policy.md')
-    .option('--rate <csv>', 'requests a second, one line a second')
+    .description('Runs a policy on a model of hosts, and compares it with other autoscalers. Touches no host.')
+    .requiredOption('--policy <file>', 'the policy, and the model of the hosts (docs/policy.md)')
+    .option('--rate <csv>', 'requests per second, one line per second')
     .option('--trace <name>', `instead of --rate: ${Object.keys(traces).join(', ')}`)
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy simulate --policy policy.yaml --rate arrivals.csv')
     .action(async (flags: Flags) => {
       const { policy, model } = await modelIn(flags.policy);
@@ -79,7 +79,7 @@ async function ratesOf({ rate, trace }: Flags): Promise<Float64Array> {
   return Float64Array.from(values, ({ cell, line }) => {
     const number = cell === '' ? Number.NaN : Number(cell);
     if (Number.isFinite(number) && number >= 0) return number;
-    throw new UnderstudyError('USAGE', `${file}, line ${line}: "${cell.slice(0, 40)}" is no rate`);
+    throw new UnderstudyError('USAGE', `${file}, line ${line}: "${cell.slice(0, 40)}" is not a rate`);
   });
 }
 

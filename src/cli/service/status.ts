@@ -14,8 +14,8 @@ const CLEAR = '\u001b[H\u001b[2J';
 export function statusCommand(done: (exit: number) => void): Command {
   const command = new Command('status')
     .description('Shows services, hosts and engagements, and why they are as they are.')
-    .option('--watch', 'again whenever something happens')
-    .option('--json', 'one object on standard output, with --watch one a line; docs/cli.md has its shape')
+    .option('--watch', 'show it again whenever something changes')
+    .option('--json', 'print one JSON object on standard output, with --watch one per line (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy status --watch -f understudy.yaml');
   return withConnection(command).action(async (flags: Flags) => {
     const client = await connect(flags);

@@ -14,14 +14,14 @@ interface Flags {
 
 export function transplantCommand(done: (exit: number) => void): Command {
   return new Command('transplant')
-    .description('Puts a portion of the files of one host into the system of another, which stays who it is.')
-    .argument('<lead>', 'image or block device of the host that has the files; only read')
-    .argument('<spare>', 'image or block device of the other, which no host is using')
+    .description('Copies some files of one host into the system of another, which keeps its identity.')
+    .argument('<lead>', 'image or block device of the host that has the files; it is only read')
+    .argument('<spare>', 'image or block device of the other host; no host may be using it')
     .argument('<path...>', 'files and folders of the lead')
-    .option('--accept <rule...>', 'rules whose unknown findings stay as they are', [])
-    .option('--apply', 'change the image of the other')
+    .option('--accept <rule...>', 'leave unknown findings of these rules unchanged', [])
+    .option('--apply', 'change the image of the spare')
     .option('--kernel-mount', 'the kernel may mount private overlays of the images: XFS, btrfs')
-    .option('--json', 'one object on standard output; docs/cli.md has its shape')
+    .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText(
       'after',
       '\nExample:\n  understudy transplant web1.img spare1.img /var/lib/dokuwiki /etc/nginx/sites-enabled --apply',

@@ -7,9 +7,9 @@ export type Serve = (file: string, signal: AbortSignal, onReady: (url: string) =
 
 export function upCommand(done: (exit: number) => void, serve: Serve): Command {
   return new Command('up')
-    .description('Runs controller and storage node for the installation that understudy.yaml describes.')
+    .description('Runs the controller and the storage node of the installation that understudy.yaml describes.')
     .requiredOption('-f, --file <file>', 'understudy.yaml')
-    .option('--json', 'one line of JSON on standard output when it can be asked')
+    .option('--json', 'print one JSON line with the URL on standard output when the interface is ready')
     .addHelpText('after', '\nExample:\n  understudy up -f /etc/understudy/understudy.yaml')
     .action(async ({ file, json }: { file: string; json?: boolean }) => {
       // Nothing is lost however it ends.

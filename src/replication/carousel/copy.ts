@@ -206,7 +206,7 @@ async function placeOf({ descriptor, localUri }: PreparedSource): Promise<string
 }
 
 function extentUnsupported(source: IdentifiedSource): UnderstudyError {
-  const message = `${source.uri} is a stream or lies in a container; only all of it or --bytes can be copied`;
+  const message = `${source.uri} is a stream, or is stored in a compressed file or an archive, so --extent cannot be determined; copy all of it, or use --bytes`;
   return new UnderstudyError('EXTENT_UNSUPPORTED', message);
 }
 

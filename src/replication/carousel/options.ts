@@ -199,7 +199,7 @@ function checkBlocks({ blockBytes, bufferBytes }: CopyOptions): void {
 
 function parseExpect(text: string): string {
   const match = /^sha256:([0-9a-f]{64})$/i.exec(text);
-  if (match?.[1] === undefined) throw usage('an expected digest is written sha256: and 64 hexadecimal digits');
+  if (match?.[1] === undefined) throw usage('an expected digest must be sha256: followed by 64 hexadecimal digits');
   return match[1].toLowerCase();
 }
 

@@ -50,7 +50,7 @@ async function leaveFor(uri: string, facts: TargetFacts, look: SourceLook, confi
   if (!facts.needsConfirmation && doubt === null) return { mayOverwrite: facts.kind !== 'nbd', doubt };
   if ((await config.confirm?.(facts, doubt)) === true) return { mayOverwrite: true, doubt: null };
   const holds = facts.needsConfirmation ? [`${uri} holds ${facts.contents ?? 'data'}`] : [];
-  const advice = config.confirm === undefined ? '; --yes copies all the same' : '';
+  const advice = config.confirm === undefined ? '; use --yes to copy anyway' : '';
   const why = [...(doubt === null ? [] : [doubt]), ...holds].join('; ');
   throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why}; nothing was written${advice}`);
 }

@@ -113,7 +113,7 @@ class Session {
     const known = ring.get('sizeKnown') === 1 ? ring.getDouble('sourceBytes') : null;
     const end = this.#task.extent.endBytes;
     if (end !== null && known !== null && end > known) {
-      throw new UnderstudyError('USAGE', `${end} bytes are asked for, the source has ${known}`);
+      throw new UnderstudyError('USAGE', `${end} bytes were requested, but the source has only ${known}`);
     }
     const target = openTarget(this.#task.target, end ?? known, this.#task.resume);
     this.#target = target;

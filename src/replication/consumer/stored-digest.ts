@@ -51,7 +51,7 @@ export function expectDigest(
   const stored = own ?? (world.ofRing() || null);
   if (stored === expect) return;
   const file = stored === null ? '' : `, the file ${source.uri} has sha256:${stored}`;
-  const message = `the image has sha256:${hex}${file}; expected was sha256:${expect}`;
+  const message = `the image has sha256:${hex}${file}, but sha256:${expect} was expected`;
   const unknown = stored === null && (source.kind === 'http' || source.kind === 'stdin');
   throw new UnderstudyError('DIGEST_MISMATCH', unknown ? `${message}; ${ONLY_OF_IMAGE}` : message);
 }

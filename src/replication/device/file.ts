@@ -50,7 +50,7 @@ const errnoNames = new Map(Object.entries(osConstants.errno).map(([name, number]
 
 /** The error of a failed system call on a device, in the registry's words. */
 export function fileError(role: DeviceRole, action: string, errno: string | null, cause?: unknown): UnderstudyError {
-  const message = `${action}: ${errno === null ? messageOf(cause) : reasonOf(errno)}`;
+  const message = `cannot ${action}: ${errno === null ? messageOf(cause) : reasonOf(errno)}`;
   if (errno === 'ENOENT') return new UnderstudyError(deviceCode(role, 'NOT_FOUND'), message, { cause });
   if (errno === 'EACCES' || (errno === 'EPERM' && role === 'source')) {
     return new UnderstudyError(deviceCode(role, 'PERMISSION'), message, { cause });

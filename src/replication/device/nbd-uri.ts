@@ -7,14 +7,14 @@ const PORT_DEFAULT = 10809;
 const SCHEMES = ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+vsock', 'nbds+vsock'];
 
 function usage(uri: string, why: string): UnderstudyError {
-  return new UnderstudyError('USAGE', `"${uri}" is no NBD URI: ${why}; write for example nbd://host:10809/export`);
+  return new UnderstudyError('USAGE', `"${uri}" is not an NBD URI: ${why}; write for example nbd://host:10809/export`);
 }
 
 function decode(uri: string, text: string): string {
   try {
     return decodeURIComponent(text);
   } catch (cause) {
-    throw new UnderstudyError('USAGE', `"${uri}" is no NBD URI: "${text}" is wrongly escaped`, { cause });
+    throw new UnderstudyError('USAGE', `"${uri}" is not an NBD URI: "${text}" is wrongly escaped`, { cause });
   }
 }
 
@@ -89,9 +89,9 @@ function escapePath(path: string): string {
 /** "[user@]host[:port]" without the user, with the port. */
 function canonicalHost(uri: string, authority: string): string {
   const match = /^(?:[^@]*@)?(\[[0-9a-fA-F:.%]+\]|[^:[\]@]*)(?::([0-9]+))?$/.exec(authority);
-  if (match === null) throw usage(uri, `"${authority}" is no host and port`);
+  if (match === null) throw usage(uri, `"${authority}" is not HOST:PORT`);
   const port = match[2] === undefined ? PORT_DEFAULT : Number(match[2]);
-  if (port < 1 || port > 65_535) throw usage(uri, `${port} is no port`);
+  if (port < 1 || port > 65_535) throw usage(uri, `${port} is not a port`);
   // Without a host libnbd takes the machine it runs on.
   const host = decode(uri, match[1] ?? '').toLowerCase() || 'localhost';
   // An escaped slash would make the rest of the host an export.

@@ -53,9 +53,10 @@ function whole(view: LocalView, why: string): CopyExtent {
 }
 
 function firstBytes(bytes: number, view: LocalView): CopyExtent {
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new UnderstudyError('USAGE', `${bytes} is no number of bytes`);
+  if (!Number.isSafeInteger(bytes) || bytes <= 0)
+    throw new UnderstudyError('USAGE', `${bytes} is not a number of bytes`);
   if (bytes > view.sizeBytes) {
-    throw new UnderstudyError('USAGE', `${bytes} bytes were asked for, but the source has ${view.sizeBytes}`);
+    throw new UnderstudyError('USAGE', `${bytes} bytes were requested, but the source has only ${view.sizeBytes}`);
   }
   return { endBytes: bytes, skip: [], why: `the first ${formatBytes(bytes)}` };
 }

@@ -139,7 +139,7 @@ function statOf(uri: string, path: string): Stats {
     // A name with a file where a folder should be, or that leads in a circle, names nothing.
     const errno = errnoOf(cause);
     const nothing = errno === 'ENOTDIR' || errno === 'ELOOP' || errno === 'ENAMETOOLONG';
-    throw fileError('source', `look at ${uri}`, nothing ? 'ENOENT' : errno, cause);
+    throw fileError('source', `examine ${uri}`, nothing ? 'ENOENT' : errno, cause);
   }
 }
 

@@ -215,7 +215,7 @@ function namedFile(origin: ImageOrigin, name: string): string {
   const path = realPathOf(origin, isAbsolute(file) ? file : resolve(folder, file));
   if (path.startsWith(join(folder, sep)) && statSync(path).isFile()) return path;
   const hint = 'move it there, or make one image of both with qemu-img convert';
-  throw unreadable(origin, `it names ${name}, which is no file in the folder of the image; ${hint}`);
+  throw unreadable(origin, `it names ${name}, which is not a file in the folder of the image; ${hint}`);
 }
 
 function realPathOf(origin: ImageOrigin, path: string): string {

@@ -96,7 +96,7 @@ function statTarget(target: string): Stats | null {
     if (errnoOf(cause) === 'ELOOP') {
       throw new UnderstudyError('TARGET_NOT_FOUND', `${target} is a symbolic link that leads in a circle`, { cause });
     }
-    throw fileError('target', `look at ${target}`, errnoOf(cause), cause);
+    throw fileError('target', `examine ${target}`, errnoOf(cause), cause);
   }
 }
 
@@ -200,7 +200,8 @@ function refuseUsedProvisional(path: string, question: TargetQuestion, use: Kern
   const provisional = partialPath(path);
   const stats = statTarget(provisional);
   if (stats === null) return;
-  if (!stats.isFile()) throw new UnderstudyError('TARGET_KIND', `${provisional} is in the way: it is no regular file`);
+  if (!stats.isFile())
+    throw new UnderstudyError('TARGET_KIND', `${provisional} is in the way: it is not a regular file`);
   const footprints = footprintsOf(stats);
   refuseSource(provisional, footprints, question);
   refuseUsedFile(provisional, stats, footprints, use);

@@ -174,6 +174,6 @@ function takeName(partial: string, { path, uri, replaces }: FileSpec): void {
   if (now === undefined && renameNoReplace(partial, path)) return;
   throw new UnderstudyError(
     'TARGET_NOT_CONFIRMED',
-    `${uri} was made by somebody else during the copy and was left as it is; the complete image is ${partial}`,
+    `${uri} appeared during the copy and was not replaced; the complete image is ${partial}; use --resume --yes to replace it`,
   );
 }

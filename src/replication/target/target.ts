@@ -37,7 +37,7 @@ function openDisk({ path, uri, direct, identity, disk }: BlockSpec): Device {
   device.close();
   throw new UnderstudyError(
     'TARGET_NOT_CONFIRMED',
-    `another disk has got the name ${uri} since it was looked at; nothing was written`,
+    `${uri} is a different disk than when it was checked; nothing was written`,
   );
 }
 
@@ -78,7 +78,7 @@ function openStorageTarget(
     device = open();
     const { sizeBytes } = device.info;
     if (imageBytes !== null && sizeBytes !== null && sizeBytes < imageBytes) {
-      const message = `${spec.uri} has ${sizeBytes} bytes, ${imageBytes} are to be copied`;
+      const message = `${spec.uri} has only ${sizeBytes} bytes, but ${imageBytes} are to be copied`;
       throw new UnderstudyError('TARGET_TOO_SMALL', message);
     }
     const stamp = spec.kind === 'block' ? spec.disk.stamp : `${spec.identity};size=${sizeBytes}`;
@@ -89,7 +89,7 @@ function openStorageTarget(
     if (spec.kind === 'block' && !spec.mayOverwrite && !isOurs) {
       throw new UnderstudyError(
         'TARGET_NOT_CONFIRMED',
-        `${spec.uri} changed after it was looked at (${resumption?.reason ?? 'no leave'}); nothing was written`,
+        `${spec.uri} changed after it was checked (${resumption?.reason ?? 'overwriting was not confirmed'}); nothing was written`,
       );
     }
     const discard = (): void => removeRecord(recordPath);
@@ -120,8 +120,5 @@ function refuseUnasked({ uri, doubt }: NbdSpec, device: Device): void {
   const held = dataHeldBy(device);
   const why = [...(doubt === null ? [] : [doubt]), ...(held === null ? [] : [`${uri} holds ${held}`])];
   if (why.length === 0) return;
-  throw new UnderstudyError(
-    'TARGET_NOT_CONFIRMED',
-    `${why.join('; ')}; nothing was written; --yes copies all the same`,
-  );
+  throw new UnderstudyError('TARGET_NOT_CONFIRMED', `${why.join('; ')}; nothing was written; use --yes to copy anyway`);
 }

@@ -127,7 +127,7 @@ export function networkFailure(uri: string, cause: unknown, timeoutMs: number): 
     case 'UND_ERR_SOCKET':
       return fail('SOURCE_UNAVAILABLE', 'the server closes the connection before its answer is complete');
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
-      return fail('SOURCE_UNAVAILABLE', 'the answer of the server has not the length that it promises');
+      return fail('SOURCE_UNAVAILABLE', 'the answer of the server does not have the length that it announced');
     case 'UND_ERR_HEADERS_OVERFLOW':
       return fail('SOURCE_UNAVAILABLE', 'the headers of the answer are too long', false);
   }
