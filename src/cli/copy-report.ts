@@ -76,7 +76,7 @@ function digests(targets: readonly TargetResult[]): string {
     return `${name === uri ? '' : '\\'}${digest}  ${name}\n`;
   };
   return targets
-    .filter(({ digest }) => digest !== null)
+    .filter(({ ok, digest }) => ok && digest !== null)
     .map(lineOf)
     .join('');
 }

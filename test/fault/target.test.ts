@@ -60,7 +60,11 @@ test('target too small: block device, NBD server, file system', () =>
     await expectFailure(stage.copyJson('--yes', image.path, device), 'TARGET_TOO_SMALL', /4194304 bytes, but 4194305/);
     expect(stage.difference(device, old)).toBe(null);
     const server = await stage.nbdkit({ plugin: ['memory', '4M'] });
-    await expectFailure(stage.copyJson('--yes', image.path, server.uri), 'TARGET_TOO_SMALL', /4194304 bytes, but 4194305/);
+    await expectFailure(
+      stage.copyJson('--yes', image.path, server.uri),
+      'TARGET_TOO_SMALL',
+      /4194304 bytes, but 4194305/,
+    );
     const folder = mounted(stage, 'small', '-t', 'tmpfs', '-o', 'size=2M', 'none');
     await expectFailure(stage.copyJson(image.path, join(folder, 'a')), 'TARGET_TOO_SMALL', /whole file system/);
     expect(readdirSync(folder)).not.toContain('a');

@@ -111,7 +111,7 @@ test('terminal - questions about several targets come one after the other', () =
     terminal.type('yes');
     await terminal.shows(/Type yes.*Type yes/s);
     terminal.type('no');
-    await terminal.shows(/a: 2\.00 MiB copied.*b: .*TARGET_NOT_CONFIRMED.*status 4/s);
+    await terminal.shows(/a: 2\.00 MiB copied.*b holds .*TARGET_NOT_CONFIRMED.*status 4/s);
     expect(stage.difference('a', image.content)).toBe(null);
     terminal.close();
   }));
