@@ -18,8 +18,23 @@ function encrypted(stage: Stage, method: string): Buffer {
   // Writing with the AES method is refused by programs of today; such an image can still be made.
   if (method === 'aes')
     stage.tool('qemu-img', 'qemu-utils', ['create', '-q', '-f', 'qcow2', ...object, ...encrypt, to, '2M']);
-  else stage.tool('qemu-img', 'qemu-utils', ['convert', '-f', 'raw', '-O', 'qcow2', ...object, ...encrypt, from, to]);
+  else
+    untilTimed(() =>
+      stage.tool('qemu-img', 'qemu-utils', ['convert', '-f', 'raw', '-O', 'qcow2', ...object, ...encrypt, from, to]),
+    );
   return disk;
+}
+
+/** qemu-img chooses the rounds of the key derivation by the processor time of a few, and gives up where it measures none. */
+function untilTimed(make: () => void): void {
+  for (let tries = 1; ; tries++) {
+    try {
+      make();
+      return;
+    } catch (error) {
+      if (tries === 20 || !String(error).includes('Unable to get accurate CPU usage')) throw error;
+    }
+  }
 }
 
 test('encrypted - a qcow2 with LUKS is said to be encrypted, and --key-file opens it', () =>
