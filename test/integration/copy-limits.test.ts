@@ -120,7 +120,7 @@ test('limits - records of devices cannot be kept: the copy is made, and says so'
     const args = ['--json', '--yes', '--block-size', '64K', image.path, device];
     // Longer than the time after which a record is kept.
     const whole = await stage.copy(['--limit', '800K', ...args], { env }).good();
-    expect(whole.notes).toEqual([expect.stringMatching(/^cannot be resumed: record progress in /)]);
+    expect(whole.notes).toEqual([expect.stringMatching(/^cannot be resumed: cannot record progress in /)]);
     expect(stage.difference(device, image.content)).toBe(null);
     const copy = stage.copy(['--limit', '1M', ...args], { env });
     await stage.sees('some blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 60);

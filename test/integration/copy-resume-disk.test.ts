@@ -265,6 +265,6 @@ test('resume - where no record can be kept, a disk is copied all the same, and t
     const image = stage.image('golden.img', MIB);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(MIB)));
     const copy = stage.copy(['--json', '--quiet', image.path, loop.device], { env: { XDG_STATE_HOME: image.path } });
-    expect((await copy.good()).notes.join()).toMatch(/cannot be resumed: record progress in .*ENOTDIR/);
+    expect((await copy.good()).notes.join()).toMatch(/cannot be resumed: cannot record progress in .*ENOTDIR/);
     expect(stage.difference(loop.device, image.content)).toBe(null);
   }));
