@@ -63,14 +63,17 @@ describe('the run of all tests', () => {
   const pass = 'it("passes", () => {});';
   const fail = 'it("fails", () => { throw new Error("no"); });';
 
-  /** With mounts, shared memory and loop devices of its own: the look for leaks must not see what tests beside this one have meanwhile. */
+  /**
+   * With mounts, shared memory, loop devices and network namespaces of its own: the look for leaks must not see what
+   * tests beside this one have meanwhile.
+   */
   const alone = [
     'unshare',
     ...(process.getuid?.() === 0 ? [] : ['--map-root-user']),
     '--mount',
     '--propagation',
     'private',
-    ...['sh', '-c', 'for at in /dev/shm /sys/block; do mount -t tmpfs tmpfs $at || exit; done; exec "$@"', 'sh'],
+    ...['sh', '-c', 'for at in /dev/shm /sys/block /run; do mount -t tmpfs tmpfs $at || exit; done; exec "$@"', 'sh'],
   ];
 
   function runTests(env: NodeJS.ProcessEnv): { status: number | null; last: string | undefined; stdout: string } {
