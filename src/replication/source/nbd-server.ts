@@ -3,6 +3,7 @@
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/mod.ts';
+import { ByteReader } from './byte-reader.ts';
 
 export interface NbdContent {
   readonly sizeBytes: number;
@@ -73,9 +74,11 @@ class Connection {
   readonly #socket: Socket;
   readonly #content: NbdContent;
   readonly #fail: (error: unknown) => void;
+  readonly #reader: ByteReader;
 
   constructor(socket: Socket, content: NbdContent, fail: (error: unknown) => void) {
     this.#socket = socket;
+    this.#reader = new ByteReader(socket);
     this.#content = content;
     this.#fail = fail;
   }
@@ -91,21 +94,11 @@ class Connection {
     this.#socket.end();
   }
 
-  /** The next so many bytes. @throws when the client has gone */
+  /** @throws when the client has gone */
   async #take(bytes: number): Promise<Buffer> {
-    for (;;) {
-      const taken = bytes === 0 ? Buffer.alloc(0) : (this.#socket.read(bytes) as Buffer | null);
-      if (taken?.length === bytes) return taken;
-      if (this.#socket.readableEnded || this.#socket.destroyed || taken !== null)
-        throw new Error('the client has gone');
-      await new Promise<void>((resolve) => {
-        const go = (): void => {
-          for (const event of ['readable', 'end', 'close']) this.#socket.off(event, go);
-          resolve();
-        };
-        for (const event of ['readable', 'end', 'close']) this.#socket.on(event, go);
-      });
-    }
+    const taken = await this.#reader.take(bytes);
+    if (taken.byteLength < bytes) throw new Error('the client has gone');
+    return Buffer.from(taken.buffer, taken.byteOffset, taken.byteLength);
   }
 
   async #negotiate(): Promise<boolean> {
