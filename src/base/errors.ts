@@ -171,6 +171,23 @@ export const errorRegistry = {
   ),
   API_NOT_FOUND: of(10, 404, 'after-change', 'The interface has no such path.'),
   API_UNAVAILABLE: of(10, 503, 'backoff', 'The controller cannot be reached.'),
+  API_UNTRUSTED: of(
+    10,
+    502,
+    'after-change',
+    'The certificate of the controller is not signed by the authority that is trusted, or is not for that name.',
+  ),
+  API_INSECURE: of(2, 400, 'after-change', 'The connection would not be encrypted, and nobody allowed that.'),
+  CERTIFICATE_INVALID: of(
+    2,
+    422,
+    'after-change',
+    'A certificate, a key or their folder cannot be used: others may read it, it is damaged, or it is not the right one.',
+  ),
+  CERTIFICATE_UNKNOWN: of(2, 404, 'after-change', 'There is no certificate of this name.'),
+  CERTIFICATE_EXISTS: of(8, 409, 'after-change', 'There is an authority or a certificate of this name already.'),
+  CERTIFICATE_FAILED: of(9, 502, 'after-change', 'openssl(1) could not make a certificate.'),
+  AUTHORITY_KEY_MISSING: of(8, 409, 'after-change', 'The key of the authority is needed, and is not there.'),
   CONTROLLER_RUNNING: of(8, 409, 'backoff', 'Another controller has the lease of this installation.'),
   TOOL_MISSING: of(7, 501, 'after-change', 'A program or library that is needed is not installed.'),
   RESOURCE_LIMIT: of(

@@ -14,6 +14,7 @@ interface ModuleRule {
 export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/base': { modules: [], packages: [] },
   'src/linux': { modules: ['src/base'], packages: ['koffi'] },
+  'src/pki': { modules: ['src/base'], packages: [] },
   'src/replication': { modules: ['src/base', 'src/linux'], packages: ['undici', 'yauzl'] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base', 'src/detection'], packages: ['yaml', 'zod'] },

@@ -1,0 +1,34 @@
+export {
+  AUTHORITY_DAYS,
+  CERTIFICATE_DAYS,
+  EXPIRY_NOTICE_DAYS,
+  expiringWithin,
+  initAuthority,
+  issueCertificate,
+  renewCertificate,
+  revokeCertificates,
+} from './authority.ts';
+export {
+  type Authority,
+  type Certificate,
+  type CertificateKind,
+  type Certificates,
+  type KeyPair,
+  KINDS,
+  ROLES,
+  type Subject,
+  type UserRole,
+} from './contract.ts';
+export {
+  AUTHORITY,
+  AUTHORITY_KEY,
+  findCertificate,
+  readCertificates,
+  readKeyOf,
+  readKeyPair,
+  serialOf,
+} from './folder.ts';
+export { readIssued } from './lists.ts';
+export { REVOCATION_LIST } from './revocation-list.ts';
+export { distinguishedNameOf, parseSubject, titleOf } from './subject.ts';
+export { type WatchOptions, watchCertificates } from './watch.ts';
