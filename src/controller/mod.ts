@@ -1,4 +1,6 @@
 export type {
+  AuditEntry,
+  AuditView,
   ControllerApi,
   DecisionAction,
   DecisionView,
