@@ -68,6 +68,12 @@ export const errorRegistry = {
     'The target holds data, or the source is unrecognised, and nobody confirmed the copy.',
   ),
   TARGET_PARTIAL_FOREIGN: of(4, 409, 'after-change', 'NAME.partial of the target exists, but was not made by a copy.'),
+  TARGET_UNSAFE: of(
+    4,
+    409,
+    'after-change',
+    'Another user has a hand in the target: a link of theirs leads to it, or it was moved or replaced during the copy.',
+  ),
   TARGET_FULL: of(4, 507, 'after-change', 'The storage of the target is full, or does not support files of that size.'),
   TARGET_WRITE_FAILED: of(4, 502, 'after-change', 'A write to the target failed.'),
   TARGET_FLUSH_FAILED: of(4, 502, 'after-change', 'The target could not be flushed; written data may be lost.'),

@@ -19,8 +19,19 @@ export {
 } from './errors.ts';
 export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
+export { ownFolder } from './own-folder.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
 export { sha256, shortName } from './sha256.ts';
 export { shown } from './shown.ts';
+export {
+  type Entry,
+  type Intrusion,
+  intrusionOn,
+  isOpenToOthers,
+  isTrusted,
+  linkOfStranger,
+  lookAlong,
+  type Way,
+} from './trust.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';
