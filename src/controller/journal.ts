@@ -1,9 +1,13 @@
 // The journal: what happened (events) and what was decided (decisions), each with its evidence, in the store. Both are
 // bounded; what is too old is deleted. A decision that repeats the last one is counted, not stored again.
-import { codeOf } from '../base/mod.ts';
+import { codeOf, formatDuration } from '../base/mod.ts';
+import type { Change } from '../store/mod.ts';
 import type { DecisionView, EventView } from './contract.ts';
 import type { ControllerParts } from './parts.ts';
 import { keys } from './record.ts';
+import { flawOf } from './record-kinds.ts';
+import { listRecords } from './records.ts';
+import { Troubles } from './troubles.ts';
 
 const EVENTS_MAX = 5000;
 const DECISIONS_MAX = 500;
@@ -23,8 +27,40 @@ export class Journal {
   readonly #last = new Map<string, { key: string; revision: number; view: DecisionView; writtenAt: number }>();
   #count = 0;
 
+  readonly #troubles: Troubles;
+
   constructor(parts: ControllerParts) {
     this.#parts = parts;
+    this.#troubles = new Troubles(parts.log);
+  }
+
+  /** Tells an error of a subject once, in the log and as an event. @param subject "service/wiki", "host/web1", "request GET /v1/status" */
+  async trouble(subject: string, error: unknown): Promise<void> {
+    const told = this.#troubles.tell(subject, error);
+    if (told === null) return;
+    await this.event({ kind: 'error', subject, text: told.text, data: { code: told.code } });
+  }
+
+  /** Writes the stack of a defect to the log; the event is told by somebody else. */
+  defect(subject: string, error: unknown): void {
+    this.#troubles.log(subject, error);
+  }
+
+  /** A line of the log alone. */
+  say(text: string): void {
+    this.#parts.log(text);
+  }
+
+  /** The subject was looked at, and nothing was wrong. */
+  well(subject: string): void {
+    this.#troubles.well(subject);
+  }
+
+  /** Tells that a look ended this process again and again, and is left alone for a while. */
+  async rest(key: string, lost: number, restMs: number): Promise<void> {
+    const text = `${key}: the controller ended ${lost} times while it looked at it; it looks again in ${formatDuration(restMs / 1000)}`;
+    this.#parts.log(text);
+    await this.event({ kind: 'error', subject: key, text, data: { code: 'TRIES_EXHAUSTED' } });
   }
 
   async event(draft: EventDraft): Promise<void> {
@@ -41,7 +77,13 @@ export class Journal {
       const view = { ...last.view, evidence: draft.evidence, repeated: last.view.repeated + 1, lastAt: iso(now) };
       last.view = view;
       if (now - last.writtenAt < REPEAT_WRITE_MS) return false;
-      last.revision = await this.#parts.store.put(last.key, view, last.revision);
+      try {
+        last.revision = await this.#parts.store.put(last.key, view, last.revision);
+      } catch (error) {
+        // Somebody has removed it: the next one is written as a new one.
+        if (codeOf(error) === 'STORE_CONFLICT') this.#last.delete(draft.service);
+        throw error;
+      }
       last.writtenAt = now;
       return false;
     }
@@ -53,8 +95,8 @@ export class Journal {
   }
 
   async decisions(service: string, limit: number): Promise<readonly DecisionView[]> {
-    const records = await this.#parts.store.list<DecisionView>(keys.decisions(service));
-    const views = records.map(({ value }) => value);
+    const { usable } = await listRecords<DecisionView>(this.#parts.store, keys.decisions(service));
+    const views = usable.map(({ value }) => value);
     const last = this.#last.get(service);
     if (last !== undefined && views.length > 0) views[views.length - 1] = last.view;
     return views.slice(-limit).reverse();
@@ -67,7 +109,7 @@ export class Journal {
   /** Reads what an earlier life of the controller decided last. */
   async recall(services: Iterable<string>): Promise<void> {
     for (const service of services) {
-      const record = (await this.#parts.store.list<DecisionView>(keys.decisions(service))).at(-1);
+      const record = (await listRecords<DecisionView>(this.#parts.store, keys.decisions(service))).usable.at(-1);
       if (record === undefined) continue;
       const { key, revision, value } = record;
       this.#last.set(service, { key, revision, view: value, writtenAt: Date.parse(value.lastAt) });
@@ -83,8 +125,9 @@ export class Journal {
   async *events(after: number | null, signal: AbortSignal): AsyncIterable<EventView> {
     const { store } = this.#parts;
     const from = after ?? (await this.revision());
-    for await (const { value, revision } of store.watch<StoredEvent>(keys.events, signal)) {
-      if (value !== null && revision > from) yield { ...value, revision };
+    for await (const change of store.watch<StoredEvent>(keys.events, signal)) {
+      const value = usableEvent(change);
+      if (value !== null && change.revision > from) yield { ...value, revision: change.revision };
     }
   }
 
@@ -106,6 +149,16 @@ export class Journal {
     for (const { key, revision } of records.slice(0, Math.max(0, records.length - kept))) {
       await this.#parts.store.delete(key, revision);
     }
+  }
+}
+
+/** null: it was deleted, or cannot be used, which `status` tells. */
+function usableEvent(change: Change<StoredEvent>): StoredEvent | null {
+  try {
+    return change.value === null || flawOf(change.key, change.value) !== null ? null : change.value;
+  } catch (error) {
+    if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+    return null;
   }
 }
 

@@ -17,6 +17,8 @@ export type Statement = ReturnType<Database['prepare']>;
 const APPLICATION_ID = 0x55535459;
 const VERSION = 1;
 const MODE = 0o600;
+/** Far more than can ever be written, and far from what JavaScript cannot count. */
+const REVISION_MAX = 2 ** 52;
 const BUSY_PAUSE_MS_MAX = 20;
 /** The log is cut back to this after a checkpoint, should it ever have grown beyond. */
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
@@ -165,7 +167,7 @@ export class SqliteFile {
     await this.write(() => {
       const id = this.#pragma('application_id');
       const version = this.#pragma('user_version');
-      if (id === APPLICATION_ID && version === VERSION) return;
+      if (id === APPLICATION_ID && version === VERSION) return this.#checkCounter();
       if (id === APPLICATION_ID) throw this.#unfit(`it is of version ${version}, and this program knows ${VERSION}`);
       const { tables } = this.#database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {
         tables: number;
@@ -173,6 +175,13 @@ export class SqliteFile {
       if (id !== 0 || tables > 0) throw this.#unfit('it is the database of another program');
       this.#database.exec(TABLES);
     });
+  }
+
+  /** Without it no revision can be told from one that another program has written. */
+  #checkCounter(): void {
+    const counted = `SELECT count(*) AS good FROM counter WHERE revision BETWEEN 0 AND ${REVISION_MAX}`;
+    const { good } = this.#database.prepare(counted).get() as { good: number };
+    if (good !== 1) throw this.#unfit('its counter of revisions is damaged; restore it from a backup');
   }
 
   #unfit(why: string): UnderstudyError {
