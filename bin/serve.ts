@@ -6,9 +6,9 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createApi } from '../src/api/mod.ts';
-import { type EpochGate, UnderstudyError } from '../src/base/mod.ts';
+import { breaksProcess, type EpochGate, UnderstudyError } from '../src/base/mod.ts';
 import { type Configuration, type HostConfig, loadRules } from '../src/config/mod.ts';
-import { startController } from '../src/controller/mod.ts';
+import { type Controller, startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
 import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
 import { tryLock } from '../src/linux/mod.ts';
@@ -95,12 +95,15 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     agentToken,
     wall: () => Date.now(),
     pause,
+    log,
     // The lock tells that earlier lives of this name have ended.
     holder: `${hostname()}:${configuration.state}`.toLowerCase(),
   });
   let failure: Error | null = null;
+  const mortal = outliveDefects(controller);
   try {
-    const api = await createApi({ controller, configuration, version });
+    const onDefect = (error: unknown, request: string): void => controller.defect(`request ${request}`, error);
+    const api = await createApi({ controller, configuration, version, onDefect });
     try {
       const { url } = await api.listen();
       onReady(url);
@@ -110,8 +113,35 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     }
   } finally {
     await controller.stop();
+    mortal();
   }
   if (failure !== null) throw failure;
+}
+
+/**
+ * An error that nobody caught is the failure of what threw it; only one that says that the process itself cannot be relied on ends it, as
+ * it would without this. @returns what makes every such error end the process again
+ */
+function outliveDefects(controller: Controller): () => void {
+  const ending = process.rawListeners('uncaughtException') as NodeJS.UncaughtExceptionListener[];
+  const take: NodeJS.UncaughtExceptionListener = (error, origin) => {
+    if (!breaksProcess(error)) return controller.uncaught(error);
+    mortal();
+    if (ending.length === 0) throw error;
+    for (const listener of ending) listener(error, origin);
+  };
+  const mortal = (): void => {
+    process.off('uncaughtException', take);
+    for (const listener of ending) process.on('uncaughtException', listener);
+  };
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', take);
+  return mortal;
+}
+
+/** On standard error, which the journal of systemd keeps. Nothing waits for a reader. */
+function log(text: string): void {
+  process.stderr.write(`understudy: ${text}\n`);
 }
 
 /** Resolves with null, the reason of an orderly end. */

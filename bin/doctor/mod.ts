@@ -5,6 +5,7 @@ import { readConfiguration } from '../../src/config/mod.ts';
 import { driverSchemas } from '../drivers.ts';
 import { examineHosts } from './hosts.ts';
 import { examineMachine } from './machine.ts';
+import { examineRecords } from './records.ts';
 import { examineServices } from './services.ts';
 import { examineVolumes } from './volumes.ts';
 
@@ -20,6 +21,7 @@ export async function* examine(file: string, signal: AbortSignal): AsyncIterable
   const detail = `${hosts.size} hosts, ${services.size} services`;
   yield { check: 'configuration', subject: file, state: 'ok', detail, remedy: null };
   yield* examineMachine(configuration);
+  yield* examineRecords(configuration);
   yield* examineVolumes(configuration);
   yield* examineHosts(configuration, signal);
   yield* examineServices(configuration, signal);

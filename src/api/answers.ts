@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
 import type {
   DecisionView,
+  DismissalView,
   EngagementView,
   EventView,
   EvidenceView,
@@ -12,6 +13,7 @@ import type {
   PlanView,
   ServiceView,
   StatusView,
+  UnusableRecordView,
 } from '../controller/mod.ts';
 
 /** Read-only lists as zod writes them. */
@@ -102,6 +104,7 @@ const host = z
     role: z.enum(['lead', 'understudy', 'spare', 'free']),
     service: z.string().nullable(),
     engagement: z.string().nullable(),
+    keptOut: z.string().nullable(),
     agent: z.object({ lastSeenAt: time, verdict }).nullable(),
     volume: z.object({
       name: z.string(),
@@ -122,6 +125,7 @@ export const engagement = z
     since: time,
     state: z.enum(['running', 'waiting', 'failed', 'done']),
     error: z.object({ code: z.string(), message: z.string(), phase, remedy: z.string() }).nullable(),
+    left: z.array(phase),
     stages: z.array(z.object({ phase, seconds })),
     timeToCapacitySeconds: seconds.nullable(),
     progress: z.object({ bytesDone: z.number().min(0), bytesTotal: z.number().min(0) }).nullable(),
@@ -134,9 +138,31 @@ export const status = z
     controller: z.object({ name: z.string(), epoch: z.int().min(0), since: time }),
     services: z.array(service),
     hosts: z.array(host),
+    unusableRecords: z.array(z.object({ key: z.string(), reason: z.string() })),
+    unusableRecordsTotal: z.int().min(0),
     engagements: z.array(engagement),
   })
   .meta({ id: 'Status' }) satisfies Schema<StatusView>;
+
+export const record = z
+  .object({
+    key: z.string(),
+    revision: z.int(),
+    reason: z.string(),
+    text: z.string().nullable(),
+    sizeBytes: z.number().min(0),
+  })
+  .meta({ id: 'Record' }) satisfies Schema<UnusableRecordView>;
+
+export const dismissal = z
+  .object({
+    engagement: z.string(),
+    understudy: z.string().nullable(),
+    reason: z.string().nullable(),
+    does: z.array(z.string()),
+    leaves: z.array(z.string()),
+  })
+  .meta({ id: 'Dismissal' }) satisfies Schema<DismissalView>;
 
 export const inspection = z
   .object({

@@ -16,8 +16,11 @@ export interface ApiOptions {
   readonly controller: ControllerApi;
   readonly configuration: Pick<Configuration, 'api' | 'hosts' | 'services' | 'state'>;
   readonly version: string;
-  /** Told of defects found while answering; the caller has had its answer. @default ends the process with the error */
-  readonly onDefect?: (error: unknown) => void;
+  /**
+   * Told of defects found while answering; the caller has had its answer, and all others go on. @default ends the process with the error
+   * @param request "GET /v1/status", by the route
+   */
+  readonly onDefect?: (error: unknown, request: string) => void;
 }
 
 export interface Api {
@@ -98,7 +101,7 @@ async function end(app: FastifyInstance): Promise<void> {
   }
 }
 
-/** A defect ends the process, and no promise may swallow it. */
+/** Where nobody takes defects, one ends the process: no promise may swallow it. */
 function raise(error: unknown): void {
   setImmediate(() => {
     throw error;

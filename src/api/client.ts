@@ -1,6 +1,14 @@
 // The interface as a library: one method a route, errors with the controller's codes, time-outs on everything.
 import { codeOf, errnoOf, isErrorCode, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { DecisionView, EngagementView, EventView, InspectionView, StatusView } from '../controller/mod.ts';
+import type {
+  DecisionView,
+  DismissalView,
+  EngagementView,
+  EventView,
+  InspectionView,
+  StatusView,
+  UnusableRecordView,
+} from '../controller/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import { event as eventSchema } from './answers.ts';
 import { readMessages } from './event-reader.ts';
@@ -35,9 +43,11 @@ export interface Client {
   decisions(service: string, limit?: number): Promise<readonly DecisionView[]>;
   engagement(name: string): Promise<EngagementView>;
   clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
-  dismiss(
-    request: { readonly host: string } | { readonly engagement: string },
-  ): Promise<{ readonly engagement: string }>;
+  dismiss(request: Subject & { readonly force?: boolean }): Promise<{ readonly engagement: string }>;
+  /** What a dismissal by force would do. */
+  dismissal(subject: Subject): Promise<DismissalView>;
+  records(): Promise<readonly UnusableRecordView[]>;
+  removeRecord(record: { readonly key: string; readonly revision: number }): Promise<void>;
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
   inspect(host: string): Promise<InspectionView>;
@@ -48,6 +58,8 @@ export interface Client {
    */
   events(after: number | null, patienceMs?: number): AsyncIterable<EventView>;
 }
+
+type Subject = { readonly host: string } | { readonly engagement: string };
 
 export function createClient(options: ClientOptions): Client {
   const call = new Caller(options);
@@ -61,6 +73,11 @@ export function createClient(options: ClientOptions): Client {
     engagement: (name) => call.get(`/v1/engagements/${part(name)}`),
     clone: (request) => call.post('/v1/clone', request),
     dismiss: (request) => call.post('/v1/dismiss', request),
+    dismissal: (subject) => call.post('/v1/dismissal', subject),
+    records: async () => (await call.get<{ readonly records: readonly UnusableRecordView[] }>('/v1/records')).records,
+    removeRecord: async ({ key, revision }) => {
+      await call.post('/v1/records/remove', { key, revision });
+    },
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
     inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),

@@ -6,7 +6,7 @@ import { REPORT_BYTES_MAX } from '../agent/mod.ts';
 import { type ErrorCode, errorRegistry, UnderstudyError } from '../base/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import type { Access } from './access.ts';
-import { answer, decision, engagement, event, failure, inspection, status } from './answers.ts';
+import { answer, decision, dismissal, engagement, event, failure, inspection, record, status } from './answers.ts';
 import { STREAMS_MAX, streamEvents } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
 import { instruction, report } from './reports.ts';
@@ -18,7 +18,7 @@ export interface RouteParts {
   readonly closing: AbortSignal;
   /** Longest time that switching a host may take, milliseconds. */
   readonly powerTimeoutMs: number;
-  readonly onDefect: (error: unknown) => void;
+  readonly onDefect: (error: unknown, request: string) => void;
 }
 
 type App = FastifyInstance;
@@ -51,11 +51,15 @@ function operation<T extends z.ZodType>(access: Access, summary: string, good: T
 }
 
 const label = z.string().regex(/^[A-Za-z0-9._-]{1,200}$/, { error: 'is no name' });
+/** Also of a record that is none of this program's, as it is shown. It is only looked up. */
+const anyName = z.string().min(1).max(4096);
+const force = z.boolean().optional().describe('Does what can be done, and leaves the rest undone');
 const started = z.object({ engagement: z.string() });
 
 export function addRoutes(app: App, parts: RouteParts): void {
   addViews(app, parts);
   addOrders(app, parts);
+  addRecords(app, parts);
   addPower(app, parts);
   addInspection(app, parts);
   addReports(app, parts);
@@ -102,15 +106,44 @@ function addOrders(app: App, { controller }: RouteParts): void {
 
   const dismiss = order(
     'Ends an engagement in good order, named by itself or by its understudy',
-    z.union([z.strictObject({ host: label }), z.strictObject({ engagement: label })]),
-    ['HOST_UNKNOWN', 'ENGAGEMENT_UNKNOWN', 'ENGAGEMENT_REFUSED'],
+    z.union([z.strictObject({ host: label, force }), z.strictObject({ engagement: anyName, force })]),
+    ['HOST_UNKNOWN', 'ENGAGEMENT_UNKNOWN', 'ENGAGEMENT_REFUSED', 'RECORD_UNUSABLE', 'STORAGE_FAILED'],
   );
-  routes.post('/v1/dismiss', dismiss, ({ body }) => controller.dismiss(body));
+  routes.post('/v1/dismiss', dismiss, ({ body: { force: forced, ...subject } }) =>
+    controller.dismiss({ ...subject, ...(forced === true ? { force: true } : {}) }),
+  );
 
   const approve = order('Carries out a plan that waits for it', z.strictObject({ plan: label }), [
     'ENGAGEMENT_REFUSED',
   ]);
   routes.post('/v1/approve', approve, ({ body }) => controller.approve(body.plan));
+}
+
+/** What cannot be done in good order: looked at first, and then done. */
+function addRecords(app: App, { controller }: RouteParts): void {
+  const routes = app.withTypeProvider<ZodTypeProvider>();
+  const { config, schema } = operation('operator', 'What a dismissal by force would do', dismissal, [
+    'HOST_UNKNOWN',
+    'ENGAGEMENT_UNKNOWN',
+    'ENGAGEMENT_REFUSED',
+    'STORAGE_FAILED',
+  ]);
+  const subject = z.union([z.strictObject({ host: label }), z.strictObject({ engagement: anyName })]);
+  routes.post('/v1/dismissal', { config, schema: { ...schema, body: subject } }, async (request) =>
+    answer(await controller.dismissal(request.body)),
+  );
+
+  const all = operation('operator', 'Records that cannot be used', z.object({ records: z.array(record) }));
+  routes.get('/v1/records', all, async () => ({ records: answer(await controller.records()) }));
+
+  const removal = operation('operator', 'Removes a record that cannot be used', z.object({ ok: z.literal(true) }), [
+    'ENGAGEMENT_REFUSED',
+  ]);
+  const body = z.strictObject({ key: z.string().min(1).max(4096), revision: z.int().min(-1) });
+  routes.post('/v1/records/remove', { ...removal, schema: { ...removal.schema, body } }, async (request) => {
+    await controller.removeRecord(request.body);
+    return { ok: true as const };
+  });
 }
 
 function addPower(app: App, { controller, powerTimeoutMs }: RouteParts): void {
@@ -203,7 +236,7 @@ function addEvents(app: App, { controller, metrics, closing, onDefect }: RoutePa
       streams += 1;
       try {
         const defect = await streamEvents({ controller, response: reply.raw, after, signal: closing });
-        if (defect !== null) onDefect(defect);
+        if (defect !== null) onDefect(defect, 'GET /v1/events');
       } finally {
         streams -= 1;
       }

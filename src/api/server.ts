@@ -1,6 +1,6 @@
 // The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
 import swagger from '@fastify/swagger';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -10,6 +10,7 @@ import {
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
+import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
@@ -51,6 +52,8 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts);
   await describe(app, parts.version);
+  // Before anything else: whatever a request begins is known to be of it.
+  app.addHook('onRequest', (request, _, next) => asWorkOf(`request ${nameOf(request)}`, next));
   guard(app, parts);
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
@@ -100,10 +103,9 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
 }
 
 function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
-  app.setErrorHandler(async (error, _, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     const failure = failureOf(error);
-    // A defect ends the process, as everywhere; the caller gets its answer first.
-    if (failure === null) reply.raw.once('close', () => onDefect(error));
+    if (failure === null) onDefect(error, nameOf(request));
     const { status, body } = failure ?? INTERNAL;
     return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
   });
@@ -111,6 +113,11 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);
     return reply.code(status).send(body);
   });
+}
+
+/** By its route: what is in a path is up to whoever asks. */
+function nameOf({ method, routeOptions }: FastifyRequest): string {
+  return `${method} ${routeOptions.url ?? 'of no route'}`;
 }
 
 function addOpenRoutes(app: FastifyInstance): void {

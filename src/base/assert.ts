@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert';
 
-/** A programmer error ends the process: nothing in the project catches an AssertionError. */
+/** A programmer error: it ends a command, and in a running controller the step or the request in which it happens. */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionError({ message });
 }

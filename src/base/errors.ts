@@ -1,5 +1,5 @@
 // The one registry of operating errors. Every code has an exit status, an HTTP status, a retry class and a meaning;
-// docs/errors.md is held equal to it by a test. Programmer errors are not here: they assert and end the process.
+// docs/errors.md is held equal to it by a test. Programmer errors are not here: they assert.
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
@@ -125,6 +125,18 @@ export const errorRegistry = {
   STORE_INVALID: of(1, 400, 'never', 'A key or a value is outside of what the store takes.'),
   STORE_CONFLICT: of(8, 409, 'backoff', 'The record has been changed meanwhile.'),
   STORE_FAILED: of(9, 500, 'backoff', 'The store could not read or write.'),
+  RECORD_UNUSABLE: of(
+    8,
+    409,
+    'after-change',
+    'A record of the store is damaged, of another version, or refers to something that does not exist; nothing is done by it.',
+  ),
+  TRIES_EXHAUSTED: of(
+    9,
+    500,
+    'after-change',
+    'A step was begun several times and did not end: each time the controller ended while it was under way.',
+  ),
   LEASE_LOST: of(8, 409, 'backoff', 'Somebody else has the lease, or it has expired.'),
   EPOCH_STALE: of(8, 409, 'never', 'The caller has been replaced by another controller.'),
   VOLUME_ATTACHED: of(8, 409, 'after-change', 'The volume is attached to a host, so nothing else may write it.'),

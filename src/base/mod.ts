@@ -1,4 +1,5 @@
 export { assert, present } from './assert.ts';
+export { breaksProcess } from './broken.ts';
 export { type Call, type EpochGate, epochStale, memoryEpochGate } from './call.ts';
 export { findTool, requireTool, runTool, spawnBound, type ToolOptions, type ToolResult } from './child.ts';
 export { type Clock, systemClock } from './clock.ts';

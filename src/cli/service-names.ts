@@ -15,5 +15,6 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   transplant: 'Copies some files of one host into the system of another, which keeps its identity.',
   replay: 'Shows what a policy would have done with recorded signals, and when. Touches no host.',
   simulate: 'Runs a policy on a model of hosts, and compares it with other autoscalers. Touches no host.',
+  records: 'Lists the records of the controller that cannot be used, and removes one of them.',
   power: 'Switches a host on or off, unless it is in an engagement.',
 };

@@ -1,7 +1,8 @@
 // Records in the order of their making, never more than a bound. What is kept is counted where it is appended, in memory, so that the
 // bound holds however many write at the same time; nothing is listed to be trimmed. One controller at a time writes a log.
 import { codeOf } from '../base/mod.ts';
-import type { Store } from '../store/mod.ts';
+import type { Store, StoredRecord } from '../store/mod.ts';
+import { listRecords } from './records.ts';
 
 /** What shares a bound: the shelf has one, and each group on it has a smaller one. */
 export interface Place {
@@ -109,8 +110,9 @@ export class BoundedLog<T> {
     return this.#newest;
   }
 
-  async list(): Promise<readonly { readonly key: string; readonly revision: number; readonly value: T }[]> {
-    return this.#store.list<T>(this.#shape.prefix);
+  /** Without records that cannot be used, which are told elsewhere. */
+  async list(): Promise<readonly StoredRecord<T>[]> {
+    return (await listRecords<T>(this.#store, this.#shape.prefix)).usable;
   }
 
   async #make(atMs: number, value: T): Promise<Kept> {

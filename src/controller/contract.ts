@@ -91,6 +91,8 @@ export interface HostView {
   /** That it leads or is engaged for; null for a spare that is free. */
   readonly service: string | null;
   readonly engagement: string | null;
+  /** Why it is kept out of every pool although no engagement has it: a record that cannot be used, a dismissal by force. null: it is not. */
+  readonly keptOut: string | null;
   /** null: it never reported, or has no agent. */
   readonly agent: { readonly lastSeenAt: string; readonly verdict: VerdictView } | null;
   /** 'unknown': the storage node could not be asked. */
@@ -131,12 +133,37 @@ export interface EngagementView {
     /** What somebody can do about it, for people. */
     readonly remedy: string;
   } | null;
+  /** Steps of the way down that were left undone: by force, or because they ended the controller each time. */
+  readonly left: readonly Phase[];
   /** Phases that are over, in order; repeated tries of a phase are one stage. */
   readonly stages: readonly StageView[];
   /** From the start of "choose" to the end of "admit"; null before, and when it was never admitted. */
   readonly timeToCapacitySeconds: number | null;
   /** Bytes of the phase that copies (preserve, replicate, restore); null in others. */
   readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
+}
+
+/** A record that is damaged, of another version, or refers to what does not exist. Nothing is done by it. */
+export interface UnusableRecordView {
+  readonly key: string;
+  /** Of its last change; -1: it was not written by this program. */
+  readonly revision: number;
+  /** One line. */
+  readonly reason: string;
+  /** What is stored, its first 2000 characters; null for a record that is not the controller's. */
+  readonly text: string | null;
+  readonly sizeBytes: number;
+}
+
+/** What a dismissal by force does, and what it may leave undone; each a line for people. */
+export interface DismissalView {
+  readonly engagement: string;
+  /** null: no host is known to be its understudy. */
+  readonly understudy: string | null;
+  /** Why the record cannot be used; null: it can. */
+  readonly reason: string | null;
+  readonly does: readonly string[];
+  readonly leaves: readonly string[];
 }
 
 export interface StatusView {
@@ -151,6 +178,9 @@ export interface StatusView {
   /** In the order of understudy.yaml, as are the hosts. */
   readonly services: readonly ServiceView[];
   readonly hosts: readonly HostView[];
+  /** Records of the store that cannot be used, those that may own a host first; at most 100. */
+  readonly unusableRecords: readonly Pick<UnusableRecordView, 'key' | 'reason'>[];
+  readonly unusableRecordsTotal: number;
   /** All that are not done, and the last few that are; oldest first. */
   readonly engagements: readonly EngagementView[];
 }
@@ -232,10 +262,21 @@ export interface ControllerApi {
    * that engagement is not done, it answers with its name: a caller whose connection broke can ask again.
    */
   clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
-  /** Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the same. */
+  /**
+   * Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the same; one whose step
+   * is not tried any more, or that was ended by force, goes its way down again.
+   * @param request `force`: each step is tried once, and what fails is left undone; also for a record that cannot be used
+   * @throws RECORD_UNUSABLE without `force`
+   */
   dismiss(
-    request: { readonly host: string } | { readonly engagement: string },
+    request: ({ readonly host: string } | { readonly engagement: string }) & { readonly force?: boolean },
   ): Promise<{ readonly engagement: string }>;
+  /** What `dismiss` with `force` would do now. */
+  dismissal(request: { readonly host: string } | { readonly engagement: string }): Promise<DismissalView>;
+  /** All records that cannot be used, as they are now. */
+  records(): Promise<readonly UnusableRecordView[]>;
+  /** Deletes a record that cannot be used, unless it is that of an engagement. @throws ENGAGEMENT_REFUSED, STORE_CONFLICT */
+  removeRecord(record: { readonly key: string; readonly revision: number }): Promise<void>;
   /** @throws ENGAGEMENT_REFUSED when there is no such plan, or no longer. */
   approve(plan: string): Promise<{ readonly engagement: string }>;
   /**

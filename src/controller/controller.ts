@@ -1,26 +1,38 @@
 // The controller's life: it takes the lease, watches the store, keeps the reconcilers at work, and stops when the lease is gone.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { Lease } from '../store/mod.ts';
+import type { Change, Lease } from '../store/mod.ts';
 import type { ControllerApi } from './contract.ts';
-import { reconcileEngagement } from './engagement.ts';
-import { reconcileHosts } from './hosts.ts';
 import { Journal } from './journal.ts';
-import { reconcileMetrics } from './observe.ts';
+import { look } from './look.ts';
 import { Operations } from './operations.ts';
-import { type Context, type ControllerParts, serviceOf } from './parts.ts';
+import type { Context, ControllerParts } from './parts.ts';
 import { WorkQueue } from './queue.ts';
 import { type Engagement, isUp, keys } from './record.ts';
-import { reconcileService } from './service.ts';
+import { flawOf } from './record-kinds.ts';
+import { listRecords } from './records.ts';
+import { Suspects } from './suspects.ts';
+import { Tries } from './tries.ts';
+import { whose } from './uncaught.ts';
 import { World } from './world.ts';
 
 const LEASE = 'controller';
 const LEASE_MS = 10_000;
 const RENEW_MS = 3000;
 const HOSTS = 'hosts';
+const RECORDS = 'records';
+/** How long the changes of engagements are left alone after they could not be read. */
+const WATCH_AGAIN_MS = 1000;
 
 export interface Controller extends ControllerApi {
   /** Resolves when it no longer controls: with the reason, or with null after `stop`. Never rejects. */
   readonly ended: Promise<Error | null>;
+  /**
+   * Takes an error that nobody caught, of which the process was told: it fails the work that began what threw it, and is told once. To be
+   * called in the context in which Node.js tells of it.
+   */
+  uncaught(error: unknown): void;
+  /** Tells a defect of a part beside the controller, once. @param subject "request GET /v1/status" */
+  defect(subject: string, error: unknown): void;
   /** Finishes nothing, loses nothing: what is under way is stopped, and goes on when a controller starts again. */
   stop(): Promise<void>;
 }
@@ -52,6 +64,8 @@ class Life {
   readonly #ended: Promise<Error | null>;
   #resolveEnded: (error: Error | null) => void = () => undefined;
   readonly #context: Context;
+  readonly #tries: Tries;
+  readonly #suspects = new Suspects();
   #renewal: Promise<void> = Promise.resolve();
   #watching: Promise<void> = Promise.resolve();
   #over: Promise<void> | null = null;
@@ -60,6 +74,7 @@ class Life {
     this.#parts = parts;
     this.#lease = lease;
     this.#journal = new Journal(parts);
+    this.#tries = new Tries(parts.store, parts.wall);
     this.#context = { parts, epoch: lease.epoch, signal: this.#abort.signal };
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -75,7 +90,8 @@ class Life {
     const { config, holder } = this.#parts;
     this.#renewal = this.#renew();
     await this.#journal.recall(config.services.keys());
-    for (const { key, value } of await this.#parts.store.list<Readonly<Record<string, unknown>>>(keys.learned)) {
+    const learned = await listRecords<Readonly<Record<string, unknown>>>(this.#parts.store, keys.learned);
+    for (const { key, value } of learned.usable) {
       const [, service = '', host = ''] = key.split('/');
       this.#world.own.recall(service, host, value);
     }
@@ -86,6 +102,7 @@ class Life {
       data: { holder, epoch: this.#lease.epoch },
     });
     this.#watching = this.#watch();
+    this.#queue.add(RECORDS);
     this.#queue.add(HOSTS);
     for (const [name, { signals }] of config.services) {
       this.#queue.add(`service/${name}`);
@@ -98,45 +115,84 @@ class Life {
       context: this.#context,
       world: this.#world,
       journal: this.#journal,
+      tries: this.#tries,
       name: this.#parts.holder,
       sinceMs: this.#parts.wall(),
       wake: (key) => this.#queue.add(key),
+      interrupt: (key) => this.#queue.interrupt(key),
     });
-    return Object.assign(operations, { ended: this.#ended, stop: () => this.#end(null) });
+    return Object.assign(operations, {
+      ended: this.#ended,
+      stop: () => this.#end(null),
+      uncaught: (error: unknown) => this.#uncaught(error),
+      defect: (subject: string, error: unknown) => this.#tell(subject, error),
+    });
   }
 
-  async #work(key: string, stop: AbortSignal): Promise<{ readonly inMs: number } | null> {
+  #work(key: string, stop: AbortSignal): ReturnType<typeof look> {
     const context = { ...this.#context, signal: AbortSignal.any([this.#abort.signal, stop]) };
-    if (key === HOSTS) return reconcileHosts(context, this.#world, this.#journal);
-    const [kind, name] = [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)];
-    if (kind === 'service') {
-      return reconcileService(context, this.#world, this.#journal, serviceOf(this.#parts.config, name));
-    }
-    if (kind === 'metrics') return reconcileMetrics(context, this.#world, serviceOf(this.#parts.config, name));
-    return reconcileEngagement(context, this.#world, this.#journal, name);
+    return this.#look(context, key);
   }
 
+  async #look(context: Context, key: string): ReturnType<typeof look> {
+    const parts = { world: this.#world, journal: this.#journal, tries: this.#tries, suspects: this.#suspects };
+    const again = await look(context, parts, key);
+    if (again?.failed !== true) this.#journal.well(key);
+    return again;
+  }
+
+  /** A defect is told like any other error: its name is looked at again, later each time, and all others go on. */
   async #failed(key: string, error: unknown): Promise<void> {
     const code = codeOf(error);
     if (code === 'STORE_CONFLICT') return;
-    // A fencing token that is refused means that somebody else controls: nothing may be done any more.
-    if (code === 'EPOCH_STALE' || code === 'LEASE_LOST') return void this.#end(error as Error);
-    // A defect must be seen, not tried again for ever.
-    if (code === null) return void this.#end(error instanceof Error ? error : new Error(messageOf(error)));
-    const text = `${key}: ${messageOf(error)} (${code})`;
-    await this.#journal.event({ kind: 'error', subject: key, text, data: { code } });
+    // A fencing token that is refused means that somebody else controls, and nothing may be done any more; unless the lease is still ours:
+    // then nobody can have given the higher one.
+    const replaced = code === 'LEASE_LOST' || (code === 'EPOCH_STALE' && !(await this.#holdsLease()));
+    if (replaced) return void this.#end(error as Error);
+    await this.#journal.trouble(key, error);
+  }
+
+  async #holdsLease(): Promise<boolean> {
+    try {
+      await this.#lease.renew();
+      return true;
+    } catch (error) {
+      // A store that is away ends the controller when the lease has run out.
+      return codeOf(error) !== 'LEASE_LOST';
+    }
+  }
+
+  #uncaught(error: unknown): void {
+    const subject = whose();
+    if (subject === null || !this.#queue.fail(subject, error)) this.#tell(subject ?? 'controller', error);
+  }
+
+  /** An error that cannot be told is in the log all the same. */
+  #tell(subject: string, error: unknown): void {
+    void this.#journal.trouble(subject, error).catch(() => undefined);
   }
 
   /** Every change of an engagement has it looked at; one that is to end is stopped in what it does. */
   async #watch(): Promise<void> {
-    try {
-      for await (const { key, value } of this.#parts.store.watch<Engagement>(keys.engagements, this.#abort.signal)) {
-        if (value === null || value.ended) continue;
-        if (value.goal === 'release' && isUp(value.phase)) this.#queue.interrupt(key);
-        this.#queue.add(key);
+    while (!this.#abort.signal.aborted) {
+      try {
+        for await (const change of this.#parts.store.watch<Engagement>(keys.engagements, this.#abort.signal)) {
+          this.#changed(change);
+        }
+      } catch (error) {
+        // Begun again it tells of all engagements as they are: nothing is missed.
+        if (!this.#abort.signal.aborted) this.#tell('engagements', error);
       }
-    } catch (error) {
-      if (!this.#abort.signal.aborted) void this.#end(error instanceof Error ? error : new Error(messageOf(error)));
+      await this.#parts.pause(WATCH_AGAIN_MS, this.#abort.signal);
+    }
+  }
+
+  #changed(change: Change<Engagement>): void {
+    const engagement = usableOf(change);
+    if (engagement === 'unusable') this.#queue.add(RECORDS);
+    else if (engagement !== null && !engagement.ended) {
+      if (engagement.goal === 'release' && isUp(engagement.phase)) this.#queue.interrupt(change.key);
+      this.#queue.add(change.key);
     }
   }
 
@@ -168,5 +224,15 @@ class Life {
     await Promise.allSettled([this.#renewal, this.#watching]);
     if (error === null) await Promise.allSettled([this.#lease.release()]);
     this.#resolveEnded(error);
+  }
+}
+
+function usableOf(change: Change<Engagement>): Engagement | null | 'unusable' {
+  try {
+    if (change.value !== null && flawOf(change.key, change.value) !== null) return 'unusable';
+    return change.value;
+  } catch (error) {
+    if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+    return 'unusable';
   }
 }

@@ -4,7 +4,7 @@ import type { HostConfig } from '../config/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import type { Journal } from './journal.ts';
 import { type Context, powerOf, within } from './parts.ts';
-import { type Engagement, keys } from './record.ts';
+import { heldHosts, listEngagements } from './records.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS = 10_000;
@@ -18,22 +18,43 @@ export async function reconcileHosts(
   world: World,
   journal: Journal,
 ): Promise<{ readonly inMs: number }> {
-  const { config, storage } = context.parts;
-  const engaged = await engagedHosts(context);
-  const { volumes } = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
+  const { config, storage, store } = context.parts;
+  const engagements = await listEngagements(store, config);
+  const status = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
+  const held = heldHosts(engagements, config, status);
+  const engaged = new Set(engagements.all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
+  let stale: unknown = null;
   for (const host of config.hosts.values()) {
-    const volume = volumes.find(({ name }) => name === host.volume);
+    const volume = status.volumes.find(({ name }) => name === host.volume);
     const free = volume !== undefined && volume.attachment === null && volume.content.kind === 'own';
-    if (!free || engaged.has(host.name)) continue;
-    await within(context, `attaching ${host.volume}`, CALL_MS, (call) => storage.attach(host.volume, host.name, call));
+    if (!free || engaged.has(host.name) || held.has(host.name)) continue;
+    const replaced = await asOneOf(context, journal, host, () =>
+      within(context, `attaching ${host.volume}`, CALL_MS, (call) => storage.attach(host.volume, host.name, call)),
+    );
+    stale ??= replaced;
   }
   await Promise.all([...config.hosts.values()].map((host) => lookAtPower(context, world, journal, host)));
+  if (stale !== null) throw stale;
   return { inMs: LOOK_MS };
 }
 
-async function engagedHosts(context: Context): Promise<ReadonlySet<string>> {
-  const records = await context.parts.store.list<Engagement>(keys.engagements);
-  return new Set(records.filter(({ value }) => !value.ended).map(({ value }) => value.understudy));
+/** What is wrong with one host keeps no other from being looked at. @returns what may say that this controller was replaced, or null */
+async function asOneOf(
+  context: Context,
+  journal: Journal,
+  host: HostConfig,
+  work: () => Promise<unknown>,
+): Promise<unknown> {
+  const subject = `host/${host.name}`;
+  try {
+    await work();
+    journal.well(subject);
+  } catch (error) {
+    if (context.signal.aborted) throw error;
+    await journal.trouble(subject, error);
+    if (codeOf(error) === 'EPOCH_STALE') return error;
+  }
+  return null;
 }
 
 async function lookAtPower(context: Context, world: World, journal: Journal, host: HostConfig): Promise<void> {
@@ -46,6 +67,7 @@ async function lookAtPower(context: Context, world: World, journal: Journal, hos
   } catch (error) {
     if (context.signal.aborted || codeOf(error) === 'EPOCH_STALE') throw error;
     state = 'unknown';
+    if (codeOf(error) === null) await journal.trouble(`host/${host.name}`, error);
     if (before !== 'unknown') await powerEvent(journal, host, state, messageOf(error));
   }
   world.power.set(host.name, { state, atMs: context.parts.wall() });

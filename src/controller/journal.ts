@@ -1,10 +1,15 @@
 // The journal: what happened (events) and what was decided (decisions), each with its evidence, in the store. Both are
 // bounded where they are appended; what is too old is deleted. A decision that repeats the last one is counted, not stored again.
+import { codeOf, formatDuration } from '../base/mod.ts';
+import type { Change } from '../store/mod.ts';
 import { BoundedLog, type Place, type ShelfBound } from './bounded-log.ts';
 import type { AuditView, DecisionView, EventView } from './contract.ts';
 import { cutEvidence, cutText, DECISION_EVIDENCE_BYTES_MAX } from './evidence.ts';
 import type { ControllerParts } from './parts.ts';
 import { keys } from './record.ts';
+import { flawOf } from './record-kinds.ts';
+import { listRecords } from './records.ts';
+import { Troubles } from './troubles.ts';
 
 /**
  * 5000 events in all. Each kind that somebody can bring about at will has a shelf of its own, and on it each host, service, person and
@@ -34,10 +39,42 @@ export class Journal {
   readonly #events: BoundedLog<StoredEvent>;
   readonly #decisions = new Map<string, BoundedLog<DecisionView>>();
 
+  readonly #troubles: Troubles;
+
   constructor(parts: ControllerParts) {
     this.#parts = parts;
     const { store } = parts;
     this.#events = new BoundedLog(store, { prefix: keys.events, shelves: SHELVES, placeOf, keyOf: keys.event });
+    this.#troubles = new Troubles(parts.log);
+  }
+
+  /** Tells an error of a subject once, in the log and as an event. @param subject "service/wiki", "host/web1", "request GET /v1/status" */
+  async trouble(subject: string, error: unknown): Promise<void> {
+    const told = this.#troubles.tell(subject, error);
+    if (told === null) return;
+    await this.event({ kind: 'error', subject, text: told.text, data: { code: told.code } });
+  }
+
+  /** Writes the stack of a defect to the log; the event is told by somebody else. */
+  defect(subject: string, error: unknown): void {
+    this.#troubles.log(subject, error);
+  }
+
+  /** A line of the log alone. */
+  say(text: string): void {
+    this.#parts.log(text);
+  }
+
+  /** The subject was looked at, and nothing was wrong. */
+  well(subject: string): void {
+    this.#troubles.well(subject);
+  }
+
+  /** Tells that a look ended this process again and again, and is left alone for a while. */
+  async rest(key: string, lost: number, restMs: number): Promise<void> {
+    const text = `${key}: the controller ended ${lost} times while it looked at it; it looks again in ${formatDuration(restMs / 1000)}`;
+    this.#parts.log(text);
+    await this.event({ kind: 'error', subject: key, text, data: { code: 'TRIES_EXHAUSTED' } });
   }
 
   async event(draft: EventDraft): Promise<void> {
@@ -55,7 +92,13 @@ export class Journal {
       const view = { ...last.view, evidence, repeated: last.view.repeated + 1, lastAt: iso(now) };
       last.view = view;
       if (now - last.writtenAt < REPEAT_WRITE_MS) return false;
-      last.revision = await this.#parts.store.put(last.key, view, last.revision);
+      try {
+        last.revision = await this.#parts.store.put(last.key, view, last.revision);
+      } catch (error) {
+        // Somebody has removed it: the next one is written as a new one.
+        if (codeOf(error) === 'STORE_CONFLICT') this.#last.delete(draft.service);
+        throw error;
+      }
       last.writtenAt = now;
       return false;
     }
@@ -79,7 +122,7 @@ export class Journal {
   /** Reads what an earlier life of the controller decided last. */
   async recall(services: Iterable<string>): Promise<void> {
     for (const service of services) {
-      const record = (await this.#parts.store.list<DecisionView>(keys.decisions(service))).at(-1);
+      const record = (await listRecords<DecisionView>(this.#parts.store, keys.decisions(service))).usable.at(-1);
       if (record === undefined) continue;
       const { key, revision, value } = record;
       this.#last.set(service, { key, revision, view: value, writtenAt: Date.parse(value.lastAt) });
@@ -94,8 +137,9 @@ export class Journal {
   async *events(after: number | null, signal: AbortSignal): AsyncIterable<EventView> {
     const { store } = this.#parts;
     const from = after ?? (await this.revision());
-    for await (const { value, revision } of store.watch<StoredEvent>(keys.events, signal)) {
-      if (value !== null && revision > from) yield { ...value, revision };
+    for await (const change of store.watch<StoredEvent>(keys.events, signal)) {
+      const value = usableEvent(change);
+      if (value !== null && change.revision > from) yield { ...value, revision: change.revision };
     }
   }
 
@@ -127,6 +171,16 @@ function placeOf({ kind, subject, data }: StoredEvent): Place {
   if (kind !== 'audit') return { shelf: 'other', group: subject };
   if (data.type === 'refusal') return { shelf: 'refusal', group: data.from ?? '' };
   return { shelf: 'order', group: data.who ?? '' };
+}
+
+/** null: it was deleted, or cannot be used, which `status` tells. */
+function usableEvent(change: Change<StoredEvent>): StoredEvent | null {
+  try {
+    return change.value === null || flawOf(change.key, change.value) !== null ? null : change.value;
+  } catch (error) {
+    if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+    return null;
+  }
 }
 
 function isSame(last: DecisionView, draft: DecisionDraft): boolean {

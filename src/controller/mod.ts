@@ -4,6 +4,7 @@ export type {
   ControllerApi,
   DecisionAction,
   DecisionView,
+  DismissalView,
   EngagementView,
   EventView,
   EvidenceView,
@@ -14,8 +15,11 @@ export type {
   ServiceView,
   StageView,
   StatusView,
+  UnusableRecordView,
   VerdictView,
 } from './contract.ts';
 export { type Controller, startController } from './controller.ts';
 export { queryFor } from './observe.ts';
 export type { ControllerParts } from './parts.ts';
+export { unusableRecords } from './scan.ts';
+export { asWorkOf } from './uncaught.ts';

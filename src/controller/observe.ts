@@ -1,10 +1,11 @@
 // Looks at what others have measured: the director, each time the service is looked at; Prometheus, as often as a signal says.
-import { messageOf } from '../base/mod.ts';
+import { codeOf, messageOf } from '../base/mod.ts';
 import type { Configuration, ServiceConfig, SignalConfig } from '../config/mod.ts';
 import type { Observation, ObservedServer } from '../director/mod.ts';
 import { RATE_GAP_MS_MAX } from '../policy/mod.ts';
 import { type Context, directorOf, hostOf, within } from './parts.ts';
-import { type Engagement, keys } from './record.ts';
+import type { Engagement } from './record.ts';
+import { listEngagements } from './records.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS_MIN = 200;
@@ -28,8 +29,8 @@ export async function lookAtDirector(context: Context, world: World, service: Se
       directorOf(context.parts, service).observe(service.name, call),
     );
   } catch (error) {
-    // A director that is away is reported where it is needed; here its absence is an observation like any other.
-    if (context.signal.aborted) throw error;
+    // A director that is away is reported where it is needed; here its absence is an observation like any other. A defect is not.
+    if (context.signal.aborted || codeOf(error) === null) throw error;
     reason = messageOf(error);
   }
   const atMs = context.parts.wall();
@@ -139,11 +140,11 @@ async function read(
     );
     return { value, reason: 'the query gives nothing' };
   } catch (error) {
-    if (context.signal.aborted) throw error;
+    if (context.signal.aborted || codeOf(error) === null) throw error;
     return { value: null, reason: messageOf(error) };
   }
 }
 
-async function allEngagements(context: Context): Promise<readonly Engagement[]> {
-  return (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+async function allEngagements({ parts }: Context): Promise<readonly Engagement[]> {
+  return (await listEngagements(parts.store, parts.config)).all;
 }

@@ -1,28 +1,35 @@
 // What people and agents ask of a controller: each operation writes what is wanted, or tells what is.
 
 import type { Instruction, Report } from '../agent/mod.ts';
-import { UnderstudyError } from '../base/mod.ts';
+import { shown, UnderstudyError } from '../base/mod.ts';
 import type { HostConfig, ServiceConfig } from '../config/mod.ts';
 import type {
   AuditEntry,
   AuditView,
   ControllerApi,
   DecisionView,
+  DismissalView,
   EngagementView,
   EventView,
   EvidenceView,
   InspectionView,
   StatusView,
+  UnusableRecordView,
   VerdictView,
 } from './contract.ts';
+import { dismissByForce, dismissInOrder, dismissUnusable, explain, find, type Subject } from './dismissal.ts';
 import { AGENT_EVIDENCE_BYTES_MAX, cutEvidence } from './evidence.ts';
 import { switchHost } from './hosts.ts';
 import { iso, type Journal } from './journal.ts';
+import { isLeft, occupied } from './occupied.ts';
 import { type Context, hostOf, serviceOf, within } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
-import { askRelease, carryOut, createEngagement, factsOf } from './service.ts';
+import { type Engagements, getEngagement, listEngagements, listRecords } from './records.ts';
+import { unusableRecords } from './scan.ts';
+import { carryOut, createEngagement, factsOf } from './service.ts';
 import { identityOf } from './step.ts';
-import { engagementView, hostView, serviceView } from './view.ts';
+import type { Tries } from './tries.ts';
+import { engagementView, hostView, recordView, serviceView } from './view.ts';
 import type { World } from './world.ts';
 
 const REPORT_SECONDS = 5;
@@ -33,15 +40,22 @@ const INSPECT_MS = 300_000;
 const HOST_NEWS_MS = 1000;
 /** Ended engagements in the status. */
 const ENDED_SHOWN = 5;
+/** Unusable records in the status; `records` has them all. */
+const UNUSABLE_SHOWN = 100;
+
+type Dismissal = Subject & { readonly force?: boolean };
 
 export interface OperationsInput {
   readonly context: Context;
   readonly world: World;
   readonly journal: Journal;
+  readonly tries: Tries;
   readonly name: string;
   readonly sinceMs: number;
   /** Has a service or an engagement looked at, at once. */
   readonly wake: (key: string) => void;
+  /** Stops what is being done for it, so that it is looked at again at once. */
+  readonly interrupt: (key: string) => void;
 }
 
 export class Operations implements ControllerApi {
@@ -65,8 +79,9 @@ export class Operations implements ControllerApi {
     const { config, store, storage } = context.parts;
     // Before anything else is read, so that nothing newer is claimed to be in the view.
     const revision = await this.#journal.revision();
-    const engagements = await this.#engagements();
-    const plans = await store.list<PendingPlan>(keys.plans);
+    const known = await listEngagements(store, config);
+    const engagements = known.all;
+    const plans = (await listRecords<PendingPlan>(store, keys.plans)).usable;
     // A storage node that is away must not keep anybody from seeing that it is.
     const node = await within(context, 'asking the storage node', STORAGE_MS, () => storage.status()).then(
       (status) => status,
@@ -79,15 +94,24 @@ export class Operations implements ControllerApi {
         return serviceView(await factsOf(context, this.#world, service), plan, last);
       }),
     );
-    const facts = { config, world: this.#world, nowMs: context.parts.wall(), engagements, storage: node };
-    const ended = engagements.filter((engagement) => engagement.ended).slice(-ENDED_SHOWN);
-    const shown = engagements.filter((engagement) => !engagement.ended || ended.includes(engagement));
+    const { why: keptOut } = await occupied(context, this.#world, known);
+    const facts = { config, world: this.#world, nowMs: context.parts.wall(), engagements, storage: node, keptOut };
+    const others = this.#world.unusable.filter(({ key }) => !key.startsWith(keys.engagements));
+    const unusable = [...known.unusable, ...others];
+    const ended = engagements.filter((engagement) => engagement.ended && !isLeft(engagement)).slice(-ENDED_SHOWN);
+    const listed = engagements.filter(
+      (engagement) => !engagement.ended || isLeft(engagement) || ended.includes(engagement),
+    );
     return {
       revision,
       controller: { name: this.#input.name, epoch: context.epoch, since: iso(this.#input.sinceMs) },
       services,
       hosts: [...config.hosts.values()].map((host) => hostView(host, facts)),
-      engagements: shown.map((engagement) => engagementView(engagement, this.#world)),
+      unusableRecords: unusable
+        .slice(0, UNUSABLE_SHOWN)
+        .map(({ key, why }) => ({ key: shown(key), reason: shown(why) })),
+      unusableRecordsTotal: unusable.length,
+      engagements: listed.map((engagement) => engagementView(engagement, this.#world)),
     };
   }
 
@@ -95,13 +119,17 @@ export class Operations implements ControllerApi {
     const { config } = this.#context.parts;
     hostOf(config, lead);
     const spare = hostOf(config, to);
-    const engagements = (await this.#engagements()).filter(({ ended }) => !ended);
+    const known = await this.#known();
+    const engagements = known.all.filter(({ ended }) => !ended);
     const same = engagements.find((one) => one.lead === lead && one.understudy === to && one.goal === 'serve');
     if (same !== undefined) return { engagement: same.name };
     const service = this.#serviceFor(lead, spare);
     const rival = engagements.find(({ understudy }) => understudy === to);
     if (rival !== undefined) throw refused(`${to} is engaged for ${rival.lead} (${rival.name}, ${rival.phase})`);
-    const hosts = 2 + engagements.filter((one) => one.service === service.name).length;
+    const { why, countOf } = await occupied(this.#context, this.#world, known);
+    const taken = why.get(to);
+    if (taken !== undefined) throw refused(`${to} cannot be engaged: ${taken}`);
+    const hosts = 2 + countOf(service) + engagements.filter((one) => one.service === service.name).length;
     if (hosts > service.hostsMax) {
       throw refused(`${service.name} would have ${hosts} hosts, and at most ${service.hostsMax} are allowed`);
     }
@@ -124,28 +152,68 @@ export class Operations implements ControllerApi {
     throw refused(`${spare.name} is in no pool of ${lead} (${services.flatMap(({ pool }) => pool).join(', ')})`);
   }
 
-  async dismiss(
-    request: { readonly host: string } | { readonly engagement: string },
-  ): Promise<{ readonly engagement: string }> {
-    const engagements = await this.#engagements();
-    let found: Engagement | undefined;
-    if ('engagement' in request) {
-      found = engagements.find(({ name }) => name === request.engagement);
-      if (found === undefined) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `no engagement "${request.engagement}"`);
-    } else {
-      hostOf(this.#context.parts.config, request.host);
-      const ofHost = engagements.filter(({ understudy }) => understudy === request.host);
-      found = ofHost.findLast(({ ended }) => !ended) ?? ofHost.at(-1);
-      if (found === undefined) throw refused(`${request.host} is not engaged`);
+  async dismiss({ force, ...subject }: Dismissal): Promise<{ readonly engagement: string }> {
+    const { tries, wake, interrupt } = this.#input;
+    const found = await find(this.#context, subject);
+    if (found.kind === 'unusable') {
+      const { key, why, revision } = found.record;
+      const name = shown(key.slice(keys.engagements.length));
+      if (force !== true) {
+        const what = `the record ${key} cannot be used (${why}); "understudy dismiss ${name} --force" says what can be done`;
+        throw new UnderstudyError('RECORD_UNUSABLE', what);
+      }
+      const goesOn = await dismissUnusable(this.#context, found);
+      await this.#journal.event({
+        kind: 'engagement',
+        subject: `engagement/${name}`,
+        text: `${name} is dismissed by force: its record was ${goesOn ? 'replaced by one of its way down' : 'deleted'}`,
+        data: { engagement: name, why },
+      });
+      if (revision > 0) await tries.forget(key);
+      wake('records');
+      if (revision > 0) wake(key);
+      return { engagement: name };
     }
-    await askRelease(this.#context, found.name, 'dismissed by hand');
-    this.#input.wake(keys.engagement(found.name));
-    return { engagement: found.name };
+    const key = keys.engagement(found.engagement.name);
+    if (force === true) {
+      await dismissByForce(this.#context, found.engagement);
+      interrupt(key);
+    } else {
+      // A step that ended the controller too often is tried again, because somebody asks for it.
+      if (found.engagement.hold?.code === 'TRIES_EXHAUSTED') await tries.forget(key);
+      await dismissInOrder(this.#context, found.engagement);
+    }
+    wake(key);
+    return { engagement: found.engagement.name };
+  }
+
+  async dismissal(subject: Subject): Promise<DismissalView> {
+    return explain(await find(this.#context, subject), this.#context.parts.config);
+  }
+
+  async records(): Promise<readonly UnusableRecordView[]> {
+    const found = await unusableRecords(this.#context.parts, this.#context.epoch);
+    this.#world.unusable = found;
+    return found.map(recordView);
+  }
+
+  async removeRecord({ key, revision }: { readonly key: string; readonly revision: number }): Promise<void> {
+    const { parts, epoch } = this.#context;
+    const record = (await unusableRecords(parts, epoch)).find((one) => one.key === key || shown(one.key) === key);
+    if (record === undefined) throw refused(`no record "${shown(key)}" that cannot be used`);
+    if (key.startsWith(keys.engagements)) {
+      throw refused(`${key} is removed by "understudy dismiss ${key.slice(keys.engagements.length)} --force"`);
+    }
+    await parts.store.delete(record.key, revision);
+    const text = `the record ${shown(key)} was removed: it could not be used (${record.why})`;
+    await this.#journal.event({ kind: 'controller', subject: 'controller', text, data: { key, why: record.why } });
+    this.#input.wake('records');
   }
 
   async approve(plan: string): Promise<{ readonly engagement: string }> {
     const { config, store } = this.#context.parts;
-    const record = (await store.list<PendingPlan>(keys.plans)).find(({ value }) => value.id === plan);
+    const { usable } = await listRecords<PendingPlan>(store, keys.plans);
+    const record = usable.find(({ value }) => value.id === plan);
     if (record === undefined) throw refused(`there is no plan "${plan}", or no longer`);
     // Whoever deletes the plan carries it out: of two approvals in the same moment, one finds it gone.
     await store.delete(record.key, record.revision);
@@ -166,8 +234,11 @@ export class Operations implements ControllerApi {
     signal: AbortSignal,
   ): Promise<{ readonly power: 'on' | 'off' | 'unknown' }> {
     const host = hostOf(this.#context.parts.config, name);
-    const engaged = (await this.#engagements()).find(({ understudy, ended }) => understudy === name && !ended);
+    const known = await this.#known();
+    const engaged = known.all.find(({ understudy, ended }) => understudy === name && !ended);
     if (engaged !== undefined) throw refused(`${name} is engaged (${engaged.name}); dismiss it first`);
+    const taken = (await occupied(this.#context, this.#world, known)).why.get(name);
+    if (taken !== undefined && !(state === 'off' && isLeftOn(known.all, name))) throw refused(`${name}: ${taken}`);
     const led = [...this.#context.parts.config.services.values()].find(({ lead }) => lead === name);
     if (state === 'off' && led !== undefined) throw refused(`${name} leads ${led.name} and takes its traffic`);
     const context = { ...this.#context, signal: AbortSignal.any([this.#context.signal, signal]) };
@@ -191,9 +262,10 @@ export class Operations implements ControllerApi {
   }
 
   async engagement(name: string): Promise<EngagementView> {
-    const record = await this.#context.parts.store.get<Engagement>(keys.engagement(name));
-    if (record === null) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `there is no engagement "${name}"`);
-    return engagementView(record.value, this.#world);
+    const { store, config } = this.#context.parts;
+    const engagement = await getEngagement(store, config, name);
+    if (engagement === null) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `there is no engagement "${name}"`);
+    return engagementView(engagement, this.#world);
   }
 
   events(after: number | null, signal: AbortSignal): AsyncIterable<EventView> {
@@ -270,9 +342,18 @@ export class Operations implements ControllerApi {
 
   /** The oldest first. */
   async #engagements(): Promise<readonly Engagement[]> {
-    const records = await this.#context.parts.store.list<Engagement>(keys.engagements);
-    return records.map(({ value }) => value).toSorted((a, b) => a.sequence - b.sequence);
+    return (await this.#known()).all;
   }
+
+  #known(): Promise<Engagements> {
+    const { store, config } = this.#context.parts;
+    return listEngagements(store, config);
+  }
+}
+
+/** What a dismissal by force left may be switched off by hand, which takes nothing from anybody. */
+function isLeftOn(all: readonly Engagement[], host: string): boolean {
+  return all.some((one) => one.understudy === host && isLeft(one));
 }
 
 /** Also after a clock that was set back. */

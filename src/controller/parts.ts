@@ -25,6 +25,8 @@ export interface ControllerParts {
   readonly wall: () => number;
   /** Resolves after so many milliseconds, or at once when the signal says stop. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
+  /** For whoever runs the controller: one message, whose further lines are the stack of a defect. */
+  readonly log: (text: string) => void;
   /** Names this controller among those that share the store: the same in all its lives, of which one runs at a time. */
   readonly holder: string;
 }

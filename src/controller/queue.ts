@@ -1,6 +1,7 @@
 // Level-triggered work: keys that want looking at, one worker a key at a time. What is asked for while a key is being worked
 // on is done once more afterwards; nothing is lost and nothing piles up.
 import { assert } from '../base/mod.ts';
+import { asWorkOf, Uncaught } from './uncaught.ts';
 
 /** When to look again by itself; null: only when asked. */
 export type Work = (key: string, signal: AbortSignal) => Promise<{ readonly inMs: number } | null>;
@@ -25,7 +26,10 @@ export class WorkQueue {
   readonly #active = new Set<Promise<void>>();
   #stopped = false;
 
-  /** @param pause resolves after so many milliseconds, or at once when its signal says so */
+  /**
+   * @param failed tells an error of the work; what it throws itself is dropped
+   * @param pause resolves after so many milliseconds, or at once when its signal says so
+   */
   constructor(
     work: Work,
     failed: (key: string, error: unknown) => Promise<void>,
@@ -60,6 +64,13 @@ export class WorkQueue {
     entry.running.abort();
   }
 
+  /** What the work on the key has begun threw an error that nobody caught: the work ends with it. False when none is under way. */
+  fail(key: string, error: unknown): boolean {
+    const running = this.#entries.get(key)?.running ?? null;
+    running?.abort(new Uncaught(error));
+    return running !== null;
+  }
+
   /** Stops everything and resolves when nothing runs any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -77,10 +88,12 @@ export class WorkQueue {
     entry.again = false;
     let next: number | null;
     try {
-      next = (await this.#work(key, abort.signal))?.inMs ?? null;
+      const again = await asWorkOf(key, () => this.#work(key, abort.signal));
+      next = again?.inMs ?? null;
       entry.failures = 0;
     } catch (error) {
-      next = abort.signal.aborted ? 0 : await this.#backOff(key, entry, error);
+      const uncaught = abort.signal.reason instanceof Uncaught ? abort.signal.reason.cause : null;
+      next = abort.signal.aborted && uncaught === null ? 0 : await this.#backOff(key, entry, uncaught ?? error);
     }
     entry.running = null;
     if (this.#stopped) return;
@@ -98,7 +111,8 @@ export class WorkQueue {
 
   async #backOff(key: string, entry: Entry, error: unknown): Promise<number> {
     entry.failures += 1;
-    await this.#failed(key, error);
+    // An error that cannot be told is no reason not to look again.
+    await this.#failed(key, error).catch(() => undefined);
     return Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** (entry.failures - 1));
   }
 }

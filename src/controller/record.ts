@@ -55,12 +55,14 @@ export interface Engagement {
   /** Why the goal is what it is, for people. */
   readonly reason: string;
   readonly phase: Phase;
-  /** True when `release` has been completed. The record stays as history. */
+  /** True when it is over. The record stays as history. */
   readonly ended: boolean;
+  /** Steps of the way down that were not done, because they could not be or because somebody said so. Absent: none. */
+  readonly left?: readonly Phase[] | undefined;
+  /** Dismissed by force: each step of the way down is tried once, and what fails is left undone. Absent: not. */
+  readonly forced?: boolean | undefined;
   readonly createdAt: number;
   readonly stages: readonly Stage[];
-  /** Tries of this phase that failed; the next one waits longer. */
-  readonly attempts: number;
   /** How often it went back from prove or serving to boot. */
   readonly reboots: number;
   /** What turned it round. */
@@ -89,6 +91,19 @@ export interface PendingPlan {
   readonly at: number;
 }
 
+/** Tries of a step (`tries.ts`). One for each key of the queue. */
+export interface TryRecord {
+  /** The phase of an engagement; for others always the same. */
+  readonly step: string;
+  readonly begun: number;
+  /** Tries that never ended, the one that may be under way not among them. */
+  readonly lost: number;
+  /** It is under way, or was when the process died. */
+  readonly open: boolean;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+}
+
 export const keys = {
   engagements: 'engagement/',
   engagement: (name: string): string => `engagement/${name}`,
@@ -100,6 +115,8 @@ export const keys = {
   decision: (service: string, atMs: number, count: number): string => `decision/${service}/${ordered(atMs, count)}`,
   decisions: (service: string): string => `decision/${service}/`,
   sequence: 'counter/engagement',
+  tries: (key: string): string => `try/${key}`,
+  allTries: 'try/',
   learned: 'learned/',
   learnedOf: (service: string, host: string): string => `learned/${service}/${host}`,
 } as const;
@@ -116,13 +133,12 @@ export function reached(engagement: Engagement, phase: Phase): boolean {
   return engagement.stages.some((stage) => stage.phase === phase);
 }
 
-/** The record in its next phase: the stage before is closed, failed tries are forgotten. */
+/** The record in its next phase: the stage before is closed, and what held it up is forgotten. */
 export function enter(engagement: Engagement, phase: Phase, nowMs: number): Engagement {
   const closed = engagement.stages.map((stage) => (stage.endedAt === null ? { ...stage, endedAt: nowMs } : stage));
   return {
     ...engagement,
     phase,
-    attempts: 0,
     hold: null,
     stages: [...closed, { phase, startedAt: nowMs, endedAt: null }],
   };
@@ -130,7 +146,7 @@ export function enter(engagement: Engagement, phase: Phase, nowMs: number): Enga
 
 export function end(engagement: Engagement, nowMs: number): Engagement {
   const stages = engagement.stages.map((stage) => (stage.endedAt === null ? { ...stage, endedAt: nowMs } : stage));
-  return { ...engagement, ended: true, attempts: 0, hold: null, stages };
+  return { ...engagement, ended: true, hold: null, stages };
 }
 
 export function phaseSince(engagement: Engagement): number {

@@ -32,11 +32,20 @@ const remedies: Partial<Record<ErrorCode | 'INTERNAL', string>> = {
   ENGAGEMENT_REFUSED: 'change what stands in the way, or take another spare',
   CONFIG_UNREADABLE: 'make the file readable for the controller, and for nobody else',
   TOOL_MISSING: 'install what is missing ("understudy doctor" lists it)',
+  RECORD_UNUSABLE: 'see "understudy records", which shows the record and can remove it',
   INTERNAL: 'this is a defect of the program: report it with the output of "understudy up"',
 };
 
 /** @param goesOn whether the phase is tried again by itself, as the way down always is */
 export function remedyOf(code: ErrorCode | 'INTERNAL', goesOn: boolean): string {
+  if (code === 'TRIES_EXHAUSTED') return exhaustedRemedy(goesOn);
   const what = remedies[code] ?? 'docs/errors.md says more of it; change what is in the way';
   return `${what}; ${goesOn ? 'it is tried again by itself' : 'then ask for the understudy again'}`;
+}
+
+/** @param held it is on its way down, and waits */
+function exhaustedRemedy(held: boolean): string {
+  const what = 'see in the log of the controller why it ended, and report it';
+  if (!held) return `${what}; then ask for the understudy again`;
+  return `${what}; "understudy dismiss" has it tried again, and with --force ends the engagement without that step`;
 }

@@ -1,5 +1,5 @@
 // The reconciler of services: looks, decides, and turns a decision into an engagement, a proposal, or advice.
-import { present, UnderstudyError } from '../base/mod.ts';
+import { codeOf, present, UnderstudyError } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
 import { carriedRate, type Decision, decide, type ServingHost } from '../policy/mod.ts';
 import { update } from '../store/mod.ts';
@@ -7,12 +7,15 @@ import type { DecisionView } from './contract.ts';
 import type { ControllerFacts } from './facts.ts';
 import type { Journal } from './journal.ts';
 import { lookAtDirector, servingNames } from './observe.ts';
-import type { Context } from './parts.ts';
+import { isLeft, occupied } from './occupied.ts';
+import { type Context, within } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
+import { getRecord, listEngagements, listRecords, updateRecord } from './records.ts';
 import type { Standing } from './standing.ts';
 import type { World } from './world.ts';
 
 const LOOK_MS = 2000;
+const CALL_MS = 30_000;
 /** How often what baselines have learned is kept. */
 const REMEMBER_MS = 600_000;
 /** Ended engagements that are kept as history. */
@@ -43,7 +46,9 @@ async function remember(context: Context, world: World, service: ServiceConfig):
 
 export async function factsOf(context: Context, world: World, service: ServiceConfig): Promise<ControllerFacts> {
   const nowMs = context.parts.wall();
-  const all = (await context.parts.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+  const found = await listEngagements(context.parts.store, context.parts.config);
+  const { all } = found;
+  const { why, countOf } = await occupied(context, world, found);
   const ours = all.filter((engagement) => engagement.service === service.name);
   const engagements = ours.filter(({ ended }) => !ended);
   const names = servingNames(service, engagements);
@@ -60,8 +65,9 @@ export async function factsOf(context: Context, world: World, service: ServiceCo
     service,
     serving: standings.map((standing, index) => servingHost(names[index] ?? '', standing)),
     engagements,
+    others: countOf(service),
     outside: standings.find(({ outside }) => outside !== null)?.outside ?? null,
-    freeSpares: service.pool.filter((spare) => !used.has(spare) && !leads.has(spare)),
+    freeSpares: service.pool.filter((spare) => !used.has(spare) && !leads.has(spare) && !why.has(spare)),
     rates: world.ratesSince(service.name, nowMs - service.scaleIn.windowSeconds * 1000),
     lastChangeMs: changes.length === 0 ? null : Math.max(...changes),
   };
@@ -106,7 +112,7 @@ async function act(
 /** A proposal lives as long as what it rests on, and no longer. */
 async function keepPlan(context: Context, service: ServiceConfig, decision: Decision): Promise<PendingPlan | null> {
   const { store, wall } = context.parts;
-  const record = await store.get<PendingPlan>(keys.plan(service.name));
+  const record = await planOf(context, service, decision);
   const { action, subject } = decision;
   const proposed = service.mode === 'approve' && decision.outcome === 'wanted' && subject !== null;
   const wanted = proposed && (action === 'scale-out' || action === 'scale-in');
@@ -120,6 +126,16 @@ async function keepPlan(context: Context, service: ServiceConfig, decision: Deci
   const plan: PendingPlan = { id, service: service.name, action, subject, reason: decision.reason, at };
   await store.put(keys.plan(service.name), plan, record?.revision ?? 0);
   return plan;
+}
+
+/** One that cannot be used is left where it is, and stands in the way of another one only. @throws RECORD_UNUSABLE */
+async function planOf({ parts }: Context, { mode, name }: ServiceConfig, { outcome }: Decision) {
+  try {
+    return await getRecord<PendingPlan>(parts.store, keys.plan(name));
+  } catch (error) {
+    if (codeOf(error) === 'RECORD_UNUSABLE' && (mode !== 'approve' || outcome !== 'wanted')) return null;
+    throw error;
+  }
 }
 
 /** Makes the decision true in the store; the reconciler of engagements does the rest. */
@@ -153,7 +169,8 @@ interface EngagementRequest {
 
 export async function createEngagement(context: Context, request: EngagementRequest): Promise<string> {
   const { store, wall } = context.parts;
-  const counter = await update<number>(store, keys.sequence, (last) => (last ?? 0) + 1);
+  const first = await firstSequence(context);
+  const counter = await updateRecord<number>(store, keys.sequence, (last) => (last ?? first) + 1);
   const sequence = present(counter, 'a counter is never deleted').value;
   const { service, understudy, origin, reason, breach } = request;
   const name = `${service.name}-${sequence}`;
@@ -172,7 +189,6 @@ export async function createEngagement(context: Context, request: EngagementRequ
     ended: false,
     createdAt: now,
     stages: [{ phase: 'choose', startedAt: now, endedAt: null }],
-    attempts: 0,
     reboots: 0,
     failure: null,
     hold: null,
@@ -187,17 +203,32 @@ export async function createEngagement(context: Context, request: EngagementRequ
   return name;
 }
 
+/** Below what a new counter begins with: names of engagements are not used twice, also when the counter was lost. */
+async function firstSequence(context: Context): Promise<number> {
+  const { store } = context.parts;
+  if ((await store.get(keys.sequence)) !== null) return 0;
+  const names = (await store.list(keys.engagements)).map(({ key }) => key);
+  const volumes = (await within(context, 'asking the storage node', CALL_MS, () => context.parts.storage.status()))
+    .volumes;
+  for (const { content, backups } of volumes) {
+    if ('engagement' in content) names.push(content.engagement);
+    names.push(...backups.map(({ engagement }) => engagement));
+  }
+  return Math.max(0, ...names.map((name) => Number(/-(\d{1,12})$/.exec(name)?.[1] ?? 0)));
+}
+
 /** History is bounded: the oldest that have ended go. */
 async function forget(context: Context): Promise<void> {
   const { store } = context.parts;
-  const ended = (await store.list<Engagement>(keys.engagements)).filter(({ value }) => value.ended);
+  const { usable } = await listRecords<Engagement>(store, keys.engagements);
+  const ended = usable.filter(({ value }) => value.ended && !isLeft(value));
   const oldest = ended.toSorted((a, b) => a.value.sequence - b.value.sequence).slice(0, -ENDED_MAX);
   for (const { key, revision } of oldest) await store.delete(key, revision);
 }
 
 /** From whatever phase; asked again it changes nothing. */
 export async function askRelease(context: Context, name: string, reason: string): Promise<void> {
-  await update<Engagement>(context.parts.store, keys.engagement(name), (now) => {
+  await updateRecord<Engagement>(context.parts.store, keys.engagement(name), (now) => {
     if (now === null) throw new UnderstudyError('ENGAGEMENT_UNKNOWN', `there is no engagement "${name}"`);
     return now.ended || now.goal === 'release' ? now : { ...now, goal: 'release', reason };
   });

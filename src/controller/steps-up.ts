@@ -1,7 +1,9 @@
 // The way up: from the choice of a spare to the understudy on stage. Every step reads what is, and does what is missing.
 import { UnderstudyError } from '../base/mod.ts';
+import { occupied } from './occupied.ts';
 import { directorOf, powerOf, within } from './parts.ts';
-import { type Engagement, keys, phaseSince } from './record.ts';
+import { type Engagement, phaseSince } from './record.ts';
+import { listEngagements } from './records.ts';
 import { identityOf, isReplaced, powerState, type Step, type StepInput, switchOff, volumeOf } from './step.ts';
 
 /** How often an understudy that comes up is asked whether it answers. */
@@ -15,13 +17,16 @@ export const choose: Step = async (input) => {
   const refuse = (why: string): never => {
     throw new UnderstudyError('ENGAGEMENT_REFUSED', `${understudy.name} cannot be engaged for ${lead.name}: ${why}`);
   };
-  const records = await context.parts.store.list<Engagement>(keys.engagements);
   // Earlier ones have precedence, so that of two controllers, one of which does not know yet that it was replaced, no two
   // engagements take one spare or pass the maximum.
-  const earlier = records.map(({ value }) => value).filter((other) => !other.ended && isEarlier(other, engagement));
+  const engagements = await listEngagements(context.parts.store, context.parts.config);
+  const earlier = engagements.all.filter((other) => !other.ended && isEarlier(other, engagement));
   const rival = earlier.find((other) => other.understudy === understudy.name);
   if (rival !== undefined) refuse(`${rival.name} has it`);
-  const hosts = 2 + earlier.filter((other) => other.service === service.name).length;
+  const { why, countOf } = await occupied(context, input.world, engagements);
+  const taken = why.get(understudy.name);
+  if (taken !== undefined) refuse(taken);
+  const hosts = 2 + countOf(service) + earlier.filter((other) => other.service === service.name).length;
   if (hosts > service.hostsMax)
     refuse(`${service.name} would have ${hosts} hosts, and at most ${service.hostsMax} are allowed`);
   for (const other of context.parts.config.services.values()) {

@@ -1,11 +1,14 @@
 // Records and observations as the stable views that everybody outside sees.
+import { shown } from '../base/mod.ts';
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
 import { verdictOf } from '../policy/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
-import type { DecisionView, EngagementView, HostView, PlanView, ServiceView } from './contract.ts';
+import type { DecisionView, EngagementView, HostView, PlanView, ServiceView, UnusableRecordView } from './contract.ts';
 import type { ControllerFacts } from './facts.ts';
 import { iso } from './journal.ts';
 import { type Engagement, type PendingPlan, phaseSince, timeToCapacity } from './record.ts';
+import { isOurs } from './record-kinds.ts';
+import type { UnusableRecord } from './records.ts';
 import { remedyOf } from './remedy.ts';
 import type { World } from './world.ts';
 
@@ -24,6 +27,7 @@ export function engagementView(engagement: Engagement, world: World): Engagement
     since: iso(phaseSince(engagement)),
     state: stateOf(engagement),
     error: errorOf(engagement),
+    left: engagement.left ?? [],
     stages: stagesOf(engagement),
     timeToCapacitySeconds: timeToCapacity(engagement),
     progress: world.progress.get(engagement.name) ?? null,
@@ -80,11 +84,20 @@ export function serviceView(facts: ControllerFacts, plan: PendingPlan | null, la
   };
 }
 
+const EXCERPT_MAX = 2000;
+
+export function recordView({ key, revision, why, text }: UnusableRecord): UnusableRecordView {
+  const excerpt = isOurs(key) ? shown(text.slice(0, EXCERPT_MAX)) : null;
+  return { key: shown(key), revision, reason: shown(why), text: excerpt, sizeBytes: Buffer.byteLength(text) };
+}
+
 export interface HostFacts {
   readonly config: Configuration;
   readonly world: World;
   readonly nowMs: number;
   readonly engagements: readonly Engagement[];
+  /** Why hosts are in no pool. */
+  readonly keptOut: ReadonlyMap<string, string>;
   /** null: the storage node could not be asked. */
   readonly storage: StorageStatus | null;
 }
@@ -104,6 +117,7 @@ export function hostView(host: HostConfig, facts: HostFacts): HostView {
     role: led !== undefined ? 'lead' : engagement !== undefined ? 'understudy' : pooled ? 'spare' : 'free',
     service: led?.name ?? engagement?.service ?? null,
     engagement: engagement?.name ?? null,
+    keptOut: facts.keptOut.get(host.name) ?? null,
     agent:
       seen === undefined
         ? null

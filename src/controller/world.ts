@@ -7,6 +7,7 @@ import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import type { EvidenceView, VerdictView } from './contract.ts';
 import { OwnJudges } from './own-judges.ts';
+import type { UnusableRecord } from './records.ts';
 import { combine, NOTHING_KNOWN, type Standing } from './standing.ts';
 
 type Counts = Pick<Observation, 'requestsTotal' | 'answeredTotal'>;
@@ -31,6 +32,8 @@ export class World {
   readonly agents = new Map<string, AgentSeen>();
   readonly power = new Map<string, { readonly state: PowerState; readonly atMs: number }>();
   readonly progress = new Map<string, { readonly bytesDone: number; readonly bytesTotal: number }>();
+  /** Records of the store that cannot be used, as they were found last. */
+  unusable: readonly UnusableRecord[] = [];
   /** Signals that no agent brings. */
   readonly own = new OwnJudges();
   readonly #servers = new Map<string, ObservedServer>();

@@ -71,6 +71,8 @@ export interface ServiceFacts {
   readonly serving: readonly ServingHost[];
   /** All that have not ended, failed ones too. */
   readonly engagements: readonly PolicyEngagement[];
+  /** Further hosts that count for the maximum: of records that cannot be used, and of dismissals by force. Absent: none. */
+  readonly others?: number;
   /** Spares of the pool that nobody uses, in the order of preference. */
   readonly freeSpares: readonly string[];
   /** Of the scale-in window and a little before it, oldest first. */

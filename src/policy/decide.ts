@@ -100,7 +100,7 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
     const reason = `the objective is broken, but what holds it up lies outside of the host: ${facts.outside.text}`;
     return { ...wanted, evidence: [...verdict.evidence, facts.outside], outcome: 'refused', reason, subject: null };
   }
-  const hosts = 1 + engagements.length;
+  const hosts = 1 + engagements.length + (facts.others ?? 0);
   if (hosts >= service.hostsMax) {
     const reason = `the objective is broken, but ${service.name} already has ${hosts} hosts, in any state, and may have ${service.hostsMax}`;
     return { ...wanted, outcome: 'refused', reason, subject: null };

@@ -26,11 +26,19 @@ export interface BackupFile {
 }
 
 /** A volume or backup is named as the configuration and the controller name it. All errors as in contract.ts. */
+/** Volumes by what is recorded of who has them. */
+export interface Recorded {
+  /** Those that hosts have. */
+  readonly attached: readonly string[];
+  /** Those of which that is not known: what a host has of them it keeps, and nobody gets them. */
+  readonly unknown: readonly string[];
+}
+
 export interface Backend {
   /** Makes sure that nobody else runs this node. @throws STORAGE_FAILED when another process does */
   open(): Promise<void>;
-  /** Serves the volumes that `attached` names now, and removes whatever else an earlier life was serving or making. */
-  start(attached: () => Promise<readonly string[]>): Promise<void>;
+  /** Serves the volumes that are attached now, and removes whatever else an earlier life was serving or making. */
+  start(recorded: () => Promise<Recorded>): Promise<void>;
   readonly daemon: { readonly running: boolean; readonly restarts: number };
   /** @throws STORAGE_FAILED when the volume cannot be reached */
   sizeOf(volume: string): Promise<number>;

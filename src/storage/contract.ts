@@ -36,7 +36,8 @@ export interface VolumeStatus {
   readonly path: string;
   /** Raised by every operation of the node that changes the content. */
   readonly generation: number;
-  readonly content: VolumeContent;
+  /** 'unknown': the record of the volume cannot be used. Nothing is done with it until that is seen to; `problem` says why. */
+  readonly content: VolumeContent | { readonly kind: 'unknown' };
   /** The one host that may write it, and where it finds it (NBD URI). */
   readonly attachment: { readonly host: string; readonly uri: string } | null;
   /** Why it cannot be served or looked at now, for people; null when all is well. */

@@ -10,3 +10,4 @@ export type {
 } from './contract.ts';
 export { createStorageNode, type StorageNodeOptions } from './create.ts';
 export type { LocalStorageNode } from './node.ts';
+export { storageRecordFlaw } from './record-flaw.ts';

@@ -1,7 +1,7 @@
 // The storage node: decides, remembers, and lets a backend do the work. Every operation first asks the epoch gate, then who else
 // works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Call, type EpochGate, UnderstudyError, withinTime } from '../base/mod.ts';
+import { type Call, codeOf, type EpochGate, messageOf, UnderstudyError, withinTime } from '../base/mod.ts';
 import type { HostIdentity, IdentityEngine, Inspection, Plan } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
 import type { Backend, CopyJob } from './backend.ts';
@@ -58,6 +58,8 @@ export class NodeOfBackend implements LocalStorageNode {
   readonly #underWay = new Set<Promise<unknown>>();
   /** Attaching and detaching one volume, one after the other. */
   readonly #turns = new Map<string, Turns>();
+  /** Volumes whose record could not be used at the start; until the next one nothing is done with them. */
+  readonly #flaws = new Map<string, UnderstudyError>();
 
   constructor(options: NodeOptions, records = new Records(options.store, options.name)) {
     this.#options = options;
@@ -68,24 +70,53 @@ export class NodeOfBackend implements LocalStorageNode {
 
   /** Makes the world what is recorded, and removes what an earlier life left. */
   async start(): Promise<void> {
-    const { backend, records } = this.#context;
+    const { backend } = this.#context;
     const { volumes } = this.#options;
     await backend.open();
     try {
       for (const volume of volumes) await this.#introduce(volume);
       await backend.start(async () => {
-        const all = await Promise.all(volumes.map(async (name) => ({ name, record: await records.volume(name) })));
-        return all.filter(({ record }) => record.attachedTo !== null).map(({ name }) => name);
+        const all = await Promise.all(volumes.map(async (name) => ({ name, record: await this.#recordOf(name) })));
+        const named = (which: (record: VolumeRecord | UnderstudyError) => boolean): readonly string[] =>
+          all.filter(({ record }) => which(record)).map(({ name }) => name);
+        return {
+          attached: named((record) => 'attachedTo' in record && record.attachedTo !== null),
+          unknown: named((record) => record instanceof UnderstudyError),
+        };
       });
-      for (const volume of volumes) await clearStep(this.#context, volume);
+      for (const volume of volumes) {
+        if ('step' in (await this.#recordOf(volume))) await clearStep(this.#context, volume);
+      }
     } catch (error) {
       await backend.close();
       throw asOperatingError(`start the storage node ${this.#options.name}`, error);
     }
   }
 
-  /** @throws VOLUME_STATE when another disk has taken the name of one that something is known of */
+  /** The record, or why it cannot be used. */
+  async #recordOf(volume: string): Promise<VolumeRecord | UnderstudyError> {
+    const flaw = this.#flaws.get(volume);
+    if (flaw !== undefined) return flaw;
+    try {
+      return await this.#context.records.volume(volume);
+    } catch (error) {
+      if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+      return error as UnderstudyError;
+    }
+  }
+
+  /** One whose record cannot be used keeps no other from being served. */
   async #introduce(volume: string): Promise<void> {
+    try {
+      await this.#settleRecord(volume);
+    } catch (error) {
+      if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+      this.#flaws.set(volume, error as UnderstudyError);
+    }
+  }
+
+  /** @throws RECORD_UNUSABLE, also when another disk has taken the name of one that something is known of */
+  async #settleRecord(volume: string): Promise<void> {
     const { backend, records } = this.#context;
     const path = backend.pathOf(volume);
     const sizeBytes = await this.#sizeOf(volume);
@@ -94,7 +125,7 @@ export class NodeOfBackend implements LocalStorageNode {
       const bound = record.content.kind !== 'own' || record.attachedTo !== null || record.backups.length > 0;
       if (record.path !== path && bound) {
         const what = `it was ${record.path} and cannot become ${path} before it is detached and restored`;
-        throw stateError(volume, record.content, what);
+        throw new UnderstudyError('RECORD_UNUSABLE', `the record of the volume ${volume} cannot be used: ${what}`);
       }
       return { ...record, path, sizeBytes: sizeBytes ?? record.sizeBytes };
     });
@@ -117,9 +148,14 @@ export class NodeOfBackend implements LocalStorageNode {
   }
 
   async #statusOf(name: string): Promise<VolumeStatus> {
-    const { backend, records } = this.#context;
-    const { path, generation, content, attachedTo, backups, sizeBytes } = await records.volume(name);
+    const { backend } = this.#context;
+    const record = await this.#recordOf(name);
     const found = await this.#sizeOf(name);
+    if (record instanceof UnderstudyError) {
+      const nothing = { generation: 0, content: { kind: 'unknown' as const }, attachment: null, backups: [] };
+      return { name, path: backend.pathOf(name), sizeBytes: found ?? 0, problem: messageOf(record), ...nothing };
+    }
+    const { path, generation, content, attachedTo, backups, sizeBytes } = record;
     const problem = backend.problemOf(name) ?? (found === null ? `${path} cannot be reached` : null);
     const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name) };
     return { name, path, sizeBytes: found ?? sizeBytes, generation, content, attachment, problem, backups };
@@ -166,9 +202,11 @@ export class NodeOfBackend implements LocalStorageNode {
 
   replicate(request: ReplicateRequest, call: Call): Promise<{ readonly takenAt: string }> {
     const { from, to, onProgress = ignoreProgress } = request;
-    return this.#operate(`replicate ${from} to ${to}`, to, call, COPY_TIMEOUT_MS, (signal) =>
-      replicate(this.#context, request, jobOf(signal, onProgress)),
-    );
+    return this.#operate(`replicate ${from} to ${to}`, to, call, COPY_TIMEOUT_MS, async (signal) => {
+      const flaw = this.#flaws.get(from);
+      if (flaw !== undefined) throw flaw;
+      return replicate(this.#context, request, jobOf(signal, onProgress));
+    });
   }
 
   inspect(volume: string, lead: HostIdentity, call: Call): Promise<Inspection> {
@@ -263,6 +301,8 @@ export class NodeOfBackend implements LocalStorageNode {
       if (!this.#options.volumes.includes(volume)) {
         throw new UnderstudyError('VOLUME_UNKNOWN', `the storage node has no volume "${volume}"`);
       }
+      const flaw = this.#flaws.get(volume);
+      if (flaw !== undefined) throw flaw;
       await this.#options.gate.admit(`volume/${volume}`, epoch);
       signal.throwIfAborted();
       return await work(signal);

@@ -3,7 +3,7 @@ import { constants, mkdirSync } from 'node:fs';
 import { mkdir, open, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, codeOf, errnoOf, limits, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { Backend, BackupFile, CopyJob, Snapshot } from './backend.ts';
+import type { Backend, BackupFile, CopyJob, Recorded, Snapshot } from './backend.ts';
 import { BackupSpace } from './backup-space.ts';
 import {
   type DaemonMemory,
@@ -62,7 +62,7 @@ export class QemuBackend implements Backend {
     this.#unlock = await lockNode(join(stateFolder, 'node.lock'));
   }
 
-  async start(attached: () => Promise<readonly string[]>): Promise<void> {
+  async start(recorded: () => Promise<Recorded>): Promise<void> {
     const { folder, stateFolder, listen, overlayBytesMax, memory } = this.#options;
     const paths = daemonPaths(stateFolder);
     const address: ServerAddress = listen.kind === 'tcp' ? listen : { kind: 'unix', path: paths.nbd };
@@ -72,7 +72,13 @@ export class QemuBackend implements Backend {
       folder,
       overlayBytesMax,
       memory,
-      attached: async () => (await attached()).map((name) => this.#place(name)),
+      recorded: async () => {
+        const { attached, unknown } = await recorded();
+        return {
+          attached: attached.map((name) => this.#place(name)),
+          unknown: unknown.map((name) => this.#place(name)),
+        };
+      },
     });
     await this.#served.daemon.start();
   }

@@ -1,8 +1,9 @@
 // What the node remembers of each volume, in the store: the wanted graph (who has it), what it holds, what is under way. One
 // record a volume, one writer: the node that holds the lock of the state folder.
-import { assert, UnderstudyError } from '../base/mod.ts';
+import { assert, codeOf, UnderstudyError } from '../base/mod.ts';
 import { type Store, update } from '../store/mod.ts';
 import type { Backup, VolumeContent } from './contract.ts';
+import { storageRecordFlaw } from './record-flaw.ts';
 
 export interface VolumeRecord {
   readonly path: string;
@@ -21,55 +22,78 @@ export interface DaemonRecord {
   /** Daemons that were started for this node, and how many of them were ended in good order. */
   readonly starts: number;
   readonly shutdowns: number;
-  /** Of its NBD server; null when it has none yet. */
+  /** Of its NBD server; null when it has none yet, '' when that is not known. */
   readonly address: string | null;
 }
 
 const NO_DAEMON: DaemonRecord = { starts: 0, shutdowns: 0, address: null };
+/** Instead of one that cannot be used: whatever daemon is found is taken over as it is. */
+const UNKNOWN_DAEMON: DaemonRecord = { ...NO_DAEMON, address: '' };
 
 export class Records {
   readonly #store: Store;
   readonly #daemonKey: string;
+  /** The daemon's record of this life, where the one in the store cannot be used. */
+  #instead: DaemonRecord = UNKNOWN_DAEMON;
 
   constructor(store: Store, node: string) {
     this.#store = store;
     this.#daemonKey = `storage/daemon/${node}`;
   }
 
-  /** @throws VOLUME_UNKNOWN */
+  /** @throws VOLUME_UNKNOWN, RECORD_UNUSABLE */
   async volume(name: string): Promise<VolumeRecord> {
     const found = await this.#store.get<VolumeRecord>(volumeKey(name));
     if (found === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
-    return found.value;
+    return usable(volumeKey(name), found.value);
   }
 
   /** Makes the record of a volume that is new here, or changes the one there is. */
   async settle(name: string, change: (record: VolumeRecord | null) => VolumeRecord): Promise<void> {
-    await update<VolumeRecord>(this.#store, volumeKey(name), change);
+    const key = volumeKey(name);
+    await update<VolumeRecord>(this.#store, key, (value) => change(value === null ? null : usable(key, value)));
   }
 
   /** Durable when it resolves. */
   async change(name: string, change: (record: VolumeRecord) => Partial<VolumeRecord>): Promise<VolumeRecord> {
     const record = await update<VolumeRecord>(this.#store, volumeKey(name), (value) => {
       if (value === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
-      return { ...value, ...change(value) };
+      return { ...value, ...change(usable(volumeKey(name), value)) };
     });
     assert(record !== null, 'records of volumes are never deleted');
     return record.value;
   }
 
   async daemon(): Promise<DaemonRecord> {
-    return (await this.#store.get<DaemonRecord>(this.#daemonKey))?.value ?? NO_DAEMON;
+    try {
+      const found = await this.#store.get<DaemonRecord>(this.#daemonKey);
+      return found === null ? NO_DAEMON : usable(this.#daemonKey, found.value);
+    } catch (error) {
+      if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+      return this.#instead;
+    }
   }
 
   async changeDaemon(change: (record: DaemonRecord) => Partial<DaemonRecord>): Promise<void> {
-    await update<DaemonRecord>(this.#store, this.#daemonKey, (value) => {
-      const record = value ?? NO_DAEMON;
-      return { ...record, ...change(record) };
-    });
+    try {
+      await update<DaemonRecord>(this.#store, this.#daemonKey, (value) => {
+        const record = value === null ? NO_DAEMON : usable(this.#daemonKey, value);
+        return { ...record, ...change(record) };
+      });
+    } catch (error) {
+      if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+      this.#instead = { ...this.#instead, ...change(this.#instead) };
+    }
   }
 }
 
 function volumeKey(name: string): string {
   return `storage/volume/${name}`;
+}
+
+/** @throws RECORD_UNUSABLE */
+function usable<T>(key: string, value: T): T {
+  const flaw = storageRecordFlaw(key, value);
+  if (flaw !== null) throw new UnderstudyError('RECORD_UNUSABLE', `the record ${key} cannot be used: ${flaw}`);
+  return value;
 }

@@ -5,8 +5,9 @@ import type { LeaseDecision, LeaseRow } from './lease-rules.ts';
 
 export interface Row {
   readonly key: string;
-  /** JSON. */
+  /** JSON, unless another program wrote it. */
   readonly text: string;
+  /** 1 and up; -1 when it is none that this store can have given. */
   readonly revision: number;
 }
 

@@ -6,15 +6,26 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 export interface StoredRecord<T = Json> {
   /** Parts of lower-case letters, digits, ".", "_" and "-", joined by "/": "engagement/web1-20261124-1". 1 to 200 characters. */
   readonly key: string;
-  /** Read anew each time: changing it changes nothing in the store. Never null. */
+  /**
+   * Read from the store by each call: changing it changes nothing in the store. Never null.
+   * @throws RECORD_UNUSABLE when what is stored is not a value of this store: another program, or a damaged disk, has changed it
+   */
   readonly value: T;
-  /** Of this change. One counter for the whole store, so revisions order all changes; 1 and up, never used twice. */
+  /**
+   * Of this change. One counter for the whole store, so revisions order all changes; 1 and up, never used twice. `FOREIGN` for a record
+   * that this store has not written like this: it cannot be changed, and `delete` takes `FOREIGN` for it.
+   */
   readonly revision: number;
+  /** What is stored, as it is. */
+  readonly text: string;
 }
+
+/** Revision of a record that this store has not written like this: its key or its revision is none of this store's. */
+export const FOREIGN = -1;
 
 export interface Change<T = Json> {
   readonly key: string;
-  /** null: the record was deleted. */
+  /** null: the record was deleted. @throws RECORD_UNUSABLE */
   readonly value: T | null;
   readonly revision: number;
 }
@@ -51,7 +62,7 @@ export interface Store {
    * @throws STORE_CONFLICT when the revision is another, STORE_INVALID for keys and values out of range
    */
   put(key: string, value: unknown, expected: number): Promise<number>;
-  /** Deletes a record when its revision is the expected one (1 and up). @throws STORE_CONFLICT, STORE_INVALID */
+  /** Deletes a record when its revision is the expected one (1 and up, or `FOREIGN`). @throws STORE_CONFLICT, STORE_INVALID */
   delete(key: string, expected: number): Promise<void>;
   /**
    * First every record under the prefix as it is, then every later change in the order of revisions, until the signal or

@@ -11,6 +11,8 @@
 // a step back makes a lease last longer, a step forward makes it expire early, and then whoever takes it raises the epoch,
 // so that the earlier holder's `renew` fails and its calls are refused by every EpochGate.
 
+import { LEASE_TTL_MS_MAX } from './record-rules.ts';
+
 /** Time that can be compared between all processes that open one store, as long as they are of one era. */
 export interface LeaseClock {
   /** Milliseconds since the era began, never going back. */
@@ -31,8 +33,10 @@ export interface LeaseRow {
 /** Decides on a row and gives the one to be written instead, or null to leave it as it is. */
 export type LeaseDecision = (row: LeaseRow | null) => LeaseRow | null;
 
+/** A time further away than any lease lasts was not written by us, and nobody would ever end it. */
 function isHeld(row: LeaseRow, clock: LeaseClock): boolean {
-  return row.holder !== null && row.era === clock.era && clock.nowMs() < row.expiresMs;
+  const leftMs = row.expiresMs - clock.nowMs();
+  return row.holder !== null && row.era === clock.era && leftMs > 0 && leftMs <= LEASE_TTL_MS_MAX;
 }
 
 /** null: somebody else has it. */

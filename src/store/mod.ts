@@ -1,5 +1,5 @@
-export type { Change, Json, Lease, Store, StoredRecord } from './contract.ts';
-export { storeEpochGate } from './epoch-gate.ts';
+export { type Change, FOREIGN, type Json, type Lease, type Store, type StoredRecord } from './contract.ts';
+export { epochFlaw, storeEpochGate } from './epoch-gate.ts';
 export type { LeaseClock } from './lease-rules.ts';
 export { type MemoryStoreOptions, memoryStore, StoreMemory } from './memory.ts';
 export { openSqliteStore, type SqliteStoreOptions } from './sqlite.ts';

@@ -24,9 +24,13 @@ function quoted(text: string): string {
   return JSON.stringify(text.length > KEY_CHARACTERS_MAX ? `${text.slice(0, KEY_CHARACTERS_MAX)}...` : text);
 }
 
+export function isKey(key: string): boolean {
+  return key.length <= KEY_CHARACTERS_MAX && KEY.test(key);
+}
+
 /** @throws STORE_INVALID */
 export function checkKey(key: string): void {
-  if (key.length > KEY_CHARACTERS_MAX || !KEY.test(key)) throw invalid(`${quoted(key)} cannot be a key`);
+  if (!isKey(key)) throw invalid(`${quoted(key)} cannot be a key`);
 }
 
 /** @throws STORE_INVALID */

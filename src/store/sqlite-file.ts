@@ -17,6 +17,8 @@ export type Statement = ReturnType<Database['prepare']>;
 const APPLICATION_ID = 0x55535459;
 const VERSION = 1;
 const MODE = 0o600;
+/** Far more than can ever be written, and far from what JavaScript cannot count. */
+const REVISION_MAX = 2 ** 52;
 const BUSY_PAUSE_MS_MAX = 20;
 /** Room within the file that is given back when it is opened: what a flood has written and the bounds have deleted. */
 const FREE_BYTES_MAX = 8 * 1024 * 1024;
@@ -184,7 +186,7 @@ export class SqliteFile {
     await this.write(() => {
       const id = this.#pragma('application_id');
       const version = this.#pragma('user_version');
-      if (id === APPLICATION_ID && version === VERSION) return;
+      if (id === APPLICATION_ID && version === VERSION) return this.#checkCounter();
       if (id === APPLICATION_ID) throw this.#unfit(`it is of version ${version}, and this program knows ${VERSION}`);
       const { tables } = this.#database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {
         tables: number;
@@ -204,6 +206,13 @@ export class SqliteFile {
     } catch (error) {
       if (!isOperating(error)) throw error;
     }
+  }
+
+  /** Without it no revision can be told from one that another program has written. */
+  #checkCounter(): void {
+    const counted = `SELECT count(*) AS good FROM counter WHERE revision BETWEEN 0 AND ${REVISION_MAX}`;
+    const { good } = this.#database.prepare(counted).get() as { good: number };
+    if (good !== 1) throw this.#unfit('its counter of revisions is damaged; restore it from a backup');
   }
 
   #unfit(why: string): UnderstudyError {

@@ -1,6 +1,7 @@
 // The store in one SQLite file (with SQLite's write-ahead log beside it), for one machine: any number of processes may open it.
 // What `put` resolved for survives the death of every process and of the machine: each transaction is synced before it counts.
 // Calls of SQLite are synchronous: each takes this thread for as long as the disk takes to sync, milliseconds mostly.
+import { UnderstudyError } from '../base/mod.ts';
 import type { Backend, Look, Row, RowChange } from './backend.ts';
 import { Bell } from './bell.ts';
 import type { Store } from './contract.ts';
@@ -25,8 +26,14 @@ const WAIT_MS_MAX = 30_000;
 /** Four times within the second that the contract allows. */
 const LOOK_MS = 250;
 
-/** Greater than every character of a key: the end of the range of keys that start with a prefix. */
-const AFTER_ALL_KEYS = '\x7f';
+/** Greater than every character of a key, and of what another program may have put there: the end of the keys that start with a prefix. */
+const AFTER_ALL_KEYS = '\u{10ffff}';
+
+/** Revisions that the counter has not given are none, also those that JavaScript could not count. */
+const REVISION =
+  'CASE WHEN revision BETWEEN 1 AND (SELECT revision FROM counter) THEN revision ELSE -1 END AS revision';
+/** The largest epoch that can still be raised. */
+const EPOCH = `CASE WHEN epoch BETWEEN 1 AND ${Number.MAX_SAFE_INTEGER - 1} THEN epoch END AS epoch`;
 
 class SqliteBackend implements Backend {
   readonly bell = new Bell();
@@ -37,6 +44,7 @@ class SqliteBackend implements Backend {
   readonly #list: Statement;
   readonly #revision: Statement;
   readonly #count: Statement;
+  readonly #taken: Statement;
   readonly #put: Statement;
   readonly #forget: Statement;
   readonly #look: Statement;
@@ -46,21 +54,22 @@ class SqliteBackend implements Backend {
   constructor(file: SqliteFile, deletionsKept: number) {
     this.#file = file;
     this.deletionsKept = deletionsKept;
-    this.#get = file.prepare('SELECT key, text, revision FROM record WHERE key = ? AND text IS NOT NULL');
+    this.#get = file.prepare(`SELECT key, text, ${REVISION} FROM record WHERE key = ? AND text IS NOT NULL`);
     this.#list = file.prepare(
-      'SELECT key, text, revision FROM record WHERE key >= ? AND key < ? AND text IS NOT NULL ORDER BY key',
+      `SELECT key, text, ${REVISION} FROM record WHERE key >= ? AND key < ? AND text IS NOT NULL ORDER BY key`,
     );
-    this.#revision = file.prepare('SELECT revision FROM record WHERE key = ? AND text IS NOT NULL');
+    this.#revision = file.prepare(`SELECT ${REVISION} FROM record WHERE key = ? AND text IS NOT NULL`);
     this.#count = file.prepare('UPDATE counter SET revision = revision + 1 RETURNING revision');
+    this.#taken = file.prepare('SELECT 1 FROM record WHERE revision = ?');
     this.#put = file.prepare('INSERT OR REPLACE INTO record (key, text, revision) VALUES (?, ?, ?)');
     this.#forget = file.prepare('DELETE FROM record WHERE text IS NULL AND revision <= ?');
     this.#look = file.prepare(`
       SELECT counter.revision AS now, changed.key, changed.text, changed.revision FROM counter LEFT JOIN (
         SELECT key, text, revision FROM record INDEXED BY record_by_revision
-        WHERE revision > ? AND key >= ? AND key < ? AND (text IS NOT NULL OR revision > ?)
+        WHERE revision > ? AND revision <= (SELECT revision FROM counter) AND key >= ? AND key < ? AND (text IS NOT NULL OR revision > ?)
         ORDER BY revision LIMIT 1
       ) AS changed`);
-    this.#lease = file.prepare('SELECT epoch, holder, era, expiresMs FROM lease WHERE name = ?');
+    this.#lease = file.prepare(`SELECT ${EPOCH}, holder, era, expiresMs FROM lease WHERE name = ?`);
     this.#putLease = file.prepare(
       'INSERT OR REPLACE INTO lease (name, epoch, holder, era, expiresMs) VALUES (?, ?, ?, ?, ?)',
     );
@@ -78,7 +87,7 @@ class SqliteBackend implements Backend {
     return this.#file.write(() => {
       const found = (this.#revision.get(key) as { revision: number } | undefined)?.revision ?? 0;
       if (found !== expected) return { found };
-      const { revision } = this.#count.get() as { revision: number };
+      const revision = this.#nextRevision();
       this.#put.run(key, text, revision);
       if (text === null) {
         this.#forget.run(revision - this.deletionsKept);
@@ -86,6 +95,14 @@ class SqliteBackend implements Backend {
       }
       return { revision };
     });
+  }
+
+  /** One that a record already has, because another program wrote it, is passed over: replacing it would delete that record. */
+  #nextRevision(): number {
+    for (;;) {
+      const { revision } = this.#count.get() as { revision: number };
+      if (this.#taken.get(revision) === undefined) return revision;
+    }
   }
 
   changeAfter(prefix: string, after: number, deletedAfter: number): Promise<Look> {
@@ -104,7 +121,12 @@ class SqliteBackend implements Backend {
 
   changeLease(name: string, decide: LeaseDecision): Promise<LeaseRow | null> {
     return this.#file.write(() => {
-      const row = decide((this.#lease.get(name) as LeaseRow | undefined) ?? null);
+      const found = (this.#lease.get(name) as (LeaseRow & { readonly epoch: number | null }) | undefined) ?? null;
+      if (found?.epoch === null) {
+        const why = 'its epoch is not one that this store gives';
+        throw new UnderstudyError('STORE_FAILED', `the lease "${name}" cannot be used: ${why}; restore the store`);
+      }
+      const row = decide(found);
       if (row !== null) this.#putLease.run(name, row.epoch, row.holder, row.era, row.expiresMs);
       return row;
     });

@@ -1,16 +1,52 @@
 // The store's contract over a backend: what every driver checks, says and promises alike.
-import { assert, UnderstudyError } from '../base/mod.ts';
+import { assert, shown, UnderstudyError } from '../base/mod.ts';
 import type { Backend, Look, Row, RowChange } from './backend.ts';
-import type { Change, Json, Lease, Store, StoredRecord } from './contract.ts';
+import { type Change, FOREIGN, type Json, type Lease, type Store, type StoredRecord } from './contract.ts';
 import { acquire, type LeaseClock, release, renew } from './lease-rules.ts';
-import { checkExpected, checkKey, checkLease, checkPrefix, encodeValue } from './record-rules.ts';
+import {
+  checkExpected,
+  checkKey,
+  checkLease,
+  checkPrefix,
+  encodeValue,
+  isKey,
+  VALUE_BYTES_MAX,
+} from './record-rules.ts';
 
-function recordOf<T>({ key, text, revision }: Row): StoredRecord<T> {
-  return { key, value: JSON.parse(text) as T, revision };
+/** A value is read when it is asked for: one that cannot be read fails nobody who does not need it. */
+function recordOf<T>({ key, text, revision: written }: Row): StoredRecord<T> {
+  const revision = isKey(key) && written > 0 ? written : FOREIGN;
+  let value: { readonly is: T } | null = null;
+  const record = {
+    key,
+    get value(): T {
+      value ??= { is: readValue<T>(key, text, revision) };
+      return value.is;
+    },
+    revision,
+  };
+  // Not a part of what is compared or printed.
+  return Object.defineProperty(record, 'text', { value: text }) as StoredRecord<T>;
 }
 
 function changeOf<T>({ key, text, revision }: RowChange): Change<T> {
-  return { key, value: text === null ? null : (JSON.parse(text) as T), revision };
+  return text === null ? { key, value: null, revision } : recordOf<T>({ key, text, revision });
+}
+
+/** @throws RECORD_UNUSABLE */
+function readValue<T>(key: string, text: string, revision: number): T {
+  const unusable = (why: string, cause?: unknown): UnderstudyError =>
+    new UnderstudyError('RECORD_UNUSABLE', `the record ${shown(key.slice(0, 200))} cannot be used: ${why}`, { cause });
+  if (revision === FOREIGN) throw unusable('its key or its revision is not one that this store gives');
+  if (text.length > VALUE_BYTES_MAX) throw unusable(`it has ${text.length} characters, at most ${VALUE_BYTES_MAX}`);
+  let value: T | null;
+  try {
+    value = JSON.parse(text) as T | null;
+  } catch (cause) {
+    throw unusable('it is not JSON', cause);
+  }
+  if (value === null) throw unusable('it is null');
+  return value;
 }
 
 function conflict(key: string, expected: number, found: number): UnderstudyError {
@@ -49,9 +85,18 @@ export class BackedStore implements Store {
   }
 
   async delete(key: string, expected: number): Promise<void> {
+    if (expected === FOREIGN) return this.#deleteForeign(key);
     checkKey(key);
     checkExpected(expected, 1);
     await this.#write(key, null, expected);
+  }
+
+  async #deleteForeign(key: string): Promise<void> {
+    this.#checkOpen();
+    const row = await this.#backend.get(key);
+    const found = row === null ? 0 : recordOf(row).revision;
+    if (row === null || found !== FOREIGN) throw conflict(key, FOREIGN, found);
+    await this.#write(key, null, row.revision);
   }
 
   watch<T = Json>(prefix: string, signal: AbortSignal): AsyncIterable<Change<T>> {

@@ -11,13 +11,13 @@ const TRIES_MAX = 500;
  *   given leaves it as it is and writes nothing. It may be called several times, so it does nothing else; it may throw, and
  *   then nothing is written
  * @returns the record as it is now, or null when there is none
- * @throws STORE_CONFLICT after very many tries, STORE_INVALID, STORE_FAILED, and whatever `change` throws
+ * @throws STORE_CONFLICT after very many tries, STORE_INVALID, STORE_FAILED, RECORD_UNUSABLE, and whatever `change` throws
  */
 export async function update<T = Json>(
   store: Store,
   key: string,
   change: (value: T | null) => T | null | Promise<T | null>,
-): Promise<StoredRecord<T> | null> {
+): Promise<Omit<StoredRecord<T>, 'text'> | null> {
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
     const found = await store.get<T>(key);
     const value = await change(found?.value ?? null);

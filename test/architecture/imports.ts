@@ -47,7 +47,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/storage',
       'src/store',
     ],
-    packages: [],
+    packages: ['zod'],
   },
   'src/api': {
     modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/power'],

@@ -2,7 +2,7 @@
 // be booted, and asked again it comes to the same end.
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/mod.ts';
-import type { StorageNode, VolumeContent } from '../../src/storage/mod.ts';
+import type { StorageNode, VolumeStatus } from '../../src/storage/mod.ts';
 import { callOf, codeThrown, personaliseOf } from '../conformance/storage.ts';
 import { type NbdHost, StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
 import { eventually } from '../rig/wait.ts';
@@ -29,7 +29,7 @@ async function onStorage(options: Partial<StorageStageOptions>, play: (stage: St
   }
 }
 
-async function contentOf(node: StorageNode, volume: string): Promise<VolumeContent> {
+async function contentOf(node: StorageNode, volume: string): Promise<VolumeStatus['content']> {
   const found = (await node.status()).volumes.find(({ name }) => name === volume);
   if (found === undefined) throw new Error(`no volume ${volume}`);
   return found.content;

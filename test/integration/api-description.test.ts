@@ -74,6 +74,9 @@ describe('the description', () => {
       'post /v1/approve': 'For: operator.',
       'post /v1/clone': 'For: operator.',
       'post /v1/dismiss': 'For: operator.',
+      'get /v1/records': 'For: operator.',
+      'post /v1/dismissal': 'For: operator.',
+      'post /v1/records/remove': 'For: operator.',
       'post /v1/hosts/{name}/power': 'For: operator.',
     });
   });
@@ -123,6 +126,8 @@ describe('the description', () => {
     const bodies: Readonly<Record<string, unknown>> = {
       '/v1/clone': { lead: 'web1', to: 'spare2' },
       '/v1/dismiss': { host: 'spare1' },
+      '/v1/dismissal': { host: 'spare1' },
+      '/v1/records/remove': { key: 'plan/wiki', revision: 1 },
       '/v1/approve': { plan: 'p' },
       '/v1/hosts/{name}/power': { state: 'on' },
     };

@@ -161,7 +161,7 @@ describe('events', () => {
     expect(stage.defects).toEqual([]);
   });
 
-  it('api - a defect of the events is told without its cause, and ends the program', async () => {
+  it('api - a defect of the events is told without its cause, and ends that stream alone', async () => {
     const reader = await new Reader().connected();
     stage.controller.trouble = new RangeError('secret');
     emit(1);

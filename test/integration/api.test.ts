@@ -323,7 +323,7 @@ describe('errors', () => {
     }
   });
 
-  it('api - a defect is answered without its cause, and then ends the program', async () => {
+  it('api - a defect is answered without its cause, told with its route, and everybody else is served', async () => {
     stage.controller.trouble = new TypeError('undefined is not a function (secret)');
     const { status, json } = await stage.ask('/v1/status', { token: VIEWER });
     expect([status, json]).toEqual([
@@ -331,6 +331,9 @@ describe('errors', () => {
       { error: { code: 'INTERNAL', message: 'a defect of the program; its output has more' } },
     ]);
     await eventually('the defect', () => stage.defects[0] === stage.controller.trouble);
+    expect(stage.routes).toEqual(['GET /v1/status']);
+    stage.controller.trouble = null;
+    expect((await stage.ask('/v1/status', { token: VIEWER })).status).toBe(200);
   });
 
   it('api - an answer of the controller that is not what was agreed is a defect', async () => {

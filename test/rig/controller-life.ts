@@ -17,6 +17,8 @@ const FLIES_MS = 500;
 export interface Life {
   memory: StoreMemory;
   metrics: FakeMetrics;
+  /** What the controllers wrote to their log. */
+  log: string[];
   plant: Plant;
   ticker: NodeJS.Timeout | null;
   running: Controller[];
@@ -30,7 +32,7 @@ export const life = {} as Life;
 /** To be called at the top of a file of tests. */
 export function eachWithALife(): void {
   beforeEach(() => {
-    const fresh = { memory: new StoreMemory(), metrics: new FakeMetrics() };
+    const fresh = { memory: new StoreMemory(), metrics: new FakeMetrics(), log: [] };
     Object.assign(life, { ...fresh, ticker: null, running: [], sequence: 0, load: 1 });
   });
   afterEach(async () => {
@@ -69,6 +71,7 @@ export async function start(
     pause: async (ms, signal) => {
       await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);
     },
+    log: (text) => void life.log.push(text),
     holder,
   });
   life.running.push(controller);

@@ -1,9 +1,10 @@
 // The disks of the simulation: the storage node itself over disks in memory, the same that pass its suite, small ones. What lies on
 // a disk is whose data it has, and who it says it is.
 import { type EpochGate, present } from '../../src/base/mod.ts';
+import type { IdentityEngine } from '../../src/identity/mod.ts';
 import type { StorageNode } from '../../src/storage/mod.ts';
 import { NodeOfBackend } from '../../src/storage/node.ts';
-import { memoryStore } from '../../src/store/mod.ts';
+import { memoryStore, type Store } from '../../src/store/mod.ts';
 import { type MarkDisk, markIdentity, markOf } from '../support/mark-identity.ts';
 import { MemoryBackend, type MemoryDisks } from '../support/memory-backend.ts';
 
@@ -17,11 +18,14 @@ export class SimulatedDisks {
   readonly exposed: StorageNode;
   readonly #owners: ReadonlyMap<string, string>;
   readonly #world: MemoryDisks;
-  readonly #node: NodeOfBackend;
+  readonly #gate: EpochGate;
+  readonly #identity: IdentityEngine;
+  #node: NodeOfBackend;
 
-  /** @param owners hosts by their volume */
-  constructor(owners: ReadonlyMap<string, string>, gate: EpochGate, onChange: OnChange) {
+  /** @param owners hosts by their volume @param store of the node's own records */
+  constructor(owners: ReadonlyMap<string, string>, gate: EpochGate, onChange: OnChange, store: Store = memoryStore()) {
     this.#owners = owners;
+    this.#gate = gate;
     const disks = new Map([...owners].map(([volume, host]) => [volume, diskOf(host)]));
     const memory = { backups: new Map(), secrets: new Map(), served: new Set<string>(), roomBytes: ROOM_BYTES };
     this.#world = { disks, ...memory, onChange };
@@ -32,30 +36,41 @@ export class SimulatedDisks {
         onChange(volumeOf(image), 'written');
       },
     };
-    this.#node = new NodeOfBackend({
+    this.#identity = markIdentity(marks);
+    this.#node = this.#nodeOn(store);
+    this.exposed = {
+      status: () => this.#node.status(),
+      attach: (...args) => this.#node.attach(...args),
+      detach: (...args) => this.#node.detach(...args),
+      backup: (...args) => this.#node.backup(...args),
+      replicate: (...args) => this.#node.replicate(...args),
+      inspect: (...args) => this.#node.inspect(...args),
+      personalise: (...args) => this.#node.personalise(...args),
+      restore: (...args) => this.#node.restore(...args),
+      discard: (...args) => this.#node.discard(...args),
+    };
+  }
+
+  #nodeOn(store: Store): NodeOfBackend {
+    return new NodeOfBackend({
       name: 'sim',
-      volumes: [...owners.keys()],
-      store: memoryStore(),
-      gate,
-      identity: markIdentity(marks),
+      volumes: [...this.#owners.keys()],
+      store,
+      gate: this.#gate,
+      identity: this.#identity,
       backend: new MemoryBackend(this.#world),
     });
-    const node = this.#node;
-    this.exposed = {
-      status: () => node.status(),
-      attach: (...args) => node.attach(...args),
-      detach: (...args) => node.detach(...args),
-      backup: (...args) => node.backup(...args),
-      replicate: (...args) => node.replicate(...args),
-      inspect: (...args) => node.inspect(...args),
-      personalise: (...args) => node.personalise(...args),
-      restore: (...args) => node.restore(...args),
-      discard: (...args) => node.discard(...args),
-    };
   }
 
   start(): Promise<void> {
     return this.#node.start();
+  }
+
+  /** The node's process ends, and another begins with what is in the store. */
+  async restart(store: Store): Promise<void> {
+    await this.#node.close();
+    this.#node = this.#nodeOn(store);
+    await this.#node.start();
   }
 
   get volumes(): readonly string[] {

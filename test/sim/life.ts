@@ -1,25 +1,42 @@
 // A controller's life in the simulation: the real reconcilers and the real operations over the plant, step by step, with
 // deaths at every driver call, and calls of the dead that arrive late.
-import { codeOf, type Random } from '../../src/base/mod.ts';
-import { reconcileEngagement } from '../../src/controller/engagement.ts';
-import { reconcileHosts } from '../../src/controller/hosts.ts';
+import { codeOf, type Random, UnderstudyError } from '../../src/base/mod.ts';
 import { Journal } from '../../src/controller/journal.ts';
+import { look } from '../../src/controller/look.ts';
 import { Operations } from '../../src/controller/operations.ts';
 import type { Context, ControllerParts } from '../../src/controller/parts.ts';
 import { type Engagement, keys } from '../../src/controller/record.ts';
-import { reconcileService } from '../../src/controller/service.ts';
+import { Suspects } from '../../src/controller/suspects.ts';
+import { Tries } from '../../src/controller/tries.ts';
 import { World } from '../../src/controller/world.ts';
 import { FakeMetrics } from '../../src/metrics/mod.ts';
 import type { Store } from '../../src/store/mod.ts';
 import type { Plant } from './plant.ts';
 
 /** The process has died; thrown out of a driver call, and never seen by the controller's own error handling. */
-class Died extends Error {}
+export class Died extends Error {}
+
+/** A defect of a driver. */
+class Poisoned extends TypeError {}
+
+function isAbout(args: readonly unknown[], name: string): boolean {
+  return args.some((argument) => JSON.stringify(argument ?? null)?.includes(JSON.stringify(name)));
+}
 
 /** How the world treats the controller: shares of its driver calls, 0 to 1. */
 export interface Weather {
   readonly death: number;
   readonly failure: number;
+}
+
+/** A call of one driver about one name that goes wrong each time, whoever makes it. */
+export interface Poison {
+  /** Of the driver: "off", "restore". */
+  readonly call: string;
+  /** Among its arguments: a host, a volume, a service. */
+  readonly about: string;
+  /** 'throws': a defect. 'kills': the process dies of it. */
+  readonly does: 'throws' | 'kills';
 }
 
 /** What a dead controller had asked for and what has not happened yet. */
@@ -32,6 +49,9 @@ export interface LifeInput {
   readonly random: Random;
   readonly weather: Weather;
   readonly late: LateCall[];
+  readonly poison: readonly Poison[];
+  /** A controller that does not count its tries. @default false */
+  readonly forgetful?: boolean;
 }
 
 const CHANGES = new Set(['on', 'off', 'attach', 'detach', 'backup', 'replicate', 'personalise', 'restore', 'discard']);
@@ -40,15 +60,20 @@ for (const name of ['admit', 'drain', 'remove']) CHANGES.add(name);
 export class Life {
   readonly operations: Operations;
   readonly world = new World();
+  /** It died of a poison. */
+  killed = false;
   readonly #input: LifeInput;
   readonly #context: Context;
   readonly #journal: Journal;
   readonly #due = new Map<string, number>();
+  readonly #tries: Tries;
+  readonly #suspects = new Suspects();
   #dead = false;
 
   constructor(input: LifeInput) {
     this.#input = input;
-    const { plant, store, epoch } = input;
+    const { plant, epoch } = input;
+    const store = this.#mortal(input.store);
     const parts: ControllerParts = {
       config: plant.config,
       store,
@@ -62,17 +87,21 @@ export class Life {
       pause: async (ms) => {
         plant.nowMs += ms;
       },
+      log: () => undefined,
       holder: 'sim',
     };
+    this.#tries = new Tries(store, parts.wall);
     this.#context = { parts, epoch, signal: new AbortController().signal };
     this.#journal = new Journal(parts);
     this.operations = new Operations({
       context: this.#context,
       world: this.world,
       journal: this.#journal,
+      tries: this.#tries,
       name: 'sim',
       sinceMs: plant.nowMs,
       wake: (key) => this.#due.set(key, 0),
+      interrupt: () => undefined,
     });
   }
 
@@ -92,7 +121,7 @@ export class Life {
     } catch (error) {
       if (plant.broken !== null) throw plant.broken;
       if (this.#dead) return false;
-      if (codeOf(error) === null) throw error;
+      if (codeOf(error) === null && !(error instanceof Poisoned)) throw error;
       this.#due.set(key, plant.nowMs + 1000);
     }
     if (plant.broken !== null) throw plant.broken;
@@ -102,17 +131,27 @@ export class Life {
   async #keys(): Promise<string[]> {
     const engagements = await this.#input.store.list<Engagement>(keys.engagements);
     const services = [...this.#input.plant.config.services.keys()].map((name) => `service/${name}`);
-    return ['hosts', ...services, ...engagements.filter(({ value }) => !value.ended).map(({ key }) => key)];
+    return ['records', 'hosts', ...services, ...engagements.filter(({ value }) => !value.ended).map(({ key }) => key)];
   }
 
-  #reconcile(key: string): Promise<{ readonly inMs: number } | null> {
-    if (key === 'hosts') return reconcileHosts(this.#context, this.world, this.#journal);
-    const name = key.slice(key.indexOf('/') + 1);
-    const service = this.#input.plant.config.services.get(name);
-    if (key.startsWith('service/') && service !== undefined) {
-      return reconcileService(this.#context, this.world, this.#journal, service);
-    }
-    return reconcileEngagement(this.#context, this.world, this.#journal, name);
+  #reconcile(key: string): ReturnType<typeof look> {
+    const parts = { world: this.world, journal: this.#journal, tries: this.#tries, suspects: this.#suspects };
+    return look(this.#context, parts, key);
+  }
+
+  /** The dead write nothing. */
+  #mortal(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, property) => {
+        const value = Reflect.get(target, property, target) as unknown;
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => {
+          if (this.#dead) throw new Died();
+          if (this.#input.forgetful && property === 'put' && String(args[0]).startsWith('try/')) return 1;
+          return Reflect.apply(value, target, args) as unknown;
+        };
+      },
+    });
   }
 
   /** The driver as this life sees it. */
@@ -122,14 +161,21 @@ export class Life {
         const value = Reflect.get(target, property, target) as unknown;
         if (typeof value !== 'function') return value;
         const work = (...args: unknown[]): Promise<unknown> => Reflect.apply(value, target, args) as Promise<unknown>;
-        return (...args: unknown[]) => this.#call(String(property), () => work(...args));
+        return (...args: unknown[]) => this.#call(String(property), args, () => work(...args));
       },
     });
   }
 
-  async #call(name: string, work: LateCall): Promise<unknown> {
-    const { random, weather, late } = this.#input;
+  async #call(name: string, args: readonly unknown[], work: LateCall): Promise<unknown> {
+    const { random, weather, late, poison } = this.#input;
     if (this.#dead) throw new Died();
+    const found = poison.find(({ call, about }) => call === name && isAbout(args, about));
+    if (found?.does === 'kills') {
+      this.killed = true;
+      this.#dead = true;
+      throw new Died();
+    }
+    if (found !== undefined) throw new Poisoned(`${name} of ${found.about}`);
     const roll = random.next();
     if (roll < weather.death) {
       this.#dead = true;
@@ -140,7 +186,6 @@ export class Life {
       throw new Died();
     }
     if (roll < weather.death + weather.failure) {
-      const { UnderstudyError } = await import('../../src/base/mod.ts');
       if (random.below(2) === 0) await work();
       throw new UnderstudyError('STORAGE_FAILED', `${name} failed in the simulation`);
     }

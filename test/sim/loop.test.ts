@@ -2,12 +2,12 @@
 // answer, failures and deaths of the controller at random calls, and calls of dead controllers that arrive late. Every change of
 // the plant is checked against the invariants; at the end everything has to be as it was.
 import { describe, expect, it } from 'vitest';
-import { codeOf, type EpochGate, type Random, seededRandom } from '../../src/base/mod.ts';
+import { codeOf, type EpochGate, present, type Random, seededRandom } from '../../src/base/mod.ts';
 import { type Engagement, keys } from '../../src/controller/record.ts';
 import { memoryStore, type Store, storeEpochGate } from '../../src/store/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { config } from './installation.ts';
-import { arrive, type LateCall, Life, type Weather } from './life.ts';
+import { arrive, Died, type LateCall, Life, type Poison, type Weather } from './life.ts';
 import { InvariantBroken, Plant } from './plant.ts';
 
 const SEED = Number(process.env.UNDERSTUDY_SIM_SEED ?? Math.floor(Math.random() * 1e9));
@@ -27,8 +27,13 @@ class Run {
   #epoch = 1;
   #sequence = 0;
   #loadAtMs = 0;
+  poison: readonly Poison[] = [];
+  forgetful = false;
   served = 0;
   deaths = 0;
+  /** Deaths of a poison, and dismissals by hand, each of which has what was given up tried again. */
+  killed = 0;
+  dismissals = 0;
 
   private constructor(seed: number, weather: Weather, store: Store, plant: Plant) {
     this.store = store;
@@ -45,15 +50,26 @@ class Run {
 
   #born(weather: Weather): Life {
     const { plant, store, late } = this;
-    return new Life({ plant, store, epoch: this.#epoch, random: this.#random, weather, late });
+    const { poison, forgetful } = this;
+    return new Life({ plant, store, epoch: this.#epoch, random: this.#random, weather, late, poison, forgetful });
   }
 
   async step(weather = this.#weather): Promise<void> {
     await this.#traffic();
-    if (await this.#life.step()) return;
+    if (!(await this.#life.step())) this.#reborn(weather);
+  }
+
+  #reborn(weather: Weather): void {
     this.deaths += 1;
+    if (this.#life.killed) this.killed += 1;
     this.#epoch += 1;
     this.#life = this.#born(weather);
+  }
+
+  /** As `play` has made it. */
+  restart(): void {
+    this.#epoch += 1;
+    this.#life = this.#born(this.#weather);
   }
 
   /** Users and agents: requests since the last look, and a report of every host that answers. */
@@ -107,7 +123,7 @@ class Run {
       case 1:
         return this.#order(() => this.#life.operations.clone({ lead: name === 'wiki' ? 'web1' : 'web2', to: spare }));
       case 2:
-        return this.#order(() => this.#life.operations.dismiss({ host: spare }));
+        return this.#dismiss({ host: spare });
       case 3:
         return this.plant.silent.has(spare) ? void this.plant.silent.delete(spare) : void this.plant.silent.add(spare);
       case 4:
@@ -123,12 +139,18 @@ class Run {
     }
   }
 
+  async #dismiss(request: Parameters<Life['operations']['dismiss']>[0]): Promise<void> {
+    this.dismissals += 1;
+    await this.#order(() => this.#life.operations.dismiss(request));
+  }
+
   /** What is refused is an answer. */
   async #order(order: () => Promise<unknown>): Promise<void> {
     try {
       await order();
     } catch (error) {
-      if (codeOf(error) === null) throw error;
+      if (error instanceof Died) this.#reborn(this.#weather);
+      else if (codeOf(error) === null) throw error;
     }
   }
 
@@ -136,6 +158,7 @@ class Run {
   async calm(): Promise<void> {
     this.plant.silent.clear();
     this.plant.mute.clear();
+    this.poison = [];
     for (const name of this.#load.keys()) this.#load.set(name, 0);
     this.#life = this.#born({ death: 0, failure: 0 });
     this.#epoch += 1;
@@ -144,9 +167,10 @@ class Run {
     for (let round = 0; round < 8000; round += 1) {
       await this.step({ death: 0, failure: 0 });
       const active = await this.active();
-      for (const one of active.filter(({ origin, goal }) => origin === 'manual' && goal === 'serve')) {
-        await this.#life.operations.dismiss({ engagement: one.name });
-      }
+      const asked = active.filter(
+        ({ origin, goal, hold }) => (origin === 'manual' && goal === 'serve') || hold?.code === 'TRIES_EXHAUSTED',
+      );
+      for (const { name } of asked) await this.#dismiss({ engagement: name });
       if (active.length === 0 && round > 50) return;
     }
   }
@@ -158,8 +182,17 @@ class Run {
   }
 }
 
-async function play(seed: number, weather: Weather, gate: EpochGate | null = null): Promise<Run> {
+interface Oddities {
+  readonly gate?: EpochGate;
+  readonly poison?: readonly Poison[];
+  readonly forgetful?: boolean;
+}
+
+async function play(seed: number, weather: Weather, oddities: Oddities = {}): Promise<Run> {
+  const { gate = null, poison = [], forgetful = false } = oddities;
   const run = await Run.make(seed, weather, gate);
+  Object.assign(run, { poison, forgetful });
+  run.restart();
   const random = seededRandom(seed ^ 0x5eed);
   for (let step = 0; step < STEPS; step += 1) {
     if (random.below(12) === 0) await run.event();
@@ -202,10 +235,92 @@ describe('the loop in simulation', () => {
       const careless: EpochGate = { admit: async () => undefined };
       const broken: unknown[] = [];
       for (let seed = 1; seed <= 300 && broken.length === 0; seed += 1) {
-        await play(seed, { death: 0.06, failure: 0 }, careless).catch((error: unknown) => broken.push(error));
+        await play(seed, { death: 0.06, failure: 0 }, { gate: careless }).catch((error: unknown) => broken.push(error));
       }
       expect(broken[0]).toBeInstanceOf(InvariantBroken);
     },
     patience(120_000),
   );
+
+  it('sim - a call that throws or ends the controller each time ends engagements, and nothing else; in the end all is as it was', async () => {
+    const seen = { given: 0, left: 0, killed: 0 };
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const seed = SEED + round;
+      const poison = poisonOf(seededRandom(seed ^ 0xbad));
+      try {
+        const run = await play(seed, { death: 0.01, failure: 0.01 }, { poison });
+        await expectBounded(run);
+        await expectWhole(run, seed);
+        const ended = (await run.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+        seen.killed += run.killed;
+        seen.given += ended.filter(({ failure }) => failure?.code === 'TRIES_EXHAUSTED').length;
+        seen.left += ended.filter(({ left = [] }) => left.length > 0).length;
+      } catch (cause) {
+        const told = JSON.stringify(poison);
+        throw new Error(`seed ${seed}, ${told}: UNDERSTUDY_SIM_SEED=${seed} UNDERSTUDY_SIM_ROUNDS=1`, { cause });
+      }
+    }
+    // A poison that never strikes would prove nothing.
+    expect(seen.killed).toBeGreaterThan(ROUNDS / 4);
+    expect(seen.given).toBeGreaterThan(0);
+  }, 3_600_000);
+
+  it(
+    'sim - a controller that does not count its tries dies of one step for ever, and is found out',
+    async () => {
+      const broken: unknown[] = [];
+      const poison: readonly Poison[] = [{ call: 'backup', about: 'spare2', does: 'kills' }];
+      for (let seed = 1; seed <= 100 && broken.length === 0; seed += 1) {
+        const run = await play(seed, { death: 0, failure: 0 }, { poison, forgetful: true });
+        await expectBounded(run).catch((error: unknown) => broken.push(error));
+      }
+      expect(String(broken[0])).toMatch(/died of one step/);
+    },
+    patience(120_000),
+  );
 });
+
+const POISONED = [
+  'off',
+  'on',
+  'detach',
+  'backup',
+  'replicate',
+  'personalise',
+  'restore',
+  'discard',
+  'admit',
+  'drain',
+  'remove',
+];
+
+function poisonOf(random: Random): readonly Poison[] {
+  const pick = <T>(from: readonly T[]): T => present(from[random.below(from.length)], 'a choice');
+  return Array.from({ length: 1 + random.below(3) }, () => ({
+    call: pick(POISONED),
+    about: pick(['spare1', 'spare2', 'spare3']),
+    does: pick(['throws', 'kills'] as const),
+  }));
+}
+
+/** A phase ends the controller five times at most, and five times more after each dismissal by hand. */
+async function expectBounded(run: Run): Promise<void> {
+  const engagements = await run.store.list<Engagement>(keys.engagements);
+  const phases = engagements.flatMap(({ value }) => value.stages).length;
+  const most = 5 * (phases + run.dismissals);
+  if (run.killed > most) throw new Error(`the controller died of one step more often than ${most} times`);
+}
+
+/** Every spare has its own data, and no backup but those whose deletion was left undone. */
+async function expectWhole(run: Run, seed: number): Promise<void> {
+  const active = (await run.active()).map(({ name, phase, hold }) => `${name} in ${phase}: ${hold?.message ?? ''}`);
+  expect({ seed, active }).toEqual({ seed, active: [] });
+  const ended = (await run.store.list<Engagement>(keys.engagements)).map(({ value }) => value);
+  for (const { name, content, backups } of (await run.plant.storage.status()).volumes) {
+    const owner = run.plant.disks.ownerOf(name);
+    const seen = { seed, name, ...run.plant.disks.bytesOf(name), kind: content.kind };
+    expect(seen).toEqual({ seed, name, data: owner, identity: owner, kind: 'own' });
+    const left = ended.filter(({ understudy, left = [] }) => understudy === name && left.includes('release'));
+    expect({ seed, name, most: backups.length <= left.length }).toEqual({ seed, name, most: true });
+  }
+}

@@ -7,6 +7,7 @@ import { FakeDirector } from '../../src/director/mod.ts';
 import type { NetworkProbe } from '../../src/network/mod.ts';
 import type { PowerDriver, PowerState } from '../../src/power/mod.ts';
 import type { StorageNode } from '../../src/storage/mod.ts';
+import type { Store } from '../../src/store/mod.ts';
 import { SimulatedDisks } from './disks.ts';
 
 export class InvariantBroken extends Error {}
@@ -29,11 +30,11 @@ export class Plant {
   /** The first invariant that was broken: drivers make errors of their own of what is thrown inside of them. */
   broken: InvariantBroken | null = null;
 
-  private constructor(config: Configuration, gate: EpochGate) {
+  private constructor(config: Configuration, gate: EpochGate, store?: Store) {
     this.config = config;
     this.#gate = gate;
     const owners = new Map([...config.hosts.values()].map(({ name, volume }) => [volume, name]));
-    this.disks = new SimulatedDisks(owners, gate, (volume, what) => this.#checkDisk(volume, what));
+    this.disks = new SimulatedDisks(owners, gate, (volume, what) => this.#checkDisk(volume, what), store);
     this.storage = this.disks.exposed;
     for (const name of owners.values()) this.#on.set(name, null);
     this.director = new FakeDirector({
@@ -51,9 +52,9 @@ export class Plant {
     });
   }
 
-  /** With every lead on, and serving. */
-  static async make(config: Configuration, gate: EpochGate): Promise<Plant> {
-    const plant = new Plant(config, gate);
+  /** With every lead on, and serving. @param store of the storage node @default one of its own */
+  static async make(config: Configuration, gate: EpochGate, store?: Store): Promise<Plant> {
+    const plant = new Plant(config, gate, store);
     await plant.disks.start();
     for (const { lead } of config.services.values()) {
       const call = { epoch: 1, signal: new AbortController().signal };

@@ -30,8 +30,9 @@ export interface AskOptions {
 export class ApiStage {
   readonly config: ConfigFolder;
   readonly controller: ControllerPeer;
-  /** Errors of which the program should have died. */
+  /** Errors that nobody expected, and the routes in which they happened. */
   readonly defects: unknown[];
+  readonly routes: string[];
   readonly file: string;
   readonly url: string;
   readonly api: Api;
@@ -46,19 +47,22 @@ export class ApiStage {
     );
     const controller = new ControllerPeer();
     const defects: unknown[] = [];
+    const routes: string[] = [];
     const configuration = await loadConfiguration(file, drivers);
-    const onDefect = (error: unknown): void => {
+    const onDefect = (error: unknown, request: string): void => {
       defects.push(error);
+      routes.push(request);
     };
     const api = await createApi({ controller, configuration, version: '1.2.3', onDefect });
     const { url } = await api.listen();
-    return new ApiStage({ config, controller, defects, file, url, api });
+    return new ApiStage({ config, controller, defects, routes, file, url, api });
   }
 
-  private constructor(parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'file' | 'url' | 'api'>) {
+  private constructor(parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'routes' | 'file' | 'url' | 'api'>) {
     this.config = parts.config;
     this.controller = parts.controller;
     this.defects = parts.defects;
+    this.routes = parts.routes;
     this.file = parts.file;
     this.url = parts.url;
     this.api = parts.api;

@@ -7,12 +7,14 @@ import type {
   AuditView,
   ControllerApi,
   DecisionView,
+  DismissalView,
   EngagementView,
   EventView,
   HostView,
   InspectionView,
   ServiceView,
   StatusView,
+  UnusableRecordView,
 } from '../../src/controller/mod.ts';
 
 export const NOW = '2026-11-24T10:00:00.000Z';
@@ -48,6 +50,7 @@ export const engagement: EngagementView = {
   since: NOW,
   state: 'running',
   error: null,
+  left: [],
   stages: [
     { phase: 'choose', seconds: 0.1 },
     { phase: 'fence', seconds: 2.5 },
@@ -77,6 +80,7 @@ function host(name: string, role: HostView['role']): HostView {
     role,
     service: role === 'spare' ? null : 'wiki',
     engagement: role === 'understudy' ? 'wiki-1' : null,
+    keptOut: null,
     agent: role === 'lead' ? { lastSeenAt: NOW, verdict: 'degraded' } : null,
     volume: { name, content: role === 'understudy' ? 'unfinished' : 'own', attached: role === 'lead' },
   };
@@ -101,6 +105,7 @@ export class ControllerPeer implements ControllerApi {
   hosts: readonly HostView[] = [host('web1', 'lead'), host('spare1', 'understudy'), host('spare2', 'spare')];
   engagements: readonly EngagementView[] = [engagement];
   decisions: readonly DecisionView[] = [decision];
+  unusable: readonly UnusableRecordView[] = [];
   /** Thrown by every method from now on. */
   trouble: Error | null = null;
   /** What was asked, in order: "clone web1 spare2". */
@@ -139,6 +144,8 @@ export class ControllerPeer implements ControllerApi {
       controller: { name: 'ctl', epoch: 7, since: NOW },
       services: this.services,
       hosts: this.hosts,
+      unusableRecords: this.unusable.map(({ key, reason }) => ({ key, reason })),
+      unusableRecordsTotal: this.unusable.length,
       engagements: this.engagements,
     };
   }
@@ -151,6 +158,21 @@ export class ControllerPeer implements ControllerApi {
   async dismiss(request: { readonly host: string } | { readonly engagement: string }): Promise<{ engagement: string }> {
     await this.#ask(`dismiss ${JSON.stringify(request)}`);
     return { engagement: 'wiki-1' };
+  }
+
+  async dismissal(request: { readonly host: string } | { readonly engagement: string }): Promise<DismissalView> {
+    await this.#ask(`dismissal ${JSON.stringify(request)}`);
+    const leaves = ['off: if it fails, nothing after it is done'];
+    return { engagement: 'wiki-1', understudy: 'spare1', reason: null, does: ['off: switches spare1 off'], leaves };
+  }
+
+  async records(): Promise<readonly UnusableRecordView[]> {
+    await this.#ask('records');
+    return this.unusable;
+  }
+
+  async removeRecord({ key, revision }: { readonly key: string; readonly revision: number }): Promise<void> {
+    await this.#ask(`remove ${key} ${revision}`);
   }
 
   async approve(plan: string): Promise<{ engagement: string }> {

@@ -1,7 +1,7 @@
 // A backend in memory: the same node decides and remembers, nothing is on a disk. It passes the suite of the storage node.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../../src/base/mod.ts';
-import type { Backend, BackupFile, CopyJob, Snapshot } from '../../src/storage/backend.ts';
+import type { Backend, BackupFile, CopyJob, Recorded, Snapshot } from '../../src/storage/backend.ts';
 
 class MemorySnapshot implements Snapshot {
   readonly takenAt = new Date();
@@ -43,9 +43,10 @@ export class MemoryBackend implements Backend {
 
   async open(): Promise<void> {}
 
-  async start(attached: () => Promise<readonly string[]>): Promise<void> {
-    this.#world.served.clear();
-    for (const volume of await attached()) this.#world.served.add(volume);
+  async start(recorded: () => Promise<Recorded>): Promise<void> {
+    const { attached, unknown } = await recorded();
+    for (const volume of this.#world.served) if (!unknown.includes(volume)) this.#world.served.delete(volume);
+    for (const volume of attached) this.#world.served.add(volume);
   }
 
   #disk(volume: string): Buffer {

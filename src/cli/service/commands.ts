@@ -1,11 +1,13 @@
 // The commands of the service, loaded when one of them is asked for.
 import type { Command } from 'commander';
 import { cloneCommand } from './clone.ts';
+import { dismissCommand } from './dismiss.ts';
 import { doctorCommand, type Examine } from './doctor.ts';
 import { explainCommand } from './explain.ts';
 import { inspectCommand } from './inspect.ts';
-import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
+import { approveCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
+import { recordsCommand } from './records.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
@@ -29,6 +31,7 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),
+    recordsCommand(done),
     inspectCommand(done),
     personaliseCommand(done),
     rulesCommand(done),

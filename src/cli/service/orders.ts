@@ -11,19 +11,6 @@ function answer(flags: Flags, value: unknown, text: string): void {
   printResult(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
 }
 
-export function dismissCommand(done: (exit: number) => void): Command {
-  const command = new Command('dismiss')
-    .description('Ends an engagement, and gives the spare its own disk back.')
-    .argument('<spare>', 'the spare of the engagement')
-    .option('--json', '{"engagement"} on standard output')
-    .addHelpText('after', '\nExample:\n  understudy dismiss spare1 -f understudy.yaml');
-  return withConnection(command).action(async (host: string, flags: Flags) => {
-    const result = await (await connect(flags)).dismiss({ host });
-    answer(flags, result, `${host} leaves the stage (${result.engagement})`);
-    done(0);
-  });
-}
-
 export function approveCommand(done: (exit: number) => void): Command {
   const command = new Command('approve')
     .description('Carries out a plan that waits for approval.')

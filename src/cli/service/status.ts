@@ -50,22 +50,34 @@ export function describeStatus(view: StatusView): string {
       lines.push(`    waits for a yes: ${action} with ${understudy}: understudy approve ${id}`);
     }
   }
-  for (const { name, power, role, service, volume, agent } of view.hosts) {
+  for (const { name, power, role, service, volume, agent, keptOut } of view.hosts) {
     const part = role === 'lead' || role === 'understudy' ? `${role} of ${service}` : role;
     const disk = `${volume.content}${volume.attached ? '' : ', detached'}`;
     lines.push(
       `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
     );
+    if (keptOut !== null) lines.push(`    kept out of every pool: ${keptOut}`);
   }
   for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
-  return `${lines.join('\n')}\n`;
+  return `${[...lines, ...describeUnusable(view)].join('\n')}\n`;
 }
 
-function describeEngagement({ name, lead, understudy, phase, state, error, progress }: EngagementView): string {
+function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusView): readonly string[] {
+  const lines = unusableRecords.map(({ key, reason }) => {
+    const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
+    const remedy = name === null ? `understudy records ${key} --remove` : `understudy dismiss ${name} --force`;
+    return `  record ${key} cannot be used: ${reason}\n    shows more, and asks: ${remedy}`;
+  });
+  const more = unusableRecordsTotal - unusableRecords.length;
+  return more === 0 ? lines : [...lines, `  ${more} more: understudy records`];
+}
+
+function describeEngagement({ name, lead, understudy, phase, state, error, progress, left }: EngagementView): string {
   const share =
     progress === null ? '' : ` ${Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))} %`;
   const why = error === null ? '' : `\n    ${describeError(error)}`;
-  return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${why}`;
+  const undone = left.length === 0 ? '' : `, left undone: ${left.join(', ')}`;
+  return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${undone}${why}`;
 }
 
 /** "preserve: the backup of spare1 needs ... (STORAGE_SPACE); make room in ..." */

@@ -5,7 +5,7 @@
 //     ^                        |                      |
 //     +------- wait <----------+---- failed or lost --+
 import { setTimeout as delay } from 'node:timers/promises';
-import { codeOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { QMP_TIMEOUTS, QmpConnection, quit } from '../qmp/mod.ts';
 import { type DaemonPaths, daemonLives, daemonLog, startDaemon } from './process.ts';
 
@@ -105,8 +105,9 @@ export class StorageDaemon {
     try {
       return await this.#bringUp();
     } catch (error) {
-      if (!(error instanceof UnderstudyError) && codeOf(error) === null) throw error;
-      this.#failure = error as UnderstudyError;
+      // A defect is told to the process; the daemon is tried again all the same, for hosts wait for their disks.
+      if (codeOf(error) === null) setImmediate(() => raise(error));
+      this.#failure = error instanceof UnderstudyError ? error : failed(messageOf(error));
       return null;
     }
   }
@@ -144,6 +145,10 @@ export class StorageDaemon {
       await delay(LOOK_MS);
     }
   }
+}
+
+function raise(error: unknown): never {
+  throw error;
 }
 
 function failed(message: string): UnderstudyError {

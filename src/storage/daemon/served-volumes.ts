@@ -33,8 +33,11 @@ export interface ServedOptions {
   /** Where overlays go. */
   readonly folder: string;
   readonly overlayBytesMax: number;
-  /** The volumes that hosts have, as it is recorded. */
-  readonly attached: () => Promise<readonly VolumePlace[]>;
+  /** The volumes that hosts have, as it is recorded, and those of which that is not known. */
+  readonly recorded: () => Promise<{
+    readonly attached: readonly VolumePlace[];
+    readonly unknown: readonly VolumePlace[];
+  }>;
   /** What is remembered of the daemon. */
   readonly memory: DaemonMemory;
 }
@@ -42,7 +45,7 @@ export interface ServedOptions {
 export interface DaemonMemory {
   /** A new daemon is about to be started; it has no NBD server yet. */
   started(): Promise<void>;
-  /** Address of the NBD server of the daemon that runs; null when it has none yet. */
+  /** Address of the NBD server of the daemon that runs; null when it has none yet, '' when that is not known. */
   address(): Promise<string | null>;
   keepAddress(address: string): Promise<void>;
 }
@@ -225,11 +228,11 @@ export class ServedVolumes {
   async #takeBack(qmp: QmpConnection, base: string): Promise<void> {
     if (!qmp.isOpen) return;
     try {
-      const attached = await this.#options.attached();
+      const { attached, unknown } = await this.#options.recorded();
       await clearVolume(
         qmp,
         base,
-        attached.some(({ name }) => baseOf(name) === base),
+        [...attached, ...unknown].some(({ name }) => baseOf(name) === base),
       );
     } catch (error) {
       if (codeOf(error) === null) throw error;
@@ -239,12 +242,13 @@ export class ServedVolumes {
 
   /** The graph that is recorded, and nothing else. A volume that cannot be served does not keep others from being served. */
   async #settle(qmp: QmpConnection): Promise<void> {
-    const { attached, address, folder, memory } = this.#options;
-    const places = await attached();
+    const { recorded, address, folder, memory } = this.#options;
+    const { attached: places, unknown } = await recorded();
     const last = await memory.address();
     const wantedAddress = exportUri(address, '');
-    if (last !== wantedAddress) await stopServer(qmp);
-    const wanted = new Set(places.map(({ name }) => baseOf(name)));
+    // Where it is not known, hosts that are connected stay so.
+    if (last !== wantedAddress && last !== '') await stopServer(qmp);
+    const wanted = new Set([...places, ...unknown].map(({ name }) => baseOf(name)));
     for (const base of (await Observed.of(qmp)).bases) await clearVolume(qmp, base, wanted.has(base));
     removeOverlays(folder);
     await startServer(qmp, address);
