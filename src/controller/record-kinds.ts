@@ -79,6 +79,19 @@ const decisionSchema = z.object({
   lastAt: date,
 });
 
+const auditSchema = z.object({
+  type: z.enum(['order', 'outcome', 'refusal', 'access']),
+  who: z.string().nullable(),
+  role: z.enum(['viewer', 'operator', 'agent']).nullable(),
+  by: z.string().nullable(),
+  from: z.string().nullable(),
+  action: z.string(),
+  request: z.record(z.string(), z.string()),
+  code: z.string().nullable(),
+  text: z.string(),
+  count: count.min(1),
+});
+
 const seconds = z.number().min(0);
 const base = { at: date, subject: z.string(), text };
 const eventSchema = z.discriminatedUnion('kind', [
@@ -93,6 +106,7 @@ const eventSchema = z.discriminatedUnion('kind', [
     kind: z.literal('capacity'),
     data: z.object({ engagement: z.string(), service: z.string(), seconds }),
   }),
+  z.object({ ...base, kind: z.literal('audit'), data: auditSchema }),
   z.object({
     ...base,
     kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'error']),
