@@ -19,6 +19,7 @@ export {
 } from './errors.ts';
 export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
+export { isLoopback } from './loopback.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
 export { sha256, shortName } from './sha256.ts';

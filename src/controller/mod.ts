@@ -16,4 +16,4 @@ export type {
 } from './contract.ts';
 export { type Controller, startController } from './controller.ts';
 export { queryFor } from './observe.ts';
-export type { ControllerParts } from './parts.ts';
+export type { AgentSecret, ControllerParts } from './parts.ts';

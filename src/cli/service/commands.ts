@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { inspectCommand } from './inspect.ts';
 import { approveCommand, dismissCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
+import { pkiCommand } from './pki.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
@@ -29,6 +30,7 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),
+    pkiCommand(done),
     inspectCommand(done),
     personaliseCommand(done),
     rulesCommand(done),
