@@ -22,6 +22,8 @@ export interface AgentCommand extends SettingsRequest {
  */
 export async function runAgentCommand(command: AgentCommand): Promise<void> {
   const settings = readSettings(command);
+  // Told at the start rather than with each report.
+  await settings.tls();
   const ending = new AbortController();
   const end = (): void => ending.abort();
   const signals = endingSignals();

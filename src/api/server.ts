@@ -1,4 +1,5 @@
 // The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
+import type { TlsOptions } from 'node:tls';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import {
@@ -24,13 +25,19 @@ const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
 const IDLE_MS = 60_000;
 
+/** Came with OpenAPI 3.1 (4.8.27), of which the types know nothing yet. */
+const MUTUAL_TLS = { type: 'mutualTLS' } as never;
+
 export interface ServerParts extends RouteParts, Guard {
   readonly version: string;
+  /** null: plain HTTP. */
+  readonly tls: TlsOptions | null;
 }
 
 /** A server that does not listen yet. */
 export async function buildServer(parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify({
+    https: parts.tls,
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS,
     handlerTimeout: HANDLER_MS,
@@ -39,7 +46,9 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     // Names have limits of their own, with an answer in our form.
     routerOptions: { maxParamLength: 16 * 1024 },
     // A request that is no HTTP at all is answered in the same form.
-    clientErrorHandler: (_, socket) => {
+    clientErrorHandler: (error, socket) => {
+      // Without the end of the handshake no answer can be sent, and the connection would be held for it.
+      if (/^ERR_(TLS|SSL)_/.test(error.code ?? '')) return void socket.destroy();
       const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
       const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
       if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
@@ -74,7 +83,9 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
         version,
         description: 'The controller. docs/cli.md says what the views mean, docs/errors.md the codes.',
       },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer' }, certificate: MUTUAL_TLS },
+      },
     },
     transform: (route) => {
       const { schema, url } = jsonSchemaTransform(route);
@@ -92,7 +103,7 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
         schema: {
           ...schema,
           response: Object.fromEntries(response),
-          security: [{ token: [] }],
+          security: [{ token: [] }, { certificate: [] }],
           description: `For: ${who}.`,
         },
         url,

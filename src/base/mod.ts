@@ -20,6 +20,7 @@ export {
 } from './errors.ts';
 export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
+export { isLoopback } from './loopback.ts';
 export { ownFolder } from './own-folder.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';

@@ -77,6 +77,7 @@ function outliveReaders(): void {
 }
 
 function inherit(command: Command): Command {
+  for (const below of command.commands) inherit(below);
   return command
     .exitOverride()
     .showHelpAfterError('(see --help)')

@@ -9,7 +9,7 @@ import { checkDrivers, type Settings } from './check-drivers.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSecrets } from './check-secrets.ts';
 import { checkValues } from './check-values.ts';
-import type { ApiConfig, Configuration, DriverSchemas } from './contract.ts';
+import type { ApiConfig, Configuration, DriverSchemas, TlsConfig } from './contract.ts';
 import { type ConfigDocument, FILE_BYTES_MAX, readDocument } from './document.ts';
 import { explain } from './explain.ts';
 import { identitySchema, type RawIdentity, type RawRules, rulesSchema } from './identity-schema.ts';
@@ -62,6 +62,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
 /** What a client of the controller has to know; problems elsewhere in the file are not its business. */
 export interface Connection {
   readonly state: string;
+  readonly tls: TlsConfig | null;
   readonly api: ApiConfig;
 }
 
@@ -69,15 +70,16 @@ export interface Connection {
 export async function loadConnection(path: string): Promise<Connection> {
   const { document, folder } = await readFile(path);
   const problems = [...document.problems];
-  const schema = z.object({ state: configurationSchema.shape.state, api: configurationSchema.shape.api });
+  const { state: stateSchema, tls: tlsSchema, api: apiSchema } = configurationSchema.shape;
+  const schema = z.object({ state: stateSchema, tls: tlsSchema, api: apiSchema });
   if (document.value === undefined) throw invalid(path, problems);
   const result = z.safeParse(schema, document.value);
   if (!result.success) {
     explain(configurationSchema, result.error.issues, document.value, [], reporter(path, document, problems));
   }
   if (!result.success || problems.length > 0) throw invalid(path, problems);
-  const { state, api } = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
-  return { state, api: buildApi(api) };
+  const raw = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
+  return { state: raw.state, tls: raw.tls ?? null, api: buildApi(raw) };
 }
 
 /** A file about one host: who it is. @throws CONFIG_INVALID, CONFIG_UNREADABLE */

@@ -17,6 +17,7 @@ export type {
   SignalSource,
   StorageConfig,
   TimeoutsConfig,
+  TlsConfig,
   VolumeConfig,
 } from './contract.ts';
 export type { RawIdentity, RawRules } from './identity-schema.ts';

@@ -1,11 +1,12 @@
-// The private authority: made, asked to sign, and told what is not accepted any more. Only what signs needs its key, which can be kept
-// elsewhere and be named when it is needed.
+// The private authority: made, asked to sign, and told what is not accepted any more. Only what signs needs its key,
+// which can be kept elsewhere and be named when it is needed.
 import { X509Certificate } from 'node:crypto';
 import { lstat, mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { errnoOf, UnderstudyError } from '../base/mod.ts';
 import type { Authority, Certificate, Certificates, Subject } from './contract.ts';
+import { DAY_MS } from './expiry.ts';
 import { AUTHORITY, AUTHORITY_KEY, findCertificate, readCertificates, serialOf } from './folder.ts';
 import { addIssued, addRevoked, type Entry, readIssued, replaceFile } from './lists.ts';
 import { checkFolder, readOwn } from './private-file.ts';
@@ -16,10 +17,7 @@ import { checkName, ORGANIZATION, subjectOption, titleOf } from './subject.ts';
 export const AUTHORITY_DAYS = 3650;
 export const CERTIFICATE_DAYS = 365;
 const DAYS_MAX = 36_500;
-const DAY_MS = 86_400_000;
 const ADDRESSES_MAX = 32;
-/** Expiry is told, and `renew` renews, this long before. */
-export const EXPIRY_NOTICE_DAYS = 30;
 
 export interface InitRequest {
   readonly folder: string;
@@ -92,7 +90,8 @@ export async function issueCertificate({ subject, addresses = [], ...signer }: I
 }
 
 /**
- * The same again with a new date. Keys stay, so that one file is replaced at once, and nothing secret has to travel to a host.
+ * The same again with a new date. Keys stay, so that one file is replaced at once, and nothing secret has to travel
+ * to a host.
  * @throws as issueCertificate; CERTIFICATE_INVALID for one that was revoked
  */
 export async function renewCertificate(certificate: Certificate, signer: Signer): Promise<Certificate> {
@@ -165,7 +164,8 @@ function isKeyOf({ pem }: Authority, key: string): boolean {
 }
 
 /**
- * What was issued under this name so far is not accepted any more, also certificates of which no file is left. Needs no key.
+ * What was issued under this name so far is not accepted any more, also certificates of which no file is left. Needs
+ * no key.
  * @param title "host-web1"
  * @returns serial numbers that were added; none: all were revoked already
  * @throws CERTIFICATE_UNKNOWN, CERTIFICATE_INVALID

@@ -59,6 +59,8 @@ export interface Certificates {
   readonly authorities: readonly Authority[];
   /** By kind, then name. */
   readonly certificates: readonly Certificate[];
+  /** Titles of all for whom a certificate was ever issued, also where no file is left. */
+  readonly issued: ReadonlySet<string>;
   /** Serial numbers that are not accepted any more. */
   readonly revoked: ReadonlySet<string>;
   /** One line for each file that cannot be used and why, for people. */

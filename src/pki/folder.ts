@@ -1,11 +1,12 @@
-// Reads a folder of certificates. What is wrong with one certificate is told and costs the others nothing; what is wrong with the
-// folder, the authority or the list of what was revoked is an error, because then nobody could be judged.
+// Reads a folder of certificates. What is wrong with one certificate is told and costs the others nothing; what is
+// wrong with the folder, the authority or the list of what was revoked is an error, because then nobody could be
+// judged.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import { codeOf, errnoOf, messageOf, reasonOf, UnderstudyError } from '../base/mod.ts';
 import type { Authority, Certificate, CertificateKind, Certificates, KeyPair } from './contract.ts';
-import { readRevoked } from './lists.ts';
+import { readIssued, readRevoked } from './lists.ts';
 import { checkFolder, readOwn, unusable } from './private-file.ts';
 import { distinguishedNameOf, parseSubject, subjectOfTitle, titleOf } from './subject.ts';
 
@@ -22,9 +23,10 @@ export async function readCertificates(folder: string): Promise<Certificates> {
   }
   const authorities = parseAuthorities(join(path, AUTHORITY), authorityPem);
   const revoked = new Set((await readRevoked(path)).map(({ serial }) => serial));
+  const issued = new Set((await readIssued(path)).map(({ title }) => title));
   const certificates: Certificate[] = [];
   const problems: string[] = [];
-  const names = new Set(await readdir(path));
+  const names = new Set(await namesIn(path));
   for (const name of [...names].sort()) {
     const title = name.endsWith('.crt') && name !== AUTHORITY ? name.slice(0, -'.crt'.length) : null;
     if (title === null) continue;
@@ -36,7 +38,17 @@ export async function readCertificates(folder: string): Promise<Certificates> {
     }
   }
   const all = authorities.map(({ authority }) => authority);
-  return { folder: path, authorityPem, authorities: all, certificates, revoked, problems };
+  return { folder: path, authorityPem, authorities: all, certificates, issued, revoked, problems };
+}
+
+async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (cause) {
+    const errno = errnoOf(cause);
+    if (errno === null) throw cause;
+    throw unusable(`${path} cannot be listed: ${reasonOf(errno)}`, cause);
+  }
 }
 
 interface Parsed {
@@ -106,7 +118,9 @@ export function serialOf({ serialNumber }: { readonly serialNumber: string }): s
   return serialNumber.toLowerCase().replace(/^0+(?=.)/, '');
 }
 
-/** "DNS:san-a, IP Address:10.20.0.1" as a list. Our own names need no quotes; another program's are left as they are. */
+/**
+ * "DNS:san-a, IP Address:10.20.0.1" as a list. Our own names need no quotes; another program's are left as they are.
+ */
 function addressesOf(text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   return text.split(', ').map((part) => part.replace(/^(DNS|IP Address):/, ''));
@@ -118,6 +132,13 @@ export function findCertificate(
   name: string,
 ): Certificate | null {
   return certificates.find((one) => one.kind === kind && one.name === name) ?? null;
+}
+
+/** Titles that a name or a title means: of "web1", "host-web1" and "node-web1", those that are there. */
+export function titlesOf({ certificates, issued }: Certificates, name: string): readonly string[] {
+  const titles = [...new Set([...certificates.map(({ title }) => title), ...issued])];
+  if (titles.includes(name)) return [name];
+  return titles.filter((title) => subjectOfTitle(title)?.name === name);
 }
 
 /** @throws CERTIFICATE_UNKNOWN when the folder has no certificate of that name; CERTIFICATE_INVALID for its key */

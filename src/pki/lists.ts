@@ -1,7 +1,9 @@
-// The two lists of the folder, one certificate a line. `issued` says what the authority has signed, so that a certificate of which no
-// file is left can still be revoked; `revoked` says what is not accepted any more. Neither needs the authority's key.
+// The two lists of the folder, one certificate a line. `issued` says what the authority has signed, so that a
+// certificate of which no file is left can still be revoked; `revoked` says what is not accepted any more. Neither
+// needs the authority's key.
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Dated, Subject } from './contract.ts';
 import { readOwn, unusable } from './private-file.ts';
@@ -68,8 +70,8 @@ function parse(words: readonly string[], dated: boolean): Entry | null {
 }
 
 /**
- * Durable, because a revocation that a power cut takes back would let somebody in again; in one write at the end of the file, so that
- * two commands at a time lose nothing of each other (open(2), O_APPEND).
+ * Durable, because a revocation that a power cut takes back would let somebody in again; in one write at the end of
+ * the file, so that two commands at a time lose nothing of each other (open(2), O_APPEND).
  */
 async function append(folder: string, name: typeof ISSUED | typeof REVOKED, entries: readonly Entry[]): Promise<void> {
   const lines = entries.map(({ serial, title, atMs, expiresMs }) => {
@@ -91,8 +93,8 @@ async function append(folder: string, name: typeof ISSUED | typeof REVOKED, entr
 /** Puts a file in place whole, and flushed. */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-  const made = `${path}.new`;
-  await rm(made, { force: true });
+  // Two commands at a time do not meet; what a crash has left is in nobody's way.
+  const made = `${path}.${randomBytes(6).toString('hex')}.new`;
   const file = await open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   try {
     await file.chmod(mode);

@@ -1,7 +1,6 @@
 export {
   AUTHORITY_DAYS,
   CERTIFICATE_DAYS,
-  EXPIRY_NOTICE_DAYS,
   expiringWithin,
   initAuthority,
   issueCertificate,
@@ -19,6 +18,7 @@ export {
   type Subject,
   type UserRole,
 } from './contract.ts';
+export { EXPIRY_NOTICE_DAYS, type Expiry, expiriesOf } from './expiry.ts';
 export {
   AUTHORITY,
   AUTHORITY_KEY,
@@ -27,8 +27,10 @@ export {
   readKeyOf,
   readKeyPair,
   serialOf,
+  titlesOf,
 } from './folder.ts';
 export { readIssued } from './lists.ts';
+export { certificateReason, trustProblem } from './reasons.ts';
 export { REVOCATION_LIST } from './revocation-list.ts';
 export { distinguishedNameOf, parseSubject, titleOf } from './subject.ts';
 export { type WatchOptions, watchCertificates } from './watch.ts';

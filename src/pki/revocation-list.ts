@@ -1,14 +1,14 @@
-// ca.crl: the list of what was revoked, signed (RFC 5280, 5), for programs that take nothing else, as GnuTLS in QEMU does. It is made
-// whenever the authority's key is at hand; the API reads `revoked` and does not wait for it.
+// ca.crl: the list of what was revoked, signed (RFC 5280, 5), for programs that take nothing else, as GnuTLS in QEMU
+// does. It is made whenever the authority's key is at hand; the API reads `revoked` and does not wait for it.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Certificates } from './contract.ts';
+import { DAY_MS } from './expiry.ts';
 import { AUTHORITY } from './folder.ts';
 import { readIssued, readRevoked, replaceFile } from './lists.ts';
 import { inWorkFolder, openssl } from './sign.ts';
 
 export const REVOCATION_LIST = 'ca.crl';
-const DAY_MS = 86_400_000;
 
 /** @throws TOOL_MISSING, CERTIFICATE_FAILED */
 export async function writeRevocationList({ folder, authorities }: Certificates, keyFile: string): Promise<void> {

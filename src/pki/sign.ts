@@ -1,5 +1,6 @@
-// Certificates are made by openssl(1), which every administrator can ask what it did. Keys are made in this process, so that no key
-// but the authority's is ever read by another program, and it from a file that its owner alone can read.
+// Certificates are made by openssl(1), which every administrator can ask what it did. Keys are made in this process,
+// so that no key but the authority's is ever read by another program, and it from a file that its owner alone can
+// read.
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';

@@ -1,12 +1,15 @@
-// Subjects: `O=understudy, OU=node|host|user, CN=NAME`; a user's role stands in a second OU (`OU=role:operator`). The parts are read
-// one by one and exactly: a subject with anything else in it is not one of ours.
+// Subjects: `O=understudy, OU=node|host|user, CN=NAME`; a user's role stands in a second OU (`OU=role:operator`). The
+// parts are read one by one and exactly: a subject with anything else in it is not one of ours.
 import { UnderstudyError } from '../base/mod.ts';
 import { type CertificateKind, KINDS, ROLES, type Subject, type UserRole } from './contract.ts';
 
 export const ORGANIZATION = 'understudy';
 const ROLE = 'role:';
 
-/** Nodes and hosts have DNS labels with dots between; users may be mail addresses. A common name has at most 64 characters (RFC 5280). */
+/**
+ * Nodes and hosts have DNS labels with dots between; users may be mail addresses. A common name has at most 64
+ * characters (RFC 5280).
+ */
 const MACHINE = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/;
 const USER = /^[A-Za-z0-9][A-Za-z0-9._@-]*$/;
 const NAME_LENGTH_MAX = 63;

@@ -31,7 +31,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/policy': { modules: [], packages: [] },
   'src/replay': { modules: ['src/base', 'src/detection', 'src/policy'], packages: [] },
   'src/simulation': { modules: ['src/base', 'src/detection', 'src/policy', 'src/replay'], packages: [] },
-  'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
+  'src/agent': { modules: ['src/base', 'src/detection', 'src/pki'], packages: [] },
   'src/controller': {
     modules: [
       'src/agent',
@@ -50,8 +50,8 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['zod'],
   },
   'src/api': {
-    modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/power'],
-    packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
+    modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/pki', 'src/power'],
+    packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'undici', 'zod'],
   },
   'src/cli': {
     modules: [
@@ -62,6 +62,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/identity',
       'src/api',
       'src/controller',
+      'src/pki',
       'src/replay',
       'src/simulation',
     ],
@@ -81,6 +82,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/metrics',
       'src/network',
       'src/detection',
+      'src/pki',
       'src/agent',
       'src/controller',
       'src/api',

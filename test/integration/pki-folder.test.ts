@@ -120,6 +120,17 @@ describe('what is made', () => {
     }
   });
 
+  it('pki - several commands at a time lose nothing of each other', async () => {
+    const names = Array.from({ length: 8 }, (_, number) => `web${number}`);
+    const made = await Promise.all(names.map((name) => authority.host(name)));
+    const { certificates, issued } = await authority.read();
+    expect(certificates.map(({ serial }) => serial).sort()).toEqual(made.map(({ serial }) => serial).sort());
+    expect([...issued].sort()).toEqual(names.map((name) => `host-${name}`));
+    const revoked = names.map((name) => revokeCertificates(authority.folder, `host-${name}`, Date.now()));
+    await Promise.all(revoked);
+    expect((await authority.read()).certificates.every((one) => one.revoked)).toBe(true);
+  });
+
   it('pki - ca.crl has the revoked serial numbers, signed by the authority', async () => {
     const { serial } = await authority.host('web1');
     await revokeCertificates(authority.folder, 'host-web1', Date.now());

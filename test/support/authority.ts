@@ -1,4 +1,5 @@
-// A private authority in a folder of a test's own, with certificates as `understudy pki` makes them, and some that it never would.
+// A private authority in a folder of a test's own, with certificates as `understudy pki` makes them, and some that it
+// never would.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

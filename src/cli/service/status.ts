@@ -1,6 +1,7 @@
 import { Command } from 'commander';
-import { formatDuration } from '../../base/mod.ts';
-import type { DecisionView, EngagementView, StatusView } from '../../controller/mod.ts';
+import type { StatusAnswer } from '../../api/mod.ts';
+import { formatDuration, shown } from '../../base/mod.ts';
+import type { DecisionView, EngagementView } from '../../controller/mod.ts';
 import { printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
@@ -33,13 +34,13 @@ export function statusCommand(done: (exit: number) => void): Command {
 }
 
 /** False when whoever watched has left. */
-function show(view: StatusView, { json, watch }: Flags): boolean {
+function show(view: StatusAnswer, { json, watch }: Flags): boolean {
   if (json === true) return printResult(`${JSON.stringify(view)}\n`);
   return printResult(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
 }
 
-export function describeStatus(view: StatusView): string {
-  const lines: string[] = [];
+export function describeStatus(view: StatusAnswer): string {
+  const lines: string[] = view.warnings.map((warning) => `warning: ${shown(warning)}`);
   for (const service of view.services) {
     const { name, verdict, mode, lastDecision, pendingPlan, evidence } = service;
     lines.push(`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}`);
@@ -62,7 +63,7 @@ export function describeStatus(view: StatusView): string {
   return `${[...lines, ...describeUnusable(view)].join('\n')}\n`;
 }
 
-function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusView): readonly string[] {
+function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswer): readonly string[] {
   const lines = unusableRecords.map(({ key, reason }) => {
     const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
     const remedy = name === null ? `understudy records ${key} --remove` : `understudy dismiss ${name} --force`;
