@@ -2,7 +2,7 @@
 // file (/etc/understudy/agent.json), or both, the command line winning.
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, intrusionOn, lookAlong, messageOf, secretProblem, UnderstudyError } from '../base/mod.ts';
 import { parseUrl } from './url.ts';
 
 /** Where a host's agent finds its settings when nothing else is said. */
@@ -35,7 +35,7 @@ export interface AgentSettings {
   readonly trust: string | null;
   /** The host's own probe, program and arguments; null: none. Only the file can say it. */
   readonly command: readonly string[] | null;
-  /** One line each, for people: a secret that others may read, a token sent without encryption. */
+  /** One line each, for people: a token sent without encryption. */
   readonly warnings: readonly string[];
 }
 
@@ -55,13 +55,14 @@ export function readSettings(request: SettingsRequest): AgentSettings {
   const base = controllerBase(controller);
   const readToken = (): string => (typeof source === 'string' ? checkedToken(source, file.path) : tokenIn(source.path));
   readToken();
+  requireSecret(typeof source === 'string' ? file.path : source.path);
   return {
     host,
     controller: base.href.replace(/\/+$/, ''),
     token: readToken,
     trust: caFile === null ? null : readText(caFile),
     command: file.command,
-    warnings: [...openness(typeof source === 'string' ? file.path : source.path), ...plainness(base)],
+    warnings: plainness(base),
   };
 }
 
@@ -89,7 +90,9 @@ function readSettingsFile(request: SettingsRequest): SettingsFile {
   const complete = [request.host, request.controller, request.tokenFile].every((option) => option !== undefined);
   if (request.config === undefined && complete) return { path, texts: new Map(), command: null };
   try {
-    return { path, ...parseSettings(path, readText(path)) };
+    const text = readText(path);
+    requireOwn(path);
+    return { path, ...parseSettings(path, text) };
   } catch (error) {
     const absent = error instanceof UnderstudyError && errnoOf(error.cause) === 'ENOENT';
     if (absent && request.config === undefined) return { path, texts: new Map(), command: null };
@@ -162,15 +165,24 @@ function readText(path: string): string {
   }
 }
 
-/** systemd shows a credential to its unit alone, by an access control list that looks like a group's right. */
-function openness(path: string): string[] {
+/**
+ * systemd shows a credential to its unit alone, by an access control list that looks like a group's right.
+ * @throws CONFIG_INVALID
+ */
+function requireSecret(path: string): void {
+  const problem = isCredential(path) ? null : secretProblem(path);
+  if (problem !== null) throw invalid(`${path}, which holds the token, ${problem.text}: ${problem.hint}`);
+}
+
+/** The settings name a program that is run. @throws CONFIG_INVALID when others could write them */
+function requireOwn(path: string): void {
+  const problem = isCredential(path) ? null : intrusionOn(lookAlong(path));
+  if (problem !== null) throw invalid(`${path} ${problem.text}: ${problem.hint}`);
+}
+
+function isCredential(path: string): boolean {
   const credentials = process.env.CREDENTIALS_DIRECTORY;
-  if (credentials !== undefined && path.startsWith(`${credentials}/`)) return [];
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & 0o077) === 0) return [];
-  return [
-    `others than its owner may use ${path} (mode ${mode.toString(8)}), and it holds the token: chmod 600 ${path}`,
-  ];
+  return credentials !== undefined && path.startsWith(`${credentials}/`);
 }
 
 function plainness(controller: URL): string[] {

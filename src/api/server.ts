@@ -9,7 +9,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry } from '../base/mod.ts';
+import { errorRegistry, shownJson } from '../base/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
@@ -54,6 +54,10 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   guard(app, parts);
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
+  });
+  app.addHook('onSend', async (_, reply, payload) => {
+    const isJson = String(reply.getHeader('content-type')).startsWith('application/json');
+    return isJson && typeof payload === 'string' ? shownJson(payload) : payload;
   });
   addRoutes(app, parts);
   addOpenRoutes(app);
@@ -105,7 +109,11 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     // A defect ends the process, as everywhere; the caller gets its answer first.
     if (failure === null) reply.raw.once('close', () => onDefect(error));
     const { status, body } = failure ?? INTERNAL;
-    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+    return reply
+      .code(status)
+      .type('application/json; charset=utf-8')
+      .serializer((one: unknown) => shownJson(JSON.stringify(one)))
+      .send(body);
   });
   app.setNotFoundHandler(async (request, reply) => {
     const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { formatDuration } from '../../base/mod.ts';
 import type { DecisionView, EngagementView, StatusView } from '../../controller/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -34,8 +34,9 @@ export function statusCommand(done: (exit: number) => void): Command {
 
 /** False when whoever watched has left. */
 function show(view: StatusView, { json, watch }: Flags): boolean {
-  if (json === true) return printResult(`${JSON.stringify(view)}\n`);
-  return printResult(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
+  if (json === true) return printResult(`${jsonText(view)}\n`);
+  if (watch === true && process.stdout.isTTY) printBytes(CLEAR);
+  return printResult(describeStatus(view));
 }
 
 export function describeStatus(view: StatusView): string {

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { printResult, stderr } from '../output.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
 /** Runs the installation until the signal; told when it can be asked. Composed in bin, which alone names drivers. */
@@ -15,7 +15,7 @@ export function upCommand(done: (exit: number) => void, serve: Serve): Command {
       // Nothing is lost however it ends.
       await untilInterrupted((signal) =>
         serve(file, signal, (url) => {
-          if (json === true) printResult(`${JSON.stringify({ url })}\n`);
+          if (json === true) printResult(`${jsonText({ url })}\n`);
           else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
         }),
       );
