@@ -61,9 +61,18 @@ describe('readSettings', () => {
     expect(settings.token()).toBe('a-new-one');
   });
 
-  it('settings - a secret that others may read, and a token sent in the clear, are warned of', () => {
-    const [open] = readSettings({ config: write('agent.json', complete, 0o644) }).warnings;
-    expect(open).toContain('agent.json (mode 644), and it holds the token: chmod 600');
+  it('settings - a secret that others may read, and a program that others may name, are refused', () => {
+    const read = (mode: number, content: object) => () => readSettings({ config: write('agent.json', content, mode) });
+    expect(read(0o644, complete)).toThrow(
+      /agent\.json, which holds the token, can be read .* \(mode 0644\): chmod 600/,
+    );
+    const { token, ...others } = complete;
+    write('agent.token', `${token}\n`);
+    expect(read(0o666, { ...others, tokenFile: 'agent.token' })).toThrow(/can be written by other users.*chmod go-w/);
+    expect(read(0o644, { ...others, tokenFile: 'agent.token' })).not.toThrow();
+  });
+
+  it('settings - a token sent in the clear is warned of', () => {
     const plain = write('a.json', { ...complete, controller: 'http://c:7780', insecure: true });
     expect(readSettings({ config: plain }).warnings).toEqual(['the token travels unencrypted to c:7780 (insecure)']);
     expect(readSettings({ config: write('b.json', { ...complete, controller: 'https://c' }) }).warnings).toEqual([]);

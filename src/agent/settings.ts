@@ -2,7 +2,7 @@
 // file (/etc/understudy/agent.json), or both, the command line winning.
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { errnoOf, isLoopback, messageOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, intrusionOn, isLoopback, lookAlong, messageOf, secretProblem, UnderstudyError } from '../base/mod.ts';
 import { type AgentTls, type Source, tlsOf } from './tls.ts';
 import { parseUrl } from './url.ts';
 
@@ -44,7 +44,7 @@ export interface AgentSettings {
   tls(): Promise<AgentTls>;
   /** The host's own probe, program and arguments; null: none. Only the file can say it. */
   readonly command: readonly string[] | null;
-  /** One line each, for people: a secret that others may read, a token sent without encryption. */
+  /** One line each, for people: a token sent without encryption. */
   readonly warnings: readonly string[];
 }
 
@@ -66,6 +66,7 @@ export function readSettings(request: SettingsRequest): AgentSettings {
   const plain = plainness(base, request.insecure ?? file.insecure);
   const readToken = (): string | null => (token === null ? null : tokenIn(token, file.path));
   readToken();
+  if (token !== null) requireSecret(token.kind === 'text' ? file.path : token.path);
   const sources = { cert, key: source(request.key, 'key'), authority: source(request.cacert, 'ca') };
   return {
     host,
@@ -73,7 +74,7 @@ export function readSettings(request: SettingsRequest): AgentSettings {
     token: readToken,
     tls: () => tlsOf(sources, file.path),
     command: file.command,
-    warnings: [...(token === null ? [] : openness(token.kind === 'text' ? file.path : token.path)), ...plain],
+    warnings: plain,
   };
 }
 
@@ -107,7 +108,9 @@ function readSettingsFile(request: SettingsRequest): SettingsFile {
   const nothing = { path, texts: new Map<string, string>(), insecure: false, command: null };
   if (request.config === undefined && said.every((option) => option !== undefined)) return nothing;
   try {
-    return { path, ...parseSettings(path, readText(path)) };
+    const text = readText(path);
+    requireOwn(path);
+    return { path, ...parseSettings(path, text) };
   } catch (error) {
     const absent = error instanceof UnderstudyError && errnoOf(error.cause) === 'ENOENT';
     if (absent && request.config === undefined) return nothing;
@@ -191,15 +194,24 @@ function readText(path: string): string {
   }
 }
 
-/** systemd shows a credential to its unit alone, by an access control list that looks like a group's right. */
-function openness(path: string): string[] {
+/**
+ * systemd shows a credential to its unit alone, by an access control list that looks like a group's right.
+ * @throws CONFIG_INVALID
+ */
+function requireSecret(path: string): void {
+  const problem = isCredential(path) ? null : secretProblem(path);
+  if (problem !== null) throw invalid(`${path}, which holds the token, ${problem.text}: ${problem.hint}`);
+}
+
+/** The settings name a program that is run. @throws CONFIG_INVALID when others could write them */
+function requireOwn(path: string): void {
+  const problem = isCredential(path) ? null : intrusionOn(lookAlong(path));
+  if (problem !== null) throw invalid(`${path} ${problem.text}: ${problem.hint}`);
+}
+
+function isCredential(path: string): boolean {
   const credentials = process.env.CREDENTIALS_DIRECTORY;
-  if (credentials !== undefined && path.startsWith(`${credentials}/`)) return [];
-  const mode = statSync(path).mode & 0o777;
-  if ((mode & 0o077) === 0) return [];
-  return [
-    `others than its owner may use ${path} (mode ${mode.toString(8)}), and it holds the token: chmod 600 ${path}`,
-  ];
+  return credentials !== undefined && path.startsWith(`${credentials}/`);
 }
 
 function plainness(controller: URL, insecure: boolean): string[] {

@@ -10,7 +10,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry } from '../base/mod.ts';
+import { errorRegistry, shownJson } from '../base/mod.ts';
 import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
@@ -67,6 +67,10 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
   });
+  app.addHook('onSend', async (_, reply, payload) => {
+    const isJson = String(reply.getHeader('content-type')).startsWith('application/json');
+    return isJson && typeof payload === 'string' ? shownJson(payload) : payload;
+  });
   addRoutes(app, parts);
   addOpenRoutes(app);
   await app.ready();
@@ -118,7 +122,11 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     const failure = failureOf(error);
     if (failure === null) onDefect(error, nameOf(request));
     const { status, body } = failure ?? INTERNAL;
-    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+    return reply
+      .code(status)
+      .type('application/json; charset=utf-8')
+      .serializer((one: unknown) => shownJson(JSON.stringify(one)))
+      .send(body);
   });
   app.setNotFoundHandler(async (request, reply) => {
     const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);

@@ -3,6 +3,7 @@
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { shown, shownLines, withoutSecrets } from './shown.ts';
 
 /** When a caller may try the same call again. */
 export type Retry = 'never' | 'backoff' | 'after-change';
@@ -271,6 +272,15 @@ interface ErrorOptions {
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
+/** Messages of these are lists, a line for each entry. */
+const LISTS: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'NOT_READY', 'IDENTITY_UNKNOWN']);
+
+/** Names and words of others are in messages, and messages go to terminals, logs, events and clients. */
+function told(code: ErrorCode, message: string): string {
+  const text = withoutSecrets(message);
+  return LISTS.has(code) ? shownLines(text) : shown(text);
+}
+
 /**
  * An operating error: what was done, with a stable code. Match by code, never by class or message: errors cross
  * processes.
@@ -280,7 +290,7 @@ export class UnderstudyError extends Error {
   readonly details: Readonly<Record<string, string | number>>;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    super(told(code, message), options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'UnderstudyError';
     this.code = code;
     this.details = options.details ?? {};

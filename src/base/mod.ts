@@ -24,8 +24,9 @@ export { isLoopback } from './loopback.ts';
 export { ownFolder } from './own-folder.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
+export { SECRET_BYTES_MAX, secretProblem } from './secret-file.ts';
 export { sha256, shortName } from './sha256.ts';
-export { shown } from './shown.ts';
+export { shown, shownJson, shownLines, withoutSecrets } from './shown.ts';
 export {
   type Entry,
   type Intrusion,

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
-import { errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, intrusionOn, lookAlong, messageOf, UnderstudyError } from '../base/mod.ts';
 import { buildApi, buildConfiguration } from './build.ts';
 import { checkDrivers, type Settings } from './check-drivers.ts';
 import { checkReferences } from './check-references.ts';
@@ -52,7 +52,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
   checkReferences(partly, { volumes: namesIn(document, 'volumes'), hosts: namesIn(document, 'hosts') }, report);
   checkValues(partly, report);
   const settings: Settings = checkDrivers(partly, drivers, folder, report);
-  await checkSecrets(partly, report);
+  checkSecrets(partly, settings, report);
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (problems.length > 0) return { configuration: null, problems };
   // Nothing is wrong, so nothing was left out.
@@ -136,7 +136,7 @@ async function readFile(path: string): Promise<{ readonly document: ConfigDocume
   return { document, folder };
 }
 
-/** The text, or what is wrong with the whole of it. */
+/** The text, or what is wrong with the whole of it: also that others could write it, for it says what is done as this user. */
 async function readText(path: string): Promise<string | { readonly text: string; readonly hint: string }> {
   try {
     // A pipe must not hold up anybody: without this flag opening one waits for its writer.
@@ -145,6 +145,8 @@ async function readText(path: string): Promise<string | { readonly text: string;
       const facts = await file.stat();
       if (!facts.isFile()) throw new UnderstudyError('CONFIG_UNREADABLE', `${path} is no file`);
       if (facts.size > FILE_BYTES_MAX) return { text: 'the file is too long', hint: `at most ${FILE_BYTES_MAX} bytes` };
+      const intrusion = intrusionOn(lookAlong(path));
+      if (intrusion !== null) return { text: `the file ${intrusion.text}`, hint: intrusion.hint };
       return new TextDecoder('utf-8', { fatal: true }).decode(await file.readFile());
     } finally {
       await file.close();

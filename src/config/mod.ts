@@ -1,5 +1,4 @@
 export { intervalOf } from './build.ts';
-export { secretProblem } from './check-secrets.ts';
 export type {
   ApiConfig,
   CheckConfig,

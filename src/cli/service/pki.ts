@@ -20,7 +20,7 @@ import {
   titlesOf,
   type UserRole,
 } from '../../pki/mod.ts';
-import { printResult, stderr } from '../output.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 
 interface Flags {
   file?: string;
@@ -77,7 +77,7 @@ function init(): Command {
     .addHelpText('after', '\nExample:\n  understudy pki init --folder /etc/understudy/pki')
     .action(async (flags: Flags) => {
       const made = await initAuthority({ ...flags, folder: await folderOf(flags) });
-      if (flags.json === true) return void printResult(`${JSON.stringify(viewOf(made))}\n`);
+      if (flags.json === true) return void printResult(`${jsonText(viewOf(made))}\n`);
       const [authority] = made.authorities;
       printResult(`${authority?.file} is the authority until ${day(authority?.expiresMs ?? 0)}\n`);
     });
@@ -163,7 +163,7 @@ function list(): Command {
     .addHelpText('after', '\nExample:\n  understudy pki list -f understudy.yaml')
     .action(async (flags: Flags) => {
       const all = await readCertificates(await folderOf(flags));
-      printResult(flags.json === true ? `${JSON.stringify(viewOf(all))}\n` : describe(all));
+      printResult(flags.json === true ? `${jsonText(viewOf(all))}\n` : describe(all));
       for (const problem of all.problems) stderr.say(`understudy: ${problem}\n`);
     });
 }
@@ -181,13 +181,13 @@ function revoke(): Command {
       const title = single(name, titlesOf(all, name));
       const serials = await revokeCertificates(folder, title, Date.now());
       const text = serials.length === 0 ? 'was revoked before' : `is revoked: ${serials.join(', ')}`;
-      printResult(flags.json === true ? `${JSON.stringify({ title, serials })}\n` : `${title} ${text}\n`);
+      printResult(flags.json === true ? `${jsonText({ title, serials })}\n` : `${title} ${text}\n`);
     });
 }
 
 function tell(certificates: readonly Certificate[], { json }: Flags): void {
   if (json === true) {
-    printResult(`${JSON.stringify({ certificates: certificates.map((one) => certificateView(one)) })}\n`);
+    printResult(`${jsonText({ certificates: certificates.map((one) => certificateView(one)) })}\n`);
     return;
   }
   for (const { title, file, expiresMs } of certificates) printResult(`${title} until ${day(expiresMs)}: ${file}\n`);

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { StatusAnswer } from '../../api/mod.ts';
 import { formatDuration, shown } from '../../base/mod.ts';
 import type { DecisionView, EngagementView } from '../../controller/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -35,8 +35,9 @@ export function statusCommand(done: (exit: number) => void): Command {
 
 /** False when whoever watched has left. */
 function show(view: StatusAnswer, { json, watch }: Flags): boolean {
-  if (json === true) return printResult(`${JSON.stringify(view)}\n`);
-  return printResult(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
+  if (json === true) return printResult(`${jsonText(view)}\n`);
+  if (watch === true && process.stdout.isTTY) printBytes(CLEAR);
+  return printResult(describeStatus(view));
 }
 
 export function describeStatus(view: StatusAnswer): string {

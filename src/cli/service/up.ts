@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { shown } from '../../base/mod.ts';
-import { printResult, stderr } from '../output.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
 export interface ServeEvents {
@@ -25,7 +25,7 @@ export function upCommand(done: (exit: number) => void, serve: Serve): Command {
         serve(file, signal, {
           say: (line) => stderr.say(`understudy: ${shown(line)}\n`),
           onReady: (url) => {
-            if (json === true) printResult(`${JSON.stringify({ url })}\n`);
+            if (json === true) printResult(`${jsonText({ url })}\n`);
             else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
           },
         }),
