@@ -297,7 +297,7 @@ describe('a configuration that cannot be used', () => {
     ],
     ['its group may write it', () => chmodSync(config.path('secrets/web1'), 0o620), /by others \(mode 0620\)/],
     ['it is not there', () => rmSync(config.path('secrets/web1')), /does not exist \(make it with mode 0600\)/],
-    ['it is a folder', () => replaceByFolder(config.path('secrets/web1')), /is no file/],
+    ['it is a folder', () => replaceByFolder(config.path('secrets/web1')), /is not a regular file/],
     [
       'it is no secret',
       () => writeFileSync(config.path('secrets/web1'), 'x'.repeat(65537)),
