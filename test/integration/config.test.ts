@@ -291,7 +291,7 @@ describe('a configuration that cannot be used', () => {
     ],
     ['its group may write it', () => chmodSync(config.path('secrets/web1'), 0o620), /by others \(mode 0620\)/],
     ['it is not there', () => rmSync(config.path('secrets/web1')), /does not exist \(make it with mode 0600\)/],
-    ['it is a folder', () => replaceByFolder(config.path('secrets/web1')), /is no file/],
+    ['it is a folder', () => replaceByFolder(config.path('secrets/web1')), /is not a regular file/],
     [
       'it is no secret',
       () => writeFileSync(config.path('secrets/web1'), 'x'.repeat(65537)),
@@ -307,8 +307,8 @@ describe('a configuration that cannot be used', () => {
 
   it.each<[string, (path: string) => void, RegExp]>([
     ['is not there', (path) => rmSync(path), /ENOENT/],
-    ['is a folder', replaceByFolder, /is no file/],
-    ['is a pipe that nobody writes', replaceByPipe, /is no file/],
+    ['is a folder', replaceByFolder, /is not a regular file/],
+    ['is a pipe that nobody writes', replaceByPipe, /is not a regular file/],
   ])('config - a file that %s is told from one with errors', async (_, spoil, words) => {
     const path = config.write();
     spoil(path);
