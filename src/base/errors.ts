@@ -93,6 +93,12 @@ export const errorRegistry = {
   RING_MEMORY: of(7, 507, 'after-change', 'Shared memory has no room for the ring.'),
   RING_FOLDER: of(7, 403, 'after-change', 'The folder for shared memory is not a private folder of this user.'),
   RING_VERSION: of(7, 409, 'backoff', 'Another version of the program is copying this source.'),
+  RING_BROKEN: of(
+    7,
+    500,
+    'backoff',
+    'The shared memory of a copy was cut short or overwritten by another program while it was used.',
+  ),
   RING_CONSUMERS_MAX: of(
     7,
     429,
@@ -226,6 +232,7 @@ export type ErrorCode = keyof typeof errorRegistry;
  * says that the source, or what was written of it, is wrong is not among them: going on can only fail again.
  */
 const RESUMABLE: ReadonlySet<string> = new Set<ErrorCode>([
+  'RING_BROKEN',
   'SOURCE_UNREADABLE',
   'SOURCE_READ_FAILED',
   'SOURCE_UNAVAILABLE',

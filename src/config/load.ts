@@ -143,7 +143,7 @@ async function readText(path: string): Promise<string | { readonly text: string;
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const facts = await file.stat();
-      if (!facts.isFile()) throw new UnderstudyError('CONFIG_UNREADABLE', `${path} is no file`);
+      if (!facts.isFile()) throw new UnderstudyError('CONFIG_UNREADABLE', `${path} is not a regular file`);
       if (facts.size > FILE_BYTES_MAX) return { text: 'the file is too long', hint: `at most ${FILE_BYTES_MAX} bytes` };
       const intrusion = intrusionOn(lookAlong(path));
       if (intrusion !== null) return { text: `the file ${intrusion.text}`, hint: intrusion.hint };

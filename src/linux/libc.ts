@@ -15,6 +15,16 @@ export const libc = {
     fd: number,
     offset: number,
   ) => bigint,
+  mprotect: library.func('int mprotect(void*, size_t, int)') as (
+    address: bigint,
+    length: number,
+    protection: number,
+  ) => number,
+  sigaction: library.func('int sigaction(int, void*, void*)') as (
+    signal: number,
+    action: Uint8Array | null,
+    old: Uint8Array | null,
+  ) => number,
   munmap: library.func('int munmap(void*, size_t)') as (address: bigint, length: number) => number,
   madvise: library.func('int madvise(void*, size_t, int)') as (
     address: bigint,

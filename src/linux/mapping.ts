@@ -5,6 +5,7 @@
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { assert, limits } from '../base/mod.ts';
+import { watchBusErrors } from './bus-error.ts';
 import { lastErrno, lastError, libc } from './libc.ts';
 
 const PROT_READ_WRITE = 3;
@@ -55,8 +56,9 @@ function mapped(length: number, flags: number, fd: number, offset: number): Mapp
   };
 }
 
-/** Maps `length` bytes of an open file from `offset` on, shared with every process that maps it. */
+/** Maps `length` bytes of an open file from `offset` on, shared with every process that maps it. Should it be cut short: bus-error.ts. */
 export function mapShared(fd: number, length: number, offset = 0): Mapping {
+  watchBusErrors();
   return mapped(length, MAP_SHARED, fd, offset);
 }
 

@@ -1,5 +1,6 @@
 export { type AioCompletion, AioContext, type AioRequest } from './aio.ts';
 export { ArpSocket } from './arp-socket.ts';
+export { busErrors, watchBusErrors } from './bus-error.ts';
 export { Digester, digestOf } from './digest.ts';
 export { attributesOf, type FileAttribute, removeAttribute, setAttribute } from './extended-attribute.ts';
 export {

@@ -313,8 +313,8 @@ describe('a configuration that cannot be used', () => {
 
   it.each<[string, (path: string) => void, RegExp]>([
     ['is not there', (path) => rmSync(path), /ENOENT/],
-    ['is a folder', replaceByFolder, /is no file/],
-    ['is a pipe that nobody writes', replaceByPipe, /is no file/],
+    ['is a folder', replaceByFolder, /is not a regular file/],
+    ['is a pipe that nobody writes', replaceByPipe, /is not a regular file/],
   ])('config - a file that %s is told from one with errors', async (_, spoil, words) => {
     const path = config.write();
     spoil(path);

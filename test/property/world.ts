@@ -113,6 +113,7 @@ export class World {
     ring.set('sizeKnown', scenario.sizeKnown ? 1 : 0);
     for (const word of ['head', 'tail', 'position'] as const)
       ring.set(word, word === 'position' ? 0 : scenario.startSequence);
+    ring.seal();
     ring.set('state', 1);
   }
 

@@ -1,6 +1,6 @@
 // What runs: a look at every ring of this user.
 import { closeSync, fstatSync, readdirSync } from 'node:fs';
-import { withoutSecrets } from '../../base/mod.ts';
+import { codeOf, withoutSecrets } from '../../base/mod.ts';
 import { isLockedByOther, mapShared } from '../../linux/mod.ts';
 import {
   activityNames,
@@ -73,8 +73,9 @@ function look(fd: number): RunningCopy | null {
     header.get('layoutVersion') === LAYOUT_VERSION &&
     header.get('state') === RingState.ready;
   page.unmap();
-  if (!ours) return null;
-  const { mapping, ring } = mapTables(fd);
+  const mapped = ours ? mapUnbroken(fd) : null;
+  if (mapped === null) return null;
+  const { mapping, ring } = mapped;
   const copy: RunningCopy = {
     source: withoutSecrets(ring.getText('sourceUri')),
     producerPid: ring.get('producerPid'),
@@ -87,6 +88,16 @@ function look(fd: number): RunningCopy | null {
   };
   mapping.unmap();
   return copy;
+}
+
+/** Null for one that was cut short or overwritten: those who use it say so. */
+function mapUnbroken(fd: number): ReturnType<typeof mapTables> | null {
+  try {
+    return mapTables(fd);
+  } catch (error) {
+    if (codeOf(error) !== 'RING_BROKEN') throw error;
+    return null;
+  }
 }
 
 function consumersOf(ring: Ring, fd: number): RunningConsumer[] {

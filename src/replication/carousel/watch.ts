@@ -1,7 +1,7 @@
 // The main thread's eyes on a ring: is the producer alive, how far is everybody. Looks by timer; touches no data.
 import { setTimeout as delay } from 'node:timers/promises';
-import { UnderstudyError } from '../../base/mod.ts';
-import { futexWakeAll, type Mapping } from '../../linux/mod.ts';
+import { codeOf, UnderstudyError } from '../../base/mod.ts';
+import { busErrors, futexWakeAll, type Mapping } from '../../linux/mod.ts';
 import { Control } from '../consumer/mod.ts';
 import {
   AccessKind,
@@ -55,7 +55,12 @@ export class RingWatch {
   /** The ring once it is ready, for looking at. */
   get ring(): Ring | null {
     if (this.#mapped === null && this.#rendezvous.header.get('state') === RingState.ready) {
-      this.#mapped = mapTables(this.#rendezvous.fd);
+      try {
+        this.#mapped = mapTables(this.#rendezvous.fd);
+      } catch (error) {
+        // Those who need it fail by it.
+        if (codeOf(error) !== 'RING_BROKEN') throw error;
+      }
     }
     return this.#mapped?.ring ?? null;
   }
@@ -67,6 +72,8 @@ export class RingWatch {
    */
   ensureProducer(): void {
     const { header } = this.#rendezvous;
+    // Its targets say so, each for itself; a new reader would find what this one found.
+    if (busErrors() > 0) return;
     if (this.#failure !== null || header.get('state') >= RingState.failed || producerAlive(this.#rendezvous)) return;
     const head = header.get('head');
     if (head !== this.#headAtStart) this.#starts = 0;

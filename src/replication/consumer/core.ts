@@ -8,13 +8,15 @@ import type { Completion, Device } from '../device/contract.ts';
 import {
   type ConsumerEntry,
   ConsumerState,
-  type NeedSet,
+  type FoundSlot,
   type Ring,
   RingState,
+  ringBroken,
   SlotFlag,
   sequenceDelta,
 } from '../ring/mod.ts';
 import { failureOf } from './failure.ts';
+import { OwnWords } from './own-words.ts';
 
 export type ConsumerStep =
   | { readonly wait: 'none' }
@@ -70,7 +72,7 @@ const PRIVATE_WRITES_MAX = 2;
 export class ConsumerCore {
   readonly #ring: Ring;
   readonly #entry: ConsumerEntry;
-  readonly #needSet: NeedSet;
+  readonly #own: OwnWords;
   readonly #device: Device;
   readonly #options: ConsumerOptions;
   readonly #observer: BlockObserver;
@@ -101,14 +103,14 @@ export class ConsumerCore {
   ) {
     this.#ring = ring;
     this.#entry = ring.entry(index);
-    this.#needSet = ring.needSet(index);
+    this.#own = new OwnWords(ring, index, world.clock);
     this.#device = device;
     this.#options = options;
     this.#observer = world.observer;
     this.#clock = world.clock;
     this.#allocate = world.allocate;
     this.#depth = Math.min(world.writesInFlight, device.info.depth);
-    this.#blocksLeft = this.#needSet.count();
+    this.#blocksLeft = this.#own.count();
     this.#entry.set('blocksLeft', this.#blocksLeft);
   }
 
@@ -124,14 +126,14 @@ export class ConsumerCore {
     const head = this.#ring.get('head');
     let cursor = this.#ring.get('tail');
     if (this.#options.join === 'newest' && !this.#started && head !== 0) cursor = (head - 1) | 0;
-    this.#entry.set('cursor', cursor);
+    this.#own.moveCursor(cursor);
     this.#entry.set('state', ConsumerState.attached);
     // Once is enough: from here on the producer waits for the cursor that it sees. To follow its claims any further would
     // be to chase it, while it reads for us what we then pass by.
     const tail = this.#ring.get('tail');
     if (sequenceDelta(tail, cursor) > 0) {
       cursor = tail;
-      this.#entry.set('cursor', cursor);
+      this.#own.moveCursor(cursor);
     }
     this.#next = cursor;
     this.#starved = null;
@@ -141,11 +143,13 @@ export class ConsumerCore {
 
   /** @throws the producer's failure, or the target's */
   step(): ConsumerStep {
+    if (this.#ring.get('state') !== RingState.failed) this.#ring.requireSound();
     this.#learnSize();
     this.#collect(0);
     this.#release();
     if (this.#blocksLeft === 0 && this.#writing === 0) return { wait: 'done' };
     this.#checkProducer();
+    this.#own.require();
     return this.#entry.attached ? this.#stepAttached() : this.#stepDetached();
   }
 
@@ -156,8 +160,8 @@ export class ConsumerCore {
    */
   again(block: number): void {
     this.#again.add(block);
-    if (this.#needSet.has(block)) return;
-    this.#needSet.add(block);
+    if (this.#own.wants(block)) return;
+    this.#own.add(block);
     this.#countDown(-1);
     this.#ring.add('needRevision', 1);
     this.#ring.ringBell();
@@ -177,7 +181,7 @@ export class ConsumerCore {
   #learnSize(): void {
     if (this.#sizeLearned || this.#ring.get('sizeKnown') === 0) return;
     this.#sizeLearned = true;
-    this.#countDown(this.#needSet.deleteFrom(this.#ring.get('blockCount')));
+    this.#countDown(this.#own.deleteFrom(this.#ring.get('blockCount')));
   }
 
   #countDown(blocks: number): void {
@@ -188,6 +192,10 @@ export class ConsumerCore {
 
   #stepAttached(): ConsumerStep {
     const head = this.#ring.get('head');
+    const ahead = sequenceDelta(head, this.#next);
+    if ((ahead < 0 || ahead > this.#ring.geometry.slotCount) && this.#entry.attached) {
+      throw ringBroken(`its end is ${ahead} blocks ahead`);
+    }
     let moved = false;
     while (sequenceDelta(head, this.#next) > 0 && this.#writing < this.#depth) {
       const took = this.#take(this.#next);
@@ -205,9 +213,9 @@ export class ConsumerCore {
   /** One slot in sequence: `later` while it needs the target to itself, a number of milliseconds while the rate forbids it. */
   #take(sequence: number): 'taken' | 'later' | 'detached' | number {
     const slot = this.#ring.slotEntry(sequence);
-    if (slot.sequence !== sequence) {
+    if (slot.sequence !== sequence || !slot.isWhole || !this.#hasItsDigest(slot)) {
       // Only the producer's going on without us can change a slot that we have not passed.
-      assert(!this.#entry.attached, 'a slot that an attached consumer has not passed holds its sequence');
+      if (this.#entry.attached) throw ringBroken(`the entry of slot ${sequence} is not what was written`);
       return 'detached';
     }
     if (!this.#started) {
@@ -220,7 +228,7 @@ export class ConsumerCore {
     );
     const item = { sequence, block: slot.block, lengthBytes, flags: slot.flags };
     const inFlight = this.#items.some((one) => one.block === slot.block && one.kind !== 'pass');
-    if (!this.#needSet.has(slot.block) || inFlight) {
+    if (!this.#own.wants(slot.block) || inFlight) {
       this.#items.push({ ...item, kind: 'pass', done: true });
       return 'taken';
     }
@@ -236,6 +244,11 @@ export class ConsumerCore {
     this.#items.push({ ...item, kind: 'write', done: false });
     this.#write(sequence & 0x7fff_ffff, slot.block, this.#ring.slotData(sequence, lengthBytes));
     return 'taken';
+  }
+
+  /** The table of digests, from which verification goes, says the same of the block as its slot. */
+  #hasItsDigest({ block, flags, digestLo }: FoundSlot): boolean {
+    return (flags & SlotFlag.bad) !== 0 || (this.#ring.digest(block)?.lo ?? 0n) === digestLo;
   }
 
   #refuseBad(block: number, flags: number): void {
@@ -299,7 +312,7 @@ export class ConsumerCore {
         const data = this.#ring.slotData(item.sequence, item.lengthBytes);
         this.#copied(item.block, data, item.flags, () => this.#isStillAttached());
       }
-      this.#entry.set('cursor', (item.sequence + 1) | 0);
+      this.#own.moveCursor((item.sequence + 1) | 0);
       released = true;
     }
     if (released) this.#ring.ringBell();
@@ -313,7 +326,7 @@ export class ConsumerCore {
 
   #copied(block: number, data: Uint8Array, flags: number, intact: () => boolean): void {
     if (!this.#observer.blockWritten(block, data, (flags & SlotFlag.bad) !== 0, intact)) return;
-    if (this.#needSet.delete(block)) this.#countDown(1);
+    if (this.#own.delete(block)) this.#countDown(1);
   }
 
   #stepDetached(): ConsumerStep {
@@ -352,8 +365,9 @@ export class ConsumerCore {
       const sequence = (head - back) | 0;
       if (sequenceDelta(this.#ring.get('tail'), sequence) > 0) return 'nothing';
       const slot = this.#ring.slotEntry(sequence);
-      if (slot.sequence !== sequence || !this.#needSet.has(slot.block) || this.#isWritingPrivately(slot.block))
-        continue;
+      // Written meanwhile, or not wanted. (A detached consumer may meet half of an entry.)
+      if (!slot.isWhole || slot.sequence !== sequence || !this.#own.wants(slot.block)) continue;
+      if (this.#isWritingPrivately(slot.block) || !this.#hasItsDigest(slot)) continue;
       const cut = this.#options.endBytes - slot.block * this.#ring.geometry.blockBytes;
       const lengthBytes = Math.min(slot.lengthBytes, cut);
       const pauseMs = this.#pauseForRate(lengthBytes);

@@ -91,7 +91,8 @@ export class Ending {
 
   /** The rest: nothing of the image is missing, but for what was held back. */
   complete(): void {
-    const { task, target, held, verifier } = this.#world;
+    const { task, target, held, verifier, ring } = this.#world;
+    ring.requireDescription();
     const imageBytes = this.#imageBytes();
     if (task.digest || task.expect !== null) this.#checkDigest(Math.ceil(imageBytes / this.#blockBytes));
     this.#checkSourceStood();

@@ -88,6 +88,8 @@ export class ProgressKeeper {
   }
 
   #recordOf(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): Omit<ResumeRecord, 'version'> {
+    // What a damaged ring says must not get into a record.
+    this.#ring.requireDescription();
     const known = this.#ring.get('sizeKnown') === 1;
     return {
       target: this.#target.stamp,

@@ -12,21 +12,11 @@ import {
   UnderstudyError,
   withoutResources,
 } from '../../base/mod.ts';
-import { allocatePages, digestOf, futexWait, type Mapping, mapShared } from '../../linux/mod.ts';
+import { allocatePages, digestOf, futexWait, type Mapping } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
-import {
-  AccessKind,
-  Activity,
-  ConsumerState,
-  HEADER_BYTES,
-  Header,
-  mapRing,
-  type Ring,
-  RingHeader,
-  RingState,
-  reopen,
-} from '../ring/mod.ts';
+import { AccessKind, Activity, ConsumerState, mapRing, type Ring, RingState, reopen } from '../ring/mod.ts';
 import { openTarget, type ResumeRecord, type Target } from '../target/mod.ts';
+import { awaitReady } from './await-ready.ts';
 import { ConsumerCore } from './core.ts';
 import { Ending, type EndingWorld } from './ending.ts';
 import { failureOf } from './failure.ts';
@@ -46,12 +36,16 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   let error: TargetResult['error'] = null;
   const unready = awaitReady(ringFd, control);
   if (unready !== null) return { ...emptyResult(task.target.uri), error: unready };
-  const session = new Session(task, ringFd, control);
+  let session: Session;
+  try {
+    session = new Session(task, ringFd, control);
+  } catch (cause) {
+    return { ...emptyResult(task.target.uri), error: toldOf(cause) };
+  }
   try {
     session.run();
   } catch (cause) {
-    const failure = withoutResources(cause);
-    error = { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
+    error = toldOf(cause);
     session.keepForResume();
     session.discardUseless(error.code);
   } finally {
@@ -62,23 +56,9 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   return { ...result, ok: error === null, error, resumable, seconds: (performance.now() - startedMs) / 1000 };
 }
 
-/** Waits until the producer has made the ring ready; its failure, or our own stop, comes back as an error. */
-function awaitReady(ringFd: number, control: Int32Array): TargetResult['error'] {
-  const page = mapShared(ringFd, HEADER_BYTES);
-  const header = new RingHeader(page.buffer);
-  try {
-    for (let state = header.get('state'); state !== RingState.ready; state = header.get('state')) {
-      if (Atomics.load(control, Control.abort) !== 0) return { code: 'INTERRUPTED', message: 'the copy was stopped' };
-      if (state !== RingState.starting) {
-        const failure = failureOf(header.getText('failure'));
-        return { code: failure.code, message: failure.message };
-      }
-      futexWait(header.words, Header.state, state, limits.WAIT_MS_MAX);
-    }
-    return null;
-  } finally {
-    page.unmap();
-  }
+function toldOf(cause: unknown): NonNullable<TargetResult['error']> {
+  const failure = withoutResources(cause);
+  return { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
 }
 
 /** What one target is written through. */
@@ -110,6 +90,7 @@ class Session {
 
   run(): void {
     const ring = this.#ring;
+    ring.requireDescription();
     const known = ring.get('sizeKnown') === 1 ? ring.getDouble('sourceBytes') : null;
     const end = this.#task.extent.endBytes;
     if (end !== null && known !== null && end > known) {

@@ -51,6 +51,9 @@ const errnoNames = new Map(Object.entries(osConstants.errno).map(([name, number]
 /** The error of a failed system call on a device, in the registry's words. */
 export function fileError(role: DeviceRole, action: string, errno: string | null, cause?: unknown): UnderstudyError {
   const message = `cannot ${action}: ${errno === null ? messageOf(cause) : reasonOf(errno)}`;
+  // Memory that a transfer was to use is gone: buffers of ours are there as long as their device, slots of a ring are shared.
+  if (errno === 'EFAULT')
+    return new UnderstudyError('RING_BROKEN', `${message}: the shared memory was cut short`, { cause });
   if (errno === 'ENOENT') return new UnderstudyError(deviceCode(role, 'NOT_FOUND'), message, { cause });
   if (errno === 'EACCES' || (errno === 'EPERM' && role === 'source')) {
     return new UnderstudyError(deviceCode(role, 'PERMISSION'), message, { cause });

@@ -13,6 +13,7 @@ import {
   type Digest,
   nextInUnion,
   type Ring,
+  ringBroken,
   SlotFlag,
   sequenceDelta,
 } from '../ring/mod.ts';
@@ -63,6 +64,9 @@ export class ProducerCore {
   readonly #reading: Reading[] = [];
   readonly #depth: number;
   readonly #zeros: Uint8Array;
+  /** Words that only the producer writes, as it wrote them. */
+  #head: number;
+  #tail: number;
   /** Sequence after the last slot claimed for reading. */
   #claimed: number;
   #position: number;
@@ -75,7 +79,11 @@ export class ProducerCore {
     this.#slow = new SlowAccounts(ring, world.clock);
     this.#zeros = new Uint8Array(ring.geometry.blockBytes);
     this.#depth = Math.min(limits.READS_IN_FLIGHT, device.info.depth, ring.geometry.slotCount - 1);
-    this.#claimed = ring.get('head');
+    this.#head = ring.get('head');
+    this.#tail = ring.get('tail');
+    this.#claimed = this.#head;
+    if (Math.abs(sequenceDelta(this.#head, this.#tail)) > ring.geometry.slotCount)
+      throw ringBroken('its ends lie apart');
     this.#position = this.#positionAfterHead();
     // A predecessor may have died half-way through learning the size; `sizeKnown` is stored last, and says which half.
     if (ring.get('sizeKnown') === 0) ring.set('blockCount', ring.geometry.blockCapacity);
@@ -86,7 +94,7 @@ export class ProducerCore {
   #positionAfterHead(): number {
     const last = (this.#ring.get('head') - 1) | 0;
     const entry = this.#ring.slotEntry(last);
-    return this.#ring.get('sweeps') > 0 && entry.sequence === last ? entry.block + 1 : 0;
+    return this.#ring.get('sweeps') > 0 && entry.isWhole && entry.sequence === last ? entry.block + 1 : 0;
   }
 
   /** After another producer's death: what it published and nobody may lose is still on offer. */
@@ -98,7 +106,7 @@ export class ProducerCore {
       const entry = this.#ring.slotEntry(sequence);
       const unclaimed = sequenceDelta(sequence, this.#ring.get('tail')) >= 0;
       // A claimed slot may hold half a block, unless a consumer still stood before it: then nobody wrote into it.
-      if (entry.sequence !== sequence || (!unclaimed && !this.#isAwaited(sequence))) continue;
+      if (!entry.isWhole || entry.sequence !== sequence || (!unclaimed && !this.#isAwaited(sequence))) continue;
       this.#onOffer.set(entry.block, sequence);
       this.#blockOfSlot[(sequence >>> 0) & (slotCount - 1)] = entry.block;
     }
@@ -110,6 +118,7 @@ export class ProducerCore {
 
   /** @throws an error that ends the reading for everybody */
   step(): ProducerStep {
+    this.#ring.requireOwn(this.#head, this.#tail);
     this.#reclaimDead();
     // Loaded before anything is looked at: whatever changes after this rings the bell past `seen`.
     const seen = this.#ring.get('bell');
@@ -208,7 +217,10 @@ export class ProducerCore {
   #claimSlot(): boolean {
     const overwritten = (this.#claimed - this.#ring.geometry.slotCount) | 0;
     const tail = (overwritten + 1) | 0;
-    if (sequenceDelta(tail, this.#ring.get('tail')) > 0) this.#ring.set('tail', tail);
+    if (sequenceDelta(tail, this.#tail) > 0) {
+      this.#tail = tail;
+      this.#ring.set('tail', tail);
+    }
     return this.#holders(overwritten).length === 0;
   }
 
@@ -280,8 +292,10 @@ export class ProducerCore {
   #publishOne(reading: Reading, bytes: number, readFlags: number): void {
     const data = this.#ring.slotData(reading.sequence, bytes);
     let flags = readFlags;
+    let digestLo = 0n;
     if ((flags & SlotFlag.bad) === 0) {
       const digest = this.#world.digest(data);
+      digestLo = digest.lo;
       const first = this.#ring.digest(reading.block);
       if (first === null) this.#ring.setDigest(reading.block, digest);
       else if (first.lo !== digest.lo || first.hi !== digest.hi) {
@@ -294,9 +308,11 @@ export class ProducerCore {
       if (Buffer.compare(data, this.#zeros.subarray(0, bytes)) === 0) flags |= SlotFlag.zero;
     }
     if (reading.block === 0 && (flags & SlotFlag.bad) === 0) this.#world.frontRead?.(data);
-    this.#ring.setSlotEntry({ sequence: reading.sequence, block: reading.block, flags, lengthBytes: bytes });
+    const { sequence, block } = reading;
+    this.#ring.setSlotEntry({ sequence, block, flags, lengthBytes: bytes, digestLo });
     this.#ring.setDouble('bytesRead', this.#ring.getDouble('bytesRead') + bytes);
-    this.#ring.publishHead((reading.sequence + 1) | 0);
+    this.#head = (reading.sequence + 1) | 0;
+    this.#ring.publishHead(this.#head);
   }
 
   /** False when the reading told where a stream ends and holds nothing itself. */
@@ -333,6 +349,7 @@ export class ProducerCore {
     if (sourceBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', 'the source holds no bytes');
     this.#ring.setDouble('sourceBytes', sourceBytes);
     this.#ring.set('blockCount', Math.ceil(sourceBytes / this.#ring.geometry.blockBytes));
+    this.#ring.sealSize();
     this.#ring.set('sizeKnown', 1);
     this.#ring.wakeConsumers();
   }

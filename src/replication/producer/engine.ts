@@ -148,6 +148,7 @@ function awaitQuorum(ring: Ring, askFd: number): void {
   const deadlineMs = performance.now() + QUORUM_MS_MAX;
   for (;;) {
     const seen = ring.get('bell');
+    ring.requireSound();
     const isComplete = ring.get('arrivals') >= ring.get('quorum') || performance.now() > deadlineMs;
     const gatherMs = ring.get('head') === 0 ? ring.getDouble('gatherUntilMs') - Date.now() : 0;
     if (isComplete && gatherMs <= 0) return;
@@ -208,6 +209,7 @@ function begin(options: ProducerOptions, header: RingHeader, device: Device, des
   const opened = attach(device);
   mapZeros(opened.ring, device);
   if (options.gatherMs > 0) header.setDouble('gatherUntilMs', Date.now() + options.gatherMs);
+  opened.ring.seal();
   header.set('state', RingState.ready);
   futexWakeAll(header.words, Header.state);
   return opened;

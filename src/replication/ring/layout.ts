@@ -33,7 +33,7 @@ import { assert, limits } from '../../base/mod.ts';
 export const MAGIC = [0x5244_4e55, 0x5944_5453] as const;
 
 /** Raised with every change of this file that an older program would misread. */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 /**
  * Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the
@@ -110,6 +110,14 @@ export const Header = {
   warningsLength: 29,
   /** [producer, before the last block] Hexadecimal SHA-256 of the stored bytes, where somebody expects a digest and only the producer sees them. */
   storedDigestLength: 30,
+  /** [producer, before `ready`] 1: `sizeKnown` was 1 from the start. */
+  sizeGiven: 31,
+  /** [producer, before `ready`] Check of all that does not change from then on (Ring.seal). */
+  seal: 32,
+  /** [producer, before `sizeKnown`] Check of the size. */
+  sizeSeal: 33,
+  /** [producer, before `ready`] Check of the zero map, the identity and the fingerprint of the source. */
+  describedSeal: 34,
 } as const;
 
 /** Header doubles (index into Float64Array): exact integers below 2^53. */
@@ -200,8 +208,12 @@ export const Slot = {
   flags: 2,
   /** Bytes of the block that are image; less than blockBytes only for the last one. */
   length: 3,
+  /** Low half of the digest of the bytes, two words; zero where a part of them could not be read. */
+  digest: 4,
+  /** Check of all the others: what stands here was written by a producer, all of it at one time. */
+  check: 6,
 } as const;
-export const SLOT_ENTRY_BYTES = 16;
+export const SLOT_ENTRY_BYTES = 32;
 export const SlotFlag = {
   /** The bytes are all zero. */
   zero: 1,

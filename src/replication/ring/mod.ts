@@ -18,5 +18,15 @@ export {
   sweepStale,
   tryClose,
 } from './rendezvous.ts';
-export { type BadRange, ConsumerEntry, type Digest, Ring, RingHeader, type Signal, type SlotEntry } from './ring.ts';
+export {
+  type BadRange,
+  ConsumerEntry,
+  type Digest,
+  type FoundSlot,
+  Ring,
+  RingHeader,
+  type Signal,
+  type SlotEntry,
+} from './ring.ts';
 export { runtimeFolder } from './runtime-folder.ts';
+export { requireUncut, ringBroken } from './seal.ts';

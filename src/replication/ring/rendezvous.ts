@@ -4,10 +4,18 @@
 // Level-triggered: nobody trusts what a file claims about processes; locks are asked. A file without a living process
 // behind it is removed by whoever meets it.
 import { spawn } from 'node:child_process';
-import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errnoOf, limits, shortName, UnderstudyError } from '../../base/mod.ts';
-import { isLockedByOther, type Mapping, mapShared, tryLock, tryLockShared, unlock } from '../../linux/mod.ts';
+import { errnoOf, limits, reasonOf, shortName, UnderstudyError } from '../../base/mod.ts';
+import {
+  isLockedByOther,
+  type Mapping,
+  mapShared,
+  reserveSpace,
+  tryLock,
+  tryLockShared,
+  unlock,
+} from '../../linux/mod.ts';
 import { HEADER_BYTES, LAYOUT_VERSION, LockByte, MAGIC, RingState } from './layout.ts';
 import { RingHeader } from './ring.ts';
 
@@ -95,7 +103,7 @@ export async function meet(path: string, quorum: number): Promise<Rendezvous> {
         closeSync(fd);
         continue;
       }
-      if (content === 'empty') ftruncateSync(fd, HEADER_BYTES);
+      if (content === 'empty') reserveHeader(fd);
       const mapping = mapShared(fd, HEADER_BYTES);
       const header = new RingHeader(mapping.buffer);
       if (content === 'empty') initialiseHeader(header, quorum);
@@ -106,6 +114,17 @@ export async function meet(path: string, quorum: number): Promise<Rendezvous> {
       closeSync(fd);
       throw error;
     }
+  }
+}
+
+/** Reserved, not only promised: whoever wrote to a page for which there is no memory would get SIGBUS. @throws RING_MEMORY */
+function reserveHeader(fd: number): void {
+  try {
+    reserveSpace(fd, 0, HEADER_BYTES);
+  } catch (cause) {
+    const errno = errnoOf(cause) ?? '';
+    const message = `shared memory has no room for a ring: ${reasonOf(errno)}; make room`;
+    throw new UnderstudyError('RING_MEMORY', message, { cause });
   }
 }
 

@@ -74,7 +74,13 @@ describe('the ring', () => {
         const last = blockCapacity - 1;
         for (let slot = 0; slot < slotCount; slot++) {
           const one = (sequence + slot) | 0;
-          ring.setSlotEntry({ sequence: one, block: slot, flags: 3, lengthBytes: blockBytes });
+          ring.setSlotEntry({
+            sequence: one,
+            block: slot % blockCapacity,
+            flags: 3,
+            lengthBytes: blockBytes,
+            digestLo: 7n ** 22n,
+          });
           ring.slotData(one, blockBytes).fill(slot + 1);
         }
         ring.setDigest(last, { lo: 2n ** 64n - 1n, hi: 0n });
@@ -86,7 +92,10 @@ describe('the ring', () => {
         }
         for (let slot = 0; slot < slotCount; slot++) {
           const one = (sequence + slot) | 0;
-          expect(ring.slotEntry(one)).toEqual({ sequence: one, block: slot, flags: 3, lengthBytes: blockBytes });
+          expect(ring.slotEntry(one)).toEqual({
+            ...{ sequence: one, block: slot % blockCapacity, flags: 3, lengthBytes: blockBytes },
+            ...{ digestLo: BigInt.asUintN(64, 7n ** 22n), isWhole: true },
+          });
           expect(ring.slotData(one, blockBytes).every((byte) => byte === slot + 1)).toBe(true);
         }
         expect(ring.digest(last)).toEqual({ lo: 2n ** 64n - 1n, hi: 0n });

@@ -15,11 +15,13 @@ import {
   HeaderDouble,
   type Offsets,
   offsetsOf,
+  RingState,
   SLOT_ENTRY_BYTES,
   Slot,
   Text,
 } from './layout.ts';
 import { NeedSet } from './need-set.ts';
+import { requireUncut, ringBroken, sealOf } from './seal.ts';
 
 /** How sleepers are woken; real rings use futexes, rings in plain memory have no sleepers in other processes. */
 export interface Signal {
@@ -38,11 +40,24 @@ export interface SlotEntry {
   readonly block: number;
   readonly flags: number;
   readonly lengthBytes: number;
+  /** Digest.lo of the bytes; 0 where a part of them could not be read. */
+  readonly digestLo: bigint;
+}
+
+/** A slot's entry as it is found. */
+export interface FoundSlot extends SlotEntry {
+  /** A producer wrote it like this: no half of another one, no garbage. */
+  readonly isWhole: boolean;
 }
 
 export interface BadRange {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
+}
+
+/** Both halves of a double, which one alone would not tell. */
+function doubleWords(value: number): number[] {
+  return [...new Int32Array(Float64Array.of(value).buffer)];
 }
 
 /** The first page: all that can be used before the geometry is known. */
@@ -80,7 +95,7 @@ export class RingHeader {
   }
 
   getText(name: keyof typeof Text): string {
-    const length = Math.min(this.get(`${name}Length`), Text[name].bytes);
+    const length = Math.max(0, Math.min(this.get(`${name}Length`), Text[name].bytes));
     return Buffer.from(this.#bytes.slice(Text[name].at, Text[name].at + length)).toString('utf8');
   }
 
@@ -130,7 +145,7 @@ export class ConsumerEntry {
   }
 
   get name(): string {
-    const length = Math.min(this.get('nameLength'), ENTRY_NAME_BYTES);
+    const length = Math.max(0, Math.min(this.get('nameLength'), ENTRY_NAME_BYTES));
     return Buffer.from(this.#name.slice(0, length)).toString('utf8');
   }
 
@@ -200,7 +215,7 @@ export class Ring extends RingHeader {
     return new Uint8Array(this.buffer, at, lengthBytes);
   }
 
-  slotEntry(sequence: number): SlotEntry {
+  slotEntry(sequence: number): FoundSlot {
     const at = this.#slotIndex(sequence) * (SLOT_ENTRY_BYTES / 4);
     const words = this.#slotWords;
     const block = Atomics.load(words, at + Slot.block);
@@ -208,7 +223,15 @@ export class Ring extends RingHeader {
     const lengthBytes = Atomics.load(words, at + Slot.length);
     // The writer stores the sequence first, so it is loaded last: if it still is the old one, so was all the rest. A
     // detached consumer may look while the producer writes, and would else take one block's length for another's.
-    return { sequence: Atomics.load(words, at + Slot.sequence), block, flags, lengthBytes };
+    const low = Atomics.load(words, at + Slot.digest);
+    const high = Atomics.load(words, at + Slot.digest + 1);
+    const check = Atomics.load(words, at + Slot.check);
+    const found = Atomics.load(words, at + Slot.sequence);
+    const { blockCapacity, blockBytes } = this.geometry;
+    const inRange = block >= 0 && block < blockCapacity && lengthBytes > 0 && lengthBytes <= blockBytes;
+    const isWhole = inRange && check === sealOf([found, block, flags, lengthBytes, low, high]);
+    const digestLo = BigInt.asUintN(64, (BigInt(high) << 32n) | BigInt(low >>> 0));
+    return { sequence: found, block, flags, lengthBytes, digestLo, isWhole };
   }
 
   setSlotEntry(entry: SlotEntry): void {
@@ -218,6 +241,12 @@ export class Ring extends RingHeader {
     Atomics.store(words, at + Slot.block, entry.block);
     Atomics.store(words, at + Slot.flags, entry.flags);
     Atomics.store(words, at + Slot.length, entry.lengthBytes);
+    const low = Number(BigInt.asIntN(32, entry.digestLo));
+    const high = Number(BigInt.asIntN(32, entry.digestLo >> 32n));
+    Atomics.store(words, at + Slot.digest, low);
+    Atomics.store(words, at + Slot.digest + 1, high);
+    const check = sealOf([entry.sequence, entry.block, entry.flags, entry.lengthBytes, low, high]);
+    Atomics.store(words, at + Slot.check, check);
   }
 
   /** The digest of a block's first reading, or null before it. (One in 2^64 digests looks absent, and is taken again.) */
@@ -233,7 +262,8 @@ export class Ring extends RingHeader {
   }
 
   badRanges(): readonly BadRange[] {
-    return Array.from({ length: this.get('badRangeCount') }, (_, index) => ({
+    const count = Math.min(Math.max(0, this.get('badRangeCount')), limits.BAD_RANGES_MAX);
+    return Array.from({ length: count }, (_, index) => ({
       offsetBytes: this.#badRanges[index * 2] ?? 0,
       lengthBytes: this.#badRanges[index * 2 + 1] ?? 0,
     }));
@@ -245,7 +275,7 @@ export class Ring extends RingHeader {
     const known = (one: BadRange): boolean =>
       one.offsetBytes <= range.offsetBytes && one.offsetBytes + one.lengthBytes >= end;
     if (this.badRanges().some(known)) return;
-    const count = this.get('badRangeCount');
+    const count = this.badRanges().length;
     const lastAt = (count - 1) * 2;
     const lastEnd = count > 0 ? (this.#badRanges[lastAt] ?? 0) + (this.#badRanges[lastAt + 1] ?? 0) : -1;
     if (lastEnd === range.offsetBytes || count === limits.BAD_RANGES_MAX) {
@@ -257,6 +287,70 @@ export class Ring extends RingHeader {
     this.#badRanges[count * 2] = range.offsetBytes;
     this.#badRanges[count * 2 + 1] = range.lengthBytes;
     this.set('badRangeCount', count + 1);
+  }
+
+  /** [producer, before `ready`] Seals all that does not change from then on, and the size if it is known. */
+  seal(): void {
+    this.set('sizeGiven', this.get('sizeKnown'));
+    if (this.get('sizeKnown') === 1) this.sealSize();
+    this.set('describedSeal', this.#described());
+    this.set('seal', this.#constants());
+  }
+
+  /** [producer, before `sizeKnown`] */
+  sealSize(): void {
+    this.set('sizeSeal', this.#size());
+  }
+
+  /** Plain reads: a word that changes meanwhile is what is looked for. */
+  #plain(...words: readonly (keyof typeof Header)[]): number[] {
+    return words.map((word) => this.words[Header[word]] ?? 0);
+  }
+
+  #constants(): number {
+    const words = this.#plain('magic0', 'magic1', 'layoutVersion', 'access', 'sizeGiven', 'describedSeal');
+    const geometry = this.#plain('blockBytes', 'blockCapacity', 'slotCount');
+    return sealOf(words, geometry, doubleWords(this.getDouble('gatherUntilMs')));
+  }
+
+  #size(): number {
+    return sealOf(doubleWords(this.getDouble('sourceBytes')), this.#plain('blockCount'));
+  }
+
+  #described(): number {
+    const texts = Buffer.from(`${this.getText('sourceIdentity')} ${this.getText('fingerprint')}`);
+    return sealOf(this.zeroMap.words, texts);
+  }
+
+  /** What everybody rests on is as the producer wrote it. Cheap enough for every step. @throws RING_BROKEN */
+  requireSound(): void {
+    requireUncut();
+    const [state = 0, seal, slotCount, blockBytes, capacity] = this.#plain(
+      ...(['state', 'seal', 'slotCount', 'blockBytes', 'blockCapacity'] as const),
+    );
+    if (state < RingState.ready || state > RingState.closed) throw ringBroken(`its state is ${state}`);
+    if (seal !== this.#constants()) throw ringBroken('what it says of the source has changed');
+    const { geometry } = this;
+    const same = slotCount === geometry.slotCount && blockBytes === geometry.blockBytes;
+    if (!same || capacity !== geometry.blockCapacity) throw ringBroken('its geometry has changed');
+    const [known, given, sizeSeal] = this.#plain('sizeKnown', 'sizeGiven', 'sizeSeal');
+    if (known === 0 && given === 0) return;
+    if (known !== 1 || sizeSeal !== this.#size()) throw ringBroken('the size of the source has changed');
+  }
+
+  /** [producer] Its own words are as it wrote them (so reads are plain). @throws RING_BROKEN */
+  requireOwn(head: number, tail: number): void {
+    this.requireSound();
+    const [headNow, tailNow, known, count] = this.#plain('head', 'tail', 'sizeKnown', 'blockCount');
+    if (headNow !== head || tailNow !== tail) throw ringBroken('its ends have moved');
+    // Others may see the size half learned.
+    if (known === 0 && count !== this.geometry.blockCapacity) throw ringBroken('the number of blocks has changed');
+  }
+
+  /** The map of zeros and the names of the source, too: before they are used, and before a copy is called complete. @throws RING_BROKEN */
+  requireDescription(): void {
+    this.requireSound();
+    if (this.get('describedSeal') !== this.#described()) throw ringBroken('its map of zeros or its names have changed');
   }
 
   /** [consumer] After anything that the producer may be waiting for. */
