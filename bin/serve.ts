@@ -8,12 +8,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createApi } from '../src/api/mod.ts';
 import { breaksProcess, type EpochGate, UnderstudyError } from '../src/base/mod.ts';
 import { type Configuration, type HostConfig, loadRules } from '../src/config/mod.ts';
-import { type Controller, startController } from '../src/controller/mod.ts';
+import { type AgentSecret, type Controller, startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
 import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
 import { tryLock } from '../src/linux/mod.ts';
 import { Prometheus } from '../src/metrics/mod.ts';
 import { LocalNetwork } from '../src/network/mod.ts';
+import { findCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
 import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
 import { createStorageNode, type StorageNode } from '../src/storage/mod.ts';
 import { openSqliteStore, storeEpochGate } from '../src/store/mod.ts';
@@ -25,6 +26,8 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
   /** Told when it can be asked. */
   readonly onReady: (url: string) => void;
+  /** A line for the log. */
+  readonly say: (line: string) => void;
 }
 
 const LOCK = 'up.lock';
@@ -83,7 +86,7 @@ interface Parts {
 }
 
 async function control(options: ServeOptions, { store, storage, gate }: Parts): Promise<void> {
-  const { configuration, version, signal, onReady } = options;
+  const { configuration, version, signal, onReady, say } = options;
   const controller = await startController({
     config: configuration,
     store,
@@ -92,7 +95,7 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     directors: directors(configuration, gate),
     network: new LocalNetwork(),
     metrics: new Prometheus(),
-    agentToken,
+    agentSecret: (host) => agentSecret(configuration, host),
     wall: () => Date.now(),
     pause,
     log,
@@ -103,9 +106,10 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
   const mortal = outliveDefects(controller);
   try {
     const onDefect = (error: unknown, request: string): void => controller.defect(`request ${request}`, error);
-    const api = await createApi({ controller, configuration, version, onDefect });
+    const api = await createApi({ controller, configuration, version, onDefect, say });
     try {
       const { url } = await api.listen();
+      for (const warning of api.warnings()) say(`warning: ${warning}`);
       onReady(url);
       failure = await Promise.race([controller.ended, aborted(signal)]);
     } finally {
@@ -169,11 +173,17 @@ function lockState(state: string): number {
   throw new UnderstudyError('CONTROLLER_RUNNING', `another process serves ${state}`);
 }
 
-/** Read when it is needed, so that a changed file counts for the next engagement. */
-async function agentToken(host: HostConfig): Promise<string | null> {
+/** Read when it is needed, so that a changed file counts for the next engagement. A certificate goes before a token. */
+async function agentSecret({ tls }: Configuration, host: HostConfig): Promise<AgentSecret | null> {
+  const certificates = tls === null ? null : await readCertificates(tls.folder);
+  const own = certificates === null ? null : findCertificate(certificates, 'host', host.name);
+  if (certificates !== null && own?.hasKey === true && !own.revoked && own.expiresMs > Date.now()) {
+    const { certificate, key } = await readKeyPair(certificates, 'host', host.name);
+    return { certificate: { cert: certificate.pem, key } };
+  }
   if (host.agentTokenFile === null) return null;
   try {
-    return (await readFile(host.agentTokenFile, 'utf8')).trim();
+    return { token: (await readFile(host.agentTokenFile, 'utf8')).trim() };
   } catch (cause) {
     throw new UnderstudyError('CONFIG_UNREADABLE', `the token of ${host.name} cannot be read`, { cause });
   }

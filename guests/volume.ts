@@ -11,7 +11,7 @@ export interface AgentOfGuest {
   /** The agent as one file of JavaScript, which the guest's own Node.js runs. */
   readonly bundle: string;
   /** What is written to its settings file. */
-  readonly settings: { readonly host: string; readonly controller: string; readonly token: string };
+  readonly settings: { readonly host: string; readonly controller: string } & Readonly<Record<string, string>>;
 }
 
 async function debugfs(image: string, args: readonly string[]): Promise<string> {

@@ -1,6 +1,6 @@
 // Source images and the page cache.
 import { randomFillSync } from 'node:crypto';
-import { closeSync, fsyncSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { limits, runTool } from '../../src/base/mod.ts';
 
 const CHUNK_BYTES = 4 * limits.MIB;
@@ -27,6 +27,23 @@ export function writeSparseImage(path: string, sizeBytes: number, every: number)
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * What an installation image looks like to a decompressor: a GPT with one partition, full of the files of this machine's
+ * /usr (from the start again where they are too few). Durable.
+ */
+export async function writeSystemImage(path: string, sizeBytes: number): Promise<void> {
+  writeFileSync(path, '');
+  truncateSync(path, sizeBytes);
+  const made = await runTool('sfdisk', ['--quiet', path], { input: 'label: gpt\ntype=L\n' });
+  if (made.status !== 0) throw new Error(`sfdisk: ${made.stderr}`);
+  // The table and its backup take less than a MiB each.
+  const room = sizeBytes - 2 * limits.MIB;
+  const script =
+    'while tar -cf - /usr 2>/dev/null; do :; done | head -c "$1" | dd of="$2" bs=1M seek=1 conv=notrunc,fsync iflag=fullblock';
+  const filled = await runTool('sh', ['-c', script, 'sh', String(room), path], { timeoutMs: 3_600_000 });
+  if (filled.status !== 0) throw new Error(`the image could not be filled: ${filled.stderr}`);
 }
 
 export function writeRandom(fd: number, offsetBytes: number, lengthBytes: number): void {

@@ -31,12 +31,20 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
   }
   for (const { name, lead, pool, signals } of configuration.services.values()) {
     if (!signals.some(({ source }) => source.kind === 'agent')) continue;
-    const without = [lead, ...pool].filter((host) => configuration.hosts.get(host)?.agentTokenFile === null);
+    const without = [lead, ...pool].filter((host) => {
+      return configuration.hosts.get(host)?.agentTokenFile === null && !hasCertificate(configuration, host);
+    });
     if (without.length === 0) continue;
     const detail = `${without.join(', ')} without an agent: it is not known how ${name} does while they serve`;
-    const remedy = 'set agentTokenFile (docs/agent.md), or judge the service by other signals (docs/haproxy.md)';
+    const remedy =
+      'set agentTokenFile, or make a certificate for the host (docs/agent.md), or judge the service by other signals (docs/haproxy.md)';
     yield { check: 'agent', subject: name, state: 'warning', detail, remedy };
   }
+}
+
+/** An agent may show a certificate of its host instead of a token. */
+function hasCertificate({ tls }: Configuration, host: string): boolean {
+  return tls !== null && existsSync(join(tls.folder, `host-${host}.crt`));
 }
 
 async function acceleration(): Promise<Finding | string> {

@@ -2,11 +2,12 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { readAddress, readTokens } from '../../src/api/mod.ts';
+import { createClient, readAddress, readTokens } from '../../src/api/mod.ts';
 import { codeOf, errnoOf, findTool, formatBytes, messageOf } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { Configuration } from '../../src/config/mod.ts';
 import { allocatePages, digestOf, NbdHandle } from '../../src/linux/mod.ts';
+import { readCertificates } from '../../src/pki/mod.ts';
 import { checked, type Finding, failure, warning } from './check.ts';
 
 /** One page. */
@@ -144,13 +145,16 @@ function listenOnce(host: string, number: number): Promise<Error | null> {
   });
 }
 
-async function ours({ state }: Configuration): Promise<boolean> {
+async function ours({ state, tls, api }: Configuration): Promise<boolean> {
   try {
     const { url } = await readAddress(state);
-    return (await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5000) })).ok;
+    const authorityPem = tls === null ? null : (await readCertificates(tls.folder)).authorityPem;
+    const own = { authorityPem, pair: null, serverName: tls?.name ?? null };
+    await createClient({ url, token: null, tls: own, insecure: api.insecure, callTimeoutMs: 5000 }).alive();
+    return true;
   } catch (error) {
-    // No address was written, or nobody answers there: then it is somebody else's port.
-    if (codeOf(error) === null && !(error instanceof TypeError) && !(error instanceof DOMException)) throw error;
+    // No address was written, or what answers there is not ours: then it is somebody else's port.
+    if (codeOf(error) === null) throw error;
     return false;
   }
 }

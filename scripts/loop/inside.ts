@@ -1,7 +1,8 @@
 // A process inside the private network of the demo or of an end-to-end test: it plays the users of the service (a closed loop of
 // clients) and asks whatever else is to be asked there. Commands come as lines of JSON on standard input, answers and samples
 // go as lines of JSON to standard output; it ends with its standard input.
-import { Agent, request } from 'node:http';
+import { request as requestPlain } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf } from '../../src/base/mod.ts';
@@ -14,6 +15,8 @@ export interface AskCommand {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
   readonly timeoutMs: number;
+  /** PEM of the authority that an https server is checked with; null: the system's. */
+  readonly ca: string | null;
 }
 
 /** So many clients from now on; each asks, waits for the answer, thinks, and asks again. */
@@ -43,11 +46,12 @@ function say(message: Message): void {
 type Asked = Omit<AskCommand, 'kind' | 'id'>;
 
 /** A connection of its own for each request, as the many users of a service have. */
-function ask({ method, url, headers, body, timeoutMs }: Asked): Promise<{ status: number; body: string }> {
+function ask({ method, url, headers, body, timeoutMs, ca }: Asked): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
-    const agent = new Agent({ keepAlive: false });
     const signal = AbortSignal.timeout(timeoutMs);
-    const sent = request(url, { method, headers, agent, signal }, (response) => {
+    const request = url.startsWith('https:') ? requestTls : requestPlain;
+    const trust = ca === null ? {} : { ca };
+    const sent = request(url, { method, headers, agent: false, signal, ...trust }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
@@ -71,7 +75,7 @@ async function client(number: number): Promise<void> {
     const started = performance.now();
     let status = 0;
     try {
-      ({ status } = await ask({ method: 'GET', url, headers: {}, body: null, timeoutMs }));
+      ({ status } = await ask({ method: 'GET', url, headers: {}, body: null, timeoutMs, ca: null }));
     } catch {
       // No answer is what this sample says.
       await delay(PAUSE_AFTER_FAILURE_MS);

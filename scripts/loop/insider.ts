@@ -12,6 +12,8 @@ export interface Asked {
   readonly body?: string;
   /** @default 30000 */
   readonly timeoutMs?: number;
+  /** PEM of the authority that an https server is checked with. @default the system's */
+  readonly ca?: string;
 }
 
 export type Sample = Extract<Message, { kind: 'sample' }>;
@@ -44,11 +46,12 @@ export class Insider {
     headers = {},
     body,
     timeoutMs = 30_000,
+    ca,
   }: Asked): Promise<{ status: number; body: string }> {
     const id = ++this.#count;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#send({ kind: 'ask', id, method, url, headers, body: body ?? null, timeoutMs });
+      this.#send({ kind: 'ask', id, method, url, headers, body: body ?? null, timeoutMs, ca: ca ?? null });
     });
   }
 

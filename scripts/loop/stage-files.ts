@@ -88,6 +88,9 @@ function hostEntry(host: StageHost, files: StageFiles): string {
     power: ${powerEntry(host, files)}`;
 }
 
+/** What the machine of the stage is called in its certificate. */
+export const STAGE_NODE = 'stage';
+
 /** Windows are short, so that a demo takes minutes; on real hosts they are minutes themselves. */
 function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): string {
   const { folder, mode, objectiveMs, timeouts = TIMEOUTS, check = CHECK, portion = 'null' } = files;
@@ -111,6 +114,7 @@ function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): st
 export function configurationOf(files: StageFiles & { readonly apiPort: number }): string {
   const { folder, subnet, apiPort, hosts, storage = '{}', identity = '{}' } = files;
   return `state: state
+tls: { folder: pki, name: ${STAGE_NODE} }
 api: { host: ${subnet}.1, port: ${apiPort}, tokensFile: secrets/tokens }
 storage: ${storage}
 identity: ${identity}

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Lan, makeVolume } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
-import { Insider, type Sample } from './insider.ts';
-import { configurationOf, haproxyConfiguration, type StageFiles } from './stage-files.ts';
+import { type Asked, Insider, type Sample } from './insider.ts';
+import { configurationOf, haproxyConfiguration, STAGE_NODE, type StageFiles } from './stage-files.ts';
 
 /** `folder`: empty and short, for sockets lie in it. Of `hosts` the first is the lead. */
 export interface StageOptions extends Omit<StageFiles, 'subnet'> {
@@ -70,18 +70,31 @@ export class Stage {
   async #write(): Promise<void> {
     const { folder, hosts } = this.#options;
     mkdirSync(join(folder, 'secrets'), { mode: 0o700 });
+    await this.#pki('init');
+    await this.#pki('issue', 'node', STAGE_NODE, '--address', `${SUBNET}.1`);
+    const controller = `https://${SUBNET}.1:${API_PORT}`;
     for (const { name, image, token } of hosts) {
-      const controller = `http://${SUBNET}.1:${API_PORT}`;
-      await makeVolume(image, this.volume(name), {
-        bundle: this.#options.agent,
-        settings: { host: name, controller, token },
-      });
+      await this.#pki('issue', 'host', name);
+      const [cert, key] = ['crt', 'key'].map((end) => this.log(`pki/host-${name}.${end}`));
+      const settings = { host: name, controller, ca: this.authority, cert: cert ?? '', key: key ?? '' };
+      await makeVolume(image, this.volume(name), { bundle: this.#options.agent, settings });
       this.#secret(`secrets/${name}`, token);
     }
     this.#secret('secrets/tokens', `operator stage ${OPERATOR_TOKEN}`);
     this.#secret('secrets/operator', OPERATOR_TOKEN);
     this.configure({});
     writeFileSync(join(folder, 'haproxy.cfg'), haproxyConfiguration({ ...this.#options, subnet: SUBNET }));
+  }
+
+  /** PEM of the authority of the stage. */
+  get authority(): string {
+    return this.log('pki/ca.crt');
+  }
+
+  async #pki(...args: readonly string[]): Promise<void> {
+    const command = [this.#options.program, 'pki', ...args, '--folder', join(this.folder, 'pki')];
+    const { status, stderr } = await runTool(process.execPath, command);
+    if (status !== 0) throw new Error(`understudy pki ${args.join(' ')}: ${stderr}`);
   }
 
   /** Writes understudy.yaml anew; it counts from the next start of the controller. */
@@ -124,7 +137,7 @@ export class Stage {
     this.#controller = child;
     await this.until('understudy up answers', async () => {
       if (child.exitCode !== null) throw new Stopped(`understudy up has ended: ${this.log('up.log')}`);
-      return (await this.insider.ask({ url: this.interface('/healthz') })).status === 200;
+      return (await this.ask('/healthz')).status === 200;
     });
     return child;
   }
@@ -147,12 +160,18 @@ export class Stage {
 
   /** URL of a path of the interface. */
   interface(path: string): string {
-    return `http://${SUBNET}.1:${API_PORT}${path}`;
+    return `https://${SUBNET}.1:${API_PORT}${path}`;
+  }
+
+  /** One request to the interface from inside, as an operator. */
+  ask(path: string, more: Omit<Asked, 'url' | 'ca'> = {}): Promise<{ status: number; body: string }> {
+    const headers = { ...this.authorization, ...more.headers };
+    return this.insider.ask({ ...more, headers, url: this.interface(path), ca: this.authority });
   }
 
   /** Asks the interface of the controller, as an operator. */
   async api<T>(path: string): Promise<T> {
-    const { status, body } = await this.insider.ask({ url: this.interface(path), headers: this.authorization });
+    const { status, body } = await this.ask(path);
     if (status !== 200) throw new Error(`${path}: ${status} ${body}`);
     return JSON.parse(body) as T;
   }

@@ -1,5 +1,5 @@
 // What both command lines do, the bundle's and `understudy agent`: settings, signals, output.
-import { endingSignals } from '../base/mod.ts';
+import { endingSignals, shownJson, shownLines } from '../base/mod.ts';
 import type { Report } from './protocol.ts';
 import type { Delivery } from './reporter.ts';
 import { runAgent } from './run.ts';
@@ -22,6 +22,8 @@ export interface AgentCommand extends SettingsRequest {
  */
 export async function runAgentCommand(command: AgentCommand): Promise<void> {
   const settings = readSettings(command);
+  // Told at the start rather than with each report.
+  await settings.tls();
   const ending = new AbortController();
   const end = (): void => ending.abort();
   const signals = endingSignals();
@@ -37,10 +39,10 @@ export async function runAgentCommand(command: AgentCommand): Promise<void> {
       procFolder: command.proc ?? '/proc',
       cgroupFolder: command.cgroup ?? null,
       stateFolder: command.state ?? null,
-      say: (line) => void process.stderr.write(`understudy agent: ${line}\n`),
+      say: (line) => void process.stderr.write(`understudy agent: ${shownLines(line)}\n`),
       onReport: (report, delivery) => {
         last = report;
-        if (command.json === true) process.stdout.write(`${JSON.stringify(shown(report, delivery))}\n`);
+        if (command.json === true) process.stdout.write(`${shownJson(JSON.stringify(shown(report, delivery)))}\n`);
       },
     });
     if (command.once === true && command.json !== true && last !== null) process.stdout.write(describe(last));

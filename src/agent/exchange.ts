@@ -4,6 +4,8 @@ import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
 import { messageOf } from '../base/mod.ts';
+import { trustProblem } from '../pki/mod.ts';
+import type { AgentTls } from './tls.ts';
 
 export interface ExchangeRequest {
   readonly url: URL;
@@ -13,8 +15,8 @@ export interface ExchangeRequest {
   /** For everything: name, connection, request and the whole answer. */
   readonly timeoutMs: number;
   readonly answerBytesMax: number;
-  /** PEM certificates to trust instead of the system's; null: the system's. */
-  readonly trust: string | null;
+  /** For TLS 1.3 with a controller; null: TLS as the system has it. */
+  readonly tls: AgentTls | null;
   readonly signal: AbortSignal;
 }
 
@@ -44,7 +46,7 @@ export function exchange(wanted: ExchangeRequest): Promise<Exchanged> {
   });
 }
 
-function optionsOf({ method, headers, body, trust }: ExchangeRequest): RequestOptions {
+function optionsOf({ method, headers, body, tls }: ExchangeRequest): RequestOptions {
   return {
     method,
     headers: {
@@ -57,7 +59,8 @@ function optionsOf({ method, headers, body, trust }: ExchangeRequest): RequestOp
     // users of the service mostly come with new ones.
     agent: false,
     lookup: sharedLookup,
-    ...(trust === null ? {} : { ca: trust }),
+    ...(tls === null ? {} : { minVersion: 'TLSv1.3' as const, ...tls.pair }),
+    ...(tls === null || tls.authorityPem === null ? {} : { ca: tls.authorityPem }),
   };
 }
 
@@ -90,7 +93,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export function reasonOf(error: unknown): string {
   const code = (error as { readonly code?: unknown }).code;
   const known = typeof code === 'string' ? REASONS[code] : undefined;
-  return (known ?? messageOf(error)).replaceAll(/\s+/g, ' ').slice(0, 160);
+  return (known ?? trustProblem(error) ?? messageOf(error)).replaceAll(/\s+/g, ' ').slice(0, 160);
 }
 
 type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;

@@ -7,7 +7,8 @@ import type { Delivery } from './reporter.ts';
 const REMIND_AFTER_MS = 600_000;
 
 const AGAIN = 'it is asked again and again';
-const TOKEN = 'this agent needs the token that is in agentTokenFile of its host in understudy.yaml';
+const TOKEN =
+  'this agent needs the token that is in agentTokenFile of its host in understudy.yaml, or a certificate of its host';
 /** What people can do about a refusal, by its HTTP status. */
 const REMEDY = {
   401: TOKEN,

@@ -8,10 +8,13 @@ const USAGE = `Usage: agent [options]
 Watches this host and its service, judges them by what is asked of the service, and tells the controller.
 
   --host NAME          this host, as the controller's configuration names it
-  --controller URL     for example http://controller.example:7780
+  --controller URL     for example https://controller.example:7780
   --token-file FILE    the token of this host's agent
-  --ca-file FILE       PEM certificates to check the controller's with
-  --config FILE        JSON with host, controller, token or tokenFile, caFile, command (/etc/understudy/agent.json)
+  --cert FILE          the certificate of this host (PEM), instead of a token
+  --key FILE           its key, mode 0600; without it: the name of --cert with .key
+  --cacert FILE        PEM of the authority that has signed the controller's certificate
+  --insecure           allow http to another machine: whoever can read the network has the token
+  --config FILE        JSON with host, controller, tokenFile or certFile, caFile, command (/etc/understudy/agent.json)
   --proc FOLDER        where the host's proc file system is (/proc)
   --cgroup FOLDER      measure a control group (v2) instead of the machine: for a container that is the host
   --state FOLDER       where baselines keep what they have learned; without it, they begin anew with each start
@@ -20,7 +23,7 @@ Watches this host and its service, judges them by what is asked of the service, 
   --help               this text
 
 Example:
-  node agent.js --controller http://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token
+  node agent.js --controller https://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token
 `;
 
 function parse(args: readonly string[]) {
@@ -31,7 +34,10 @@ function parse(args: readonly string[]) {
         host: { type: 'string' },
         controller: { type: 'string' },
         'token-file': { type: 'string' },
-        'ca-file': { type: 'string' },
+        cert: { type: 'string' },
+        key: { type: 'string' },
+        cacert: { type: 'string' },
+        insecure: { type: 'boolean' },
         config: { type: 'string' },
         proc: { type: 'string' },
         cgroup: { type: 'string' },
@@ -54,7 +60,7 @@ export async function agentMain(args: readonly string[]): Promise<number> {
       process.stdout.write(USAGE);
       return 0;
     }
-    await runAgentCommand({ ...values, tokenFile: values['token-file'], caFile: values['ca-file'] });
+    await runAgentCommand({ ...values, tokenFile: values['token-file'] });
     return 0;
   } catch (error) {
     const code = codeOf(error);

@@ -9,6 +9,7 @@ import { parseInstruction } from './instruction.ts';
 import type { Outbox } from './outbox.ts';
 import { INSTRUCTION_BYTES_MAX, type Instruction, type Report } from './protocol.ts';
 import type { AgentSettings } from './settings.ts';
+import type { AgentTls } from './tls.ts';
 import type { Watch } from './watch.ts';
 
 /** Until the controller says how often. */
@@ -101,16 +102,20 @@ export class Reporter {
 
   async #send(report: Report, timeoutMs: number, signal: AbortSignal): Promise<Delivery> {
     const { settings, outbox } = this.#parts;
-    const token = tokenOf(settings);
-    if (typeof token !== 'string') return token;
+    const shown = await credentialsOf(settings);
+    if ('kind' in shown) return shown;
+    const { token, tls } = shown;
     const exchanged = await exchange({
       url: new URL(`${settings.controller}/v1/agents/${encodeURIComponent(settings.host)}/reports`),
       method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      headers: {
+        'content-type': 'application/json',
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      },
       body: JSON.stringify(report),
       timeoutMs,
       answerBytesMax: INSTRUCTION_BYTES_MAX,
-      trust: settings.trust,
+      tls,
       signal,
     });
     if (exchanged.kind === 'failure') return { kind: 'failed', reason: exchanged.reason };
@@ -118,14 +123,19 @@ export class Reporter {
     if (status === 200) return understood(exchanged.body);
     // What it does not take today it will not take tomorrow, and the changes after these have to get through.
     if (status === 400 || status === 413 || status === 422) outbox.giveUp(report.changes);
-    return refusalOf(status, settings);
+    return refusalOf(status, settings.host, tls.pair === null ? 'token' : 'certificate');
   }
 }
 
-/** Whoever replaces a token's file may be halfway. */
-function tokenOf(settings: AgentSettings): string | Delivery {
+interface Credentials {
+  readonly token: string | null;
+  readonly tls: AgentTls;
+}
+
+/** Whoever replaces a file may be halfway. */
+async function credentialsOf(settings: AgentSettings): Promise<Credentials | Delivery> {
   try {
-    return settings.token();
+    return { token: settings.token(), tls: await settings.tls() };
   } catch (error) {
     if (codeOf(error) === null) throw error;
     return { kind: 'failed', reason: messageOf(error) };
@@ -138,9 +148,9 @@ function understood(body: string): Delivery {
   return { kind: 'failed', reason: `its answer is not an instruction: ${instruction}` };
 }
 
-function refusalOf(status: number, { host }: AgentSettings): Delivery {
-  if (status === 401) return { kind: 'refused', status, reason: 'it does not accept the token (401)' };
-  if (status === 403) return { kind: 'refused', status, reason: `the token is not that of host ${host} (403)` };
+function refusalOf(status: number, host: string, shown: 'token' | 'certificate'): Delivery {
+  if (status === 401) return { kind: 'refused', status, reason: `it does not accept the ${shown} (401)` };
+  if (status === 403) return { kind: 'refused', status, reason: `the ${shown} is not that of host ${host} (403)` };
   if (status === 404) return { kind: 'refused', status, reason: `it has no host ${host} (404)` };
   if (status >= 300 && status < 400) {
     return { kind: 'failed', reason: `it answered with a redirect (${status}), which is not followed` };

@@ -37,7 +37,7 @@ async function probeHttp(url: URL, probe: AgentProbe, clock: Clock, signal: Abor
     body: null,
     timeoutMs: probe.timeoutMs,
     answerBytesMax: PAGE_BYTES_MAX,
-    trust: null,
+    tls: null,
     signal,
   });
   const milliseconds = clock.nowMs() - startMs;

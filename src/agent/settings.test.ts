@@ -34,7 +34,7 @@ const complete = { host: 'web1', controller: 'http://127.0.0.1:7780/', token: 's
 describe('readSettings', () => {
   it('settings - a file says everything', () => {
     const settings = readSettings({ config: write('agent.json', complete) });
-    expect(settings).toMatchObject({ host: 'web1', controller: 'http://127.0.0.1:7780', trust: null, warnings: [] });
+    expect(settings).toMatchObject({ host: 'web1', controller: 'http://127.0.0.1:7780', warnings: [] });
     expect(settings.token()).toBe('secret-token');
   });
 
@@ -61,19 +61,28 @@ describe('readSettings', () => {
     expect(settings.token()).toBe('a-new-one');
   });
 
-  it('settings - a secret that others may read, and a token sent in the clear, are warned of', () => {
-    const [open] = readSettings({ config: write('agent.json', complete, 0o644) }).warnings;
-    expect(open).toContain('agent.json (mode 644), and it holds the token: chmod 600');
-    const [plain] = readSettings({ config: write('a.json', { ...complete, controller: 'http://c:7780' }) }).warnings;
-    expect(plain).toContain('the token travels unencrypted to c:7780');
+  it('settings - a secret that others may read, and a program that others may name, are refused', () => {
+    const read = (mode: number, content: object) => () => readSettings({ config: write('agent.json', content, mode) });
+    expect(read(0o644, complete)).toThrow(
+      /agent\.json, which holds the token, can be read .* \(mode 0644\): chmod 600/,
+    );
+    const { token, ...others } = complete;
+    write('agent.token', `${token}\n`);
+    expect(read(0o666, { ...others, tokenFile: 'agent.token' })).toThrow(/can be written by other users.*chmod go-w/);
+    expect(read(0o644, { ...others, tokenFile: 'agent.token' })).not.toThrow();
+  });
+
+  it('settings - a token sent in the clear is warned of', () => {
+    const plain = write('a.json', { ...complete, controller: 'http://c:7780', insecure: true });
+    expect(readSettings({ config: plain }).warnings).toEqual(['the token travels unencrypted to c:7780 (insecure)']);
     expect(readSettings({ config: write('b.json', { ...complete, controller: 'https://c' }) }).warnings).toEqual([]);
   });
 
   it.each([
     [{ ...complete, host: undefined }, 'USAGE: the agent was not told its host: --host NAME'],
     [{ ...complete, controller: undefined }, 'USAGE: the agent was not told its controller'],
-    [{ ...complete, token: undefined }, 'USAGE: the agent was not told its token or tokenFile'],
-    [{ ...complete, controler: 'x' }, '"controler" is not known; there are host, controller, token, tokenFile, caFile'],
+    [{ ...complete, token: undefined }, 'USAGE: the agent was not told its token or certificate'],
+    [{ ...complete, controler: 'x' }, '"controler" is not known; there are host, controller, token, tokenFile, cert, '],
     [{ ...complete, host: 5 }, 'CONFIG_INVALID'],
     [{ ...complete, host: '../web1' }, 'CONFIG_INVALID: "../web1" is not the name of a host'],
     [{ ...complete, controller: 'ftp://c' }, 'CONFIG_INVALID: "ftp://c" is not the URL of a controller'],
@@ -81,7 +90,10 @@ describe('readSettings', () => {
     [{ ...complete, token: 'two words' }, 'CONFIG_INVALID'],
     [{ ...complete, token: 'line\r\nfeed' }, 'CONFIG_INVALID'],
     [{ ...complete, tokenFile: 'x' }, '"token" and "tokenFile" exclude each other'],
-    [{ host: 'web1', controller: 'http://c', tokenFile: 'absent' }, 'CONFIG_UNREADABLE'],
+    [{ host: 'web1', controller: 'https://c', tokenFile: 'absent' }, 'CONFIG_UNREADABLE'],
+    [{ ...complete, controller: 'http://c' }, 'API_INSECURE: reports to c would not be encrypted: write https://'],
+    [{ ...complete, controller: 'http://c', insecure: 'yes' }, '"insecure" is not true or false'],
+    [{ ...complete, cert: 'x', certFile: 'y' }, '"cert" and "certFile" exclude each other'],
     [[], 'is not a JSON object'],
     [' {"token": "secret-token"', 'is not JSON'],
   ])('settings - %j is refused', (content, reason) => {

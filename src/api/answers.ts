@@ -28,6 +28,12 @@ export function answer<T>(view: T): Mutable<T> {
   return view as Mutable<T>;
 }
 
+/** What the interface adds to the controller's view. */
+export interface StatusAnswer extends StatusView {
+  /** What somebody has to see to, one line each: a certificate that expires, what is not encrypted. */
+  readonly warnings: readonly string[];
+}
+
 type Schema<T> = z.ZodType<Mutable<T>>;
 
 const time = z.iso.datetime().describe('ISO 8601, UTC');
@@ -141,8 +147,9 @@ export const status = z
     unusableRecords: z.array(z.object({ key: z.string(), reason: z.string() })),
     unusableRecordsTotal: z.int().min(0),
     engagements: z.array(engagement),
+    warnings: z.array(z.string()),
   })
-  .meta({ id: 'Status' }) satisfies Schema<StatusView>;
+  .meta({ id: 'Status' }) satisfies Schema<StatusAnswer>;
 
 export const record = z
   .object({

@@ -1,10 +1,12 @@
 // The interface of a controller: built, then told to listen, then closed.
 import { setMaxListeners } from 'node:events';
+import type { Server as TlsServer } from 'node:https';
 import type { FastifyInstance } from 'fastify';
-import { UnderstudyError } from '../base/mod.ts';
+import { isLoopback, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import { removeAddress, writeAddress } from './address.ts';
+import { ANONYMOUS, Credentials } from './credentials.ts';
 import { STREAMS_MAX } from './event-stream.ts';
 import { Metrics } from './metrics.ts';
 import { readTokens } from './tokens.ts';
@@ -14,31 +16,45 @@ const GRACE_MS = 10_000;
 
 export interface ApiOptions {
   readonly controller: ControllerApi;
-  readonly configuration: Pick<Configuration, 'api' | 'hosts' | 'services' | 'state'>;
+  readonly configuration: Pick<Configuration, 'api' | 'hosts' | 'services' | 'state' | 'tls'>;
   readonly version: string;
   /**
    * Told of defects found while answering; the caller has had its answer, and all others go on. @default ends the process with the error
    * @param request "GET /v1/status", by the route
    */
   readonly onDefect?: (error: unknown, request: string) => void;
+  /** A line for the log. @default dropped */
+  readonly say?: (line: string) => void;
+  /** What other parts have to warn of; shown by `status`. @default nothing */
+  readonly warnings?: () => readonly string[];
 }
 
 export interface Api {
   /**
    * Listens where the configuration says, and writes STATE/api.json, by which commands on this machine find it.
-   * @throws API_ADDRESS when the address is taken, not this machine's, or not allowed
+   * @throws API_ADDRESS when the address is taken, not this machine's, or not allowed; API_INSECURE beyond
+   * loopback without TLS, unless the configuration allows it
    */
   listen(): Promise<{ readonly url: string }>;
+  /** What somebody has to see to, one line each. */
+  warnings(): readonly string[];
   /** The OpenAPI 3.1 description. */
   description(): object;
   /** Ends streams, lets requests end that are being answered, takes no more. Idempotent. */
   close(): Promise<void>;
 }
 
-/** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens */
-export async function createApi({ controller, configuration, version, onDefect = raise }: ApiOptions): Promise<Api> {
+/** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens; CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
+export async function createApi(options: ApiOptions): Promise<Api> {
+  const { controller, configuration, version, onDefect = raise, say = () => undefined } = options;
   const tokens = await readTokens(configuration);
-  const metrics = new Metrics(controller, version);
+  const credentials = configuration.tls === null ? null : await Credentials.open(configuration.tls, { say });
+  const warnings = (): readonly string[] => [
+    ...openness(configuration),
+    ...(credentials?.warnings(Date.now()) ?? []),
+    ...(options.warnings?.() ?? []),
+  ];
+  const metrics = new Metrics(controller, version, () => credentials?.expiries(Date.now()) ?? []);
   const closing = new AbortController();
   // One a stream, and the metrics.
   setMaxListeners(STREAMS_MAX + 1, closing.signal);
@@ -50,19 +66,26 @@ export async function createApi({ controller, configuration, version, onDefect =
     tokens,
     version,
     onDefect,
+    warnings,
+    tls: credentials?.serverOptions ?? null,
+    peerOf: (socket) => credentials?.peerOf(socket) ?? ANONYMOUS,
     closing: closing.signal,
     powerTimeoutMs: powerTimeoutOf(configuration),
     requireHost: (name) => {
       if (!configuration.hosts.has(name)) throw new UnderstudyError('HOST_UNKNOWN', `there is no host "${name}"`);
     },
   });
+  // Given TLS options, the framework makes a server of node:https.
+  credentials?.follow(app.server as TlsServer, closing.signal);
   const following = metrics.follow(closing.signal);
   const { host, port } = configuration.api;
   let written = false;
   let closed: Promise<void> | null = null;
   return {
     description: () => app.swagger(),
+    warnings,
     async listen() {
+      refuseOpenness(configuration);
       try {
         await app.listen({ host, port });
       } catch (cause) {
@@ -71,7 +94,7 @@ export async function createApi({ controller, configuration, version, onDefect =
       }
       const bound = app.server.address();
       const actual = typeof bound === 'object' && bound !== null ? bound.port : port;
-      const url = `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;
+      const url = `http${credentials === null ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${actual}`;
       written = true;
       await writeAddress(configuration.state, { url });
       return { url };
@@ -87,6 +110,22 @@ export async function createApi({ controller, configuration, version, onDefect =
       return closed;
     },
   };
+}
+
+type Listening = Pick<Configuration, 'api' | 'tls'>;
+
+/** Also where the configuration was not read from a file, which checks the same. @throws API_INSECURE */
+function refuseOpenness({ api, tls }: Listening): void {
+  if (tls !== null || isLoopback(api.host) || api.insecure) return;
+  throw new UnderstudyError(
+    'API_INSECURE',
+    `the API does not listen at ${api.host} without TLS: set tls (docs/tls.md), or api.insecure: true`,
+  );
+}
+
+function openness({ api, tls }: Listening): readonly string[] {
+  if (tls !== null || isLoopback(api.host)) return [];
+  return [`the API at ${api.host} is not encrypted (api.insecure): whoever can read the network has every token`];
 }
 
 /** Requests that are being answered may end; connections that wait for the next one are cut as soon as they do. */

@@ -1,16 +1,17 @@
 // The interface as a library: one method a route, errors with the controller's codes, time-outs on everything.
-import { codeOf, errnoOf, isErrorCode, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { Dispatcher } from 'undici';
+import { codeOf, errnoOf, isErrorCode, isLoopback, messageOf, UnderstudyError } from '../base/mod.ts';
 import type {
   DecisionView,
   DismissalView,
   EngagementView,
   EventView,
   InspectionView,
-  StatusView,
   UnusableRecordView,
 } from '../controller/mod.ts';
+import { trustProblem } from '../pki/mod.ts';
 import type { PowerState } from '../power/mod.ts';
-import { event as eventSchema } from './answers.ts';
+import { event as eventSchema, type StatusAnswer } from './answers.ts';
 import { readMessages } from './event-reader.ts';
 
 /** Longest answer taken. */
@@ -23,9 +24,14 @@ const INSPECT_MS = 330_000;
 const SILENCE_MS = 35_000;
 
 export interface ClientOptions {
-  /** "http://127.0.0.1:7780". */
+  /** "https://10.20.0.1:7780"; http only to this machine itself, unless `insecure`. */
   readonly url: string;
-  readonly token: string;
+  /** null: the certificate says who asks. */
+  readonly token: string | null;
+  /** How an https server is checked. @default by the system's authorities, and with no certificate of our own */
+  readonly tls?: ClientTls;
+  /** http to other machines is allowed. @default false */
+  readonly insecure?: boolean;
   /** Ends calls and streams: INTERRUPTED. */
   readonly signal?: AbortSignal;
   /** Of one call. @default 40000 */
@@ -34,12 +40,23 @@ export interface ClientOptions {
   readonly silenceMs?: number;
 }
 
+export interface ClientTls {
+  /** PEM; null: the system's. */
+  readonly authorityPem: string | null;
+  /** Shown to the server, PEM; null: none. */
+  readonly pair: { readonly cert: string; readonly key: string } | null;
+  /** The name that the server's certificate has to be for; null: that of the URL. */
+  readonly serverName: string | null;
+}
+
 /**
  * @throws the controller's errors with their codes; API_UNAVAILABLE when it cannot be reached or answers nonsense; API_TIMEOUT;
- * INTERRUPTED
+ * API_UNTRUSTED when it is not the controller that was meant; INTERRUPTED
  */
 export interface Client {
-  status(): Promise<StatusView>;
+  /** Resolves when the server answers, whoever asks. */
+  alive(): Promise<unknown>;
+  status(): Promise<StatusAnswer>;
   decisions(service: string, limit?: number): Promise<readonly DecisionView[]>;
   engagement(name: string): Promise<EngagementView>;
   clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
@@ -61,10 +78,12 @@ export interface Client {
 
 type Subject = { readonly host: string } | { readonly engagement: string };
 
+/** @throws API_INSECURE for http beyond this machine */
 export function createClient(options: ClientOptions): Client {
   const call = new Caller(options);
   const part = encodeURIComponent;
   return {
+    alive: () => call.get('/healthz'),
     status: () => call.get('/v1/status'),
     decisions: async (service, limit = 20) => {
       const path = `/v1/services/${part(service)}/decisions?limit=${limit}`;
@@ -87,14 +106,19 @@ export function createClient(options: ClientOptions): Client {
 
 class Caller {
   readonly #url: string;
-  readonly #token: string;
+  readonly #token: string | null;
+  readonly #tls: ClientTls | null;
+  #dispatcher: Promise<Dispatcher> | null = null;
   readonly #signal: AbortSignal;
   readonly #callMs: number;
   readonly #silenceMs: number;
 
-  constructor({ url, token, signal, callTimeoutMs = CALL_MS, silenceMs = SILENCE_MS }: ClientOptions) {
+  constructor(options: ClientOptions) {
+    const { url, token, tls, insecure = false, signal, callTimeoutMs = CALL_MS, silenceMs = SILENCE_MS } = options;
     this.#url = url.replace(/\/+$/, '');
+    refusePlain(this.#url, insecure);
     this.#token = token;
+    this.#tls = tls ?? null;
     this.#signal = signal ?? new AbortController().signal;
     this.#callMs = callTimeoutMs;
     this.#silenceMs = silenceMs;
@@ -105,8 +129,7 @@ class Caller {
   }
 
   post<T>(path: string, body: unknown, timeoutMs = this.#callMs): Promise<T> {
-    const headers = { 'Content-Type': 'application/json' };
-    return this.#call<T>(path, { method: 'POST', headers, body: JSON.stringify(body) }, timeoutMs);
+    return this.#call<T>(path, { method: 'POST', body: JSON.stringify(body) }, timeoutMs);
   }
 
   async *events(after: number | null, patienceMs: number): AsyncIterable<EventView> {
@@ -166,10 +189,18 @@ class Caller {
     }
   }
 
-  #fetch(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
-    const headers = { ...init.headers, Authorization: `Bearer ${this.#token}`, Accept: 'application/json' };
+  async #fetch(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+    const headers: Record<string, string> = { Accept: 'application/json' };
+    if (this.#token !== null) headers.Authorization = `Bearer ${this.#token}`;
+    if (init.body !== undefined) headers['Content-Type'] = 'application/json';
     // A redirection would carry the token to somebody else.
-    return fetch(`${this.#url}${path}`, { ...init, headers, signal, redirect: 'error' });
+    const request = { ...init, headers, signal, redirect: 'error' } as const;
+    if (!this.#url.startsWith('https:')) return fetch(`${this.#url}${path}`, request);
+    // The fetch of Node.js takes no certificates; that of the package, which is the same, is loaded only for them.
+    this.#dispatcher ??= dispatcherFor(this.#tls);
+    const dispatcher = await this.#dispatcher;
+    const { fetch: fetchTls } = await import('undici');
+    return (await fetchTls(`${this.#url}${path}`, { ...(request as object), dispatcher })) as unknown as Response;
   }
 
   async #failure(response: Response): Promise<UnderstudyError> {
@@ -190,10 +221,37 @@ class Caller {
       return new UnderstudyError('API_UNAVAILABLE', `${this.#url} does not answer in JSON`, { cause: error });
     }
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+    const untrusted = trustProblem(cause);
+    if (untrusted !== null) {
+      return new UnderstudyError('API_UNTRUSTED', `${this.#url} is not asked: ${untrusted}`, { cause });
+    }
     // What the network says comes as TypeError with a cause.
     if (!(error instanceof TypeError) && errnoOf(cause) === null) return error;
     return new UnderstudyError('API_UNAVAILABLE', `${this.#url} cannot be reached: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** A token, or an order, that anybody on the way could read or change. */
+function refusePlain(url: string, insecure: boolean): void {
+  const { protocol, hostname } = new URL(url);
+  if (protocol === 'https:' || insecure || isLoopback(hostname)) return;
+  throw new UnderstudyError(
+    'API_INSECURE',
+    `${url} is not asked without encryption: write https:// (docs/tls.md), or allow it with --insecure`,
+  );
+}
+
+async function dispatcherFor(tls: ClientTls | null): Promise<Dispatcher> {
+  const { Agent } = await import('undici');
+  const { authorityPem = null, pair = null, serverName = null } = tls ?? {};
+  const connect = {
+    minVersion: 'TLSv1.3' as const,
+    ...(authorityPem === null ? {} : { ca: authorityPem }),
+    ...(pair === null ? {} : pair),
+    ...(serverName === null ? {} : { servername: serverName }),
+  };
+  // Calls have time-outs of their own, some of them longer than those of the package.
+  return new Agent({ connect, headersTimeout: 0, bodyTimeout: 0 });
 }
 
 /** A signal that aborts when it was not reset for so long, or when another one does. */

@@ -2,6 +2,7 @@
 // goes on where it was (Last-Event-ID).
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { shownJson } from '../base/mod.ts';
 import type { ControllerApi, EventView } from '../controller/mod.ts';
 import { failureOf, INTERNAL } from './failures.ts';
 
@@ -63,14 +64,14 @@ export async function streamEvents({ controller, response, after, signal }: Stre
 /** The last thing a reader hears. @returns the error when it is a defect of the program, else null */
 function tell(response: ServerResponse, error: unknown): unknown {
   const failure = failureOf(error);
-  response.write(`event: failure\ndata: ${JSON.stringify((failure ?? INTERNAL).body)}\n\n`);
+  response.write(`event: failure\ndata: ${shownJson(JSON.stringify((failure ?? INTERNAL).body))}\n\n`);
   return failure === null ? error : null;
 }
 
 async function send(response: ServerResponse, event: EventView, signal: AbortSignal): Promise<void> {
   // Without a name of its own, so that one handler of a browser hears them all; the kind is in the data. JSON has no line breaks
   // outside of texts, where they are escaped.
-  if (response.write(`id: ${event.revision}\ndata: ${JSON.stringify(event)}\n\n`)) return;
+  if (response.write(`id: ${event.revision}\ndata: ${shownJson(JSON.stringify(event))}\n\n`)) return;
   const giveUp = new AbortController();
   const stop = (): void => giveUp.abort();
   const timer = setTimeout(stop, STALL_MS);

@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, UnderstudyError } from '../base/mod.ts';
 import type { ControllerApi, EventView, StatusView } from '../controller/mod.ts';
+import type { Expiry } from '../pki/mod.ts';
 import { Counter, Exposition, Histogram } from './exposition.ts';
 
 /** Seconds: from a virtual machine's boot to the copy of a large disk. */
@@ -13,6 +14,7 @@ const RETRY_MS = 1000;
 export class Metrics {
   readonly #controller: ControllerApi;
   readonly #version: string;
+  readonly #expiries: () => readonly Expiry[];
   readonly #capacity = new Histogram(['service'], BUCKETS);
   readonly #stages = new Histogram(['service', 'phase'], BUCKETS);
   readonly #decisions = new Counter(['service', 'action', 'outcome']);
@@ -21,9 +23,10 @@ export class Metrics {
   /** Why events cannot be read at present. */
   #trouble: unknown = null;
 
-  constructor(controller: ControllerApi, version: string) {
+  constructor(controller: ControllerApi, version: string, expiries: () => readonly Expiry[]) {
     this.#controller = controller;
     this.#version = version;
+    this.#expiries = expiries;
   }
 
   /** Follows the events until the signal ends it. */
@@ -68,6 +71,12 @@ export class Metrics {
     services(out, status);
     hosts(out, status);
     engagements(out, status);
+    out.gauge(
+      'understudy_certificate_expiry_timestamp_seconds',
+      'When each certificate expires.',
+      ['kind', 'name'],
+      this.#expiries().map(({ kind, name, expiresMs }) => [[kind, name], expiresMs / 1000] as const),
+    );
     out.histogram(
       'understudy_time_to_capacity_seconds',
       'From the choice of an understudy until it takes traffic.',

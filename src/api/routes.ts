@@ -19,6 +19,8 @@ export interface RouteParts {
   /** Longest time that switching a host may take, milliseconds. */
   readonly powerTimeoutMs: number;
   readonly onDefect: (error: unknown, request: string) => void;
+  /** What somebody has to see to, one line each. */
+  readonly warnings: () => readonly string[];
 }
 
 type App = FastifyInstance;
@@ -66,10 +68,10 @@ export function addRoutes(app: App, parts: RouteParts): void {
   addEvents(app, parts);
 }
 
-function addViews(app: App, { controller }: RouteParts): void {
+function addViews(app: App, { controller, warnings }: RouteParts): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
   const all = operation('viewer', 'Services, hosts, engagements, and why', status);
-  routes.get('/v1/status', all, async () => answer(await controller.status()));
+  routes.get('/v1/status', all, async () => answer({ ...(await controller.status()), warnings: warnings() }));
 
   const decisions = operation(
     'viewer',

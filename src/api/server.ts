@@ -1,4 +1,5 @@
 // The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
+import type { TlsOptions } from 'node:tls';
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import {
@@ -9,7 +10,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry } from '../base/mod.ts';
+import { errorRegistry, shownJson } from '../base/mod.ts';
 import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
@@ -24,13 +25,19 @@ const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
 const IDLE_MS = 60_000;
 
+/** Came with OpenAPI 3.1 (4.8.27), of which the types know nothing yet. */
+const MUTUAL_TLS = { type: 'mutualTLS' } as never;
+
 export interface ServerParts extends RouteParts, Guard {
   readonly version: string;
+  /** null: plain HTTP. */
+  readonly tls: TlsOptions | null;
 }
 
 /** A server that does not listen yet. */
 export async function buildServer(parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify({
+    https: parts.tls,
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS,
     handlerTimeout: HANDLER_MS,
@@ -39,7 +46,9 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     // Names have limits of their own, with an answer in our form.
     routerOptions: { maxParamLength: 16 * 1024 },
     // A request that is no HTTP at all is answered in the same form.
-    clientErrorHandler: (_, socket) => {
+    clientErrorHandler: (error, socket) => {
+      // Without the end of the handshake no answer can be sent, and the connection would be held for it.
+      if (/^ERR_(TLS|SSL)_/.test(error.code ?? '')) return void socket.destroy();
       const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
       const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
       if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
@@ -58,6 +67,10 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
   });
+  app.addHook('onSend', async (_, reply, payload) => {
+    const isJson = String(reply.getHeader('content-type')).startsWith('application/json');
+    return isJson && typeof payload === 'string' ? shownJson(payload) : payload;
+  });
   addRoutes(app, parts);
   addOpenRoutes(app);
   await app.ready();
@@ -74,7 +87,9 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
         version,
         description: 'The controller. docs/cli.md says what the views mean, docs/errors.md the codes.',
       },
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer' }, certificate: MUTUAL_TLS },
+      },
     },
     transform: (route) => {
       const { schema, url } = jsonSchemaTransform(route);
@@ -92,7 +107,7 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
         schema: {
           ...schema,
           response: Object.fromEntries(response),
-          security: [{ token: [] }],
+          security: [{ token: [] }, { certificate: [] }],
           description: `For: ${who}.`,
         },
         url,
@@ -107,7 +122,11 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     const failure = failureOf(error);
     if (failure === null) onDefect(error, nameOf(request));
     const { status, body } = failure ?? INTERNAL;
-    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+    return reply
+      .code(status)
+      .type('application/json; charset=utf-8')
+      .serializer((one: unknown) => shownJson(JSON.stringify(one)))
+      .send(body);
   });
   app.setNotFoundHandler(async (request, reply) => {
     const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);

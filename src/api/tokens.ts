@@ -2,8 +2,8 @@
 // each, so that the time of a refusal says nothing about them.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { messageOf, UnderstudyError } from '../base/mod.ts';
-import { type Configuration, secretProblem } from '../config/mod.ts';
+import { messageOf, secretProblem, UnderstudyError } from '../base/mod.ts';
+import type { Configuration } from '../config/mod.ts';
 
 /** An operator may do what a viewer may. An agent may report for its own host and nothing else. */
 export type Role = 'viewer' | 'operator';
@@ -77,7 +77,7 @@ export async function tokenForClient(file: string): Promise<string> {
 }
 
 async function readSecret(file: string): Promise<string> {
-  const problem = await secretProblem(file);
+  const problem = secretProblem(file);
   if (problem !== null) throw invalid(`${file} ${problem.text} (${problem.hint})`);
   try {
     return await readFile(file, 'utf8');

@@ -3,6 +3,7 @@
 
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { shown, shownLines, withoutSecrets } from './shown.ts';
 
 /** When a caller may try the same call again. */
 export type Retry = 'never' | 'backoff' | 'after-change';
@@ -68,6 +69,12 @@ export const errorRegistry = {
     'The target holds data, or the source is unrecognised, and nobody confirmed the copy.',
   ),
   TARGET_PARTIAL_FOREIGN: of(4, 409, 'after-change', 'NAME.partial of the target exists, but was not made by a copy.'),
+  TARGET_UNSAFE: of(
+    4,
+    409,
+    'after-change',
+    'Another user has a hand in the target: a link of theirs leads to it, or it was moved or replaced during the copy.',
+  ),
   TARGET_FULL: of(4, 507, 'after-change', 'The storage of the target is full, or does not support files of that size.'),
   TARGET_WRITE_FAILED: of(4, 502, 'after-change', 'A write to the target failed.'),
   TARGET_FLUSH_FAILED: of(4, 502, 'after-change', 'The target could not be flushed; written data may be lost.'),
@@ -183,6 +190,23 @@ export const errorRegistry = {
   ),
   API_NOT_FOUND: of(10, 404, 'after-change', 'The interface has no such path.'),
   API_UNAVAILABLE: of(10, 503, 'backoff', 'The controller cannot be reached.'),
+  API_UNTRUSTED: of(
+    10,
+    502,
+    'after-change',
+    'The certificate of the controller is not signed by the authority that is trusted, or is not for that name.',
+  ),
+  API_INSECURE: of(2, 400, 'after-change', 'The connection would not be encrypted, and nobody allowed that.'),
+  CERTIFICATE_INVALID: of(
+    2,
+    422,
+    'after-change',
+    'A certificate, a key or their folder cannot be used: others may read it, it is damaged, or it is not the right one.',
+  ),
+  CERTIFICATE_UNKNOWN: of(2, 404, 'after-change', 'There is no certificate of this name.'),
+  CERTIFICATE_EXISTS: of(8, 409, 'after-change', 'There is an authority or a certificate of this name already.'),
+  CERTIFICATE_FAILED: of(9, 502, 'after-change', 'openssl(1) could not make a certificate.'),
+  AUTHORITY_KEY_MISSING: of(8, 409, 'after-change', 'The key of the authority is needed, and is not there.'),
   CONTROLLER_RUNNING: of(8, 409, 'backoff', 'Another controller has the lease of this installation.'),
   TOOL_MISSING: of(7, 501, 'after-change', 'A program or library that is needed is not installed.'),
   RESOURCE_LIMIT: of(
@@ -248,6 +272,15 @@ interface ErrorOptions {
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
+/** Messages of these are lists, a line for each entry. */
+const LISTS: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'NOT_READY', 'IDENTITY_UNKNOWN']);
+
+/** Names and words of others are in messages, and messages go to terminals, logs, events and clients. */
+function told(code: ErrorCode, message: string): string {
+  const text = withoutSecrets(message);
+  return LISTS.has(code) ? shownLines(text) : shown(text);
+}
+
 /**
  * An operating error: what was done, with a stable code. Match by code, never by class or message: errors cross
  * processes.
@@ -257,7 +290,7 @@ export class UnderstudyError extends Error {
   readonly details: Readonly<Record<string, string | number>>;
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
-    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    super(told(code, message), options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'UnderstudyError';
     this.code = code;
     this.details = options.details ?? {};

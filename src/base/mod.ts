@@ -20,8 +20,21 @@ export {
 } from './errors.ts';
 export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
+export { isLoopback } from './loopback.ts';
+export { ownFolder } from './own-folder.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';
 export { type Random, seededRandom } from './random.ts';
+export { SECRET_BYTES_MAX, secretProblem } from './secret-file.ts';
 export { sha256, shortName } from './sha256.ts';
-export { shown } from './shown.ts';
+export { shown, shownJson, shownLines, withoutSecrets } from './shown.ts';
+export {
+  type Entry,
+  type Intrusion,
+  intrusionOn,
+  isOpenToOthers,
+  isTrusted,
+  linkOfStranger,
+  lookAlong,
+  type Way,
+} from './trust.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

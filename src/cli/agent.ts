@@ -7,13 +7,16 @@ export type LoadAgent = () => Promise<(options: AgentCommand) => Promise<void>>;
 export function agentCommand(done: (exit: number) => void, load: LoadAgent): Command {
   return new Command('agent')
     .description('Watches this host and its service, compares them with the objective, and reports to the controller.')
-    .option('--controller <url>', 'for example http://controller.example:7780')
+    .option('--controller <url>', 'for example https://controller.example:7780')
     .option('--host <name>', 'name of this host in the configuration of the controller')
     .option('--token-file <file>', "the token of this host's agent")
-    .option('--ca-file <file>', "PEM certificates to check the controller's with")
+    .option('--cert <file>', 'the certificate of this host (PEM), instead of a token')
+    .option('--key <file>', 'its key, mode 0600; without it: the name of --cert with .key')
+    .option('--cacert <file>', "PEM of the authority that has signed the controller's certificate")
+    .option('--insecure', 'allow http to another machine: whoever can read the network has the token')
     .option(
       '--config <file>',
-      'JSON with host, controller, token or tokenFile, caFile, command (/etc/understudy/agent.json)',
+      'JSON with host, controller, tokenFile or certFile, caFile, command (/etc/understudy/agent.json)',
     )
     .option('--proc <folder>', "where the host's proc file system is (/proc)")
     .option(
@@ -25,7 +28,7 @@ export function agentCommand(done: (exit: number) => void, load: LoadAgent): Com
     .option('--json', 'print each report as a JSON line on standard output (docs/agent.md)')
     .addHelpText(
       'after',
-      '\nExample:\n  understudy agent --controller http://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
+      '\nExample:\n  understudy agent --controller https://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
     )
     .action(async (options: AgentCommand) => {
       const run = await load();

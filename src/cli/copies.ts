@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { formatBytes, formatDuration, shown } from '../base/mod.ts';
 import { copies, type RunningCopy } from '../replication/mod.ts';
-import { json, printResult } from './output.ts';
+import { jsonText, printResult } from './output.ts';
 
 export function copiesCommand(done: (exit: number) => void): Command {
   return new Command('copies')
@@ -10,7 +10,7 @@ export function copiesCommand(done: (exit: number) => void): Command {
     .addHelpText('after', '\nExample:\n  understudy copies')
     .action((options: { json?: boolean }) => {
       const running = copies();
-      printResult(options.json === true ? `${json(running)}\n` : describe(running));
+      printResult(options.json === true ? `${jsonText(running)}\n` : describe(running));
       done(0);
     });
 }

@@ -10,7 +10,7 @@ import {
   shown,
 } from '../base/mod.ts';
 import { type CopyResult, notCopied, type TargetResult } from '../replication/mod.ts';
-import { json, printResult, stderr } from './output.ts';
+import { jsonText, printBytes, stderr } from './output.ts';
 import type { ProgressKind } from './progress.ts';
 
 type ResultError = NonNullable<TargetResult['error']>;
@@ -51,7 +51,7 @@ export function failedCopy(source: string | null, targets: readonly string[], er
 export function report(result: CopyReport, flags: Flags): number {
   const status = exitOf(result);
   if (flags.progress === 'json') {
-    stderr.say(`${json({ at: new Date().toISOString(), event: 'end', ...result })}\n`);
+    stderr.say(`${jsonText({ at: new Date().toISOString(), event: 'end', ...result })}\n`);
   } else if (result.error !== null) {
     stderr.say(`understudy: ${told(result.error)}${adviceOn(result.error.code, false)}\n`);
   } else if (flags.json !== true) {
@@ -60,7 +60,7 @@ export function report(result: CopyReport, flags: Flags): number {
     for (const target of result.targets) stderr.say(describe(target));
   }
   try {
-    printResult(flags.json === true ? `${json(result)}\n` : digests(result.targets));
+    printBytes(flags.json === true ? `${jsonText(result)}\n` : digests(result.targets));
   } catch (error) {
     if (status === 0) throw error;
   }

@@ -9,13 +9,14 @@ import {
   errorRegistry,
   messageOf,
   withoutResources,
+  withoutSecrets,
 } from '../base/mod.ts';
 import { agentCommand, type LoadAgent } from './agent.ts';
 import { copiesCommand } from './copies.ts';
 import { copyCommand, failedCopy } from './copy.ts';
 import { outliveTerminal } from './gone-terminal.ts';
 import { refuseUnreadableNames } from './names.ts';
-import { json, printResult, stderr } from './output.ts';
+import { jsonText, printResult, stderr } from './output.ts';
 import { serviceCommandNames } from './service-names.ts';
 
 /** Loads the commands of the service, which is done only when one of them is asked for. */
@@ -36,6 +37,7 @@ export interface ToldError {
 /** Runs the command of `argv` (as process.argv) and returns the exit status. */
 export async function main(argv: readonly string[], load: Loaders): Promise<number> {
   let status = 0;
+  hideSecrets(argv);
   outliveReaders();
   outliveTerminal();
   // Seen to at once, so that a SIGHUP that is to be ignored is.
@@ -71,12 +73,19 @@ async function serviceOf(
   return Object.entries(serviceCommandNames).map(([name, text]) => new Command(name).description(text));
 }
 
+/** Everybody on the machine can read the arguments of every process (proc(5), cmdline): passwords in URLs are taken out of ours. */
+function hideSecrets(argv: readonly string[]): void {
+  const told = argv.map(withoutSecrets);
+  if (told.some((argument, index) => argument !== argv[index])) process.title = told.join(' ');
+}
+
 /** What Node.js itself writes may meet a reader that has left (`| head`) or a terminal that has gone: nothing is lost with it. */
 function outliveReaders(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
 
 function inherit(command: Command): Command {
+  for (const below of command.commands) inherit(below);
   return command
     .exitOverride()
     .showHelpAfterError('(see --help)')
@@ -115,7 +124,7 @@ function tellJson(error: ToldError, argv: readonly string[]): void {
   const end = words.indexOf('--');
   if (!(end === -1 ? words : words.slice(0, end)).includes('--json')) return;
   try {
-    printResult(`${json(words[0] === 'copy' ? failedCopy(null, [], error) : { ok: false, error })}\n`);
+    printResult(`${jsonText(words[0] === 'copy' ? failedCopy(null, [], error) : { ok: false, error })}\n`);
   } catch (cause) {
     // The exit status is that of the first failure.
     stderr.say(`understudy: ${messageOf(cause)}\n`);

@@ -3,7 +3,7 @@
 // is dropped.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { errnoOf, reasonOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, reasonOf, shownJson, shownLines, UnderstudyError } from '../base/mod.ts';
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -18,6 +18,11 @@ const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
  * @throws OUTPUT_FAILED
  */
 export function printResult(text: string): boolean {
+  return printBytes(shownLines(text));
+}
+
+/** The same, as it is: for programs that read names, and for what is to act on a terminal. @throws OUTPUT_FAILED */
+export function printBytes(text: string): boolean {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length; ) {
     try {
@@ -35,9 +40,8 @@ export function printResult(text: string): boolean {
 }
 
 /** JSON with everything written out that would act on a terminal. */
-export function json(value: unknown): string {
-  const unsafe = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
-  return JSON.stringify(value).replaceAll(unsafe, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
+export function jsonText(value: unknown): string {
+  return shownJson(JSON.stringify(value));
 }
 
 /** Standard error, written to without ever waiting long. */
@@ -54,6 +58,11 @@ class StandardError {
 
   /** Writes a message; waits a moment for a slow reader. */
   say(text: string): void {
+    this.act(shownLines(text));
+  }
+
+  /** The same, with what acts on a terminal. */
+  act(text: string): void {
     while (!this.#flush() && this.#waits());
     if (this.#rest.length > 0) return;
     this.#rest = Buffer.from(text);

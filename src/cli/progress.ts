@@ -2,7 +2,7 @@
 // for programs an object a line. What cannot be written at once is left out: a later one says more.
 import type { CopyProgress, TargetProgress } from '../replication/mod.ts';
 import { layout, lineOf, type Row, type TargetRow, widthOf } from './layout.ts';
-import { json, stderr } from './output.ts';
+import { jsonText, stderr } from './output.ts';
 import { Rates } from './rates.ts';
 
 const LINE_INTERVAL_MS = 5000;
@@ -60,7 +60,7 @@ class DrawnProgress implements Progress {
 
   end(): void {
     // Not dropped, unlike progress: the messages that follow would stand between old lines.
-    if (this.#drawn.length > 0) stderr.say(`${this.#back(this.#size())}\u001b[J`);
+    if (this.#drawn.length > 0) stderr.act(`${this.#back(this.#size())}\u001b[J`);
     this.#drawn = [];
   }
 
@@ -154,7 +154,7 @@ function jsonProgress(source: string): Progress {
       const rows = progress.targets.map((target) => targetRow(target, progress, rates.of(target, progress, now)));
       if (now < nextMs) return;
       nextMs = now + JSON_INTERVAL_MS;
-      stderr.show(`${json(progressObject(source, progress, rows))}\n`);
+      stderr.show(`${jsonText(progressObject(source, progress, rows))}\n`);
     },
     end() {},
   };

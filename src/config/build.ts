@@ -25,7 +25,8 @@ export function buildConfiguration(path: string, raw: Raw, settings: Settings): 
   return {
     path,
     state: raw.state,
-    api: buildApi(raw.api),
+    tls: raw.tls ?? null,
+    api: buildApi(raw),
     storage: buildStorage(raw.storage, raw.state),
     identity: { rulesFile: raw.identity.rules, kernelMount: raw.identity.kernelMount },
     volumes: mapOf(raw.volumes, (name, volume): VolumeConfig => ({ name, path: volume.path })),
@@ -40,9 +41,11 @@ function mapOf<From, To>(entries: Readonly<Record<string, From>>, build: (name: 
   return new Map(Object.entries(entries).map(([name, entry]) => [name, build(name, entry)] as const));
 }
 
-export function buildApi({ host, port, advertise, tokensFile }: Raw['api']): ApiConfig {
+export function buildApi({ api, tls }: Pick<Raw, 'api' | 'tls'>): ApiConfig {
+  const { host, port, advertise, tokensFile, insecure } = api;
   const authority = host.includes(':') ? `[${host}]` : host;
-  return { host, port, advertise: advertise ?? `http://${authority}:${port}`, tokensFile };
+  const scheme = tls === undefined ? 'http' : 'https';
+  return { host, port, advertise: advertise ?? `${scheme}://${authority}:${port}`, tokensFile, insecure };
 }
 
 function buildStorage(raw: Raw['storage'], state: string): StorageConfig {

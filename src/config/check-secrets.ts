@@ -1,53 +1,40 @@
-// Files that hold secrets: nobody else may be able to read them.
-import { stat } from 'node:fs/promises';
-import { errnoOf } from '../base/mod.ts';
+// Files that hold secrets: nobody else may be able to read them, whichever entry names them.
+import { secretProblem } from '../base/mod.ts';
+import type { Settings } from './check-drivers.ts';
 import { entriesOf, type PartlyRaw } from './partial.ts';
 import { formatPath, type Path, type Report } from './problem.ts';
 
-export const SECRET_BYTES_MAX = 64 * 1024;
+/** Entries of this name hold the path of a secret, in settings of drivers too. */
+const SECRET_ENTRY = /(token|tokens|password|secret|key)File$/i;
 
-/** @param raw with paths made absolute */
-export async function checkSecrets(raw: PartlyRaw, report: Report): Promise<void> {
-  const files: (readonly [Path, string])[] = [];
-  if (raw.api?.tokensFile !== undefined) files.push([['api', 'tokensFile'], raw.api.tokensFile]);
-  for (const [name, host] of entriesOf(raw.hosts)) {
-    if (typeof host.agentTokenFile === 'string') files.push([['hosts', name, 'agentTokenFile'], host.agentTokenFile]);
-  }
-  for (const [name, service] of entriesOf(raw.services)) {
-    for (const [index, signal] of (service.signals ?? []).entries()) {
-      const file = signal?.prometheus?.tokenFile;
-      if (file !== undefined) files.push([['services', name, 'signals', index, 'prometheus', 'tokenFile'], file]);
-    }
-  }
+/** @param raw with paths made absolute @param settings of drivers, the same */
+export function checkSecrets(raw: PartlyRaw, settings: Settings, report: Report): void {
+  const files = [...secretsIn(raw, []), ...secretsOfDrivers(raw, settings)];
   for (const [path, file] of files) {
-    const problem = await secretProblem(file);
+    const problem = secretProblem(file);
     if (problem !== null) report(path, `${formatPath(path)}: ${file} ${problem.text}`, problem.hint);
   }
 }
 
-interface SecretProblem {
-  readonly text: string;
-  readonly hint: string;
+type Named = readonly [Path, string];
+
+function secretsOfDrivers(raw: PartlyRaw, settings: Settings): readonly Named[] {
+  const places: Path[] = [
+    ...entriesOf(raw.hosts).map(([name]) => ['hosts', name, 'power']),
+    ...entriesOf(raw.services).map(([name]) => ['services', name, 'director']),
+  ];
+  return places.flatMap((path) => secretsIn(settings.get(formatPath(path)) ?? {}, [...path, 'settings']));
 }
 
-/** What is wrong with a file that holds a secret; null when it is private. What is in it is not looked at. */
-export async function secretProblem(file: string): Promise<SecretProblem | null> {
-  try {
-    const facts = await stat(file);
-    if (!facts.isFile()) return { text: 'is no file', hint: 'name a regular file' };
-    if (facts.size > SECRET_BYTES_MAX)
-      return { text: 'is too long for a secret', hint: `at most ${SECRET_BYTES_MAX} bytes` };
-    const mode = facts.mode & 0o7777;
-    if ((mode & 0o077) !== 0) {
-      return { text: `can be read or changed by others (mode 0${mode.toString(8)})`, hint: `chmod 600 ${file}` };
-    }
-    const own = process.getuid?.();
-    if (facts.uid === own || facts.uid === 0) return null;
-    return { text: `belongs to user ${facts.uid}`, hint: `chown ${own} ${file}` };
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 'ENOENT' || errno === 'ENOTDIR') return { text: 'does not exist', hint: 'make it with mode 0600' };
-    if (errno === 'EACCES') return { text: 'cannot be looked at by this user', hint: 'its folders need the right x' };
-    throw error;
-  }
+/** Settings of drivers are left out: their paths are as they were written. */
+function secretsIn(value: unknown, path: Path): readonly Named[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const entries: readonly (readonly [string | number, unknown])[] = Array.isArray(value)
+    ? [...value.entries()]
+    : Object.entries(value).filter(([name]) => name !== 'settings');
+  return entries.flatMap(([name, entry]): readonly Named[] => {
+    const at = [...path, name];
+    if (typeof entry !== 'string') return secretsIn(entry, at);
+    return typeof name === 'string' && SECRET_ENTRY.test(name) ? [[at, entry]] : [];
+  });
 }

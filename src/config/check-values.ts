@@ -1,15 +1,32 @@
 // Values of one entry that do not go together.
 import { BlockList, isIPv4 } from 'node:net';
+import { isLoopback } from '../base/mod.ts';
 import { entriesOf, type PartlyHost, type PartlyRaw, type PartlyService } from './partial.ts';
 import { formatPath, type Path, type Report } from './problem.ts';
 
 export function checkValues(raw: PartlyRaw, report: Report): void {
   for (const [name, host] of entriesOf(raw.hosts)) checkInterfaces(host, ['hosts', name, 'interfaces'], report);
   for (const [name, service] of entriesOf(raw.services)) checkService(service, ['services', name], report);
+  checkEncryption(raw, report);
   const listen = raw.storage?.listen;
   const { host, port } = raw.api ?? {};
   if (listen?.kind === 'tcp' && listen.port !== undefined && listen.port === port && listen.host === host) {
     report(['storage', 'listen'], `storage.listen: ${host}:${port} is where the API listens`, 'take another port');
+  }
+}
+
+/** What goes over a network is encrypted, unless somebody wrote that it need not be. */
+function checkEncryption({ api, tls }: PartlyRaw, report: Report): void {
+  const { host, advertise, insecure } = api ?? {};
+  if (host !== undefined && !isLoopback(host) && tls === undefined && insecure !== true) {
+    const hint = 'set tls (docs/tls.md), or write api.insecure: true';
+    report(['api', 'host'], `api.host: beyond ${host} others would read every token, for there is no tls`, hint);
+  }
+  if (insecure === true && tls !== undefined) {
+    report(['api', 'insecure'], 'api.insecure: the API is encrypted, for there is tls', 'remove one of the two');
+  }
+  if (typeof advertise === 'string' && advertise.startsWith('http:') && tls !== undefined) {
+    report(['api', 'advertise'], 'api.advertise: agents would be told http, and the API speaks TLS', 'write https://');
   }
 }
 

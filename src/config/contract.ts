@@ -149,15 +149,25 @@ export interface TimeoutsConfig {
   readonly copy: number;
 }
 
+/** Certificates of this machine (src/pki). */
+export interface TlsConfig {
+  /** Absolute path. */
+  readonly folder: string;
+  /** Of the certificate `node-NAME`. */
+  readonly name: string;
+}
+
 export interface ApiConfig {
   /** @default 127.0.0.1 */
   readonly host: string;
   /** 0: any free one, written to STATE/api.json. @default 7780 */
   readonly port: number;
-  /** Where agents reach it: what clones are told. An http or https URL without path. @default http://HOST:PORT */
+  /** Where agents reach it: what clones are told. An http or https URL without path. @default https://HOST:PORT with tls */
   readonly advertise: string;
   /** File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600. */
   readonly tokensFile: string;
+  /** It may listen beyond loopback without TLS. @default false */
+  readonly insecure: boolean;
 }
 
 export interface ImagesConfig {
@@ -172,6 +182,8 @@ export interface Configuration {
   readonly path: string;
   /** Absolute path of the folder for all durable state. */
   readonly state: string;
+  /** null: nothing is encrypted. */
+  readonly tls: TlsConfig | null;
   readonly api: ApiConfig;
   readonly storage: StorageConfig;
   readonly identity: ImagesConfig;

@@ -3,13 +3,13 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
-import { errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, intrusionOn, lookAlong, messageOf, UnderstudyError } from '../base/mod.ts';
 import { buildApi, buildConfiguration } from './build.ts';
 import { checkDrivers, type Settings } from './check-drivers.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSecrets } from './check-secrets.ts';
 import { checkValues } from './check-values.ts';
-import type { ApiConfig, Configuration, DriverSchemas } from './contract.ts';
+import type { ApiConfig, Configuration, DriverSchemas, TlsConfig } from './contract.ts';
 import { type ConfigDocument, FILE_BYTES_MAX, readDocument } from './document.ts';
 import { explain } from './explain.ts';
 import { identitySchema, type RawIdentity, type RawRules, rulesSchema } from './identity-schema.ts';
@@ -52,7 +52,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
   checkReferences(partly, { volumes: namesIn(document, 'volumes'), hosts: namesIn(document, 'hosts') }, report);
   checkValues(partly, report);
   const settings: Settings = checkDrivers(partly, drivers, folder, report);
-  await checkSecrets(partly, report);
+  checkSecrets(partly, settings, report);
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (problems.length > 0) return { configuration: null, problems };
   // Nothing is wrong, so nothing was left out.
@@ -62,6 +62,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
 /** What a client of the controller has to know; problems elsewhere in the file are not its business. */
 export interface Connection {
   readonly state: string;
+  readonly tls: TlsConfig | null;
   readonly api: ApiConfig;
 }
 
@@ -69,15 +70,16 @@ export interface Connection {
 export async function loadConnection(path: string): Promise<Connection> {
   const { document, folder } = await readFile(path);
   const problems = [...document.problems];
-  const schema = z.object({ state: configurationSchema.shape.state, api: configurationSchema.shape.api });
+  const { state: stateSchema, tls: tlsSchema, api: apiSchema } = configurationSchema.shape;
+  const schema = z.object({ state: stateSchema, tls: tlsSchema, api: apiSchema });
   if (document.value === undefined) throw invalid(path, problems);
   const result = z.safeParse(schema, document.value);
   if (!result.success) {
     explain(configurationSchema, result.error.issues, document.value, [], reporter(path, document, problems));
   }
   if (!result.success || problems.length > 0) throw invalid(path, problems);
-  const { state, api } = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
-  return { state, api: buildApi(api) };
+  const raw = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
+  return { state: raw.state, tls: raw.tls ?? null, api: buildApi(raw) };
 }
 
 /** A file about one host: who it is. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -134,7 +136,7 @@ async function readFile(path: string): Promise<{ readonly document: ConfigDocume
   return { document, folder };
 }
 
-/** The text, or what is wrong with the whole of it. */
+/** The text, or what is wrong with the whole of it: also that others could write it, for it says what is done as this user. */
 async function readText(path: string): Promise<string | { readonly text: string; readonly hint: string }> {
   try {
     // A pipe must not hold up anybody: without this flag opening one waits for its writer.
@@ -143,6 +145,8 @@ async function readText(path: string): Promise<string | { readonly text: string;
       const facts = await file.stat();
       if (!facts.isFile()) throw new UnderstudyError('CONFIG_UNREADABLE', `${path} is no file`);
       if (facts.size > FILE_BYTES_MAX) return { text: 'the file is too long', hint: `at most ${FILE_BYTES_MAX} bytes` };
+      const intrusion = intrusionOn(lookAlong(path));
+      if (intrusion !== null) return { text: `the file ${intrusion.text}`, hint: intrusion.hint };
       return new TextDecoder('utf-8', { fatal: true }).decode(await file.readFile());
     } finally {
       await file.close();

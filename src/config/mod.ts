@@ -1,5 +1,4 @@
 export { intervalOf } from './build.ts';
-export { secretProblem } from './check-secrets.ts';
 export type {
   ApiConfig,
   CheckConfig,
@@ -17,6 +16,7 @@ export type {
   SignalSource,
   StorageConfig,
   TimeoutsConfig,
+  TlsConfig,
   VolumeConfig,
 } from './contract.ts';
 export type { RawIdentity, RawRules } from './identity-schema.ts';

@@ -27,15 +27,32 @@ const settings = z
   .prefault({})
   .describe('What the driver wants to know; each driver has settings of its own.');
 
+export const tlsSchema = z.strictObject({
+  folder: path().describe(
+    'Folder of certificates that `understudy pki` has made (docs/tls.md), mode 0700. Renewed and revoked ones are taken up without a restart.',
+  ),
+  name: name().describe("This machine's own name there: it serves with the certificate `node-NAME`."),
+});
+
 export const apiSchema = z.strictObject({
-  host: address().prefault('127.0.0.1').describe('Address to listen on. Tokens travel in clear: keep it private.'),
+  host: address()
+    .prefault('127.0.0.1')
+    .describe('Address to listen on. Beyond loopback `tls` is needed, or `insecure: true`.'),
   port: z
     .int()
     .min(0)
     .max(65535)
     .prefault(7780)
     .describe('0 takes any free port; `api.json` in the state folder tells it.'),
-  advertise: orNull(originUrl()).describe('Where agents reach it: what clones are told. Without it: http://HOST:PORT.'),
+  advertise: orNull(originUrl()).describe(
+    'Where agents reach it: what clones are told. Without it: https://HOST:PORT, or http://HOST:PORT without `tls`.',
+  ),
+  insecure: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Without `tls`, listen also beyond loopback: whoever can read the network has every token. `doctor`, `status` and the log show it.',
+    ),
   tokensFile: path().describe(
     'File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600.',
   ),
@@ -200,6 +217,7 @@ export const serviceSchema = z.strictObject({
 
 export const configurationSchema = z.strictObject({
   state: path().describe('Folder for all durable state; made with mode 0700 when it is not there.'),
+  tls: tlsSchema.optional().describe('Certificates of this machine. Without it nothing is encrypted.'),
   api: apiSchema.describe('The HTTP interface of the controller.'),
   storage: storageSchema.prefault({}).describe('The storage node.'),
   identity: imagesSchema.prefault({}).describe('How copies become hosts of their own.'),

@@ -211,11 +211,43 @@ export type EventView =
       readonly kind: 'capacity';
       readonly data: { readonly engagement: string; readonly service: string; readonly seconds: number };
     })
+  | (EventBase & { readonly kind: 'audit'; readonly data: AuditEntry })
   /** Anything else of which people or a display that looks on should hear. */
   | (EventBase & {
       readonly kind: 'verdict' | 'engagement' | 'plan' | 'power' | 'agent' | 'controller' | 'error';
       readonly data: JsonRecord;
     });
+
+/** Who asked for what, from where, and what came of it. */
+export interface AuditEntry {
+  /**
+   * 'order': somebody who may do so ordered a change; it is told before the order is carried out. 'outcome': such an order failed.
+   * 'refusal': somebody was not let in, or may not do what was asked; those of one address are counted by the minute. 'access': who may
+   * do what has changed.
+   */
+  readonly type: 'order' | 'outcome' | 'refusal' | 'access';
+  /** Name of the person, of the host for an agent; null: not known. */
+  readonly who: string | null;
+  readonly role: 'viewer' | 'operator' | 'agent' | null;
+  /** By what the name is known: "token", "certificate"; null: not known. */
+  readonly by: string | null;
+  /** Address of the other end; null: this machine itself. */
+  readonly from: string | null;
+  /** Method and route: "POST /v1/clone". */
+  readonly action: string;
+  /** What exactly was asked: `{"lead": "web1", "to": "spare1"}`. */
+  readonly request: Readonly<Record<string, string>>;
+  /** Of docs/errors.md; null: an order that was accepted. */
+  readonly code: string | null;
+  /** One line for people. */
+  readonly text: string;
+  /** How many of the same this stands for. */
+  readonly count: number;
+}
+
+export interface AuditView extends AuditEntry {
+  readonly at: string;
+}
 
 /**
  * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is wanted, and
@@ -267,6 +299,10 @@ export interface ControllerApi {
    * revision.
    */
   events(after: number | null, signal: AbortSignal): AsyncIterable<EventView>;
+  /** Keeps what somebody asked for; it is an event as well. Durable when it resolves. */
+  record(entry: AuditEntry): Promise<void>;
+  /** What is kept of what was asked for since then, the oldest first. @param sinceMs milliseconds since 1970 */
+  audit(sinceMs: number): Promise<readonly AuditView[]>;
   /** What a host's agent tells, checked by the interface to be within the protocol's limits, and what the agent is told. */
   report(host: string, report: Report): Promise<Instruction>;
 }

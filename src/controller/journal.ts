@@ -1,18 +1,29 @@
 // The journal: what happened (events) and what was decided (decisions), each with its evidence, in the store. Both are
-// bounded; what is too old is deleted. A decision that repeats the last one is counted, not stored again.
+// bounded where they are appended; what is too old is deleted. A decision that repeats the last one is counted, not stored again.
 import { codeOf, formatDuration } from '../base/mod.ts';
 import type { Change } from '../store/mod.ts';
-import type { DecisionView, EventView } from './contract.ts';
+import { BoundedLog, type Place, type ShelfBound } from './bounded-log.ts';
+import type { AuditView, DecisionView, EventView } from './contract.ts';
+import { cutEvidence, cutText, DECISION_EVIDENCE_BYTES_MAX } from './evidence.ts';
 import type { ControllerParts } from './parts.ts';
 import { keys } from './record.ts';
 import { flawOf } from './record-kinds.ts';
 import { listRecords } from './records.ts';
 import { Troubles } from './troubles.ts';
 
-const EVENTS_MAX = 5000;
+/**
+ * 5000 events in all. Each kind that somebody can bring about at will has a shelf of its own, and on it each host, service, person and
+ * address a bound of its own: nobody pushes out what others have done.
+ */
+const SHELVES = {
+  verdict: { recordsMax: 1500, groupMax: 200 },
+  decision: { recordsMax: 1000, groupMax: 300 },
+  order: { recordsMax: 1000, groupMax: 300 },
+  refusal: { recordsMax: 500, groupMax: 100 },
+  other: { recordsMax: 1000, groupMax: 500 },
+} as const satisfies Readonly<Record<string, ShelfBound>>;
+/** Of one service. */
 const DECISIONS_MAX = 500;
-/** Deleting one at a time with every write would double the writes. */
-const TRIM_EVERY = 100;
 /** A repeated decision is written again after so long, so that `lastAt` is never far behind. */
 const REPEAT_WRITE_MS = 10_000;
 
@@ -25,12 +36,15 @@ export type DecisionDraft = Omit<DecisionView, 'at' | 'repeated' | 'lastAt'>;
 export class Journal {
   readonly #parts: ControllerParts;
   readonly #last = new Map<string, { key: string; revision: number; view: DecisionView; writtenAt: number }>();
-  #count = 0;
+  readonly #events: BoundedLog<StoredEvent>;
+  readonly #decisions = new Map<string, BoundedLog<DecisionView>>();
 
   readonly #troubles: Troubles;
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
+    const { store } = parts;
+    this.#events = new BoundedLog(store, { prefix: keys.events, shelves: SHELVES, placeOf, keyOf: keys.event });
     this.#troubles = new Troubles(parts.log);
   }
 
@@ -65,16 +79,17 @@ export class Journal {
 
   async event(draft: EventDraft): Promise<void> {
     const at = this.#parts.wall();
-    await this.#append((count) => keys.event(at, count), { ...draft, at: iso(at) });
-    if (this.#count % TRIM_EVERY === 0) await this.#trim(keys.events, EVENTS_MAX);
+    await this.#events.append(at, { ...draft, at: iso(at) });
   }
 
   /** Records a decision; true when it is another than the one before it. */
   async decide(draft: DecisionDraft): Promise<boolean> {
     const now = this.#parts.wall();
+    const evidence = cutEvidence(draft.evidence, DECISION_EVIDENCE_BYTES_MAX);
+    const fresh = { ...draft, evidence, reason: cutText(draft.reason) };
     const last = this.#last.get(draft.service);
-    if (last !== undefined && isSame(last.view, draft)) {
-      const view = { ...last.view, evidence: draft.evidence, repeated: last.view.repeated + 1, lastAt: iso(now) };
+    if (last !== undefined && isSame(last.view, fresh)) {
+      const view = { ...last.view, evidence, repeated: last.view.repeated + 1, lastAt: iso(now) };
       last.view = view;
       if (now - last.writtenAt < REPEAT_WRITE_MS) return false;
       try {
@@ -87,16 +102,14 @@ export class Journal {
       last.writtenAt = now;
       return false;
     }
-    const view: DecisionView = { ...draft, at: iso(now), repeated: 0, lastAt: iso(now) };
-    const { key, revision } = await this.#append((count) => keys.decision(draft.service, now, count), view);
+    const view: DecisionView = { ...fresh, at: iso(now), repeated: 0, lastAt: iso(now) };
+    const { key, revision } = await this.#decisionsOf(draft.service).append(now, view);
     this.#last.set(draft.service, { key, revision, view, writtenAt: now });
-    if (this.#count % TRIM_EVERY === 0) await this.#trim(keys.decisions(draft.service), DECISIONS_MAX);
     return true;
   }
 
   async decisions(service: string, limit: number): Promise<readonly DecisionView[]> {
-    const { usable } = await listRecords<DecisionView>(this.#parts.store, keys.decisions(service));
-    const views = usable.map(({ value }) => value);
+    const views = (await this.#decisionsOf(service).list()).map(({ value }) => value);
     const last = this.#last.get(service);
     if (last !== undefined && views.length > 0) views[views.length - 1] = last.view;
     return views.slice(-limit).reverse();
@@ -117,9 +130,8 @@ export class Journal {
   }
 
   /** Of the newest event that is kept; 0: there is none. */
-  async revision(): Promise<number> {
-    const kept = await this.#parts.store.list(keys.events);
-    return Math.max(0, ...kept.map(({ revision }) => revision));
+  revision(): Promise<number> {
+    return this.#events.revision();
   }
 
   async *events(after: number | null, signal: AbortSignal): AsyncIterable<EventView> {
@@ -131,25 +143,34 @@ export class Journal {
     }
   }
 
-  /** Two processes or two lives in one millisecond must not fall on one key: a taken number is passed over. */
-  async #append(keyOf: (count: number) => string, value: unknown): Promise<{ key: string; revision: number }> {
-    for (;;) {
-      this.#count += 1;
-      const key = keyOf(this.#count);
-      try {
-        return { key, revision: await this.#parts.store.put(key, value, 0) };
-      } catch (error) {
-        if (codeOf(error) !== 'STORE_CONFLICT') throw error;
-      }
-    }
+  /** The oldest first. */
+  async audit(sinceMs: number): Promise<readonly AuditView[]> {
+    const events = (await this.#events.list()).map(({ value }) => value);
+    return events.flatMap((event) =>
+      event.kind === 'audit' && Date.parse(event.at) >= sinceMs ? [{ at: event.at, ...event.data }] : [],
+    );
   }
 
-  async #trim(prefix: string, kept: number): Promise<void> {
-    const records = await this.#parts.store.list(prefix);
-    for (const { key, revision } of records.slice(0, Math.max(0, records.length - kept))) {
-      await this.#parts.store.delete(key, revision);
-    }
+  #decisionsOf(service: string): BoundedLog<DecisionView> {
+    const known = this.#decisions.get(service);
+    if (known !== undefined) return known;
+    const log = new BoundedLog<DecisionView>(this.#parts.store, {
+      prefix: keys.decisions(service),
+      shelves: { all: { recordsMax: DECISIONS_MAX, groupMax: DECISIONS_MAX } },
+      placeOf: () => ({ shelf: 'all', group: service }),
+      keyOf: (atMs, number) => keys.decision(service, atMs, number),
+    });
+    this.#decisions.set(service, log);
+    return log;
   }
+}
+
+/** Whose event it is: who can bring it about. */
+function placeOf({ kind, subject, data }: StoredEvent): Place {
+  if (kind === 'verdict' || kind === 'decision') return { shelf: kind, group: subject };
+  if (kind !== 'audit') return { shelf: 'other', group: subject };
+  if (data.type === 'refusal') return { shelf: 'refusal', group: data.from ?? '' };
+  return { shelf: 'order', group: data.who ?? '' };
 }
 
 /** null: it was deleted, or cannot be used, which `status` tells. */

@@ -1,4 +1,6 @@
 export type {
+  AuditEntry,
+  AuditView,
   ControllerApi,
   DecisionAction,
   DecisionView,
@@ -18,6 +20,6 @@ export type {
 } from './contract.ts';
 export { type Controller, startController } from './controller.ts';
 export { queryFor } from './observe.ts';
-export type { ControllerParts } from './parts.ts';
+export type { AgentSecret, ControllerParts } from './parts.ts';
 export { unusableRecords } from './scan.ts';
 export { asWorkOf } from './uncaught.ts';

@@ -4,6 +4,8 @@ import type { Instruction, Report } from '../agent/mod.ts';
 import { shown, UnderstudyError } from '../base/mod.ts';
 import type { HostConfig, ServiceConfig } from '../config/mod.ts';
 import type {
+  AuditEntry,
+  AuditView,
   ControllerApi,
   DecisionView,
   DismissalView,
@@ -16,6 +18,7 @@ import type {
   VerdictView,
 } from './contract.ts';
 import { dismissByForce, dismissInOrder, dismissUnusable, explain, find, type Subject } from './dismissal.ts';
+import { AGENT_EVIDENCE_BYTES_MAX, cutEvidence } from './evidence.ts';
 import { switchHost } from './hosts.ts';
 import { iso, type Journal } from './journal.ts';
 import { isLeft, occupied } from './occupied.ts';
@@ -33,6 +36,8 @@ const REPORT_SECONDS = 5;
 const STORAGE_MS = 5000;
 /** Reads some hundred files of a disk, after its journal was replayed. */
 const INSPECT_MS = 300_000;
+/** News of one host are told, and have its service looked at, at most so often. */
+const HOST_NEWS_MS = 1000;
 /** Ended engagements in the status. */
 const ENDED_SHOWN = 5;
 /** Unusable records in the status; `records` has them all. */
@@ -58,6 +63,9 @@ export class Operations implements ControllerApi {
   readonly #world: World;
   readonly #journal: Journal;
   readonly #input: OperationsInput;
+  /** What was told last of a host's verdict, and when it had its service looked at. */
+  readonly #told = new Map<string, { readonly verdict: VerdictView; readonly atMs: number }>();
+  readonly #wokenMs = new Map<string, number>();
 
   constructor(input: OperationsInput) {
     this.#input = input;
@@ -264,6 +272,14 @@ export class Operations implements ControllerApi {
     return this.#journal.events(after, AbortSignal.any([signal, this.#context.signal]));
   }
 
+  record(entry: AuditEntry): Promise<void> {
+    return this.#journal.event({ kind: 'audit', subject: entry.action, text: entry.text, data: entry });
+  }
+
+  audit(sinceMs: number): Promise<readonly AuditView[]> {
+    return this.#journal.audit(sinceMs);
+  }
+
   async report(name: string, report: Report): Promise<Instruction> {
     const { config, wall } = this.#context.parts;
     const host = hostOf(config, name);
@@ -283,15 +299,26 @@ export class Operations implements ControllerApi {
   }
 
   async #take(host: HostConfig, report: Report, atMs: number, service: ServiceConfig | null): Promise<void> {
-    const evidence = report.evidence.map((fact) => ({ host: host.name, ...fact }));
+    const cut = cutEvidence(report.evidence, AGENT_EVIDENCE_BYTES_MAX);
+    const evidence = cut.map((fact) => ({ host: host.name, ...fact }));
     const { verdict, boot, sequence, ageMs, lacksCapacity } = report;
-    const outside = report.outside === null ? null : { host: host.name, ...report.outside };
+    const [reason] = report.outside === null ? [] : cutEvidence([report.outside], AGENT_EVIDENCE_BYTES_MAX);
+    const outside = reason === undefined ? null : { host: host.name, ...reason };
     const sinceMs = atMs - ageMs;
     const news = this.#world.agentSeen(host.name, {
       ...{ atMs, verdict, sinceMs, evidence, lacksCapacity, outside, boot, sequence },
     });
-    if (news === 'verdict') await this.#verdictEvent(host.name, verdict, evidence);
-    if (news !== 'nothing' && service !== null) this.#input.wake(`service/${service.name}`);
+    // One that changes its mind all the time is told of once a second; the next report tells what holds by then.
+    const told = this.#told.get(host.name);
+    const isNews = news === 'verdict' || (told !== undefined && told.verdict !== verdict);
+    if (isNews && isLongAgo(told?.atMs, atMs)) {
+      this.#told.set(host.name, { verdict, atMs });
+      await this.#verdictEvent(host.name, verdict, evidence);
+    }
+    // A service that is not woken is looked at all the same, a little later.
+    if (news === 'nothing' || service === null || !isLongAgo(this.#wokenMs.get(host.name), atMs)) return;
+    this.#wokenMs.set(host.name, atMs);
+    this.#input.wake(`service/${service.name}`);
   }
 
   async #verdictEvent(host: string, verdict: VerdictView, evidence: readonly EvidenceView[]): Promise<void> {
@@ -327,6 +354,11 @@ export class Operations implements ControllerApi {
 /** What a dismissal by force left may be switched off by hand, which takes nothing from anybody. */
 function isLeftOn(all: readonly Engagement[], host: string): boolean {
   return all.some((one) => one.understudy === host && isLeft(one));
+}
+
+/** Also after a clock that was set back. */
+function isLongAgo(thenMs: number | undefined, nowMs: number): boolean {
+  return thenMs === undefined || Math.abs(nowMs - thenMs) >= HOST_NEWS_MS;
 }
 
 function refused(message: string): UnderstudyError {

@@ -2,11 +2,15 @@
 import { type Call, UnderstudyError } from '../base/mod.ts';
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
 import type { Director } from '../director/mod.ts';
+import type { AgentIdentity } from '../identity/mod.ts';
 import type { Metrics } from '../metrics/mod.ts';
 import type { NetworkProbe } from '../network/mod.ts';
 import type { PowerDriver } from '../power/mod.ts';
 import type { StorageNode } from '../storage/mod.ts';
 import type { Store } from '../store/mod.ts';
+
+/** A token, or a certificate of the host. */
+export type AgentSecret = Pick<AgentIdentity, 'token' | 'certificate'>;
 
 export interface ControllerParts {
   readonly config: Configuration;
@@ -19,8 +23,8 @@ export interface ControllerParts {
   readonly network: NetworkProbe;
   /** For signals of a service that come from Prometheus. */
   readonly metrics: Metrics;
-  /** The token of a host's agent, read from its file when it is needed; null: the host has none. */
-  readonly agentToken: (host: HostConfig) => Promise<string | null>;
+  /** What a host's agent shows, read from its files when it is needed; null: the host has no agent. */
+  readonly agentSecret: (host: HostConfig) => Promise<AgentSecret | null>;
   /** Milliseconds since 1970. */
   readonly wall: () => number;
   /** Resolves after so many milliseconds, or at once when the signal says stop. */

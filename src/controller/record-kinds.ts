@@ -81,7 +81,7 @@ const decisionSchema = z.object({
 });
 
 /** Kinds of events whose data are of no certain form. The compiler misses one that is added to the contract and not here. */
-const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage' | 'capacity'>, true>> = {
+const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage' | 'capacity' | 'audit'>, true>> = {
   verdict: true,
   engagement: true,
   plan: true,
@@ -90,6 +90,20 @@ const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage'
   controller: true,
   error: true,
 };
+
+const auditSchema = z.object({
+  type: z.enum(['order', 'outcome', 'refusal', 'access']),
+  who: z.string().nullable(),
+  role: z.enum(['viewer', 'operator', 'agent']).nullable(),
+  by: z.string().nullable(),
+  from: z.string().nullable(),
+  action: z.string(),
+  request: z.record(z.string(), z.string()),
+  code: z.string().nullable(),
+  text: z.string(),
+  count: count.min(1),
+});
+
 const seconds = z.number().min(0);
 const base = { at: date, subject: z.string(), text };
 const eventSchema = z.discriminatedUnion('kind', [
@@ -104,6 +118,7 @@ const eventSchema = z.discriminatedUnion('kind', [
     kind: z.literal('capacity'),
     data: z.object({ engagement: z.string(), service: z.string(), seconds }),
   }),
+  z.object({ ...base, kind: z.literal('audit'), data: auditSchema }),
   z.object({
     ...base,
     kind: z.enum(Object.keys(freeKinds)),

@@ -84,7 +84,7 @@ export function isReplaced(volume: VolumeStatus): boolean {
 }
 
 export async function identityOf(context: Context, host: HostConfig): Promise<HostIdentity> {
-  const token = await context.parts.agentToken(host);
+  const secret = await context.parts.agentSecret(host);
   return {
     hostName: host.hostName,
     ...(host.domain === null ? {} : { domain: host.domain }),
@@ -94,6 +94,8 @@ export async function identityOf(context: Context, host: HostConfig): Promise<Ho
       addresses,
       ...(gateway === null ? {} : { gateway }),
     })),
-    ...(token === null ? {} : { agent: { host: host.name, controller: context.parts.config.api.advertise, token } }),
+    ...(secret === null
+      ? {}
+      : { agent: { host: host.name, controller: context.parts.config.api.advertise, ...secret } }),
   };
 }

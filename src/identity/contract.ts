@@ -19,7 +19,21 @@ export interface HostIdentity {
   readonly domain?: string;
   readonly interfaces: readonly InterfaceIdentity[];
   /** What the host's agent is called and shows to the controller. Absent: an agent in the image is disabled. */
-  readonly agent?: { readonly host: string; readonly controller: string; readonly token: string };
+  readonly agent?: AgentIdentity;
+}
+
+/** It shows a token or a certificate, never those of another host. */
+export interface AgentIdentity {
+  readonly host: string;
+  readonly controller: string;
+  readonly token?: string;
+  readonly certificate?: AgentCertificate;
+}
+
+/** PEM. */
+export interface AgentCertificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 export type Action = 'rewrite' | 'regenerate' | 'disable' | 'keep' | 'unknown';

@@ -1,5 +1,7 @@
 export type {
   Action,
+  AgentCertificate,
+  AgentIdentity,
   FileChange,
   Finding,
   HostIdentity,

@@ -1,4 +1,5 @@
 // A plan as people read it before they agree to it.
+import { shown } from '../base/mod.ts';
 import type { Finding, Plan } from './contract.ts';
 import { unifiedDiff } from './diff.ts';
 import { printable } from './tree/mod.ts';
@@ -22,25 +23,31 @@ export function showPlan(plan: Plan): string {
   const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, '', ...linesOf(plan.findings)];
   for (const change of plan.changes) {
     if (change.copyOf !== undefined) {
-      lines.push(`${kindOf(change)} (${change.rule})`, `+++ ${change.path}`, `+(what ${change.copyOf} is)`, '');
+      lines.push(
+        `${kindOf(change)} (${change.rule})`,
+        `+++ ${shown(change.path)}`,
+        `+(what ${shown(change.copyOf)} is)`,
+        '',
+      );
       continue;
     }
     const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
-    const diff = unifiedDiff(change.path, hide(change.before), hide(change.after));
+    const diff = unifiedDiff(shown(change.path), hide(change.before), hide(change.after));
     // A secret that becomes another secret shows no difference, but it is one.
-    const shown = diff.length > 0 ? diff : [`--- ${change.path}`, `+++ ${change.path}`, '-(secret)', '+(secret)'];
-    lines.push(`${kindOf(change)} (${change.rule})`, ...shown, '');
+    const told =
+      diff.length > 0 ? diff : [`--- ${shown(change.path)}`, `+++ ${shown(change.path)}`, '-(secret)', '+(secret)'];
+    lines.push(`${kindOf(change)} (${change.rule})`, ...told, '');
   }
   for (const { rule, path, command } of plan.commands ?? []) {
-    lines.push(`run in the image (${rule}), for ${path}`, `  ${command.join(' ')}`, '');
+    lines.push(`run in the image (${rule}), for ${shown(path)}`, `  ${shown(command.join(' '))}`, '');
   }
   lines.push(`machine-id  ${plan.proof.machineId}`, ...plan.proof.sshHostKeys.map((one) => `SSH host key  ${one}`));
   return textOf(lines);
 }
 
 function textOf(lines: readonly string[]): string {
-  const shown = lines.flatMap((line) => line.split('\n')).map(visible);
-  return shown.length === 0 ? '' : `${shown.join('\n')}\n`;
+  const all = lines.flatMap((line) => line.split('\n')).map(visible);
+  return all.length === 0 ? '' : `${all.join('\n')}\n`;
 }
 
 /** Tabs are what configuration files are full of, and do nobody harm. */
@@ -49,7 +56,8 @@ function visible(line: string): string {
 }
 
 function showFinding({ rule, path, value, why, confidence }: Finding): string[] {
-  return [`  ${rule}  ${path}  ${value}${confidence === 'certain' ? '' : `  (${confidence})`}`, `      ${why}`];
+  const where = `${shown(path)}  ${shown(value)}`;
+  return [`  ${rule}  ${where}${confidence === 'certain' ? '' : `  (${confidence})`}`, `      ${shown(why)}`];
 }
 
 function kindOf({ kind, before, after, mode }: Plan['changes'][number]): string {

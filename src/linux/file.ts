@@ -18,6 +18,7 @@ const BLKRRPART = 0x125f;
 const BLKSSZGET = 0x1268;
 const POLLIN = 1;
 const F_SETFD = 2;
+const F_SETPIPE_SZ = 1031;
 const FD_CLOEXEC = 1;
 const O_CLOEXEC = 0o2000000;
 const { ENXIO, EOPNOTSUPP, ENOSYS, EINVAL, ENODEV, EBUSY } = constants.errno;
@@ -115,11 +116,16 @@ export function rereadPartitionTable(fd: number): 'read' | 'busy' | 'none' {
   return lastErrno() === EBUSY ? 'busy' : 'none';
 }
 
-/** A pipe whose ends close on exec; the end that a child gets is passed by spawn's stdio. */
-export function createPipe(): { readFd: number; writeFd: number } {
+/**
+ * A pipe whose ends close on exec; the end that a child gets is passed by spawn's stdio. `capacityBytes` is a wish
+ * (F_SETPIPE_SZ, at most /proc/sys/fs/pipe-max-size): where a user has too many large pipes it stays at 64 KiB.
+ */
+export function createPipe(capacityBytes?: number): { readFd: number; writeFd: number } {
   const fds = new Int32Array(2);
   if (libc.pipe2(fds, O_CLOEXEC) !== 0) throw lastError('pipe2');
-  return { readFd: fds[0] ?? -1, writeFd: fds[1] ?? -1 };
+  const [readFd = -1, writeFd = -1] = fds;
+  if (capacityBytes !== undefined) libc.fcntlInt(writeFd, F_SETPIPE_SZ, capacityBytes);
+  return { readFd, writeFd };
 }
 
 /** Sets FD_CLOEXEC on a descriptor that was inherited without it. */

@@ -98,6 +98,25 @@ export const libc = {
     flags: number,
   ) => number,
   lremovexattr: library.func('int lremovexattr(void*, const char*)') as (path: Uint8Array, name: string) => number,
+  listxattr: library.func('int64_t listxattr(void*, void*, size_t)') as (
+    path: Uint8Array,
+    list: Uint8Array,
+    length: number,
+  ) => number,
+  getxattr: library.func('int64_t getxattr(void*, const char*, void*, size_t)') as (
+    path: Uint8Array,
+    name: string,
+    value: Uint8Array,
+    length: number,
+  ) => number,
+  setxattr: library.func('int setxattr(void*, const char*, void*, size_t, int)') as (
+    path: Uint8Array,
+    name: string,
+    value: Uint8Array,
+    length: number,
+    flags: number,
+  ) => number,
+  removexattr: library.func('int removexattr(void*, const char*)') as (path: Uint8Array, name: string) => number,
   renameat2: library.func('int renameat2(int, const char*, int, const char*, unsigned int)') as (
     oldFolder: number,
     oldPath: string,

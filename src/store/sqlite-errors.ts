@@ -24,7 +24,8 @@ export function isBusy(error: unknown): boolean {
   return primary === SQLITE_BUSY || primary === SQLITE_PROTOCOL;
 }
 
-function isOperating(error: unknown): boolean {
+/** Whether the world did it, and not a defect of ours. */
+export function isOperating(error: unknown): boolean {
   if (isSqliteError(error)) return true;
   // Of node:fs.
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).errno === 'number';

@@ -7,7 +7,7 @@ import { chmodSync, closeSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, UnderstudyError } from '../base/mod.ts';
-import { isBusy, storeFailure } from './sqlite-errors.ts';
+import { isBusy, isOperating, storeFailure } from './sqlite-errors.ts';
 
 type Sqlite = typeof import('@photostructure/sqlite');
 type Database = InstanceType<Sqlite['DatabaseSync']>;
@@ -20,6 +20,13 @@ const MODE = 0o600;
 /** Far more than can ever be written, and far from what JavaScript cannot count. */
 const REVISION_MAX = 2 ** 52;
 const BUSY_PAUSE_MS_MAX = 20;
+/** Room within the file that is given back when it is opened: what a flood has written and the bounds have deleted. */
+const FREE_BYTES_MAX = 8 * 1024 * 1024;
+/** Pages of free room from which on they are given back while it is used, and how many at a time, so that no write takes long. */
+const FREE_PAGES_MAX = 1024;
+const GIVEN_BACK_PAGES = 128;
+/** https://www.sqlite.org/pragma.html#pragma_auto_vacuum */
+const INCREMENTAL = 2;
 /** The log is cut back to this after a checkpoint, should it ever have grown beyond. */
 const LOG_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -64,6 +71,7 @@ export class SqliteFile {
   readonly #path: string;
   readonly #database: Database;
   readonly #waitMsMax: number;
+  #free: Statement | null = null;
   #closed = false;
 
   private constructor(path: string, database: Database, waitMsMax: number) {
@@ -106,6 +114,15 @@ export class SqliteFile {
   /** Runs statements in one transaction that is on the disk when this resolves, and undone when they throw. */
   write<T>(work: () => T): Promise<T> {
     return this.#patiently('write', () => this.#transact(work));
+  }
+
+  /** Within the work of `write`, after a deletion: gives free room back to the file system, a little at a time. */
+  giveBack(): void {
+    // Prepared once: a statement cannot be ended, only collected.
+    this.#free ??= this.#database.prepare('PRAGMA freelist_count');
+    const { freelist_count: pages } = this.#free.get() as { freelist_count: number };
+    if (pages <= FREE_PAGES_MAX) return;
+    this.#database.exec(`PRAGMA incremental_vacuum(${GIVEN_BACK_PAGES})`);
   }
 
   /**
@@ -160,6 +177,8 @@ export class SqliteFile {
   }
 
   async #prepareFile(): Promise<void> {
+    // Counts for a file that has no page yet; an older one gets it when it is compacted.
+    await this.#patiently('open', () => this.#database.exec(`PRAGMA auto_vacuum = ${INCREMENTAL}`));
     const mode = await this.#patiently('open', () => this.#pragma('journal_mode = WAL'));
     if (mode !== 'wal') throw this.#unfit(`its file system gives no shared memory (journal mode ${mode})`);
     // The build of this package syncs less in this mode unless it is told so.
@@ -175,6 +194,18 @@ export class SqliteFile {
       if (id !== 0 || tables > 0) throw this.#unfit('it is the database of another program');
       this.#database.exec(TABLES);
     });
+    this.#compact();
+  }
+
+  /** Room is all that can be gained by it, so it is left to the next start when others are at the file or the disk is full. */
+  #compact(): void {
+    const freeBytes = Number(this.#pragma('freelist_count')) * Number(this.#pragma('page_size'));
+    if (freeBytes <= FREE_BYTES_MAX) return;
+    try {
+      this.#database.exec('VACUUM');
+    } catch (error) {
+      if (!isOperating(error)) throw error;
+    }
   }
 
   /** Without it no revision can be told from one that another program has written. */

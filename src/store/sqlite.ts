@@ -89,7 +89,10 @@ class SqliteBackend implements Backend {
       if (found !== expected) return { found };
       const revision = this.#nextRevision();
       this.#put.run(key, text, revision);
-      if (text === null) this.#forget.run(revision - this.deletionsKept);
+      if (text === null) {
+        this.#forget.run(revision - this.deletionsKept);
+        this.#file.giveBack();
+      }
       return { revision };
     });
   }

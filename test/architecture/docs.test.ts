@@ -34,7 +34,7 @@ function measured(): Section[] {
 }
 
 function pages(): SourceFile[] {
-  const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
+  const top = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md'];
   const present = top.filter((path) => existsSync(join(root, path))).map((path) => ({ path, text: read(path) }));
   return [...present, ...filesBelow('docs', /\.md$/)];
 }
@@ -72,6 +72,16 @@ describe('documents of the project', () => {
   it('docs - every test that claims.md names exists', () => {
     const tests = projectSources().filter(({ path }) => path.endsWith('.test.ts'));
     expect(missingProofs(claimsOf(read('docs/claims.md')), tests)).toEqual([]);
+  });
+
+  it('docs - every row of SECURITY.md names tests that attack the boundary, which exist, or says what is open', () => {
+    const rows = claimsOf(read('SECURITY.md'));
+    expect(rows.map(({ row }) => row)).toEqual(rowsOf('S', rows.length));
+    expect(rows.length).toBeGreaterThan(15);
+    expect(rows.filter(({ proofs, open }) => proofs.length > 0 === (open !== null))).toEqual([]);
+    expect(rows.filter(({ open }) => open !== null && !/^[^.]{20,}\.$/.test(open))).toEqual([]);
+    const tests = projectSources().filter(({ path }) => path.endsWith('.test.ts'));
+    expect(missingProofs(rows, tests)).toEqual([]);
   });
 
   it('docs - benchmarks.md is what benchmarks.json says', () => {

@@ -14,6 +14,7 @@ interface ModuleRule {
 export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/base': { modules: [], packages: [] },
   'src/linux': { modules: ['src/base'], packages: ['koffi'] },
+  'src/pki': { modules: ['src/base'], packages: [] },
   'src/replication': { modules: ['src/base', 'src/linux'], packages: ['undici', 'yauzl'] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base', 'src/detection'], packages: ['yaml', 'zod'] },
@@ -30,7 +31,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/policy': { modules: [], packages: [] },
   'src/replay': { modules: ['src/base', 'src/detection', 'src/policy'], packages: [] },
   'src/simulation': { modules: ['src/base', 'src/detection', 'src/policy', 'src/replay'], packages: [] },
-  'src/agent': { modules: ['src/base', 'src/detection'], packages: [] },
+  'src/agent': { modules: ['src/base', 'src/detection', 'src/pki'], packages: [] },
   'src/controller': {
     modules: [
       'src/agent',
@@ -49,8 +50,8 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['zod'],
   },
   'src/api': {
-    modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/power'],
-    packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'zod'],
+    modules: ['src/agent', 'src/base', 'src/config', 'src/controller', 'src/pki', 'src/power'],
+    packages: ['fastify', '@fastify/swagger', 'fastify-type-provider-zod', 'undici', 'zod'],
   },
   'src/cli': {
     modules: [
@@ -61,6 +62,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/identity',
       'src/api',
       'src/controller',
+      'src/pki',
       'src/replay',
       'src/simulation',
     ],
@@ -80,6 +82,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/metrics',
       'src/network',
       'src/detection',
+      'src/pki',
       'src/agent',
       'src/controller',
       'src/api',

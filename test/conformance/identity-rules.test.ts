@@ -157,6 +157,32 @@ for (const rule of builtinRules) {
   if (one !== undefined) describeRule({ rule, ...one }, makers);
 }
 
+const settings = (text: object): string => `${JSON.stringify(text, null, 2)}\n`;
+const [leadSettings, spareSettings] = [LEAD, SPARE].map((one) => ({ ...one.agent, ca: 'authority' }));
+
+describeRule(
+  {
+    rule: builtinRules.find(({ name }) => name === 'agent') ?? expect.fail('there is a rule for the agent'),
+    image: {
+      '/etc/understudy/agent.json': settings({ ...leadSettings, token: undefined, certFile: 'agent.crt' }),
+      '/etc/understudy/agent.crt': 'certificate of the lead\n',
+      // Where the agent looks when the settings do not say.
+      '/etc/understudy/agent.key': 'secret key of the lead\n',
+    },
+    after: {
+      '/etc/understudy/agent.json': settings({
+        host: 'spare1',
+        controller: spareSettings?.controller,
+        ca: 'authority',
+        token: SPARE.agent?.token,
+      }),
+      '/etc/understudy/agent.crt': null,
+      '/etc/understudy/agent.key': null,
+    },
+  },
+  makers,
+);
+
 it.each(Object.entries(serviceCases))(
   'identity rules - %s finds what there is, and nothing else',
   async (name, one) => {

@@ -1,9 +1,11 @@
 // Readers that start a program, under fire: decompression, images that QEMU reads, and what blkid and sfdisk make of disks.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { present } from '../../src/base/mod.ts';
 import { readPartitionTable } from '../../src/replication/extent/mod.ts';
 import { judgeContents } from '../../src/replication/source/contents.ts';
 import { detectFormat, type ImageFormat, isCompressed, isImage } from '../../src/replication/source/format.ts';
+import { ImageFiles } from '../../src/replication/source/image-files.ts';
 import { planImage } from '../../src/replication/source/image-plan.ts';
 import { randomBytesOf } from '../rig/content.ts';
 import { pieceSizes } from './bytes.ts';
@@ -116,12 +118,11 @@ export function imageFileReader(shop: Workshop): Reader {
       const format = detectFormat(bytes);
       if (!isImage(format)) return 'other format';
       const path = shop.write(`fuzzed${turn++}`, bytes);
-      const storage = { driver: 'file', filename: path };
-      const plan = () =>
-        outcomeOfAsync(
-          () => planImage({ uri: 'input', storage, path, storedBytes: null, format, objects: [], hasKey: false }),
-          QEMU_REFUSED,
-        );
+      const files = new ImageFiles();
+      const held = present(files.hold(path), 'the file that was just written');
+      const storage = { driver: 'file', filename: held.place };
+      const given = { uri: 'input', storage, path, held, files, storedBytes: null, format, objects: [], hasKey: false };
+      const plan = () => outcomeOfAsync(() => planImage(given), QEMU_REFUSED);
       const one = await plan();
       if (random.below(8) === 0) {
         const other = await plan();
@@ -129,12 +130,14 @@ export function imageFileReader(shop: Workshop): Reader {
         holds(same, () => `${one.code}, and ${other.code} a second time`);
       }
       rmSync(path);
+      const { paths } = files;
+      files.close();
       if (one.value === null) return one.code;
-      const { files, sizeBytes } = one.value;
+      const { sizeBytes } = one.value;
       holds(Number.isSafeInteger(sizeBytes) && sizeBytes > 0, () => `an image of ${sizeBytes} bytes`);
       holds(
-        files.every((file) => file.startsWith(join(shop.folder, '/'))),
-        () => `reads ${files.join()}`,
+        paths.every((file) => file.startsWith(join(shop.folder, '/'))),
+        () => `reads ${paths.join()}`,
       );
       return 'accepted';
     },

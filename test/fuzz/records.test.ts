@@ -64,7 +64,7 @@ class Room {
       directors: new Map([['sim', plant.director]]),
       network: plant.network,
       metrics: new FakeMetrics(),
-      agentToken: async () => null,
+      agentSecret: async () => null,
       wall: () => plant.nowMs,
       pause: async (ms, signal) => {
         await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);

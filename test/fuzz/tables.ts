@@ -11,6 +11,7 @@ import { detectFormat, parseFormat } from '../../src/replication/source/format.t
 import { diskSignature } from '../../src/replication/source/signature.ts';
 import { unreadFormat } from '../../src/replication/source/unread.ts';
 import { upToXzEnd, xzEnd } from '../../src/replication/source/xz-end.ts';
+import { recordAt } from '../../src/replication/target/record-place.ts';
 import { loadRecord, saveRecord } from '../../src/replication/target/resume-record.ts';
 import { diskBytes } from '../support/packed-image.ts';
 import { collect, inPieces, pieceSizes } from './bytes.ts';
@@ -326,7 +327,12 @@ export function recordReader(shop: Workshop): Reader {
     endBytes: 4096,
   };
   const blocks = { blockBytes: 512, blockCount: 8, missingCount: 0 };
-  saveRecord(path, { ...head, ...blocks, done: Uint8Array.of(0b101), digests: new Uint8Array(8 * 16).fill(9) });
+  saveRecord(recordAt(path), {
+    ...head,
+    ...blocks,
+    done: Uint8Array.of(0b101),
+    digests: new Uint8Array(8 * 16).fill(9),
+  });
   const good = readFileSync(path);
   return {
     name: 'resume record',
@@ -335,7 +341,10 @@ export function recordReader(shop: Workshop): Reader {
     classes: ['accepted', 'RESUME_RECORD_INVALID', 'RESUME_NO_RECORD'],
     judge({ bytes, seed: from, whole }) {
       writeFileSync(path, bytes);
-      const { value, code } = outcomeOf(() => loadRecord(path), ['RESUME_RECORD_INVALID', 'RESUME_NO_RECORD']);
+      const { value, code } = outcomeOf(
+        () => loadRecord(recordAt(path)),
+        ['RESUME_RECORD_INVALID', 'RESUME_NO_RECORD'],
+      );
       // Wrong heads are refused: that is what is right for them.
       if (whole && from.name !== 'saved') {
         holds(code !== null, () => 'believes a head that says nothing');

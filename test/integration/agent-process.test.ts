@@ -231,7 +231,7 @@ describe('an agent and its machine', () => {
       const controller = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
       const stranger = stage.agent('--config', stage.settings({ controller }), '--once');
       expect((await stranger.ended).status).toBe(10);
-      expect(stranger.stderr).toContain('self-signed certificate');
+      expect(stranger.stderr).toContain('its certificate is not accepted: it has signed itself');
       expect(tokens).toEqual([]);
       const friend = stage.agent('--config', stage.settings({ controller, caFile: 'cert.pem' }), '--once');
       expect(await friend.ended).toEqual({ status: 0, signal: null });

@@ -60,7 +60,10 @@ describe('the description', () => {
     const document = await description();
     expect(document.openapi).toBe('3.1.0');
     expect(document.info).toMatchObject({ title: 'Understudy', version: '1.2.3' });
-    expect(document.components.securitySchemes).toEqual({ token: { type: 'http', scheme: 'bearer' } });
+    expect(document.components.securitySchemes).toEqual({
+      token: { type: 'http', scheme: 'bearer' },
+      certificate: { type: 'mutualTLS' },
+    });
     const who = operationsOf(document).map(([name, { description: text }]) => [name, text]);
     expect(Object.fromEntries(who)).toEqual({
       'get /healthz': undefined,
@@ -116,8 +119,8 @@ describe('the description', () => {
       }
     }
     const ours = Object.keys(errorRegistry).filter((code) => /^API_/.test(code));
-    // These two have no route: there is no such path, or no server.
-    const elsewhere = ['API_NOT_FOUND', 'API_ADDRESS'];
+    // These have no route: there is no such path, or no server, or not the one that is trusted.
+    const elsewhere = ['API_NOT_FOUND', 'API_ADDRESS', 'API_UNTRUSTED', 'API_INSECURE'];
     expect(ours.filter((code) => !listed.has(code) && !elsewhere.includes(code))).toEqual([]);
   });
 

@@ -91,7 +91,7 @@ describe('commands with another token', () => {
     }
     stage.controller.asked.splice(0);
     for (const command of CHANGING) {
-      const message = /grafana may look, and not change anything; use the token of an operator/;
+      const message = /grafana may look, and not change anything; that takes an operator/;
       await expectRefusal([...command, ...withToken(VIEWER)], 'API_FORBIDDEN', message);
     }
     expect(stage.controller.asked).toEqual([]);

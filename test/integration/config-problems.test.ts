@@ -34,7 +34,7 @@ const entries: readonly Case[] = [
     'port: 0',
     'colour: 1',
     'colour',
-    'api: there is no entry "colour" (known: host, port, advertise, tokensFile)',
+    'api: there is no entry "colour" (known: host, port, advertise, insecure, tokensFile)',
   ],
   ['missing', '    port: 80\n', '', 'wiki:', 'services.wiki: "port" is missing'],
   [
@@ -196,6 +196,27 @@ const network: readonly Case[] = [
     'tokensFile: secrets/api\nstorage: { listen: 127.0.0.1:7780 }\n',
     '127.0.0.1:7780',
     'storage.listen: 127.0.0.1:7780 is where the API listens (take another port)',
+  ],
+  [
+    'no encryption',
+    'port: 0\n',
+    'port: 0\n  host: 10.0.0.1\n',
+    '10.0.0.1\n',
+    'api.host: beyond 10.0.0.1 others would read every token, for there is no tls (set tls (docs/tls.md), or write api.insecure: true)',
+  ],
+  [
+    'insecure with tls',
+    'api:\n',
+    'tls: { folder: pki, name: san-a }\napi:\n  insecure: true\n',
+    'true\n',
+    'api.insecure: the API is encrypted, for there is tls (remove one of the two)',
+  ],
+  [
+    'http with tls',
+    'api:\n',
+    'tls: { folder: pki, name: san-a }\napi:\n  advertise: http://10.0.0.1:7780\n',
+    'http://10',
+    'api.advertise: agents would be told http, and the API speaks TLS (write https://)',
   ],
 ];
 

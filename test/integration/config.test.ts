@@ -47,7 +47,9 @@ describe('a configuration that is right', () => {
       port: 0,
       advertise: 'http://127.0.0.1:0',
       tokensFile: at('secrets/api'),
+      insecure: false,
     });
+    expect(loaded.tls).toBeNull();
     expect(loaded.storage).toEqual({
       folder: at('state/storage'),
       listen: { kind: 'unix' },
@@ -189,7 +191,11 @@ describe('a configuration that is right', () => {
     config.secret('web1', '', 0o644);
     expect(await loadConnection(config.write(text))).toEqual({
       state: config.path('state'),
-      api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1:0', tokensFile: config.path('secrets/api') },
+      tls: null,
+      api: {
+        ...{ host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1:0', tokensFile: config.path('secrets/api') },
+        insecure: false,
+      },
     });
     await expect(loadConnection(config.write(changed('  port: 0', '  port: x')))).rejects.toMatchObject({
       code: 'CONFIG_INVALID',

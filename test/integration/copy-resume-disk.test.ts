@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { loadRecord } from '../../src/replication/target/mod.ts';
+import { loadRecord, recordAt } from '../../src/replication/target/mod.ts';
 import { patchwork, randomBytesOf } from '../rig/content.ts';
 import { GatedSource } from '../rig/gated-source.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
@@ -143,7 +143,7 @@ test.each([
 /** Blocks of the one record; what was in flight at the end is on the disk too, but not in it. */
 function recordedBlocks(stage: Stage): number[] {
   const [name = ''] = readdirSync(join(stage.state, 'understudy'));
-  const { done, blockCount } = loadRecord(join(stage.state, 'understudy', name));
+  const { done, blockCount } = loadRecord(recordAt(join(stage.state, 'understudy', name)));
   const blocks = Array.from({ length: blockCount }, (_, block) => block);
   return blocks.filter((block) => (((done[block >>> 3] ?? 0) >>> (block & 7)) & 1) !== 0);
 }

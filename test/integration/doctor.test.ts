@@ -1,7 +1,16 @@
 // `understudy doctor` in a network of its own: an installation in which all is there, and one in which nothing is.
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +18,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
+import { revokeCertificates } from '../../src/pki/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
+import { TestAuthority } from '../support/authority.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
@@ -249,6 +260,49 @@ describe('doctor', () => {
     expect(find(checks, 'program', 'qemu-img')).toMatchObject({ state: 'failed', remedy });
     const detail = expect.stringMatching(/haproxy\.sock has level operator, and changes need admin$/);
     expect(find(checks, 'director', 'wiki')).toMatchObject({ state: 'failed', detail });
+  });
+
+  it('doctor - certificates: what expires, what others can read, and what is for another name', async () => {
+    const { address, mac } = lan.host('web1');
+    const authority = await TestAuthority.make();
+    undo.push(() => authority.remove());
+    const host = { address, mac, power: '{ driver: qemu, settings: { interfaces: [] } }' };
+    const file = configure({
+      ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
+    });
+    const tls = `tls: { folder: ${authority.folder}, name: san-a }\n`;
+    writeFileSync(file, `${tls}${readFileSync(file, 'utf8').replace('host: 127.0.0.1', 'host: 10.88.0.1')}`);
+    const node = async () => find((await checksOf(file)).checks, 'certificate', 'node-san-a');
+    expect((await node()).detail).toContain('has no node-san-a.crt');
+    await authority.node('san-a', ['10.9.9.9']);
+    await authority.host('web1');
+    await authority.host('spare1');
+    expect(await node()).toMatchObject({
+      state: 'failed',
+      detail: 'is not for 10.88.0.1, which agents are told (api.advertise)',
+      remedy: expect.stringContaining('pki issue node san-a --address 10.88.0.1'),
+    });
+    await revokeCertificates(authority.folder, 'node-san-a', Date.now());
+    await authority.node('san-a', ['10.88.0.1']);
+    chmodSync(authority.path('node-san-a.key'), 0o644);
+    expect(await node()).toMatchObject({ state: 'failed', detail: expect.stringContaining('mode 0644') });
+    chmodSync(authority.path('node-san-a.key'), 0o600);
+    authority.replace('host-web1', '/O=understudy/OU=host/CN=web1', 29);
+    authority.replace('host-spare1', '/O=understudy/OU=host/CN=spare1', -1);
+    const { checks } = await checksOf(file);
+    expect(find(checks, 'encryption', 'api')).toMatchObject({ state: 'ok', detail: 'TLS 1.3' });
+    expect(find(checks, 'certificate', 'node-san-a').state).toBe('ok');
+    expect(find(checks, 'expiry', 'authority').state).toBe('ok');
+    expect(find(checks, 'expiry', 'host-web1')).toMatchObject({
+      state: 'warning',
+      detail: expect.stringMatching(
+        /^certificate host-web1 expires on .*, in 28 days: understudy pki renew host-web1$/,
+      ),
+    });
+    expect(find(checks, 'expiry', 'host-spare1')).toMatchObject({
+      state: 'failed',
+      detail: expect.stringContaining('certificate host-spare1 has expired on'),
+    });
   });
 
   it('doctor - a broken configuration is told line by line', async () => {

@@ -88,11 +88,14 @@ describe('a BMC', () => {
     const room = await enter();
     const { settings } = room.bmc('web1');
     const passwordFile = join(room.folder, 'wrong');
-    writeFileSync(passwordFile, 'closesesame\n');
+    writeFileSync(passwordFile, 'closesesame\n', { mode: 0o600 });
+    const open = join(room.folder, 'open');
+    writeFileSync(open, 'opensesame\n', { mode: 0o644 });
     const wrong: readonly [IpmiSettings, RegExp][] = [
       [{ ...settings, passwordFile }, /HMAC is invalid/],
       [{ ...settings, user: 'nobody' }, /unauthorized name/],
-      [{ ...settings, passwordFile: join(room.folder, 'missing') }, /missing cannot be read/],
+      [{ ...settings, passwordFile: join(room.folder, 'missing') }, /missing does not exist/],
+      [{ ...settings, passwordFile: open }, /open can be read or changed by others \(mode 0644\); chmod 600/],
     ];
     for (const [refused, reason] of wrong) {
       const power = powerOf(refused, 20_000);

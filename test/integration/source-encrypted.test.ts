@@ -1,4 +1,5 @@
 // Encrypted images: said to be that, and opened by a key from a file, of which every byte counts.
+import { chmodSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
@@ -10,6 +11,7 @@ const SECRET = 'a key, of one line';
 function encrypted(stage: Stage, method: string): Buffer {
   const disk = stage.write('golden.img', diskBytes(2 * MIB)).content;
   stage.write('key', Buffer.from(SECRET));
+  chmodSync(stage.path('key'), 0o600);
   const iterations = method === 'luks' ? ['-o', 'encrypt.iter-time=10'] : [];
   const encrypt = ['-o', `encrypt.format=${method},encrypt.key-secret=k`, ...iterations];
   const object = ['--object', `secret,id=k,file=${stage.path('key')}`];
@@ -51,6 +53,13 @@ test('encrypted - a line end in the key file counts, and a wrong key is told as 
   onStage(async (stage) => {
     encrypted(stage, 'luks');
     stage.write('other', Buffer.from(`${SECRET}\n`));
+    const open = stage.copyJson('--key-file', stage.path('other'), stage.path('golden.qcow2'), stage.target('a.img'));
+    await expectFailure(
+      open,
+      'USAGE',
+      /the key file .*other can be read or changed by others \(mode 0644\); chmod 600/,
+    );
+    chmodSync(stage.path('other'), 0o600);
     const copy = stage.copyJson('--key-file', stage.path('other'), stage.path('golden.qcow2'), stage.target('a.img'));
     await expectFailure(copy, 'SOURCE_UNREADABLE', /the key in the key file is not the one of this image/);
     const gone = stage.copyJson('--key-file', stage.path('gone'), stage.path('golden.qcow2'), stage.target('a.img'));

@@ -65,19 +65,24 @@ describe.each(FORMATS)('compressed source - %s', (format) => {
   });
 
   it('fails while its program is killed, and can be read after', async () => {
-    const uri = bench.write('image', bench.compress(format, content));
+    // More than the pipes hold, so that the program is still at work.
+    const long = Buffer.concat([content, content, content, content]);
+    const uri = bench.write('image', bench.compress(format, long));
     const { client, prepared } = await bench.open({ uri });
     await client.read(0);
     const [pid] = prepared.helperPids;
     process.kill(present(pid, 'pid of the program'), 'SIGKILL');
-    const { code, message } = await client.read(MIB);
-    expect(code).toBe('SOURCE_READ_FAILED');
-    expect(message).toContain('SIGKILL');
+    // What was on its way is still good.
+    let at = MIB;
+    let answer = await client.read(at);
+    for (; answer.code === null; answer = await client.read(at)) at += MIB;
+    expect(answer.code).toBe('SOURCE_READ_FAILED');
+    expect(answer.message).toContain('SIGKILL');
     // What its producer would do: try again where it failed.
-    const retried = await client.read(MIB);
-    expect(content.subarray(MIB, 2 * MIB).equals(retried.bytes)).toBe(true);
+    const retried = await client.read(at);
+    expect(long.subarray(at, at + MIB).equals(retried.bytes)).toBe(true);
     const again = await client.readAll();
-    expect(content.equals(again.bytes)).toBe(true);
+    expect(long.equals(again.bytes)).toBe(true);
     expect(again.code).toBe(null);
   });
 

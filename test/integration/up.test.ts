@@ -1,7 +1,7 @@
 // `understudy up` in a network of its own, with real store, storage daemon and interface: one state folder has one controller.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ import { Lan } from '../../guests/mod.ts';
 import { errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import { patience } from '../rig/patience.ts';
+import { eventually } from '../rig/wait.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -68,15 +69,27 @@ ${host('web1', 11)}${host('spare1', 21)}services:
   return path;
 }
 
+interface Up {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** What it has said so far. */
+  readonly said: () => string;
+}
+
 /** Starts a controller and waits until it says where it answers. */
-async function up(file: string): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+async function up(file: string): Promise<Up> {
   const [ip = '', ...before] = lan.wrap();
   const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', file];
-  const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   running.push(child);
+  let text = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+    process.stderr.write(chunk);
+  });
   const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
   if (line.done === true) throw new Error('understudy up has ended');
-  return { child, url: (JSON.parse(line.value) as { url: string }).url };
+  return { child, url: (JSON.parse(line.value) as { url: string }).url, said: () => text };
 }
 
 async function end(child: ChildProcess): Promise<void> {
@@ -118,6 +131,55 @@ describe('understudy up', () => {
 
       await end(first.child);
       expect((await up(other)).url).toBe('http://127.0.0.1:7781');
+    },
+    patience(120_000),
+  );
+
+  it(
+    'up - in a network it serves with TLS, takes up what `pki renew` has made, and says so',
+    async () => {
+      const pki = (...args: readonly string[]) => understudy('pki', ...args, '--folder', join(folder, 'pki'));
+      expect(await pki('init')).toMatchObject({ status: 0, stderr: '' });
+      expect(await pki('issue', 'node', 'san-a', '--address', '10.88.0.1')).toMatchObject({ status: 0, stderr: '' });
+      const file = configure(7780);
+      const text = readFileSync(file, 'utf8').replace('host: 127.0.0.1', 'host: 10.88.0.1');
+      writeFileSync(file, text);
+      expect(await understudy('up', '-f', file)).toMatchObject({ status: errorRegistry.CONFIG_INVALID.exit });
+
+      writeFileSync(file, `tls: { folder: pki, name: san-a }\n${text}`);
+      const { url, said } = await up(file);
+      expect(url).toBe('https://10.88.0.1:7780');
+      const remote = ['status', '--url', url, '--cacert', join(folder, 'pki/ca.crt')];
+      const token = ['--token-file', join(folder, 'secrets/tokens')];
+      expect(await understudy(...remote, ...token)).toMatchObject({ status: 0, stderr: '' });
+      const { checks } = JSON.parse((await understudy('doctor', '--json', '-f', file)).stdout) as {
+        checks: readonly Check[];
+      };
+      const detail = 'served by the controller of this state folder';
+      expect(checks.find(({ check }) => check === 'interface')).toMatchObject({ state: 'ok', detail });
+      expect(checks.find(({ check }) => check === 'certificate')).toMatchObject({ state: 'ok' });
+      expect(checks.filter(({ check }) => check === 'expiry').map(({ state }) => state)).toEqual(['ok', 'ok']);
+
+      expect(await pki('renew', 'san-a')).toMatchObject({ status: 0, stderr: '' });
+      await eventually('it has read them', () => said().includes('certificates read again: node-san-a until'));
+      expect(await understudy(...remote, ...token)).toMatchObject({ status: 0, stderr: '' });
+    },
+    patience(120_000),
+  );
+
+  it(
+    'up - what is not encrypted is said at the start, by status and by doctor',
+    async () => {
+      const file = configure(7780);
+      const api = 'host: 10.88.0.1, insecure: true';
+      writeFileSync(file, readFileSync(file, 'utf8').replace('host: 127.0.0.1', api));
+      const { said } = await up(file);
+      const warning = 'the API at 10.88.0.1 is not encrypted (api.insecure)';
+      await eventually('it is said', () => said().includes(`understudy: warning: ${warning}`));
+      expect((await understudy('status', '-f', file)).stdout).toContain(`warning: ${warning}`);
+      expect((await understudy('doctor', '-f', file)).stdout).toMatch(
+        /^warning +encryption +api: 10.88.0.1 is not encr/m,
+      );
     },
     patience(120_000),
   );

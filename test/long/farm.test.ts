@@ -119,7 +119,9 @@ function runAgents(): { stop(): Promise<void> } {
 function startAgent(host: string): ChildProcess {
   const file = join(folder, `agent-${host}.json`);
   const controller = stage.interface('').replace(/\/$/, '');
-  writeFileSync(file, JSON.stringify({ host, controller, token: `agent-of-${host}-0123456789` }), { mode: 0o600 });
+  writeFileSync(file, JSON.stringify({ host, controller, ca: stage.authority, token: `agent-of-${host}-0123456789` }), {
+    mode: 0o600,
+  });
   chmodSync(file, 0o600);
   return stage.lan.spawn(process.execPath, [dist('run/agent/agent.js'), '--config', file], { stdio: 'ignore' });
 }

@@ -66,7 +66,7 @@ export async function start(
     directors: new Map([['sim', life.plant.director]]),
     network: life.plant.network,
     metrics: life.metrics,
-    agentToken: async () => null,
+    agentSecret: async () => null,
     wall: () => life.plant.nowMs,
     pause: async (ms, signal) => {
       await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);

@@ -50,7 +50,8 @@ const hosts = [host('web1', 11), host('web2', 12), host('spare1', 21), host('spa
 export const config: Configuration = {
   path: '/sim/understudy.yaml',
   state: '/sim',
-  api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1', tokensFile: '/sim/tokens' },
+  tls: null,
+  api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1', tokensFile: '/sim/tokens', insecure: false },
   storage: { folder: '/sim', listen: { kind: 'unix' }, backgroundRate: null, overlayBytesMax: 1e9 },
   identity: { rulesFile: null, kernelMount: false },
   volumes: new Map(hosts.map(({ name }) => [name, { name, path: `/sim/${name}` }])),

@@ -82,7 +82,7 @@ export class Life {
       directors: new Map([['sim', this.#exposed(plant.director)]]),
       network: plant.network,
       metrics: new FakeMetrics(),
-      agentToken: async () => null,
+      agentSecret: async () => null,
       wall: () => plant.nowMs,
       pause: async (ms) => {
         plant.nowMs += ms;

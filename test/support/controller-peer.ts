@@ -3,6 +3,8 @@
 import type { Instruction, Report } from '../../src/agent/mod.ts';
 import { type ErrorCode, UnderstudyError } from '../../src/base/mod.ts';
 import type {
+  AuditEntry,
+  AuditView,
   ControllerApi,
   DecisionView,
   DismissalView,
@@ -231,6 +233,21 @@ export class ControllerPeer implements ControllerApi {
       this.#bells.add(done);
       signal.addEventListener('abort', done, { once: true });
     });
+  }
+
+  async record(entry: AuditEntry): Promise<void> {
+    if (this.trouble !== null) throw this.trouble;
+    this.emit({ kind: 'audit', subject: entry.action, text: entry.text, data: entry });
+  }
+
+  async audit(sinceMs: number): Promise<readonly AuditView[]> {
+    if (this.trouble !== null) throw this.trouble;
+    return this.audited.filter(({ at }) => Date.parse(at) >= sinceMs);
+  }
+
+  /** What was kept of who asked for what. */
+  get audited(): readonly AuditView[] {
+    return this.kept.flatMap((event) => (event.kind === 'audit' ? [{ at: event.at, ...event.data }] : []));
   }
 
   async report(name: string, report: Report): Promise<Instruction> {

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type { Client } from '../../api/mod.ts';
 import { EXIT_INTERNAL, errorRegistry, isErrorCode } from '../../base/mod.ts';
 import type { EngagementView } from '../../controller/mod.ts';
-import { printResult, stderr } from '../output.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { describeError } from './status.ts';
 
@@ -53,7 +53,7 @@ function report(view: EngagementView, json: boolean): void {
   if (json) {
     const { name: engagement, lead, understudy, stages, timeToCapacitySeconds, error } = view;
     const object = { ok, engagement, lead, understudy, stages, timeToCapacitySeconds, error: ok ? null : error };
-    printResult(`${JSON.stringify(object)}\n`);
+    printResult(`${jsonText(object)}\n`);
   } else if (ok) {
     printResult(`${view.understudy} serves for ${view.lead}, ${view.timeToCapacitySeconds} s after it was asked for\n`);
   } else {

@@ -7,6 +7,7 @@ import { explainCommand } from './explain.ts';
 import { inspectCommand } from './inspect.ts';
 import { approveCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
+import { pkiCommand } from './pki.ts';
 import { recordsCommand } from './records.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
@@ -31,6 +32,7 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),
+    pkiCommand(done),
     recordsCommand(done),
     inspectCommand(done),
     personaliseCommand(done),

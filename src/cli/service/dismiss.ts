@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { codeOf } from '../../base/mod.ts';
 import type { DismissalView } from '../../controller/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { confirm } from './question.ts';
 
@@ -35,7 +35,7 @@ export function dismissCommand(done: (exit: number) => void): Command {
       return client.dismiss({ ...subject, force: true });
     });
     const text = `${name} leaves the stage (${result.engagement})`;
-    printResult(flags.json === true ? `${JSON.stringify(result)}\n` : `${text}\n`);
+    printResult(flags.json === true ? `${jsonText(result)}\n` : `${text}\n`);
     done(0);
   });
 }

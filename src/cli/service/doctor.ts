@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { errorRegistry } from '../../base/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
 /** One thing that was looked at. */
@@ -37,7 +37,7 @@ export function doctorCommand(done: (exit: number) => void, examine: Examine): C
         }
       });
       const ok = checks.every(({ state }) => state !== 'failed');
-      printResult(json === true ? `${JSON.stringify({ ok, checks })}\n` : `${summary(checks)}\n`);
+      printResult(json === true ? `${jsonText({ ok, checks })}\n` : `${summary(checks)}\n`);
       done(ok ? 0 : errorRegistry.NOT_READY.exit);
     });
 }

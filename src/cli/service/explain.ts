@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { describeDecision } from './status.ts';
 
@@ -19,7 +19,7 @@ export function explainCommand(done: (exit: number) => void): Command {
     .addHelpText('after', '\nExample:\n  understudy explain wiki -f understudy.yaml');
   return withConnection(command).action(async (service: string, flags: Flags) => {
     const decisions = await (await connect(flags)).decisions(service, flags.limit);
-    if (flags.json === true) printResult(`${JSON.stringify(decisions)}\n`);
+    if (flags.json === true) printResult(`${jsonText(decisions)}\n`);
     for (const decision of flags.json === true ? [] : decisions.toReversed()) {
       printResult(`${describeDecision(decision)}\n`);
       for (const { host, text } of decision.evidence) {

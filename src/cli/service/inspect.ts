@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type Inspection, type OpenedImage, showFindings } from '../../identity/mod.ts';
-import { printResult, stderr } from '../output.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
@@ -27,7 +27,7 @@ export function inspectCommand(done: (exit: number) => void): Command {
   return withConnection(withEngine(command)).action(async (image: string, flags: Flags) => {
     const isHost = flags.file !== undefined || flags.url !== undefined;
     const { lead, inspection } = isHost ? await askController(image, flags) : await lookAtImage(image, flags);
-    if (flags.json === true) printResult(`${JSON.stringify({ image, ...inspection })}\n`);
+    if (flags.json === true) printResult(`${jsonText({ image, ...inspection })}\n`);
     else printResult(describe(image, lead, inspection));
     done(0);
   });

@@ -1,6 +1,6 @@
 // Short orders to the controller: each is one call, and its answer one line.
 import { Argument, Command } from 'commander';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -8,7 +8,7 @@ interface Flags extends ConnectionFlags {
 }
 
 function answer(flags: Flags, value: unknown, text: string): void {
-  printResult(flags.json === true ? `${JSON.stringify(value)}\n` : `${text}\n`);
+  printResult(flags.json === true ? `${jsonText(value)}\n` : `${text}\n`);
 }
 
 export function approveCommand(done: (exit: number) => void): Command {

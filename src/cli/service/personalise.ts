@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { UnderstudyError } from '../../base/mod.ts';
+import { shown, UnderstudyError } from '../../base/mod.ts';
 import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
 import { countOf, hostLine } from './inspect.ts';
@@ -44,7 +44,7 @@ export function personaliseCommand(done: (exit: number) => void): Command {
     const understudy = await hostIn(flags.as);
     const lead = flags.lead === undefined ? null : await hostIn(flags.lead);
     const outcome = await untilInterrupted((signal) => personalise(engine, image, { lead, understudy }, flags, signal));
-    if (flags.json === true) printResult(`${JSON.stringify(answer(image, outcome))}\n`);
+    if (flags.json === true) printResult(`${jsonText(answer(image, outcome))}\n`);
     else printResult(describe(engine, image, understudy, outcome));
     done(0);
   });
@@ -66,7 +66,7 @@ async function personalise(
   if (apply !== true) return { lead, plan, verified: null };
   const open = plan.unknown.filter(({ rule }) => !accept.includes(rule));
   if (open.length > 0) {
-    const list = open.map(({ rule, path, value }) => `  ${rule}  ${path}  ${value}`).join('\n');
+    const list = open.map(({ rule, path, value }) => `  ${rule}  ${shown(path)}  ${shown(value)}`).join('\n');
     throw new UnderstudyError(
       'IDENTITY_UNKNOWN',
       `${image} is as it was: nobody said what becomes of\n${list}\n--accept RULE leaves what a rule found as it is, --rules FILE says what becomes of it`,

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { formatBytes, shown, UnderstudyError } from '../../base/mod.ts';
 import type { UnusableRecordView } from '../../controller/mod.ts';
-import { json, printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { confirm } from './question.ts';
 
@@ -61,7 +61,7 @@ export function recordsCommand(done: (exit: number) => void): Command {
 }
 
 function print(flags: Flags, value: unknown, text: string): void {
-  printResult(flags.json === true ? `${json(value)}\n` : `${text}\n`);
+  printResult(flags.json === true ? `${jsonText(value)}\n` : `${text}\n`);
 }
 
 function summary({ key, reason }: UnusableRecordView): string {

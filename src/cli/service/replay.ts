@@ -9,7 +9,7 @@ import {
   type Replay,
   replay,
 } from '../../replay/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { bytesOf, policyIn, recordingIn } from './policy-options.ts';
 
 interface Flags {
@@ -38,7 +38,7 @@ export function replayCommand(done: (exit: number) => void): Command {
           ? null
           : parseLabels((await bytesOf(flags.labels)).toString('utf8'), flags.labels, ...boundsOf(recording));
       const result = replay(policy, recording, labels);
-      printResult(flags.json === true ? `${JSON.stringify(result)}\n` : describe(recording, result));
+      printResult(flags.json === true ? `${jsonText(result)}\n` : describe(recording, result));
       done(0);
     });
 }

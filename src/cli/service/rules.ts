@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { showFindings } from '../../identity/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { engineWith, hostIn } from './identity-options.ts';
 
@@ -25,7 +25,7 @@ export function rulesCommand(done: (exit: number) => void): Command {
       const text = await untilInterrupted(async (signal) => {
         if (understudy === null || flags.json === true) {
           const { findings } = await engine.inspect(image, null, signal);
-          return flags.json === true ? `${JSON.stringify(findings)}\n` : showFindings(findings);
+          return flags.json === true ? `${jsonText(findings)}\n` : showFindings(findings);
         }
         return engine.reading(image, signal, async (opened) =>
           engine.show(await opened.plan({ lead: await opened.identify(), understudy })),

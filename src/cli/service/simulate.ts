@@ -10,7 +10,7 @@ import {
   traceRates,
   traces,
 } from '../../simulation/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { bytesOf, modelIn } from './policy-options.ts';
 
 interface Flags {
@@ -52,7 +52,7 @@ export function simulateCommand(done: (exit: number) => void): Command {
       ];
       const results = scalers.map((scaler) => simulate(rates, model, scaler, below));
       const answer = { seconds: rates.length, below, results };
-      printResult(flags.json === true ? `${JSON.stringify(answer)}\n` : describe(rates.length, below, results));
+      printResult(flags.json === true ? `${jsonText(answer)}\n` : describe(rates.length, below, results));
       done(0);
     });
 }

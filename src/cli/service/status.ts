@@ -1,7 +1,8 @@
 import { Command } from 'commander';
-import { formatDuration } from '../../base/mod.ts';
-import type { DecisionView, EngagementView, StatusView } from '../../controller/mod.ts';
-import { printResult } from '../output.ts';
+import type { StatusAnswer } from '../../api/mod.ts';
+import { formatDuration, shown } from '../../base/mod.ts';
+import type { DecisionView, EngagementView } from '../../controller/mod.ts';
+import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -33,13 +34,14 @@ export function statusCommand(done: (exit: number) => void): Command {
 }
 
 /** False when whoever watched has left. */
-function show(view: StatusView, { json, watch }: Flags): boolean {
-  if (json === true) return printResult(`${JSON.stringify(view)}\n`);
-  return printResult(`${watch === true && process.stdout.isTTY ? CLEAR : ''}${describeStatus(view)}`);
+function show(view: StatusAnswer, { json, watch }: Flags): boolean {
+  if (json === true) return printResult(`${jsonText(view)}\n`);
+  if (watch === true && process.stdout.isTTY) printBytes(CLEAR);
+  return printResult(describeStatus(view));
 }
 
-export function describeStatus(view: StatusView): string {
-  const lines: string[] = [];
+export function describeStatus(view: StatusAnswer): string {
+  const lines: string[] = view.warnings.map((warning) => `warning: ${shown(warning)}`);
   for (const service of view.services) {
     const { name, verdict, mode, lastDecision, pendingPlan, evidence } = service;
     lines.push(`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}`);
@@ -62,7 +64,7 @@ export function describeStatus(view: StatusView): string {
   return `${[...lines, ...describeUnusable(view)].join('\n')}\n`;
 }
 
-function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusView): readonly string[] {
+function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswer): readonly string[] {
   const lines = unusableRecords.map(({ key, reason }) => {
     const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
     const remedy = name === null ? `understudy records ${key} --remove` : `understudy dismiss ${name} --force`;

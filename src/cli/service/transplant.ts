@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { formatBytes } from '../../base/mod.ts';
 import { createIdentityEngine, showFindings, type Transplant } from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
-import { printResult } from '../output.ts';
+import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
 interface Flags {
@@ -32,7 +32,7 @@ export function transplantCommand(done: (exit: number) => void): Command {
       const engine = createIdentityEngine({ formats: 'detect', kernelMount });
       const request = { lead: null, understudy: null, portion, accept, apply };
       const result = await untilInterrupted((signal) => engine.transplant(lead, spare, request, signal));
-      printResult(flags.json === true ? `${JSON.stringify({ lead, spare, ...result })}\n` : describe(result));
+      printResult(flags.json === true ? `${jsonText({ lead, spare, ...result })}\n` : describe(result));
       done(0);
     });
 }

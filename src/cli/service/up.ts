@@ -1,9 +1,17 @@
 import { Command } from 'commander';
-import { printResult, stderr } from '../output.ts';
+import { shown } from '../../base/mod.ts';
+import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
-/** Runs the installation until the signal; told when it can be asked. Composed in bin, which alone names drivers. */
-export type Serve = (file: string, signal: AbortSignal, onReady: (url: string) => void) => Promise<void>;
+export interface ServeEvents {
+  /** It can be asked. */
+  readonly onReady: (url: string) => void;
+  /** A line for the log. */
+  readonly say: (line: string) => void;
+}
+
+/** Runs the installation until the signal. Composed in bin, which alone names drivers. */
+export type Serve = (file: string, signal: AbortSignal, events: ServeEvents) => Promise<void>;
 
 export function upCommand(done: (exit: number) => void, serve: Serve): Command {
   return new Command('up')
@@ -14,9 +22,12 @@ export function upCommand(done: (exit: number) => void, serve: Serve): Command {
     .action(async ({ file, json }: { file: string; json?: boolean }) => {
       // Nothing is lost however it ends.
       await untilInterrupted((signal) =>
-        serve(file, signal, (url) => {
-          if (json === true) printResult(`${JSON.stringify({ url })}\n`);
-          else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
+        serve(file, signal, {
+          say: (line) => stderr.say(`understudy: ${shown(line)}\n`),
+          onReady: (url) => {
+            if (json === true) printResult(`${jsonText({ url })}\n`);
+            else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
+          },
         }),
       );
       done(0);

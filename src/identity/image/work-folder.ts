@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, mkdtemp, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, ownFolder, UnderstudyError } from '../../base/mod.ts';
 import { identityFailed } from './tool.ts';
 
 /** Far longer than all time-outs of one operation together: what is older was left by a process that died. */
@@ -40,9 +40,9 @@ export async function nameImage(image: string): Promise<ImageName> {
 export class WorkFolder {
   readonly path: string;
 
-  /** @param path absolute; made when it is missing. Null: one below the folder for temporary files */
+  /** @param path absolute; made when it is missing. Null: this user's in the folder for temporary files @throws RING_FOLDER */
   constructor(path: string | null) {
-    this.path = path ?? join(tmpdir(), `understudy-identity-${process.geteuid?.() ?? 0}`);
+    this.path = path ?? ownFolder(tmpdir(), `understudy-identity-${process.geteuid?.() ?? 0}`);
   }
 
   /** Private, and ours; leftovers of processes that died are removed. @throws IDENTITY_FAILED */

@@ -1,5 +1,5 @@
-// Our own agent on the lead: its settings name the lead and hold the lead's token.
-import type { HostIdentity } from '../contract.ts';
+// Our own agent on the lead: its settings name the lead and hold, or name the files of, the lead's token, certificate and key.
+import type { AgentIdentity, HostIdentity } from '../contract.ts';
 import { type FileTree, join, parentOf, readText } from '../tree/mod.ts';
 import type { ChangeContext, Edit, Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
@@ -18,7 +18,7 @@ export const agentRule: Rule = {
     const disable = understudy !== null && understudy.agent === undefined;
     if (file.status === 'text') {
       const { host, controller } = settingsIn(file.text);
-      const value = `host ${String(host ?? '(none)')}, controller ${String(controller ?? '(none)')}, token (secret)`;
+      const value = `host ${String(host ?? '(none)')}, controller ${String(controller ?? '(none)')}, token or key (secret)`;
       return [finding({ rule: RULE, path: file.path, value, why: WHY, action: disable ? 'disable' : 'rewrite' })];
     }
     const [start] = await unitStarts(tree, UNIT);
@@ -30,16 +30,15 @@ export const agentRule: Rule = {
   async change(found, tree, { understudy }) {
     const file = await readText(tree, PATH);
     const settings = file.status === 'text' ? settingsIn(file.text) : {};
-    const tokenFile = await tokenFileOf(tree, settings);
-    const old: Edit[] = tokenFile === null ? [] : [{ kind: 'remove', path: tokenFile, secret: true }];
+    const files = await secretFilesOf(tree, settings);
+    const old = files.map((path): Edit => ({ kind: 'remove', path, secret: true }));
     if (found.action === 'disable') {
       const secrets: Edit[] = file.status === 'text' ? [{ kind: 'remove', path: file.path, secret: true }] : [];
       return [...(await disableUnit(tree, UNIT)), ...secrets, ...old];
     }
     if (understudy.agent === undefined || file.status !== 'text') return [];
-    const { tokenFile: _, ...kept } = settings;
-    const { host, controller, token } = understudy.agent;
-    const text = `${JSON.stringify({ ...kept, host, controller, token }, null, 2)}\n`;
+    const kept = Object.entries(settings).filter(([name]) => !SECRETS.includes(name));
+    const text = `${JSON.stringify({ ...Object.fromEntries(kept), ...settingsOf(understudy.agent) }, null, 2)}\n`;
     return text === file.text ? old : [{ kind: 'write', path: file.path, text, secret: true }, ...old];
   },
   verify: async (tree, { lead, understudy }) => problemsOf(tree, lead, understudy),
@@ -59,13 +58,21 @@ async function problemsOf(
     return problems;
   }
   if (file.status !== 'text') return [];
-  const { host, controller, token } = understudy.agent;
-  const isNew = settings.host === host && settings.controller === controller && settings.token === token;
-  if (!isNew) problems.push(`${PATH} is not that of ${host}`);
-  if (lead.agent !== undefined && lead.agent.token !== token && file.text.includes(lead.agent.token)) {
+  const wanted: Readonly<Record<string, string>> = settingsOf(understudy.agent);
+  const isNew = ['host', 'controller', ...SECRETS].every((name) => settings[name] === wanted[name]);
+  if (!isNew) problems.push(`${PATH} is not that of ${understudy.agent.host}`);
+  const token = lead.agent?.token;
+  if (token !== undefined && token !== understudy.agent.token && file.text.includes(token)) {
     problems.push(`${PATH} still has the token of the lead`);
   }
   return problems;
+}
+
+/** Settings that say who reports. Whom the agent believes (ca, caFile) holds for the clone as it did for the lead. */
+const SECRETS = ['token', 'tokenFile', 'cert', 'certFile', 'key', 'keyFile'];
+
+function settingsOf({ host, controller, token, certificate }: AgentIdentity) {
+  return { host, controller, ...(token === undefined ? {} : { token }), ...certificate };
 }
 
 /** What is no JSON object has no settings: it is written anew. */
@@ -80,10 +87,16 @@ function settingsIn(text: string): Record<string, unknown> {
   }
 }
 
-/** The file with the lead's token, when the settings name one that is there. */
-async function tokenFileOf(tree: FileTree, settings: Record<string, unknown>): Promise<string | null> {
-  const { tokenFile } = settings;
-  if (typeof tokenFile !== 'string' || tokenFile === '') return null;
-  const file = await readText(tree, tokenFile.startsWith('/') ? tokenFile : join(parentOf(PATH), tokenFile));
-  return file.status === 'text' ? file.path : null;
+/** Files with the lead's token, certificate and key, those that the settings name and that are there. */
+async function secretFilesOf(tree: FileTree, settings: Record<string, unknown>): Promise<readonly string[]> {
+  const { tokenFile, certFile, keyFile } = settings;
+  // As the agent itself finds it (docs/agent.md).
+  const beside = typeof certFile === 'string' ? `${certFile.replace(/\.(crt|pem)$/, '')}.key` : undefined;
+  const paths: string[] = [];
+  for (const name of [tokenFile, certFile, keyFile ?? beside]) {
+    if (typeof name !== 'string' || name === '') continue;
+    const file = await readText(tree, name.startsWith('/') ? name : join(parentOf(PATH), name));
+    if (file.status === 'text') paths.push(file.path);
+  }
+  return paths;
 }

@@ -1,5 +1,4 @@
 // Hosts with a baseboard management controller (BMC), switched with ipmitool(1) over IPMI 2.0.
-import { accessSync, constants } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Call,
@@ -7,6 +6,7 @@ import {
   type EpochGate,
   requireTool,
   runTool,
+  secretProblem,
   UnderstudyError,
   withinTime,
 } from '../../base/mod.ts';
@@ -114,7 +114,7 @@ export class IpmiPower implements PowerDriver {
     const tool = requireTool('ipmitool', 'ipmitool');
     const deadline = performance.now() + patienceMs;
     const where = `the BMC at ${settings.address}`;
-    requireReadable(settings.passwordFile);
+    requireSecret(settings.passwordFile);
     for (;;) {
       signal.throwIfAborted();
       const timeoutMs = Math.ceil(Math.max(1, Math.min(RUN_MS, deadline - performance.now())));
@@ -145,11 +145,9 @@ function stateIn(answer: string): PowerState {
   return word === 'on' || word === 'off' ? word : 'unknown';
 }
 
-/** ipmitool would ask for the password instead. */
-function requireReadable(passwordFile: string): void {
-  try {
-    accessSync(passwordFile, constants.R_OK);
-  } catch (error) {
-    throw new UnderstudyError('POWER_FAILED', `the password in ${passwordFile} cannot be read`, { cause: error });
-  }
+/** ipmitool would ask for the password instead of a file that it cannot read. */
+function requireSecret(passwordFile: string): void {
+  const problem = secretProblem(passwordFile);
+  if (problem === null) return;
+  throw new UnderstudyError('POWER_FAILED', `the password file ${passwordFile} ${problem.text}; ${problem.hint}`);
 }

@@ -1,5 +1,6 @@
 // What runs: a look at every ring of this user.
 import { closeSync, fstatSync, readdirSync } from 'node:fs';
+import { withoutSecrets } from '../../base/mod.ts';
 import { isLockedByOther, mapShared } from '../../linux/mod.ts';
 import {
   activityNames,
@@ -75,7 +76,7 @@ function look(fd: number): RunningCopy | null {
   if (!ours) return null;
   const { mapping, ring } = mapTables(fd);
   const copy: RunningCopy = {
-    source: ring.getText('sourceUri'),
+    source: withoutSecrets(ring.getText('sourceUri')),
     producerPid: ring.get('producerPid'),
     bytesRead: ring.getDouble('bytesRead'),
     blockSize: ring.geometry.blockBytes,
@@ -97,7 +98,7 @@ function consumersOf(ring: Ring, fd: number): RunningConsumer[] {
       const apart = entry.get('state') === ConsumerState.detached && entry.get('blocksLeft') > 0;
       return {
         pid: entry.get('pid'),
-        target: entry.name,
+        target: withoutSecrets(entry.name),
         startBlock: entry.get('startBlock'),
         blocksLeft: entry.get('blocksLeft'),
         state: apart ? 'detached' : (activityNames[entry.get('activity')] ?? 'starting'),

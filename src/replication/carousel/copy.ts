@@ -2,7 +2,7 @@
 // detached process reads, and the main thread only looks on.
 import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { limits, UnderstudyError } from '../../base/mod.ts';
+import { limits, UnderstudyError, withoutSecrets } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
 import { resolveExtent, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
@@ -158,14 +158,14 @@ async function finish(
     return {
       ok: results.every((result) => result.ok),
       source: {
-        uri: source.uri,
+        uri: withoutSecrets(source.uri),
         bytes: ring?.getDouble('sourceBytes') ?? 0,
         blockSize: ring?.geometry.blockBytes ?? 0,
-        id: source.identity,
+        id: withoutSecrets(source.identity),
         warnings: look.warnings(),
       },
       producer: { bytesRead: ring?.getDouble('bytesRead') ?? 0, sweeps: ring?.get('sweeps') ?? 0 },
-      targets: results,
+      targets: results.map((result) => ({ ...result, uri: withoutSecrets(result.uri) })),
     };
   } finally {
     config.signal?.removeEventListener('abort', abort);
@@ -249,8 +249,16 @@ function taskOf(
 function nothingCopied(source: IdentifiedSource, checked: readonly Checked[]): CopyResult {
   return {
     ok: false,
-    source: { uri: source.uri, bytes: 0, blockSize: 0, id: source.identity, warnings: [] },
+    source: {
+      uri: withoutSecrets(source.uri),
+      bytes: 0,
+      blockSize: 0,
+      id: withoutSecrets(source.identity),
+      warnings: [],
+    },
     producer: { bytesRead: 0, sweeps: 0 },
-    targets: checked.flatMap((one) => ('result' in one ? [one.result] : [])),
+    targets: checked.flatMap((one) =>
+      'result' in one ? [{ ...one.result, uri: withoutSecrets(one.result.uri) }] : [],
+    ),
   };
 }

@@ -1,6 +1,6 @@
 // What has to be settled of each target before anything is written: that it can be one, and that somebody agreed to what it loses.
 import { statSync } from 'node:fs';
-import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, messageOf, present, UnderstudyError } from '../../base/mod.ts';
 import type { TargetResult } from '../consumer/mod.ts';
 import type { IdentifiedSource } from '../source/mod.ts';
 import { isResumable, type TargetSpec } from '../target/mod.ts';
@@ -62,17 +62,40 @@ function specOf(
   source: IdentifiedSource,
   config: CopyConfig,
 ): TargetSpec {
-  const { path, identity, disk, replaces } = facts;
+  const { path, identity, disk, replaces, folder } = facts;
   const all = { uri, path, identity, direct: config.direct !== 'off', mayOverwrite };
   if (facts.kind === 'nbd') return { ...all, kind: 'nbd', doubt };
   if (disk !== null) return { ...all, kind: 'block', disk };
-  return { ...all, kind: 'file', replaces, mode: modeOfNewFile(source), mayLoseOwner: config.overwrite };
+  const access = accessOfNewFile(source);
+  return {
+    ...all,
+    kind: 'file',
+    folder: present(folder, 'a file has'),
+    replaces,
+    ...access,
+    mayLoseOwner: config.overwrite,
+  };
 }
 
-/** A new file may be read by whom the source may be read by, as far as the umask lets it. */
-function modeOfNewFile({ path }: IdentifiedSource): number {
-  const mode = path === undefined ? 0o666 : statSync(path).mode & 0o777;
-  return mode & ~process.umask();
+const ALL = 0o666;
+const OWNER = 0o600;
+
+/**
+ * A new file may be read by whom the source may be read by, as far as the umask lets it. A source without permissions of its own
+ * tells nothing: what a pipe brings, and what a server gives to everybody, is as public as the umask says; what needs a
+ * password, and what an NBD server exports, is its owner's alone. A key opens an image for those who may read the key.
+ */
+function accessOfNewFile(source: IdentifiedSource): { readonly mode: number; readonly group: number | null } {
+  const { path, keyFile } = source;
+  const stats = path === undefined ? null : statSync(path);
+  // A key that is not there is told of by who opens it.
+  const ofKey = keyFile === undefined ? ALL : (statSync(keyFile, { throwIfNoEntry: false })?.mode ?? OWNER);
+  const mode = (stats?.mode ?? (isPublic(source) ? ALL : OWNER)) & ofKey & 0o777;
+  return { mode: mode & ~process.umask(), group: stats?.gid ?? null };
+}
+
+function isPublic({ kind, url, uri }: IdentifiedSource): boolean {
+  return kind === 'stdin' || (kind === 'http' && (url ?? uri) === uri);
 }
 
 /** Two names of one target in one request are a mistake, not two copies. */

@@ -74,14 +74,14 @@ export class ProgressKeeper {
 
   /** Why the record cannot be kept (no home folder, a read-only one, no room), or null: the copy goes on without. */
   #save(blockCount: number, blocks: Pick<ResumeRecord, 'done' | 'digests'>): UnderstudyError | null {
-    const path = this.#target.recordPath;
+    const place = this.#target.record;
     try {
-      saveRecord(path, this.#recordOf(blockCount, blocks));
+      saveRecord(place, this.#recordOf(blockCount, blocks));
       return null;
     } catch (cause) {
       const errno = errnoOf(cause);
       if (errno === null) throw cause;
-      const failure = fileError('target', `record progress in ${path}`, errno, cause);
+      const failure = fileError('target', `record progress in ${place.shownPath}`, errno, cause);
       this.#unrecorded = `cannot be resumed: ${failure.message}`;
       return failure;
     }
@@ -105,7 +105,7 @@ export class ProgressKeeper {
   /** The target is complete. A record that cannot be removed does no harm: all that it lists is there. */
   end(): void {
     try {
-      removeRecord(this.#target.recordPath);
+      removeRecord(this.#target.record);
     } catch (cause) {
       if (errnoOf(cause) === null) throw cause;
       this.#unrecorded ??= `its record could not be removed: ${messageOf(cause)}`;

@@ -15,8 +15,8 @@ export {
   removeRing,
   reopen,
   ringPath,
-  runtimeFolder,
   sweepStale,
   tryClose,
 } from './rendezvous.ts';
 export { type BadRange, ConsumerEntry, type Digest, Ring, RingHeader, type Signal, type SlotEntry } from './ring.ts';
+export { runtimeFolder } from './runtime-folder.ts';

@@ -4,47 +4,17 @@
 // Level-triggered: nobody trusts what a file claims about processes; locks are asked. A file without a living process
 // behind it is removed by whoever meets it.
 import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, lstatSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { errnoOf, limits, reasonOf, shortName, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, limits, shortName, UnderstudyError } from '../../base/mod.ts';
 import { isLockedByOther, type Mapping, mapShared, tryLock, tryLockShared, unlock } from '../../linux/mod.ts';
 import { HEADER_BYTES, LAYOUT_VERSION, LockByte, MAGIC, RingState } from './layout.ts';
 import { RingHeader } from './ring.ts';
 
 /** Time in which whoever holds the rendezvous lock does its few system calls, also on a machine that swaps. */
 const RENDEZVOUS_MS_MAX = 20_000;
-
-/** `UNDERSTUDY_RUNTIME_DIR`, or /dev/shm/understudy-UID: created with mode 0700, refused when it is somebody else's. */
-export function runtimeFolder(): string {
-  const uid = process.getuid?.() ?? 0;
-  const folder = process.env.UNDERSTUDY_RUNTIME_DIR ?? `/dev/shm/understudy-${uid}`;
-  try {
-    mkdirSync(folder, { mode: 0o700 });
-  } catch (cause) {
-    if (errnoOf(cause) !== 'EEXIST')
-      throw new UnderstudyError(
-        'RING_MEMORY',
-        `the folder for shared memory, ${folder}, cannot be made: ${reasonOf(errnoOf(cause) ?? '')}; ` +
-          'mount a tmpfs at /dev/shm, or name a folder on another one in UNDERSTUDY_RUNTIME_DIR',
-        { cause },
-      );
-  }
-  const stats = lstatSync(folder);
-  if (!stats.isDirectory() || stats.uid !== uid || (stats.mode & 0o077) !== 0) {
-    throw new UnderstudyError('RING_FOLDER', `${folder} must be a folder of this user with mode 0700`);
-  }
-  return folder;
-}
+/** Neither through a link nor waiting for the other end of a pipe. */
+const PLAINLY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** The ring file of a source; the identity itself may hold any characters. */
 export function ringPath(folder: string, identity: string): string {
@@ -62,7 +32,7 @@ export interface Rendezvous {
 }
 
 function openFresh(path: string): number {
-  return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  return openSync(path, constants.O_RDWR | constants.O_CREAT | PLAINLY, 0o600);
 }
 
 /** A second open file of the same inode: locks belong to open files, so each role has its own. */
@@ -291,7 +261,7 @@ export function sweepStale(folder: string): void {
 /** Opens a ring file for looking at; null when it is gone. */
 export function openExisting(path: string): number | null {
   try {
-    return openSync(path, constants.O_RDWR);
+    return openSync(path, constants.O_RDWR | PLAINLY);
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') return null;
     throw cause;

@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
-import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, messageOf, secretProblem, UnderstudyError, withoutSecrets } from '../../base/mod.ts';
 import { blockDeviceBytes } from '../../linux/mod.ts';
 import type { DeviceAccess } from '../device/contract.ts';
 import { fileError, fileFingerprint, fileIdentity } from '../device/file.ts';
@@ -66,8 +66,17 @@ const OTHER_SCHEME = /^([a-z][a-z0-9+.-]*):\/\//i;
 export async function identifySource(options: SourceOptions): Promise<IdentifiedSource> {
   const source = await identifyStorage(options);
   if (options.keyFile === undefined) return source;
+  refuseOpenKey(options.keyFile);
   // Who has no key must not join a reading that has one.
   return { ...source, keyFile: resolve(options.keyFile), identity: `${source.identity}+key` };
+}
+
+/** A pipe (`<(pass show key)`) has no mode that says anything; a file that is not there is told of by who opens it. */
+function refuseOpenKey(keyFile: string): void {
+  if (statSync(keyFile, { throwIfNoEntry: false })?.isFile() !== true) return;
+  const problem = secretProblem(keyFile);
+  if (problem === null) return;
+  throw new UnderstudyError('USAGE', `the key file ${keyFile} ${problem.text}; ${problem.hint}`);
 }
 
 async function identifyStorage(options: SourceOptions): Promise<IdentifiedSource> {
@@ -256,10 +265,10 @@ function identifyHttp(options: SourceOptions, given: SourceFormat | undefined): 
   };
 }
 
-/** For messages: as the user wrote it, unless that shows a password. */
+/** For messages: as the user wrote it, unless that shows a password; values that look like one are left out. */
 function withoutCredentials(url: string, storage: string): string {
   const { username, password } = parseUrl(url);
-  return username === '' && password === '' ? url : storage;
+  return withoutSecrets(username === '' && password === '' ? url : storage);
 }
 
 /** Without credentials and fragment: they do not change what is stored, and identities are shown. */

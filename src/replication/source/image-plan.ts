@@ -1,11 +1,14 @@
 // From an image file to the block graph that QEMU is to open: every file in it named, every format said, the whole
 // checked
-// before anything is read. docs/decisions/0010 says which files an image may name.
-import { realpathSync, statSync } from 'node:fs';
+// before anything is read. docs/decisions/0010 says which files an image may name. Each is opened by us, and QEMU opens no name that an
+// image holds.
+import { readSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
 import type { ImageFormat } from './format.ts';
+import type { HeldFile, ImageFiles } from './image-files.ts';
 import { type BlockNode, graphName, qemuError, runQemu, type ToolObjects } from './qemu.ts';
+import { extentsIn } from './vmdk-extents.ts';
 
 export interface ImageOrigin {
   /** What the user called it. */
@@ -14,6 +17,10 @@ export interface ImageOrigin {
   readonly storage: BlockNode;
   /** The file itself, all links followed; null when it is none, and then it may name no other. */
   readonly path: string | null;
+  /** The open file that has this path, or had it; absent when there is none. */
+  readonly held?: HeldFile | undefined;
+  /** Keeps what the image names. */
+  readonly files: ImageFiles;
   /** Its length, where there is no path to ask; null where nothing tells. */
   readonly storedBytes: number | null;
   readonly format: ImageFormat | 'raw';
@@ -28,8 +35,6 @@ export const KEY = 'key';
 export interface ImagePlan {
   readonly graph: BlockNode;
   readonly sizeBytes: number;
-  /** Every file that is read, the named one first. */
-  readonly files: readonly string[];
   /** It, or a backing file of it, is opened with the key. */
   readonly encrypted: boolean;
 }
@@ -59,12 +64,6 @@ interface ImageInfo {
     readonly data?: {
       readonly encrypt?: { readonly format: string };
       readonly 'data-file'?: string;
-      readonly 'create-type'?: string;
-      readonly extents?: readonly {
-        readonly filename: string;
-        readonly format: string;
-        readonly 'virtual-size': number;
-      }[];
     };
   };
 }
@@ -79,29 +78,30 @@ export async function planImage(origin: ImageOrigin): Promise<ImagePlan> {
   throw new UnderstudyError('USAGE', `${origin.uri} is not encrypted; leave --key-file out`);
 }
 
+/** So much of a description of extents is read; QEMU's limit is higher, but who writes more hides something. */
+const DESCRIPTION_BYTES_MAX = 1024 * 1024;
+
 /** `above` are the files whose backing file, or whose backing file's backing file, this is. */
 async function planLayer(origin: ImageOrigin, above: readonly string[]): Promise<ImagePlan> {
-  const { format, storage } = origin;
+  const { format } = origin;
+  const storage = storageOf(origin);
   const alone: BlockNode =
     format === 'qcow2' || format === 'vmdk'
       ? { driver: format, file: storage, backing: null }
       : { driver: format, file: storage, ...(format === 'vpc' ? EXACT_SIZE : {}) };
   const info = await describeImage(origin, alone);
   if (info['virtual-size'] === 0) throw new UnderstudyError('SOURCE_EMPTY', `${origin.uri} holds no bytes`);
-  const extents = extentFiles(origin, info);
   const dataFile = dataFileOf(origin, info);
   const own: BlockNode = {
     ...alone,
-    ...(dataFile === null ? {} : { 'data-file': { driver: 'file', filename: dataFile } }),
+    ...(dataFile === null ? {} : { 'data-file': { driver: 'file', filename: dataFile.place } }),
     ...(info.encrypted === true ? { encrypt: decryption(origin, info) } : {}),
   };
   await checkImage(origin, own);
   const backing = await planBacking(origin, info, above);
-  const files = [origin.path, dataFile, ...extents].filter((path) => path !== null);
   return {
     graph: backing === null ? own : { ...own, backing: backing.graph },
     sizeBytes: info['virtual-size'],
-    files: [...new Set([...files, ...(backing?.files ?? [])])],
     encrypted: info.encrypted === true || backing?.encrypted === true,
   };
 }
@@ -149,11 +149,11 @@ async function checkImage(origin: ImageOrigin, node: BlockNode): Promise<void> {
  * maps tell.
  */
 async function checkMap(origin: ImageOrigin, node: BlockNode): Promise<void> {
-  const { uri, objects, path } = origin;
+  const { uri, objects, held } = origin;
   const args = ['map', '--output=json', ...objects, graphName(node)];
   const { status, stdout, stderr } = await runQemu({ tool: 'qemu-img', args, timeoutMs: CHECK_TIMEOUT_MS, uri });
   if (status !== 0) throw qemuError(uri, stderr);
-  const sizeBytes = path === null ? origin.storedBytes : statSync(path).size;
+  const sizeBytes = held === undefined ? origin.storedBytes : held.sizeBytes;
   if (sizeBytes === null) return;
   for (const extent of JSON.parse(stdout) as { data: boolean; offset?: number; length: number }[]) {
     if (!extent.data || extent.offset === undefined || extent.offset + extent.length <= sizeBytes) continue;
@@ -170,14 +170,16 @@ async function planBacking(origin: ImageOrigin, info: ImageInfo, above: readonly
     throw unreadable(origin, `it does not say the format of its backing file ${name}; qemu-img rebase -u -F adds it`);
   }
   if (!BACKING_FORMATS.includes(format)) throw unreadable(origin, `its backing file ${name} is of format ${format}`);
-  const path = namedFile(origin, name);
+  const { path, held } = namedFile(origin, name);
   const chain = [...above, origin.path ?? ''];
   if (chain.includes(path)) throw unreadable(origin, `its chain of backing files is a circle: ${name}`);
   if (chain.length > CHAIN_MAX) throw unreadable(origin, `its chain of backing files is longer than ${CHAIN_MAX}`);
   const layer: ImageOrigin = {
     uri: `${origin.uri}, backing file ${name}`,
-    storage: { driver: 'file', filename: path },
+    storage: { driver: 'file', filename: held.place },
     path,
+    held,
+    files: origin.files,
     storedBytes: null,
     format: format as ImageFormat | 'raw',
     objects: origin.hasKey ? origin.objects : [],
@@ -186,36 +188,57 @@ async function planBacking(origin: ImageOrigin, info: ImageInfo, above: readonly
   return planLayer(layer, chain);
 }
 
-function dataFileOf(origin: ImageOrigin, info: ImageInfo): string | null {
+function dataFileOf(origin: ImageOrigin, info: ImageInfo): HeldFile | null {
   const name = info['format-specific']?.data?.['data-file'];
-  return name === undefined ? null : namedFile(origin, name);
+  return name === undefined ? null : namedFile(origin, name).held;
 }
 
-/** Files of a vmdk besides the named one; flat ones have no table that could tell whether they are whole. */
-function extentFiles(origin: ImageOrigin, info: ImageInfo): string[] {
-  const files: string[] = [];
-  // Of these two types the one extent is the image itself, under a name that QEMU makes up where it is no file.
-  if (['monolithicSparse', 'streamOptimized'].includes(info['format-specific']?.data?.['create-type'] ?? ''))
-    return files;
-  for (const { filename, format, 'virtual-size': bytes } of info['format-specific']?.data?.extents ?? []) {
-    if (filename === origin.path) continue;
-    const path = namedFile(origin, filename);
-    files.push(path);
-    if (format !== 'FLAT' || statSync(path).size >= bytes) continue;
-    throw new UnderstudyError('SOURCE_CORRUPT', `${origin.uri}: its extent ${filename} is shorter than ${bytes} bytes`);
+/**
+ * How QEMU reaches the file. A vmdk that is spread over others names them in a text, and there is no other way to say them: then it finds
+ * all of them as links in a folder of ours. Flat ones have no table that could tell whether they are whole.
+ */
+function storageOf(origin: ImageOrigin): BlockNode {
+  const { format, path, held, files, uri } = origin;
+  if (format !== 'vmdk' || path === null || held === undefined) return origin.storage;
+  const extents = extentsIn(startOf(held));
+  if (extents === null) {
+    const hint = 'make one image of it with qemu-img convert, where it was made';
+    throw unreadable(origin, `it names a file that is not in the folder of the image; ${hint}`);
   }
-  return files;
+  if (extents.length === 0) return origin.storage;
+  const parts = new Map<string, HeldFile>();
+  for (const { name, bytesMin } of extents) {
+    const part = namedFile(origin, name).held;
+    if (bytesMin !== null && part.sizeBytes < bytesMin)
+      throw new UnderstudyError('SOURCE_CORRUPT', `${uri}: its extent ${name} is shorter than ${bytesMin} bytes`);
+    parts.set(name, part);
+  }
+  return { driver: 'file', filename: files.asFolder({ path, file: held }, parts) };
 }
 
-/** The real path of a file that an image names, which must lie beside the image or below. @throws SOURCE_UNREADABLE */
-function namedFile(origin: ImageOrigin, name: string): string {
+function startOf({ fd, sizeBytes }: HeldFile): Buffer {
+  const bytes = Buffer.alloc(Math.min(sizeBytes, DESCRIPTION_BYTES_MAX));
+  return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+}
+
+/** A file that an image names, which must lie beside the image or below: opened, and judged as what is open. @throws SOURCE_UNREADABLE */
+function namedFile(origin: ImageOrigin, name: string): { readonly path: string; readonly held: HeldFile } {
   if (origin.path === null) throw unreadable(origin, `it names another file, ${name}`);
   const folder = dirname(origin.path);
   const file = name.startsWith('file:') ? name.slice('file:'.length) : name;
   const path = realPathOf(origin, isAbsolute(file) ? file : resolve(folder, file));
-  if (path.startsWith(join(folder, sep)) && statSync(path).isFile()) return path;
+  const held = path.startsWith(join(folder, sep)) ? openNamed(origin, path) : null;
+  if (held !== null) return { path, held };
   const hint = 'move it there, or make one image of both with qemu-img convert';
   throw unreadable(origin, `it names ${name}, which is not a file in the folder of the image; ${hint}`);
+}
+
+function openNamed(origin: ImageOrigin, path: string): HeldFile | null {
+  try {
+    return origin.files.hold(path);
+  } catch (cause) {
+    throw unreadable(origin, `it needs ${path}, which cannot be read: ${errnoOf(cause)}`, cause);
+  }
 }
 
 function realPathOf(origin: ImageOrigin, path: string): string {

@@ -8,6 +8,7 @@ import { type ContentRequest, type PrepareOptions, prepareContent } from './cont
 import { fileBytes, pipeBytes } from './file-bytes.ts';
 import type { ImageFormat } from './format.ts';
 import type { IdentifiedSource } from './identify.ts';
+import { type HeldFile, ImageFiles } from './image-files.ts';
 import { KEY, planImage } from './image-plan.ts';
 import { serveImage } from './image-server.ts';
 import { prepareHttp } from './prepare-http.ts';
@@ -68,8 +69,8 @@ function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise
   const { uri } = source;
   const { fd, path, sizeBytes } = openHeld(source);
   const regular = source.kind === 'file';
-  const storageOf = (window: Window | null): BlockNode => {
-    const node: BlockNode = { driver: regular ? 'file' : 'host_device', filename: realPathOf(source, path) };
+  const storageOf = ({ place }: HeldFile, window: Window | null): BlockNode => {
+    const node: BlockNode = { driver: regular ? 'file' : 'host_device', filename: place };
     return window === null ? node : { driver: 'raw', offset: window.offsetBytes, size: window.lengthBytes, file: node };
   };
   const request: ContentRequest = {
@@ -78,12 +79,14 @@ function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise
     path: regular ? nameOf(path) : null,
     raw: () => plain({ kind: 'file', uri, path, window: null, contents: '' }),
     window: (window, contents) => plain({ kind: 'file', uri, path, window, contents }),
-    image: (format, window) =>
-      prepareImage(source, format, {
-        storage: storageOf(window),
-        // An image within an archive has no folder in which other files could be its own.
-        path: regular && window === null ? realPathOf(source, path) : null,
-      }),
+    image: (format, window) => {
+      const name = realPathOf(source, path);
+      const files = new ImageFiles();
+      const held = files.take(name, openHeld(source).fd);
+      // An image within an archive has no folder in which other files could be its own.
+      const own = regular && window === null ? { path: name, held } : { path: null };
+      return prepareImage(source, format, { storage: storageOf(held, window), files, ...own });
+    },
   };
   return prepareContent(request, options);
 }
@@ -130,28 +133,29 @@ async function prepareImage(
   access: ImageAccess,
 ): Promise<PreparedSource> {
   const { uri } = source;
-  const { storage, path, storedBytes = null, fingerprint = null, failure = null } = access;
+  const { storage, path, held, storedBytes = null, fingerprint = null, failure = null } = access;
+  const files = access.files ?? new ImageFiles();
   const folder = privateFolder();
-  const fingerprintFds: number[] = [];
   try {
     const objects = keyObjects(source);
     const plan = await planImage({
       uri,
       storage,
       path,
+      held,
+      files,
       storedBytes,
       format,
       objects,
       hasKey: source.keyFile !== undefined,
     });
-    for (const file of plan.files) fingerprintFds.push(openSync(file, 'r'));
     const server = await serveImage({ uri, graph: plan.graph, objects, folder });
     let open = true;
     return {
       descriptor: {
         kind: 'nbd',
         uri: server.uri,
-        served: { uri, storage: source.storage, fingerprintFds, fingerprint, failure },
+        served: { uri, storage: source.storage, fingerprintFds: path === null ? [] : files.fds, fingerprint, failure },
         contents: '',
       },
       get helperPids() {
@@ -161,11 +165,11 @@ async function prepareImage(
         if (!open) return;
         open = false;
         await server.close();
-        for (const fd of fingerprintFds) closeSync(fd);
+        files.close();
       },
     };
   } catch (error) {
-    for (const fd of fingerprintFds) closeSync(fd);
+    files.close();
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }

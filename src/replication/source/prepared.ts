@@ -1,4 +1,5 @@
 // What the producer's main thread makes of a source, and its worker opens.
+import type { HeldFile, ImageFiles } from './image-files.ts';
 import type { BlockNode } from './qemu.ts';
 import type { Window } from './window.ts';
 
@@ -74,6 +75,10 @@ export interface ImageAccess {
   readonly storage: BlockNode;
   /** The file itself; null when it is none. */
   readonly path: string | null;
+  /** The open file of this path. */
+  readonly held?: HeldFile;
+  /** Keeps what is open for QEMU, and is closed with it. @default one that keeps nothing yet */
+  readonly files?: ImageFiles;
   /** Its length, where there is no path to ask. */
   readonly storedBytes?: number;
   /** Where there are no files: what tells one content from another. */

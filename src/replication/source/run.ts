@@ -5,7 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { requireTool, spawnBound } from '../../base/mod.ts';
+import { limits, requireTool, spawnBound } from '../../base/mod.ts';
 import { createPipe } from '../../linux/mod.ts';
 import { socketPieces } from './file-bytes.ts';
 import { type Flow, flowOfPipe, type Patience, piecesOf } from './flow.ts';
@@ -13,6 +13,8 @@ import type { CompressedFormat } from './format.ts';
 import { judgeEnd, PROGRAMS } from './programs.ts';
 import { upToXzEnd } from './xz-end.ts';
 
+/** Pipes of data: with the usual 64 KiB each side of a fast one sleeps and wakes for every 64 KiB. */
+const PIPE_BYTES = limits.MIB;
 /** So much of what a program says is listened to. */
 const STDERR_CHARACTERS_MAX = 4096;
 
@@ -79,23 +81,28 @@ export class Run {
    */
   async decompress(format: CompressedFormat, input: Flow | Inherited, maxBytes: number): Promise<Flow> {
     const path = requireTool(format, PROGRAMS[format].debianPackage);
-    const pipe = createPipe();
+    const pipe = createPipe(PIPE_BYTES);
     this.#fds.add(pipe.readFd);
+    const feed = 'fd' in input ? null : createPipe(PIPE_BYTES);
     let child: ChildProcess;
     try {
-      child = spawnProgram(path, PROGRAMS[format].args, 'fd' in input ? input.fd : 'pipe', pipe.writeFd);
+      const stdin = 'fd' in input ? reopenFile(input.fd) : (feed?.readFd ?? -1);
+      child = spawnProgram(path, PROGRAMS[format].args, stdin, pipe.writeFd);
+    } catch (error) {
+      if (feed !== null) closeSync(feed.writeFd);
+      throw error;
     } finally {
       closeSync(pipe.writeFd);
     }
     this.#children.add(child);
-    if (!('fd' in input)) this.#feed(child, format, input);
+    if (feed !== null && !('fd' in input)) this.#feed(feed.writeFd, format, input);
     const over = this.#supervise(child, format);
     this.#over.push(over.catch(() => undefined));
     this.task(over);
     return this.explainEnd(await flowOfPipe(pipe.readFd, maxBytes, this.options));
   }
 
-  #feed(child: ChildProcess, format: CompressedFormat, input: Flow): void {
+  #feed(writeFd: number, format: CompressedFormat, input: Flow): void {
     const { onWarning } = this.options;
     const pieces = this.pieces(input);
     const checked =
@@ -104,10 +111,7 @@ export class Run {
             onWarning(`ignored ${count} bytes behind the end of the xz data, from byte ${from} of them on`);
           })
         : pieces;
-    const { stdin } = child;
-    if (stdin === null) return;
-    this.#sockets.push(stdin as Socket);
-    this.task(pump(checked, stdin as Socket));
+    this.#write(checked, writeFd);
   }
 
   async #supervise(child: ChildProcess, format: CompressedFormat): Promise<void> {
@@ -133,12 +137,17 @@ export class Run {
   /** A descriptor that gives what is left of a flow; the pump behind it is a task. */
   toPipe(flow: Flow): number {
     if ('fd' in flow.rest) return flow.rest.fd;
-    const pipe = createPipe();
+    const pipe = createPipe(PIPE_BYTES);
     this.#fds.add(pipe.readFd);
-    const socket = new Socket({ fd: pipe.writeFd, readable: false, writable: true });
-    this.#sockets.push(socket);
-    this.task(pump(flow.whole ? Readable.from([]) : flow.rest.reader.rest(), socket));
+    this.#write(flow.whole ? Readable.from([]) : flow.rest.reader.rest(), pipe.writeFd);
     return pipe.readFd;
+  }
+
+  /** Writes all pieces into a pipe, whose end it closes. */
+  #write(pieces: AsyncIterable<Uint8Array>, writeFd: number): void {
+    const socket = new Socket({ fd: writeFd, readable: false, writable: true });
+    this.#sockets.push(socket);
+    this.task(pump(pieces, socket));
   }
 
   /** All bytes of a flow, in this process. */
@@ -177,15 +186,14 @@ export function reopenFile(fd: number): number {
   return openSync(`/proc/self/fd/${fd}`, 'r');
 }
 
-function spawnProgram(path: string, args: readonly string[], input: number | 'pipe', writeFd: number): ChildProcess {
+/** The child has its own copy of `readFd`, which is closed here. */
+function spawnProgram(path: string, args: readonly string[], readFd: number, writeFd: number): ChildProcess {
   // Only what is needed of the environment: XZ_OPT, GZIP and their like change what the programs do and say.
   const env = { PATH: process.env.PATH, LC_ALL: 'C' };
-  if (input === 'pipe') return spawnBound(path, args, { stdio: ['pipe', writeFd, 'pipe'], env });
-  const fd = reopenFile(input);
   try {
-    return spawnBound(path, args, { stdio: [fd, writeFd, 'pipe'], env });
+    return spawnBound(path, args, { stdio: [readFd, writeFd, 'pipe'], env });
   } finally {
-    closeSync(fd);
+    closeSync(readFd);
   }
 }
 

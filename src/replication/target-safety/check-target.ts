@@ -4,12 +4,19 @@
 // engine's own open with O_EXCL (device/file.ts), which the kernel refuses while somebody mounts or holds it, and during
 // which nobody else can; files are written under a provisional name, so nothing that uses the old one is overwritten.
 import { accessSync, constants, lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { errnoOf, formatBytes, UnderstudyError } from '../../base/mod.ts';
+import { basename, dirname, resolve } from 'node:path';
+import { errnoOf, formatBytes, linkOfStranger, lookAlong, UnderstudyError } from '../../base/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { nbdIdentity } from '../device/nbd-identity.ts';
 import { isNbdUri, reachableNbdUri } from '../device/nbd-uri.ts';
-import { isProvisional, partialPath, type ReplacedFile, recordPathForFile } from '../target/mod.ts';
+import {
+  type FolderFacts,
+  isProvisional,
+  partialPath,
+  type ReplacedFile,
+  recordOfFile,
+  TargetFolder,
+} from '../target/mod.ts';
 import {
   type BlockDevice,
   diskOf,
@@ -53,6 +60,8 @@ export interface TargetFacts {
   readonly disk: DiskStamp | null;
   /** Of a file that is there already. */
   readonly replaces: ReplacedFile | null;
+  /** Of a file: the folder that it lies in. */
+  readonly folder: FolderFacts | null;
 }
 
 const NOTHING_KNOWN = {
@@ -64,6 +73,7 @@ const NOTHING_KNOWN = {
   serial: null,
   disk: null,
   replaces: null,
+  folder: null,
 } as const;
 
 /**
@@ -80,12 +90,33 @@ export async function checkTarget(question: TargetQuestion): Promise<TargetFacts
       `"${target}" cannot be written; name a file, a block device or an NBD URI`,
     );
   }
+  const path = followOwnLinks(target);
   const stats = statTarget(target);
-  if (stats === null) return checkNewFile(target, question);
+  if (stats === null) return checkNewFile(target, path, question);
   if (stats.isBlockDevice()) return checkBlockDevice(target, stats, question);
-  if (stats.isFile()) return checkFile(target, stats, question);
+  if (stats.isFile()) return checkFile(target, path, stats, question);
   const what = stats.isDirectory() ? 'a directory' : 'neither a file nor a block device';
   throw new UnderstudyError('TARGET_KIND', `${target} is ${what}`);
+}
+
+/**
+ * The path without its links. Whoever made a link on the way could lead the copy elsewhere, by whatever it names now.
+ * @throws TARGET_UNSAFE
+ */
+function followOwnLinks(target: string): string {
+  try {
+    const way = lookAlong(target);
+    const link = linkOfStranger(way);
+    if (link === null) return way.path;
+    throw new UnderstudyError(
+      'TARGET_UNSAFE',
+      `${target} is reached over the symbolic link ${link.path} of user ${link.facts.uid}; name the file that is meant`,
+    );
+  } catch (cause) {
+    // Whatever else is wrong with it is told by who opens it.
+    if (errnoOf(cause) === null) throw cause;
+    return resolve(target);
+  }
 }
 
 function statTarget(target: string): Stats | null {
@@ -116,8 +147,9 @@ function comparable(identity: string): string {
     .replace(/^nbd:\/\/(?:localhost|0\.0\.0\.0|127\.\d+\.\d+\.\d+|\[::1?\]):/, 'nbd://localhost:');
 }
 
-function checkNewFile(target: string, question: TargetQuestion): TargetFacts {
-  const folder = realFolder(target);
+function checkNewFile(target: string, path: string, question: TargetQuestion): TargetFacts {
+  refuseNoFolder(target);
+  const folder = dirname(path);
   const stats = statSync(folder);
   if (target.endsWith('/') || !stats.isDirectory()) {
     throw new UnderstudyError('TARGET_NOT_FOUND', `${target}: there is no such directory`);
@@ -127,18 +159,18 @@ function checkNewFile(target: string, question: TargetQuestion): TargetFacts {
     throw new UnderstudyError('TARGET_NOT_FOUND', `there is no device ${target}`);
   }
   requireWritable(folder, constants.W_OK | constants.X_OK, `create a file in ${folder}`);
-  const path = join(folder, basename(target));
   refuseUsedProvisional(path, question, readKernelUse());
-  return { kind: 'new-file', path, identity: `new:${stats.dev}:${stats.ino}/${basename(target)}`, ...NOTHING_KNOWN };
+  const identity = `new:${stats.dev}:${stats.ino}/${basename(path)}`;
+  return { ...NOTHING_KNOWN, kind: 'new-file', path, identity, folder: { dev: stats.dev, ino: stats.ino } };
 }
 
-function realFolder(target: string): string {
+function refuseNoFolder(target: string): void {
   const path = resolve(target);
   try {
     if (isLink(path)) {
       throw new UnderstudyError('TARGET_NOT_FOUND', `${target} is a symbolic link to something that does not exist`);
     }
-    return realpathSync(dirname(path));
+    realpathSync(dirname(path));
   } catch (cause) {
     if (cause instanceof UnderstudyError) throw cause;
     throw fileError('target', `find the folder of ${target}`, errnoOf(cause), cause);
@@ -149,8 +181,7 @@ function isLink(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
 }
 
-function checkFile(target: string, stats: Stats, question: TargetQuestion): TargetFacts {
-  const path = realpathSync(target);
+function checkFile(target: string, path: string, stats: Stats, question: TargetQuestion): TargetFacts {
   const footprints = footprintsOf(stats);
   refuseSource(target, footprints, question);
   const use = readKernelUse();
@@ -159,6 +190,7 @@ function checkFile(target: string, stats: Stats, question: TargetQuestion): Targ
   // The new content comes under a provisional name beside it, and takes its name at the end.
   requireWritable(dirname(path), constants.W_OK | constants.X_OK, `create a file in ${dirname(path)}`);
   refuseUsedProvisional(path, question, use);
+  const folder = statSync(dirname(path));
   const attached = loops.length > 0 ? `, attached as ${loops.join(', ')}` : '';
   return {
     ...NOTHING_KNOWN,
@@ -169,6 +201,7 @@ function checkFile(target: string, stats: Stats, question: TargetQuestion): Targ
     contents: `file of ${formatBytes(stats.size)}${otherNames(stats)}${attached}`,
     needsConfirmation: true,
     replaces: { dev: stats.dev, ino: stats.ino, uid: stats.uid, gid: stats.gid, mode: stats.mode & 0o777 },
+    folder: { dev: folder.dev, ino: folder.ino },
   };
 }
 
@@ -205,7 +238,13 @@ function refuseUsedProvisional(path: string, question: TargetQuestion, use: Kern
   const footprints = footprintsOf(stats);
   refuseSource(provisional, footprints, question);
   refuseUsedFile(provisional, stats, footprints, use);
-  if (isProvisional(statSync(provisional, { bigint: true }), recordPathForFile(path))) return;
+  const folder = new TargetFolder(dirname(path), null);
+  try {
+    const own = folder.look(provisional);
+    if (own === undefined || isProvisional(own, recordOfFile(folder, path))) return;
+  } finally {
+    folder.close();
+  }
   throw new UnderstudyError(
     'TARGET_PARTIAL_FOREIGN',
     `${provisional} is in the way: no record says that an interrupted copy made it; move it away, or remove it`,
@@ -250,6 +289,7 @@ async function checkBlockDevice(target: string, stats: Stats, question: TargetQu
     needsConfirmation: parts.length > 0,
     disk: stamp,
     replaces: null,
+    folder: null,
     ...(await hardwareName(disk.name)),
   };
 }

@@ -17,8 +17,8 @@ const SWEEP_MS = 5;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Opens or makes a file and locks it; the lock is on the inode, so the name is looked at again after taking it.
- * @throws TARGET_BUSY and open errors
+ * Opens or makes a file in a private folder and locks it; the lock is on the inode, so the name is looked at again after taking
+ * it. @throws TARGET_BUSY and open errors
  */
 export function openLocked(path: string, uri: string): number {
   for (let refusals = 0; ; ) {
@@ -26,13 +26,19 @@ export function openLocked(path: string, uri: string): number {
     if (!tryLock(fd, LOCK_BYTE)) {
       closeSync(fd);
       refusals += 1;
-      if (refusals > SWEEPS_MAX) throw new UnderstudyError('TARGET_BUSY', `another copy is writing ${uri}`);
-      Atomics.wait(pause, 0, 0, SWEEP_MS);
+      if (!mayTryAgain(refusals)) throw new UnderstudyError('TARGET_BUSY', `another copy is writing ${uri}`);
     } else {
       if (namesOpenFile(path, fd)) return fd;
       closeSync(fd);
     }
   }
+}
+
+/** Whether a lock that was refused so often is asked for again; waits before it. */
+export function mayTryAgain(refusals: number): boolean {
+  if (refusals > SWEEPS_MAX) return false;
+  Atomics.wait(pause, 0, 0, SWEEP_MS);
+  return true;
 }
 
 /** Removes the locks and claims of copies that died: nobody holds them any more. */

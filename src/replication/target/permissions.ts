@@ -1,22 +1,36 @@
 // Owner, group and permissions of a file target. One that replaces a file has that file's; a new one has the source's, less
 // the umask. Until it is complete, only its owner may read it.
-import { fchmodSync, fchownSync, fstatSync } from 'node:fs';
-import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync } from 'node:fs';
+import { errnoOf, isTrusted, UnderstudyError } from '../../base/mod.ts';
 import { attributesOf, removeAttribute, setAttribute } from '../../linux/mod.ts';
 import type { FileSpec, ReplacedFile } from './spec.ts';
+import type { TargetFolder } from './target-folder.ts';
 
 /** Access control list (acl(5)) as the kernel keeps it; the group's bits of st_mode are then its mask. */
 const ACCESS_LIST = 'system.posix_acl_access';
 const USER_PREFIX = 'user.';
 const GROUP_BITS = 0o070;
+const PRIVATE_MODE = 0o600;
+/** open(2), the same on all architectures that we know; Node.js has no name for it. */
+const O_PATH = 0o10000000;
 
 /**
- * Tries whether the owner of the file that is replaced can be kept, and undoes it: the provisional file stays ours.
+ * Tries whether the owner of the file that is replaced can be kept, and undoes it: the provisional file stays ours. In a folder
+ * that others can write, a file of somebody else may have been put there so that the copy becomes theirs.
  * @throws TARGET_PERMISSION
  */
-export function refuseLostOwner(fd: number, { uri, replaces, mayLoseOwner }: FileSpec): void {
-  if (replaces === null || mayLoseOwner) return;
+export function refuseLostOwner(fd: number, { uri, replaces, mayLoseOwner }: FileSpec, folder: TargetFolder): void {
+  if (replaces === null) return;
   const { uid, gid } = fstatSync(fd);
+  if (folder.isOpenToOthers && !isTrusted(replaces.uid) && replaces.uid !== folder.uid) {
+    if (uid !== 0) return;
+    throw new UnderstudyError(
+      'TARGET_PERMISSION',
+      `${uri} belongs to user ${replaces.uid}, who would get the copy, and lies in a folder that other users can write; ` +
+        'remove it, or copy under another name',
+    );
+  }
+  if (mayLoseOwner) return;
   if (changeOwner(fd, replaces.uid, replaces.gid)) {
     changeOwner(fd, uid, gid);
     return;
@@ -29,21 +43,49 @@ export function refuseLostOwner(fd: number, { uri, replaces, mayLoseOwner }: Fil
 }
 
 /** Last change before the final name. Says in `notes` what could not be kept. */
-export function givePermissions(fd: number, partial: string, spec: FileSpec, notes: string[]): void {
+export function givePermissions(fd: number, folder: TargetFolder, spec: FileSpec, notes: string[]): void {
   const { replaces } = spec;
-  fchmodSync(fd, replaces === null ? spec.mode : keep(fd, partial, spec.path, replaces, notes));
+  fchmodSync(fd, replaces === null ? modeOfNew(fd, spec) : keep(fd, folder, spec.path, replaces, notes));
+}
+
+/** After a failure it is again what it was while it was written. */
+export function takeBack(fd: number, uid: number, gid: number): void {
+  fchmodSync(fd, PRIVATE_MODE);
+  changeOwner(fd, uid, gid);
+}
+
+/** At most what the source allows: a list that the folder gives to new files, or another group, may be more. */
+function modeOfNew(fd: number, { mode, group }: FileSpec): number {
+  const own = descriptorPath(fd);
+  try {
+    if (attributesOf(own, 'follow').some(({ name }) => name === ACCESS_LIST)) {
+      removeAttribute(own, ACCESS_LIST, 'follow');
+    }
+  } catch (cause) {
+    // ENOTSUP: no such thing here.
+    if (errnoOf(cause) === null) throw cause;
+  }
+  return group === null || group === fstatSync(fd).gid ? mode : asOthers(mode);
+}
+
+/** The group gets no more than everybody. */
+function asOthers(mode: number): number {
+  return (mode & ~GROUP_BITS) | (mode & GROUP_BITS & ((mode & 0o007) << 3));
+}
+
+function descriptorPath(fd: number): Buffer {
+  return Buffer.from(`/proc/self/fd/${fd}`);
 }
 
 /** Owner, group, access control list and the user's own attributes; the permissions that remain. */
-function keep(fd: number, partial: string, path: string, replaced: ReplacedFile, notes: string[]): number {
+function keep(fd: number, folder: TargetFolder, path: string, replaced: ReplacedFile, notes: string[]): number {
   const { uid, gid } = fstatSync(fd);
   const whole = changeOwner(fd, replaced.uid, replaced.gid);
   const group = whole || changeOwner(fd, uid, replaced.gid) || gid === replaced.gid;
   if (!whole) notes.push(`owner ${replaced.uid}:${replaced.gid} could not be kept`);
-  const listed = keepAttributes(partial, path, notes);
+  const listed = keepAttributes(fd, folder.at(path), replaced, notes);
   // To another group, or without the list whose mask they were, no more is allowed than to everybody.
-  const { mode } = replaced;
-  return group && listed ? mode : (mode & ~GROUP_BITS) | (mode & GROUP_BITS & ((mode & 0o007) << 3));
+  return group && listed ? replaced.mode : asOthers(replaced.mode);
 }
 
 function changeOwner(fd: number, uid: number, gid: number): boolean {
@@ -60,15 +102,20 @@ function changeOwner(fd: number, uid: number, gid: number): boolean {
 }
 
 /** Whether the new file has the access control list of the old one, or neither has any. */
-function keepAttributes(partial: string, path: string, notes: string[]): boolean {
-  const own = Buffer.from(partial);
+function keepAttributes(fd: number, path: string, replaced: ReplacedFile, notes: string[]): boolean {
+  const own = descriptorPath(fd);
+  let oldFd: number | null = null;
   try {
-    const old = attributesOf(Buffer.from(path)).filter(
+    oldFd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+    const now = fstatSync(oldFd);
+    // The file that was agreed upon has gone; what has its name is not asked.
+    if (now.ino !== replaced.ino || now.dev !== replaced.dev) return true;
+    const old = attributesOf(descriptorPath(oldFd), 'follow').filter(
       ({ name }) => name === ACCESS_LIST || name.startsWith(USER_PREFIX),
     );
-    const inherits = attributesOf(own).some(({ name }) => name === ACCESS_LIST);
-    if (inherits && !old.some(({ name }) => name === ACCESS_LIST)) removeAttribute(own, ACCESS_LIST);
-    for (const attribute of old) setAttribute(own, attribute);
+    const inherits = attributesOf(own, 'follow').some(({ name }) => name === ACCESS_LIST);
+    if (inherits && !old.some(({ name }) => name === ACCESS_LIST)) removeAttribute(own, ACCESS_LIST, 'follow');
+    for (const attribute of old) setAttribute(own, attribute, 'follow');
     return true;
   } catch (cause) {
     const errno = errnoOf(cause);
@@ -77,5 +124,7 @@ function keepAttributes(partial: string, path: string, notes: string[]): boolean
     if (errno === 'ENOTSUP' || errno === 'ENOENT') return true;
     notes.push(`access control list and extended attributes could not be kept (${errno})`);
     return false;
+  } finally {
+    if (oldFd !== null) closeSync(oldFd);
   }
 }

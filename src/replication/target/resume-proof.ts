@@ -4,6 +4,7 @@
 import { codeOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { allocatePages, digestOf } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
+import type { RecordPlace } from './record-place.ts';
 import { loadRecord, type ResumeRecord } from './resume-record.ts';
 
 /** Blocks that are read back: the first, the last, and as many between as these bounds allow. */
@@ -21,7 +22,7 @@ export type Resumption =
 
 export interface ProofQuestion {
   readonly device: Device;
-  readonly recordPath: string;
+  readonly place: RecordPlace;
   /** Whether a record names this target. */
   readonly isNamedBy: (record: ResumeRecord) => boolean;
   /**
@@ -35,7 +36,7 @@ export interface ProofQuestion {
 export function proveRecord(question: ProofQuestion): Resumption {
   let record: ResumeRecord;
   try {
-    record = loadRecord(question.recordPath);
+    record = loadRecord(question.place);
   } catch (error) {
     const code = codeOf(error);
     if (code !== 'RESUME_NO_RECORD' && code !== 'RESUME_RECORD_INVALID') throw error;

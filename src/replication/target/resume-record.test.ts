@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { codeOf } from '../../base/mod.ts';
+import { recordAt } from './record-place.ts';
 import { loadRecord, type ResumeRecord, removeRecord, saveRecord } from './resume-record.ts';
 
 let folder = '';
@@ -53,7 +54,7 @@ const example: ResumeRecord = {
 function refusal(bytes: Uint8Array): string | null {
   writeFileSync(path, bytes);
   try {
-    loadRecord(path);
+    loadRecord(recordAt(path));
     return null;
   } catch (error) {
     return codeOf(error) ?? String(error);
@@ -64,8 +65,8 @@ describe('a resume record', () => {
   test('is read back as it was written', () => {
     fc.assert(
       fc.property(records, (record) => {
-        saveRecord(path, record);
-        const { done, digests, ...head } = loadRecord(path);
+        saveRecord(recordAt(path), record);
+        const { done, digests, ...head } = loadRecord(recordAt(path));
         expect({ ...head, done: [...done], digests: [...digests] }).toEqual({
           ...record,
           done: [...record.done],
@@ -77,7 +78,7 @@ describe('a resume record', () => {
   });
 
   test('is refused with any bit of any byte turned', () => {
-    saveRecord(path, example);
+    saveRecord(recordAt(path), example);
     const whole = readFileSync(path);
     for (let at = 0; at < whole.byteLength; at++) {
       for (const bit of [1, 0x80, 0xff]) {
@@ -89,7 +90,7 @@ describe('a resume record', () => {
   });
 
   test('is refused when it is cut anywhere, or when anything follows it', () => {
-    saveRecord(path, example);
+    saveRecord(recordAt(path), example);
     const whole = readFileSync(path);
     for (let length = 0; length < whole.byteLength; length++) {
       expect([length, refusal(whole.subarray(0, length))]).toEqual([length, 'RESUME_RECORD_INVALID']);
@@ -108,8 +109,8 @@ describe('a resume record', () => {
   });
 
   test('may be absent', () => {
-    saveRecord(path, example);
-    removeRecord(path);
-    expect(() => loadRecord(path)).toThrow(/there is no record/);
+    saveRecord(recordAt(path), example);
+    removeRecord(recordAt(path));
+    expect(() => loadRecord(recordAt(path))).toThrow(/there is no record/);
   });
 });

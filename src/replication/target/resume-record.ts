@@ -3,9 +3,11 @@
 // always a whole one.
 //
 //   line 1: JSON (RecordHead)   then: bitmap, digests (16 bytes a block), SHA-256 of all before
+import { createHmac, type Hash, type Hmac } from 'node:crypto';
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -14,14 +16,16 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname } from 'node:path';
-import { errnoOf, limits, sha256, shortName, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, isTrusted, limits, sha256, UnderstudyError } from '../../base/mod.ts';
+import type { RecordPlace } from './record-place.ts';
 
 /** 2 names the target; a record of version 1 could have been made on any disk that had the device's name. */
 export const RECORD_VERSION = 2;
 const HASH_BYTES = 32;
 const HEAD_BYTES_MAX = 64 * limits.KIB;
+/** A bit and a digest for each block, and what stands around them. */
+const RECORD_BYTES_MAX = HEAD_BYTES_MAX + limits.BLOCKS_MAX * 17 + HASH_BYTES;
 
 export interface RecordHead {
   readonly version: number;
@@ -44,20 +48,20 @@ export interface ResumeRecord extends RecordHead {
   readonly digests: Uint8Array;
 }
 
-/** Where the record of a target without a name beside it lies: $XDG_STATE_HOME/understudy, or ~/.local/state/understudy. */
-export function recordPathForDevice(key: string): string {
-  const state = process.env.XDG_STATE_HOME ?? `${homedir()}/.local/state`;
-  return `${state}/understudy/${shortName(key)}.resume`;
+/** What stands at the end of a record: a checksum, with the key of its place where it has one (RFC 2104). */
+function sealOf({ key }: RecordPlace): Hash | Hmac {
+  return key === null ? sha256() : createHmac('sha256', key);
 }
 
 /** Durable when it returns, under its name too. @throws file system errors of Node.js */
-export function saveRecord(path: string, record: Omit<ResumeRecord, 'version'>): void {
+export function saveRecord(place: RecordPlace, record: Omit<ResumeRecord, 'version'>): void {
   const { done, digests, ...head } = record;
+  const { path } = place;
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const headLine = Buffer.from(`${JSON.stringify({ ...head, version: RECORD_VERSION })}\n`);
-  const hash = sha256().update(headLine).update(done).update(digests).digest();
+  const hash = sealOf(place).update(headLine).update(done).update(digests).digest();
   const temporary = `${path}.new`;
-  const fd = openSync(temporary, 'w', 0o600);
+  const fd = openAfresh(temporary);
   try {
     for (const piece of [headLine, done, digests, hash]) {
       for (let at = 0; at < piece.byteLength; ) at += writeSync(fd, piece, at);
@@ -68,6 +72,12 @@ export function saveRecord(path: string, record: Omit<ResumeRecord, 'version'>):
   }
   renameSync(temporary, path);
   syncFolder(dirname(path));
+}
+
+/** A file of our own making: what had the name (a leftover, or somebody's link) is neither followed nor written. */
+function openAfresh(path: string): number {
+  rmSync(path, { force: true });
+  return openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
 }
 
 /** Makes the names in a folder durable (fsync(2): a file's own fsync does not). */
@@ -81,12 +91,14 @@ export function syncFolder(path: string): void {
 }
 
 /** @throws RESUME_NO_RECORD (none, or one of another version), RESUME_RECORD_INVALID */
-export function loadRecord(path: string): ResumeRecord {
-  const bytes = readRecord(path);
+export function loadRecord(place: RecordPlace): ResumeRecord {
+  const path = place.shownPath;
+  const bytes = readRecord(place);
   const newline = bytes.subarray(0, HEAD_BYTES_MAX).indexOf(0x0a);
   const hashAt = bytes.byteLength - HASH_BYTES;
   if (newline === -1 || hashAt <= newline) throw invalid(path, 'it is cut short');
-  const hash = sha256().update(bytes.subarray(0, hashAt)).digest();
+  if (place.key?.byteLength === 0) throw invalid(path, 'others could have written it, and this user has no key');
+  const hash = sealOf(place).update(bytes.subarray(0, hashAt)).digest();
   if (!hash.equals(bytes.subarray(hashAt))) throw invalid(path, 'its checksum is wrong');
   const head = parseHead(bytes.subarray(0, newline));
   if (head === null) throw invalid(path, 'its first line is not that of a record');
@@ -122,12 +134,23 @@ function isSound(head: RecordHead): boolean {
   return sound && blockBytes > 0 && texts.every((text) => typeof text === 'string');
 }
 
-function readRecord(path: string): Buffer {
+function readRecord({ path, shownPath }: RecordPlace): Buffer {
+  let fd: number;
   try {
-    return readFileSync(path);
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (cause) {
+    if (errnoOf(cause) === 'ELOOP') throw invalid(shownPath, 'it is a symbolic link');
     if (errnoOf(cause) !== 'ENOENT') throw cause;
     throw new UnderstudyError('RESUME_NO_RECORD', 'there is no record of an interrupted copy');
+  }
+  try {
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) throw invalid(shownPath, 'it is not a regular file');
+    if (!isTrusted(stats.uid)) throw invalid(shownPath, `it belongs to user ${stats.uid}`);
+    if (stats.size > RECORD_BYTES_MAX) throw invalid(shownPath, 'it is too long');
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -135,7 +158,7 @@ function invalid(path: string, why: string): UnderstudyError {
   return new UnderstudyError('RESUME_RECORD_INVALID', `the record ${path} is damaged: ${why}`);
 }
 
-export function removeRecord(path: string): void {
+export function removeRecord({ path }: RecordPlace): void {
   for (const name of [path, `${path}.new`]) {
     try {
       rmSync(name, { force: true });

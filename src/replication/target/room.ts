@@ -11,7 +11,6 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
 import { codeOf, errnoOf, shortName, UnderstudyError } from '../../base/mod.ts';
 import { isLockedByOther } from '../../linux/mod.ts';
 import { openExisting, runtimeFolder } from '../ring/mod.ts';
@@ -27,8 +26,10 @@ const UNTOLD_TYPES: readonly number[] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
 
 export interface RoomRequest {
   readonly uri: string;
-  /** The provisional file. */
+  /** The provisional file, as others find it. */
   readonly partial: string;
+  /** The same, in the folder that is held open. */
+  readonly at: string;
   /** What it will occupy in the end, without its holes. */
   readonly bytes: number;
 }
@@ -40,8 +41,8 @@ interface Claim {
 }
 
 /** Gives the claim back when called. @throws TARGET_TOO_SMALL (more than the whole file system), TARGET_FULL */
-export function claimRoom({ uri, partial, bytes }: RoomRequest): () => void {
-  const system = statfsSync(dirname(partial));
+export function claimRoom({ uri, partial, at, bytes }: RoomRequest): () => void {
+  const system = statfsSync(at);
   if (system.blocks === 0 || UNTOLD_TYPES.includes(system.type)) return () => undefined;
   const total = system.blocks * system.bsize;
   if (bytes > total) {
@@ -51,11 +52,11 @@ export function claimRoom({ uri, partial, bytes }: RoomRequest): () => void {
   const folder = runtimeFolder();
   const turn = takeTurn(`${folder}/rooms${LOCK_SUFFIX}`, uri);
   try {
-    const claim: Claim = { dev: statSync(partial).dev, partial, bytes };
+    const claim: Claim = { dev: statSync(at).dev, partial, bytes };
     const path = `${folder}/${shortName(partial)}${ROOM_SUFFIX}`;
     // Asked after the others' claims were: what they write in between is then counted twice, not left out.
     const others = claimedByOthers(folder, path, claim.dev);
-    const { bfree, bavail, bsize } = statfsSync(dirname(partial));
+    const { bfree, bavail, bsize } = statfsSync(at);
     const free = (process.geteuid?.() === 0 ? bfree : bavail) * bsize;
     if (leftOf(claim) > free - others) {
       throw new UnderstudyError(

@@ -1,6 +1,8 @@
 // What the engine is told of a target, and what it makes of it.
 import type { Device } from '../device/contract.ts';
+import type { RecordPlace } from './record-place.ts';
 import type { Resumption } from './resume-proof.ts';
+import type { FolderFacts } from './target-folder.ts';
 
 interface SpecOfAll {
   /** As the user named it. */
@@ -35,10 +37,13 @@ export interface ReplacedFile {
 
 export interface FileSpec extends SpecOfAll {
   readonly kind: 'file';
+  readonly folder: FolderFacts;
   /** The file whose place, owner and permissions it takes; null: nothing has the name. */
   readonly replaces: ReplacedFile | null;
   /** Permissions of a file that replaces none. */
   readonly mode: number;
+  /** The group for which the group's bits of `mode` were meant; null: any. */
+  readonly group: number | null;
   /** Somebody said that the owner of the replaced file need not be kept. */
   readonly mayLoseOwner: boolean;
 }
@@ -56,7 +61,7 @@ export interface Target {
   readonly device: Device;
   /** True while every byte that was never written reads as zero. */
   readonly readsZero: boolean;
-  readonly recordPath: string;
+  readonly record: RecordPlace;
   /** What a resume record of it names. */
   readonly stamp: string;
   /** What an interrupted copy left here; null unless that was asked for. */

@@ -10,8 +10,9 @@ import { diskSequence } from './disk-sequence.ts';
 import { openFileTarget } from './file-target.ts';
 import { dataHeldBy } from './held-data.ts';
 import { LOCK_SUFFIX, openLocked } from './lock.ts';
+import { type RecordPlace, recordOfDevice } from './record-place.ts';
 import { proveRecord, type Resumption } from './resume-proof.ts';
-import { recordPathForDevice, removeRecord } from './resume-record.ts';
+import { removeRecord } from './resume-record.ts';
 import type { BlockSpec, NbdSpec, Target, TargetSpec } from './spec.ts';
 
 /**
@@ -45,14 +46,14 @@ function openDisk({ path, uri, direct, identity, disk }: BlockSpec): Device {
 export function isResumable(path: string, uri: string, disk: BlockSpec['disk']): boolean {
   const device = openFileDevice({ path, uri, role: 'source', direct: true });
   try {
-    return resumptionOf(device, recordPathForDevice(disk.recordKey), disk.stamp, true).record !== null;
+    return resumptionOf(device, recordOfDevice(disk.recordKey), disk.stamp, true).record !== null;
   } finally {
     device.close();
   }
 }
 
-function resumptionOf(device: Device, recordPath: string, stamp: string, firstBlockLast: boolean): Resumption {
-  return proveRecord({ device, recordPath, isNamedBy: (record) => record.target === stamp, firstBlockLast });
+function resumptionOf(device: Device, place: RecordPlace, stamp: string, firstBlockLast: boolean): Resumption {
+  return proveRecord({ device, place, isNamedBy: (record) => record.target === stamp, firstBlockLast });
 }
 
 /** Targets that are storage already: nothing to rename, but a size of their own. */
@@ -82,8 +83,8 @@ function openStorageTarget(
       throw new UnderstudyError('TARGET_TOO_SMALL', message);
     }
     const stamp = spec.kind === 'block' ? spec.disk.stamp : `${spec.identity};size=${sizeBytes}`;
-    const recordPath = recordPathForDevice(spec.kind === 'block' ? spec.disk.recordKey : stamp);
-    const resumption = resume ? resumptionOf(device, recordPath, stamp, spec.kind === 'block') : null;
+    const record = recordOfDevice(spec.kind === 'block' ? spec.disk.recordKey : stamp);
+    const resumption = resume ? resumptionOf(device, record, stamp, spec.kind === 'block') : null;
     const isOurs = resumption !== null && resumption.record !== null;
     if (spec.kind === 'nbd' && !spec.mayOverwrite && !isOurs) refuseUnasked(spec, device);
     if (spec.kind === 'block' && !spec.mayOverwrite && !isOurs) {
@@ -92,12 +93,12 @@ function openStorageTarget(
         `${spec.uri} changed after it was checked (${resumption?.reason ?? 'overwriting was not confirmed'}); nothing was written`,
       );
     }
-    const discard = (): void => removeRecord(recordPath);
+    const discard = (): void => removeRecord(record);
     const none = (): void => undefined;
     return {
       device,
       readsZero: false,
-      recordPath,
+      record,
       stamp,
       resumption,
       notes: [],

@@ -1,0 +1,154 @@
+// What the server shows, and whom it believes: the certificates of src/pki on a server that listens. Renewed and
+// revoked ones are taken up while connections go on.
+import type { X509Certificate } from 'node:crypto';
+import type { Server } from 'node:https';
+import type { Socket } from 'node:net';
+import { type SecureContextOptions, TLSSocket, type TlsOptions } from 'node:tls';
+import { codeOf, messageOf } from '../base/mod.ts';
+import type { TlsConfig } from '../config/mod.ts';
+import {
+  type Certificates,
+  certificateReason,
+  type Expiry,
+  expiriesOf,
+  type KeyPair,
+  parseSubject,
+  readCertificates,
+  readKeyPair,
+  serialOf,
+  titleOf,
+  watchCertificates,
+} from '../pki/mod.ts';
+import type { Caller } from './tokens.ts';
+
+/** Whoever connects and says nothing is let go. */
+const HANDSHAKE_MS = 5000;
+
+/** What a connection says of the other side. */
+export type Peer =
+  | { readonly kind: 'anonymous' }
+  | { readonly kind: 'known'; readonly caller: Caller }
+  /** It has shown a certificate that is not accepted. */
+  | { readonly kind: 'refused'; readonly why: string };
+
+export const ANONYMOUS: Peer = { kind: 'anonymous' };
+
+export interface Told {
+  /** One line for the log: certificates were taken up, or cannot be. */
+  readonly say: (line: string) => void;
+}
+
+export class Credentials {
+  readonly #tls: TlsConfig;
+  readonly #say: (line: string) => void;
+  #certificates: Certificates;
+  #pair: KeyPair;
+  readonly #connections = new Set<TLSSocket>();
+  /** Why the folder cannot be read at present; what was read before holds. */
+  #trouble: string | null = null;
+
+  /** @throws CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
+  static async open(tls: TlsConfig, { say }: Told): Promise<Credentials> {
+    const certificates = await readCertificates(tls.folder);
+    return new Credentials(tls, say, certificates, await readKeyPair(certificates, 'node', tls.name));
+  }
+
+  private constructor(tls: TlsConfig, say: Told['say'], certificates: Certificates, pair: KeyPair) {
+    this.#tls = tls;
+    this.#say = say;
+    this.#certificates = certificates;
+    this.#pair = pair;
+  }
+
+  /** For node:https: everybody may connect; who is told apart by certificate or token. */
+  get serverOptions(): TlsOptions {
+    return {
+      ...this.#context,
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: HANDSHAKE_MS,
+      ALPNProtocols: ['http/1.1'],
+    };
+  }
+
+  get #context(): SecureContextOptions {
+    const { authorityPem } = this.#certificates;
+    return { minVersion: 'TLSv1.3', ca: authorityPem, cert: this.#pair.certificate.pem, key: this.#pair.key };
+  }
+
+  /** One line for each thing that somebody has to see to. */
+  warnings(nowMs: number): readonly string[] {
+    const notices = this.expiries(nowMs).flatMap(({ notice }) => notice ?? []);
+    return [...(this.#trouble === null ? [] : [this.#trouble]), ...notices, ...this.#certificates.problems];
+  }
+
+  expiries(nowMs: number): readonly Expiry[] {
+    return expiriesOf(this.#certificates, nowMs);
+  }
+
+  /** Takes up changes of the folder until the signal. */
+  follow(server: Server, signal: AbortSignal): void {
+    server.on('secureConnection', (socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    watchCertificates(this.#tls.folder, { signal, onChange: () => this.#reload(server) });
+  }
+
+  async #reload(server: Server): Promise<void> {
+    try {
+      const certificates = await readCertificates(this.#tls.folder);
+      const pair = await readKeyPair(certificates, 'node', this.#tls.name);
+      const sameAuthority = certificates.authorityPem === this.#certificates.authorityPem;
+      this.#certificates = certificates;
+      this.#pair = pair;
+      // Connections that are there go on with what they have agreed on (tls.Server.setSecureContext).
+      server.setSecureContext(this.#context);
+      this.#trouble = null;
+      this.#end((peer) => peer.kind === 'refused' || (peer.kind === 'known' && !sameAuthority));
+      this.#say(`certificates read again: ${pair.certificate.title} until ${isoDay(pair.certificate.expiresMs)}`);
+    } catch (error) {
+      if (codeOf(error) === null) throw error;
+      this.#trouble = `certificates cannot be read, and those of before are still used: ${messageOf(error)}`;
+      this.#say(this.#trouble);
+    }
+  }
+
+  /**
+   * Requests of the refused would fail; what is under way, a stream of events among it, ends too. Whom another
+   * authority has vouched for is to show a certificate again.
+   */
+  #end(isToEnd: (peer: Peer) => boolean): void {
+    for (const socket of this.#connections) if (isToEnd(this.peerOf(socket))) socket.destroy();
+  }
+
+  /** Asked for each request: a certificate can expire or be revoked during a connection. */
+  peerOf(socket: Socket): Peer {
+    if (!(socket instanceof TLSSocket)) return ANONYMOUS;
+    const x509 = socket.getPeerX509Certificate();
+    if (x509 === undefined) return ANONYMOUS;
+    const why = this.#refusalOf(socket, x509);
+    if (why !== null) return { kind: 'refused', why };
+    const subject = parseSubject(x509.subject);
+    if (subject?.kind === 'user' && subject.role !== null) {
+      return { kind: 'known', caller: { role: subject.role, name: subject.name } };
+    }
+    if (subject?.kind === 'host') return { kind: 'known', caller: { role: 'agent', host: subject.name } };
+    const whose =
+      subject === null ? 'not one of a user or a host' : `of ${titleOf(subject)}, and only users and hosts ask`;
+    return { kind: 'refused', why: `this certificate is ${whose}` };
+  }
+
+  #refusalOf(socket: TLSSocket, x509: X509Certificate): string | null {
+    if (Date.parse(x509.validTo) <= Date.now()) return `this certificate has expired on ${x509.validTo}`;
+    if (!socket.authorized) {
+      return `this certificate is not accepted: ${certificateReason(String(socket.authorizationError))}`;
+    }
+    if (this.#certificates.revoked.has(serialOf(x509))) return 'this certificate was revoked';
+    return null;
+  }
+}
+
+function isoDay(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10);
+}
