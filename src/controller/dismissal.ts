@@ -93,8 +93,10 @@ export async function dismissUnusable(
     return false;
   }
   const wayOut = wayDown(context, record, owner, serviceOf(owner, config));
-  const sameKey = keys.engagement(owner.engagement) === key && revision > 0;
-  await store.put(keys.engagement(owner.engagement), wayOut, sameKey ? revision : 0);
+  const sameKey = keys.engagement(owner.engagement) === key;
+  // One that the store has not written can only be deleted. The mark of the volume keeps it from being used meanwhile.
+  if (sameKey && revision < 1) await store.delete(key, revision);
+  await store.put(keys.engagement(owner.engagement), wayOut, sameKey ? Math.max(0, revision) : 0);
   if (!sameKey) await store.delete(key, revision);
   return true;
 }

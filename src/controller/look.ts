@@ -52,13 +52,18 @@ function observer(run: Reconciler['run']): Reconciler {
 }
 
 /**
- * Looks at a name once. @param key "engagement/wiki-1", "hosts" @returns when to look again
+ * Looks at a name once. @param key "engagement/wiki-1", "hosts" @param reconcilers by the first part of the key @returns when to look again
  * @throws what the look throws; the try is counted as failed then
  */
-export async function look(context: Context, parts: LookParts, key: string): Promise<Again> {
+export async function look(
+  context: Context,
+  parts: LookParts,
+  key: string,
+  reconcilers: Readonly<Record<string, Reconciler>> = kinds,
+): Promise<Again> {
   const slash = key.indexOf('/');
   const [kind, name] = slash === -1 ? [key, ''] : [key.slice(0, slash), key.slice(slash + 1)];
-  const reconciler = kinds[kind];
+  const reconciler = reconcilers[kind];
   if (reconciler === undefined) return null;
   const input: Look = { context, ...parts, key, name };
   const step = await reconciler.step(input);

@@ -58,6 +58,8 @@ export async function within<T>(
     giveUp = () => reject(new UnderstudyError('INTERRUPTED', `${what} was stopped`));
     signal.addEventListener('abort', giveUp, { once: true });
   });
+  // A driver that throws at once leaves nobody who waits for this.
+  overdue.catch(() => undefined);
   try {
     if (signal.aborted) giveUp();
     return await Promise.race([work({ epoch: context.epoch, signal }), overdue]);

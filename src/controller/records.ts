@@ -33,7 +33,8 @@ export async function listRecords<T = Json>(store: Store, prefix: string): Promi
   return { usable, unusable };
 }
 
-function flawOfRecord<T>(record: StoredRecord<T>): string | null {
+/** null: it can be used, as far as it says itself. */
+export function flawOfRecord<T>(record: StoredRecord<T>): string | null {
   try {
     return flawOf(record.key, record.value);
   } catch (error) {

@@ -34,6 +34,8 @@ export class World {
   readonly progress = new Map<string, { readonly bytesDone: number; readonly bytesTotal: number }>();
   /** Records of the store that cannot be used, as they were found last. */
   unusable: readonly UnusableRecord[] = [];
+  /** Revisions of records that were found to be good, by their key. */
+  readonly checked = new Map<string, number>();
   /** Signals that no agent brings. */
   readonly own = new OwnJudges();
   readonly #servers = new Map<string, ObservedServer>();

@@ -11,7 +11,7 @@ import { PoisonedFile } from '../support/poison.ts';
 
 const CASE_MS = patience(300_000);
 /** What the backups of spares are made of, and what is put back from. */
-const [PRESERVE, RESTORE] = ['spare1.img', '/backup'];
+const [PRESERVE, RESTORE] = ['spare1.img', 'spare1.raw'];
 
 let stage: UpStage;
 

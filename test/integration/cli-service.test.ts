@@ -182,6 +182,45 @@ describe('what commands print', () => {
     ]);
   });
 
+  it('cli - what cannot be undone is shown first, asked on a terminal, and done with --yes', async () => {
+    const record = { key: 'plan/wiki', revision: 7, reason: 'it is not JSON', text: '{\\x1b[2J', sizeBytes: 5 };
+    stage.controller.unusable = [record];
+    const asks = { status: errorRegistry.USAGE.exit, stdout: '' };
+    const forced = await understudy(['dismiss', 'spare1', '--force', '-f', stage.file]);
+    expect(forced).toMatchObject(asks);
+    expect(forced.stderr).toMatch(
+      /wiki-1 of spare1 is dismissed by force\.\nIt tries once:\n {2}off: [\s\S]*It may leave undone:\n/,
+    );
+    const removed = await understudy(['records', 'plan/wiki', '--remove', '-f', stage.file]);
+    expect(removed).toMatchObject(asks);
+    expect(removed.stderr).toMatch(/plan\/wiki: it is not JSON\n {2}revision 7, 5 B: /);
+    await expectRefusal(['records', 'plan/shop', '-f', stage.file], 'ENGAGEMENT_REFUSED', /no record "plan\/shop"/);
+    await expectRefusal(['records', '--remove', '-f', stage.file], 'USAGE', /--remove needs a key/);
+    expect(shapeDifferences(documentedJson('records'), await json('records'))).toEqual([]);
+    expect(stage.controller.asked.filter((what) => /^(dismiss|remove) /.test(what))).toEqual([]);
+    const sure = await understudy(['dismiss', 'wiki-1', '--force', '--yes', '-f', stage.file]);
+    expect(sure).toMatchObject({ status: 0, stdout: 'wiki-1 leaves the stage (wiki-1)\n' });
+    await understudy(['records', 'plan/wiki', '--remove', '--yes', '-f', stage.file]);
+    expect(stage.controller.asked.slice(-4)).toEqual([
+      'dismissal {"host":"wiki-1"}',
+      'dismiss {"host":"wiki-1","force":true}',
+      'records',
+      'remove plan/wiki 7',
+    ]);
+  });
+
+  it.each([
+    ['yes', 0],
+    ['no', errorRegistry.INTERRUPTED.exit],
+    ['y', errorRegistry.INTERRUPTED.exit],
+  ])('cli - the answer %s on a terminal', async (typed, status) => {
+    const command = [process.execPath, PROGRAM, 'dismiss', 'spare1', '--force', '-f', stage.file].join(' ');
+    const shell = `printf '%s\\n' ${typed} | script -qec '${command}' /dev/null`;
+    expect((await runTool('/bin/sh', ['-c', shell], { env: { ...NOTHING_SET } })).status).toBe(status);
+    const done = stage.controller.asked.some((what) => what.startsWith('dismiss {"host":"spare1","force":true}'));
+    expect(done).toBe(status === 0);
+  });
+
   it('cli - status --watch prints one more line for what happens', async () => {
     const args = [PROGRAM, 'status', '--watch', '--json', '-f', stage.file];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
