@@ -1,6 +1,6 @@
 // The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
 import swagger from '@fastify/swagger';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -9,7 +9,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry } from '../base/mod.ts';
+import { errorRegistry, UnderstudyError } from '../base/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
@@ -22,6 +22,7 @@ const CONNECTIONS_MAX = 1000;
 const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
 const IDLE_MS = 60_000;
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 export interface ServerParts extends RouteParts, Guard {
   readonly version: string;
@@ -37,6 +38,13 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     forceCloseConnections: 'idle',
     // Names have limits of their own, with an answer in our form.
     routerOptions: { maxParamLength: 16 * 1024 },
+    // Node.js would answer in a form of its own; the hook below refuses it in ours.
+    http: { requireHostHeader: false },
+    // So is what fails before there is a route: a path that cannot be decoded.
+    frameworkErrors: (error, _, reply) => {
+      const { status, body } = failureOf(error) ?? INTERNAL;
+      (reply as FastifyReply).code(status).type(JSON_TYPE).serializer(JSON.stringify).send(body);
+    },
     // A request that is no HTTP at all is answered in the same form.
     clientErrorHandler: (_, socket) => {
       const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
@@ -47,10 +55,18 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.server.headersTimeout = REQUEST_MS;
+  app.server.on('checkExpectation', (_, response) => {
+    const { status, body } = fail('API_INVALID', 'the only expectation that is met is 100-continue');
+    response.writeHead(status, { 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
+  });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts);
   await describe(app, parts.version);
+  app.addHook('onRequest', async ({ raw }) => {
+    if (raw.headers.host !== undefined || raw.httpVersion === '1.0') return;
+    throw new UnderstudyError('API_INVALID', 'the request has no Host header');
+  });
   guard(app, parts);
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
@@ -105,7 +121,7 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     // A defect ends the process, as everywhere; the caller gets its answer first.
     if (failure === null) reply.raw.once('close', () => onDefect(error));
     const { status, body } = failure ?? INTERNAL;
-    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+    return reply.code(status).type(JSON_TYPE).serializer(JSON.stringify).send(body);
   });
   app.setNotFoundHandler(async (request, reply) => {
     const { status, body } = fail('API_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`);
