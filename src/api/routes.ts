@@ -230,7 +230,8 @@ function addEvents(app: App, { controller, metrics, closing, onDefect }: RoutePa
   );
   routes.get(
     '/v1/events',
-    { ...events, schema: { ...events.schema, querystring, headers } },
+    // To HEAD there would be no answer, for none ends.
+    { ...events, exposeHeadRoute: false, schema: { ...events.schema, querystring, headers } },
     async (request, reply) => {
       if (streams >= STREAMS_MAX) throw new UnderstudyError('API_BUSY', `${streams} readers are there already`);
       const after = request.headers['last-event-id'] ?? request.query.after ?? null;

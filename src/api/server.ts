@@ -1,7 +1,7 @@
 // The HTTP server: Fastify with zod. Everything that comes in is bounded in length, number and time.
 import type { TlsOptions } from 'node:tls';
 import swagger from '@fastify/swagger';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import {
   jsonSchemaTransform,
   jsonSchemaTransformObject,
@@ -10,7 +10,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry, shownJson } from '../base/mod.ts';
+import { errorRegistry, shownJson, UnderstudyError } from '../base/mod.ts';
 import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
@@ -24,6 +24,7 @@ const CONNECTIONS_MAX = 1000;
 const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
 const IDLE_MS = 60_000;
+const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Came with OpenAPI 3.1 (4.8.27), of which the types know nothing yet. */
 const MUTUAL_TLS = { type: 'mutualTLS' } as never;
@@ -45,6 +46,13 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     forceCloseConnections: 'idle',
     // Names have limits of their own, with an answer in our form.
     routerOptions: { maxParamLength: 16 * 1024 },
+    // Node.js would answer in a form of its own; the hook below refuses it in ours.
+    http: { requireHostHeader: false },
+    // So is what fails before there is a route: a path that cannot be decoded.
+    frameworkErrors: (error, _, reply) => {
+      const { status, body } = failureOf(error) ?? INTERNAL;
+      (reply as FastifyReply).code(status).type(JSON_TYPE).serializer(JSON.stringify).send(body);
+    },
     // A request that is no HTTP at all is answered in the same form.
     clientErrorHandler: (error, socket) => {
       // Without the end of the handshake no answer can be sent, and the connection would be held for it.
@@ -57,12 +65,20 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   });
   app.server.maxConnections = CONNECTIONS_MAX;
   app.server.headersTimeout = REQUEST_MS;
+  app.server.on('checkExpectation', (_, response) => {
+    const { status, body } = fail('API_INVALID', 'the only expectation that is met is 100-continue');
+    response.writeHead(status, { 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
+  });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts);
   await describe(app, parts.version);
   // Before anything else: whatever a request begins is known to be of it.
   app.addHook('onRequest', (request, _, next) => asWorkOf(`request ${nameOf(request)}`, next));
+  app.addHook('onRequest', async ({ raw }) => {
+    if (raw.headers.host !== undefined || raw.httpVersion === '1.0') return;
+    throw new UnderstudyError('API_INVALID', 'the request has no Host header');
+  });
   guard(app, parts);
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
@@ -124,7 +140,7 @@ function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
     const { status, body } = failure ?? INTERNAL;
     return reply
       .code(status)
-      .type('application/json; charset=utf-8')
+      .type(JSON_TYPE)
       .serializer((one: unknown) => shownJson(JSON.stringify(one)))
       .send(body);
   });

@@ -78,3 +78,11 @@ export function asOperatingError(what: string, error: unknown): unknown {
   const code = errno === 'ENOSPC' ? 'STORAGE_SPACE' : 'STORAGE_FAILED';
   return new UnderstudyError(code, `${what}: ${messageOf(error)}`, { cause: error });
 }
+
+/** The error without the address at which a volume is served for the moment: whoever asked knows the volume, not this machine. */
+export function namingVolume(error: unknown, address: string, volume: string): unknown {
+  const code = codeOf(error);
+  const message = messageOf(error);
+  if (code === null || !message.includes(address)) return error;
+  return new UnderstudyError(code, message.replaceAll(address, volume), { cause: error });
+}

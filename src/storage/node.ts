@@ -7,7 +7,7 @@ import type { Store } from '../store/mod.ts';
 import type { Backend, CopyJob } from './backend.ts';
 import { clearStep, discardBackup, makeBackup, restoreBackup } from './backup.ts';
 import { Claims } from './claims.ts';
-import { asOperatingError, type NodeContext, stateError } from './context.ts';
+import { asOperatingError, type NodeContext, namingVolume, stateError } from './context.ts';
 import type {
   Backup,
   CopyProgress,
@@ -214,7 +214,11 @@ export class NodeOfBackend implements LocalStorageNode {
     return this.#operate(`inspect ${volume}`, volume, call, PERSONALISE_TIMEOUT_MS, async (signal) => {
       const release = claims.read(volume, 'an inspection');
       try {
-        return await snapshots.read(volume, ({ image }) => identity.inspect(image, lead, signal));
+        return await snapshots.read(volume, ({ image }) =>
+          identity.inspect(image, lead, signal).catch((error: unknown) => {
+            throw namingVolume(error, image, volume);
+          }),
+        );
       } finally {
         release();
       }

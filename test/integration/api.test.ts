@@ -302,13 +302,30 @@ describe('what is not taken', () => {
     ]);
   });
 
-  it('api - what is no HTTP is answered and cut off', async () => {
+  async function raw(text: string): Promise<string> {
     const socket = connect(Number(new URL(stage.url).port), '127.0.0.1');
-    socket.write('\x16\x03\x01 this is TLS\r\n\r\n');
-    let text = '';
-    for await (const chunk of socket) text += String(chunk);
-    expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
-    expect(JSON.parse(text.split('\r\n\r\n')[1] ?? '')).toMatchObject({ error: { code: 'API_INVALID' } });
+    socket.write(text);
+    let answer = '';
+    for await (const chunk of socket) answer += String(chunk);
+    return answer;
+  }
+
+  const CLOSE = 'Connection: close\r\n\r\n';
+  const HOST = 'Host: 127.0.0.1\r\n';
+  it.each([
+    ['what is no HTTP', '\x16\x03\x01 this is TLS\r\n\r\n'],
+    ['a path that cannot be decoded', `GET /v1/%E0%A4%A HTTP/1.1\r\n${HOST}${CLOSE}`],
+    ['an expectation that nobody meets', `GET /healthz HTTP/1.1\r\n${HOST}Expect: something\r\n${CLOSE}`],
+    ['a request without Host', `GET /healthz HTTP/1.1\r\n${CLOSE}`],
+  ])('api - %s is answered in the same form and cut off', async (_, text) => {
+    const answer = await raw(text);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(JSON.parse(answer.split('\r\n\r\n')[1] ?? '')).toMatchObject({ error: { code: 'API_INVALID' } });
+  });
+
+  it('api - HEAD of the events, to which there would be no answer, takes the place of no reader', async () => {
+    const { status } = await stage.ask('/v1/events', { token: VIEWER, method: 'HEAD' });
+    expect([status, stage.controller.readers]).toEqual([404, 0]);
   });
 });
 
