@@ -24,6 +24,8 @@ const CONNECTIONS_MAX = 1000;
 const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
 const IDLE_MS = 60_000;
+/** A request without Host: Node.js would answer in a form of its own; a hook refuses it in ours. */
+const REQUESTS = { requireHostHeader: false };
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Came with OpenAPI 3.1 (4.8.27), of which the types know nothing yet. */
@@ -38,7 +40,9 @@ export interface ServerParts extends RouteParts, Guard {
 /** A server that does not listen yet. */
 export async function buildServer(parts: ServerParts): Promise<FastifyInstance> {
   const app = Fastify({
-    https: parts.tls,
+    https: parts.tls === null ? null : { ...parts.tls, ...REQUESTS },
+    // Fastify takes these where there is no TLS; its types want one of the two.
+    ...({ http: REQUESTS } as object),
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS,
     handlerTimeout: HANDLER_MS,
@@ -46,9 +50,7 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     forceCloseConnections: 'idle',
     // Names have limits of their own, with an answer in our form.
     routerOptions: { maxParamLength: 16 * 1024 },
-    // Node.js would answer in a form of its own; the hook below refuses it in ours.
-    http: { requireHostHeader: false },
-    // So is what fails before there is a route: a path that cannot be decoded.
+    // What fails before there is a route, as a path that cannot be decoded, is answered in our form too.
     frameworkErrors: (error, _, reply) => {
       const { status, body } = failureOf(error) ?? INTERNAL;
       (reply as FastifyReply).code(status).type(JSON_TYPE).serializer(JSON.stringify).send(body);
