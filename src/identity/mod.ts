@@ -15,7 +15,8 @@ export type {
   TransplantRequest,
   Verification,
 } from './contract.ts';
-export { createIdentityEngine, type IdentityOptions } from './engine.ts';
+export { createEngineHere, type EngineHere, type HereOptions } from './engine.ts';
+export { createIdentityEngine, type IdentityOptions, readerProgram } from './isolated/mod.ts';
 export {
   builtinRules,
   type ChangeContext,
@@ -23,6 +24,7 @@ export {
   type FindContext,
   type OwnRule,
   type Rule,
+  type RuleSet,
   ruleSet,
   type VerifyContext,
 } from './rules/mod.ts';

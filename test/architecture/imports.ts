@@ -14,10 +14,11 @@ interface ModuleRule {
 export const importTable: Readonly<Record<string, ModuleRule>> = {
   'src/base': { modules: [], packages: [] },
   'src/linux': { modules: ['src/base'], packages: ['koffi'] },
-  'src/replication': { modules: ['src/base', 'src/linux'], packages: ['undici', 'yauzl'] },
+  'src/replication': { modules: ['src/base', 'src/linux', 'src/sandbox'], packages: ['undici', 'yauzl'] },
   'src/store': { modules: ['src/base'], packages: ['@photostructure/sqlite'] },
   'src/config': { modules: ['src/base', 'src/detection'], packages: ['yaml', 'zod'] },
-  'src/identity': { modules: ['src/base', 'src/linux'], packages: ['yaml', 'zod'] },
+  'src/sandbox': { modules: ['src/base', 'src/linux'], packages: [] },
+  'src/identity': { modules: ['src/base', 'src/linux', 'src/sandbox'], packages: ['yaml', 'zod'] },
   'src/storage': {
     modules: ['src/base', 'src/linux', 'src/replication', 'src/identity', 'src/store'],
     packages: ['zod'],
@@ -73,6 +74,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/replication',
       'src/store',
       'src/config',
+      'src/sandbox',
       'src/identity',
       'src/storage',
       'src/power',
