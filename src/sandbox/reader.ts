@@ -44,6 +44,11 @@ const IMAGE_FD = 5;
 const HEAP_MIB = 2048;
 const DAEMON_BYTES_MAX = 1024 ** 3;
 const PLACES = ['/mnt', '/media', '/srv', '/opt'];
+/** `setfcap` and the two before it make namespaces of users for programs of an image (user_namespaces(7)). */
+const ROOT_RIGHTS = [
+  ...['sys_admin', 'sys_chroot', 'chown', 'dac_override', 'dac_read_search', 'fowner', 'fsetid', 'kill'],
+  ...['setuid', 'setgid', 'setpcap', 'setfcap'],
+];
 /** Directories of programs and libraries, which on most systems are links into /usr. */
 const SYSTEM = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 /** Its numbers (Linux allocated devices, "misc"). */
@@ -239,8 +244,11 @@ function scriptFor(options: ReaderOptions, top: string, group: ControlGroup | nu
   ].join('\n');
 }
 
+/** Of root's rights those that mounting takes, and changing files of all owners in what is mounted; and no network. */
 function rootReader({ program, limits }: ReaderOptions): string[] {
-  return ['cd /; set +e', `${nodeCommand(process.execPath, program, limits)} %`];
+  const rights = ROOT_RIGHTS.map((name) => `+${name}`).join(',');
+  const less = `setpriv --bounding-set=-all,${rights} --inh-caps=-all --no-new-privs -- unshare --net --`;
+  return ['cd /; set +e', `${less} ${nodeCommand(process.execPath, program, limits)} %`];
 }
 
 /** Where every user may have FUSE, /dev/fuse says so already. Where devices cannot be made, it has to. */
