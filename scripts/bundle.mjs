@@ -37,6 +37,9 @@ const ENTRIES = {
   'producer/main': { input: 'src/replication/producer/main.js', format: 'cjs' },
   'producer/worker': { input: 'src/replication/producer/worker.js', format: 'cjs' },
   'consumer/worker': { input: 'src/replication/consumer/worker.js', format: 'cjs' },
+  // One for each image that is opened.
+  'isolated/main': { input: 'src/identity/isolated/main.js', format: 'cjs' },
+  'isolated/extent': { input: 'src/replication/extent/isolated-main.js', format: 'cjs' },
 };
 
 /** Goes to hosts as one file, for whatever Node.js they have from 18 on. */

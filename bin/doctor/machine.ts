@@ -6,8 +6,10 @@ import { createClient, readAddress, readTokens } from '../../src/api/mod.ts';
 import { codeOf, errnoOf, findTool, formatBytes, messageOf } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { Configuration } from '../../src/config/mod.ts';
+import { readerProgram } from '../../src/identity/mod.ts';
 import { allocatePages, digestOf, NbdHandle } from '../../src/linux/mod.ts';
 import { readCertificates } from '../../src/pki/mod.ts';
+import { filterOf, OWN_USER, trialReader } from '../../src/sandbox/mod.ts';
 import { checked, type Finding, failure, warning } from './check.ts';
 
 /** One page. */
@@ -26,6 +28,7 @@ const ALWAYS: readonly (readonly [string, string])[] = [
   ['unshare', 'util-linux'],
   ['nsenter', 'util-linux'],
   ['setpriv', 'util-linux'],
+  ['bwrap', 'bubblewrap'],
 ];
 /** For disks that UEFI starts from; nobody knows yet whether there are any. */
 const OF_FAT: readonly (readonly [string, string])[] = [
@@ -33,7 +36,6 @@ const OF_FAT: readonly (readonly [string, string])[] = [
   ['fsck.fat', 'dosfstools'],
 ];
 const OF_KERNEL_MOUNTS: readonly (readonly [string, string])[] = [
-  ['bwrap', 'bubblewrap'],
   ['xfs_repair', 'xfsprogs'],
   ['btrfs', 'btrfs-progs'],
 ];
@@ -74,6 +76,7 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
     memory.unmap();
     return 'can be loaded';
   });
+  yield* isolation(configuration);
   const { state, storage } = configuration;
   yield checked('folder', state, 'make it, for the user who runs understudy', () => folder(state));
   yield checked('folder', storage.folder, 'make it, for the user who runs understudy', () => folder(storage.folder));
@@ -83,6 +86,26 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
     await readTokens(configuration);
     return 'all can be read, and each belongs to one caller or host';
   });
+}
+
+/** What reads images runs in a sandbox: whether it can be made, and how its memory and tasks are bounded. */
+async function* isolation({ identity }: Configuration): AsyncIterable<Check> {
+  yield checked('library', 'libseccomp', 'apt-get install libseccomp2', () => {
+    filterOf('reader');
+    return 'can be loaded';
+  });
+  yield checked('isolation', 'images', null, async () => {
+    const { boundedBy, failure: why } = await trialReader(readerProgram);
+    if (why !== null)
+      return failure(why, 'install what is missing, and allow user namespaces (user.max_user_namespaces)');
+    const text = `read by a process of ${userOfReaders()}, bounded by a ${boundedBy}`;
+    if (!identity.kernelMount) return text;
+    return warning(`${text}; with identity.kernelMount it keeps the rights of root`, 'set it only for XFS and btrfs');
+  });
+}
+
+function userOfReaders(): string {
+  return process.getuid?.() === 0 ? `its own user (${OWN_USER})` : 'this user';
 }
 
 function missing(debianPackage: string): Finding {

@@ -19,6 +19,8 @@ export interface ToolOptions {
   readonly outputBytesMax?: number;
   readonly input?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** The program gets `env` alone, and nothing of our environment, in which secrets may be. @default false */
+  readonly bare?: boolean;
   /** Ends the program; the call then rejects with INTERRUPTED. */
   readonly signal?: AbortSignal;
 }
@@ -60,7 +62,7 @@ export function runTool(path: string, args: readonly string[], options: ToolOpti
         timeout: options.timeoutMs ?? 30_000,
         killSignal: 'SIGKILL',
         maxBuffer: options.outputBytesMax ?? 16 * 1024 * 1024,
-        env: { ...process.env, ...options.env, LC_ALL: 'C' },
+        env: options.bare === true ? { ...options.env } : { ...process.env, ...options.env, LC_ALL: 'C' },
         signal: options.signal,
       },
       (error, stdout, stderr) => {

@@ -344,5 +344,7 @@ export function reasonOf(errno: string): string {
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (error instanceof Error) return error.message;
+  // Whatever was thrown may have a `toString` that throws.
+  return typeof error === 'object' || typeof error === 'function' ? 'something that is not an error' : String(error);
 }

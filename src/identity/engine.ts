@@ -16,6 +16,7 @@ import { correspond } from './correspondence.ts';
 import { identify } from './identify.ts';
 import {
   changeImage,
+  type GivenName,
   type ImageFormats,
   type OnStep,
   openRaw,
@@ -27,8 +28,7 @@ import {
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
-import { builtinRules, machineIdIn, type Rule } from './rules/mod.ts';
-import { showPlan } from './show.ts';
+import { guarded, machineIdIn, orFailed, type Rule } from './rules/mod.ts';
 import { withKeys } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
 import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, parentOf } from './tree/mod.ts';
@@ -36,38 +36,35 @@ import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, par
 const MODE_NEW = 0o644;
 const FOLDER_MODE_NEW = 0o755;
 
-export interface IdentityOptions {
-  /**
-   * Absolute. A private folder for what is written while an image is changed; what lets a later call complete one that was
-   * interrupted lies there, so it has to be durable. @default one below the folder for temporary files
-   */
-  readonly stateFolder?: string;
-  /** What an image file may be, beside raw: 'detect' looks for qcow2. Of disks that a guest writes, say 'raw'. @default 'raw' */
-  readonly formats?: ImageFormats;
-  /**
-   * The kernel may mount a private overlay of an image: XFS and btrfs are read and changed then, and rules may run commands in
-   * images. Only root may mount. docs/decisions/0053-kernel-mounts.md @default false
-   */
-  readonly kernelMount?: boolean;
-  /** In the order in which they look and change. @default builtinRules */
-  readonly rules?: readonly Rule[];
-  /** What stays as it is, although a rule would change it or ask. */
-  readonly kept?: readonly Kept[];
-  /** Told the name of each step of `apply` before it begins. */
+export type EngineHere = Omit<IdentityEngine, 'show'>;
+
+/** As `IdentityOptions` (isolated/engine.ts), for the process that reads the image itself. */
+export interface HereOptions {
+  readonly stateFolder: string;
+  readonly formats: ImageFormats;
+  readonly kernelMount: boolean;
+  /** In the order in which they look and change. */
+  readonly rules: readonly Rule[];
+  readonly kept: readonly Kept[];
+  /** Images by their paths here, which others know by other names. */
+  readonly given: ReadonlyMap<string, GivenName>;
   readonly onStep?: OnStep;
 }
 
-export function createIdentityEngine(options: IdentityOptions = {}): IdentityEngine {
-  const work = new WorkFolder(options.stateFolder ?? null);
-  const rules = options.rules ?? builtinRules;
-  const { formats = 'raw', kept = [], kernelMount = false } = options;
+/** All that it is asked it does in this process: whoever made the image may come to have it in his hands. */
+export function createEngineHere(options: HereOptions): EngineHere {
+  const work = new WorkFolder(options.stateFolder);
+  const rules = guarded(options.rules);
+  const { formats, kept, kernelMount, given } = options;
   const look = <T>(image: string, signal: AbortSignal, use: (tree: ImageTree) => Promise<T>): Promise<T> =>
-    withRaw(image, { formats, kernelMount, writable: false }, work, signal, (raw) => withTree(raw, work, signal, use));
+    withRaw(image, { formats, kernelMount, given, writable: false }, work, signal, (raw) =>
+      withTree(raw, work, signal, use),
+    );
   const reading: IdentityEngine['reading'] = (image, signal, use) =>
     look(image, signal, (tree) =>
       use({
         inspect: (lead) => inspect(tree, lead, rules, { kept, canRun: kernelMount }),
-        identify: () => identify(fileTree(tree)),
+        identify: () => orFailed('the search for its name and addresses', () => identify(fileTree(tree))),
         plan: (request) =>
           withKeys(work, signal, (keys) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount })),
       }),
@@ -79,14 +76,14 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
     plan: (image, request, signal) => reading(image, signal, (opened) => opened.plan(request)),
     async apply(image, plan, signal) {
       const change = { remaining: (tree: ImageTree) => remaining(tree, plan), grow: plan.grow === true };
-      await withRaw(image, { formats, kernelMount, writable: true }, work, signal, (raw) =>
+      await withRaw(image, { formats, kernelMount, given, writable: true }, work, signal, (raw) =>
         changeImage(raw, change, work, signal, options.onStep ?? (() => {})),
       );
     },
     async transplant(from, to, request, signal) {
       const { apply } = request;
-      return withRaw(from, { formats, kernelMount, writable: false }, work, signal, (lead) =>
-        withRaw(to, { formats, kernelMount, writable: apply }, work, signal, (spare) =>
+      return withRaw(from, { formats, kernelMount, given, writable: false }, work, signal, (lead) =>
+        withRaw(to, { formats, kernelMount, given, writable: apply }, work, signal, (spare) =>
           transplant({ from: lead, to: spare, work, signal, onStep: options.onStep ?? (() => {}) }, request),
         ),
       );
@@ -94,7 +91,6 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
     async verify(image, request, plan, signal) {
       return look(image, signal, (tree) => verify(tree, request, plan, { rules, canRun: kernelMount }));
     },
-    show: showPlan,
   };
 }
 

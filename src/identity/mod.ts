@@ -17,7 +17,8 @@ export type {
   TransplantRequest,
   Verification,
 } from './contract.ts';
-export { createIdentityEngine, type IdentityOptions } from './engine.ts';
+export { createEngineHere, type EngineHere, type HereOptions } from './engine.ts';
+export { createIdentityEngine, type IdentityOptions, readerProgram } from './isolated/mod.ts';
 export {
   builtinRules,
   type ChangeContext,
@@ -25,6 +26,7 @@ export {
   type FindContext,
   type OwnRule,
   type Rule,
+  type RuleSet,
   ruleSet,
   type VerifyContext,
 } from './rules/mod.ts';

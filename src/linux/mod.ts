@@ -24,6 +24,7 @@ export {
   zeroRange,
 } from './file.ts';
 export { futexWait, futexWakeAll } from './futex.ts';
+export { ownSessionKeyring } from './keyring.ts';
 export { SystemError } from './libc.ts';
 export { LibnbdError, type NbdCompletion, type NbdExport, type NbdExtentSink, NbdHandle } from './libnbd.ts';
 export { isLockedByOther, tryLock, tryLockShared, unlock } from './lock.ts';
@@ -39,3 +40,4 @@ export {
 } from './mapping.ts';
 export { killProcess } from './process.ts';
 export { renameNoReplace } from './rename.ts';
+export { type CallCondition, type RefusedCall, seccompFilter } from './seccomp.ts';

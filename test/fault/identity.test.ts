@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeOf, requireTool, runTool, seededRandom } from '../../src/base/mod.ts';
-import { createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
+import { builtinRules, createEngineHere, createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
 import { commandsWith } from '../rig/machines.ts';
 import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
@@ -226,8 +226,13 @@ test('identity - keys are made once, although they are begun before they are ask
   const image = system();
   const made = join(folder, 'made');
   const real = requireTool('ssh-keygen', 'openssh-client');
+  // In this process: a reader's programs could not write there.
+  const here = createEngineHere({
+    ...{ stateFolder: join(folder, 'here'), formats: 'raw', kernelMount: false, kept: [] },
+    ...{ rules: builtinRules, given: new Map() },
+  });
   await withProgram('ssh-keygen', `echo x >> ${made}\nexec ${real} "$@"`, async () => {
-    expect((await engine.plan(image.path, request, signal)).proof.sshHostKeys).toHaveLength(1);
+    expect((await here.plan(image.path, request, signal)).proof.sshHostKeys).toHaveLength(1);
   });
   expect(readFileSync(made, 'utf8')).toBe('x\n');
 });

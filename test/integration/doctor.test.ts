@@ -169,6 +169,11 @@ describe('doctor', () => {
     expect(find(checks, 'director', 'wiki').detail).toContain('sends requests to web1');
     expect(find(checks, 'interface', '127.0.0.1').detail).toBe('free');
     expect(find(checks, 'interface', 'tokens').state).toBe('ok');
+    const isolation = find(checks, 'isolation', 'images');
+    expect(isolation.state).toBe('ok');
+    expect(isolation.detail).toMatch(
+      /^read by a process of its own user \(65333\), bounded by a (control group|watchdog)$/,
+    );
     expect(find(checks, 'acceleration', 'KVM').detail).toContain('guests here');
     expect(readdirSync(folder, { recursive: true }).sort()).toEqual(before);
     const { stdout } = await doctor(file);

@@ -1,6 +1,5 @@
 // An image as the bytes of a disk. Raw ones are that already; a qcow2 image and what an NBD server offers are shown as a file, so that
 // everything else need not know the difference.
-import { createHash } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
@@ -21,7 +20,11 @@ export interface RawImage extends ImageName {
 
 const QCOW_MAGIC = 'QFI\xfb';
 
+/** An image that comes by a path of this process's own: what it is called, and what it is told from others by. */
+export type GivenName = ImageName & { readonly label: string };
+
 export interface Access {
+  readonly given: ReadonlyMap<string, GivenName>;
   readonly formats: ImageFormats;
   readonly writable: boolean;
   readonly kernelMount: boolean;
@@ -29,25 +32,25 @@ export interface Access {
 
 /** @throws IMAGE_UNSUPPORTED, IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
 export async function openRaw(image: string, access: Access, work: WorkFolder, signal: AbortSignal): Promise<RawImage> {
-  const server = nbdServer(image);
-  if (server !== null) return openNbd(image, server, access, work, signal);
-  const name = await nameImage(image);
+  const given = access.given.get(image);
+  const name: ImageName = given ?? (await nameImage(image));
+  const label = given?.label ?? image;
   if (access.formats === 'raw' || !name.isFile || !(await isQcow(name.path))) {
-    return { ...name, label: image, kernelMount: access.kernelMount, close: async () => {} };
+    return { ...name, label, kernelMount: access.kernelMount, close: async () => {} };
   }
-  await refuseOtherFiles(image, name.path, signal);
+  await refuseOtherFiles(label, name.path, signal);
   const file = { driver: 'file', filename: name.path };
   const block = { driver: 'qcow2', file, backing: null };
-  return { ...name, ...(await show(block, image, access, work, signal)) };
+  return { ...name, ...(await show(block, label, access, work, signal)) };
 }
 
-interface NbdServer {
+export interface NbdServer {
   readonly server: Readonly<Record<string, string>>;
   readonly export: string;
 }
 
 /** nbd+unix:///EXPORT?socket=PATH and nbd://HOST:PORT/EXPORT: what a storage node offers. Null for what is no such URI. */
-function nbdServer(image: string): NbdServer | null {
+export function nbdServer(image: string): NbdServer | null {
   if (!/^nbd(\+unix)?:\/\//.test(image)) return null;
   const { protocol, hostname, port, pathname, searchParams } = new URL(image);
   const name = decodeURIComponent(pathname.slice(1));
@@ -55,17 +58,6 @@ function nbdServer(image: string): NbdServer | null {
   if (protocol === 'nbd+unix:')
     return socket === null ? null : { server: { type: 'unix', path: socket }, export: name };
   return { server: { type: 'inet', host: hostname.replace(/^\[|\]$/g, ''), port: port || '10809' }, export: name };
-}
-
-async function openNbd(
-  image: string,
-  server: NbdServer,
-  access: Access,
-  work: WorkFolder,
-  signal: AbortSignal,
-): Promise<RawImage> {
-  const key = createHash('sha256').update(image).digest('hex').slice(0, 24);
-  return { key, isFile: false, ...(await show({ driver: 'nbd', ...server }, image, access, work, signal)) };
 }
 
 async function show(

@@ -5,14 +5,21 @@
 // Root inside is root outside by number, so that owners are right on disk. Without rights of its own it would still be the owner of
 // what the kernel shows in /proc/sys: that is read-only, and a mount namespace made inside cannot change it, for it comes from a more
 // privileged one (user_namespaces(7)).
+//
+// What it finds of us is nothing: the first process that it sees, bwrap, has an empty environment; keys, other kinds of sockets and the
+// rarer calls of the kernel are refused by a filter; no namespace of users can be made inside. docs/decisions/0077-programs-of-the-image.md
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { requireTool, runTool, spawnBound, UnderstudyError } from '../../base/mod.ts';
+import { dirname, join } from 'node:path';
+import { requireTool, runTool, spawnBound, type ToolResult, UnderstudyError } from '../../base/mod.ts';
+import { filterOf } from '../../sandbox/mod.ts';
 import type { KernelMount } from './kernel-mount.ts';
 
 const TIMEOUT_MS = 10 * 60_000;
 const MEMORY_BYTES_MAX = 2 * 1024 ** 3;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
+/** With threads; of all its processes together. */
+const TASKS_MAX = 256;
 /** All users that a system without containers has. */
 const USERS = 65536;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -30,15 +37,10 @@ export async function runInside(mount: KernelMount, given: InsideCommand, signal
   const { command, environment } = given;
   const namespace = await UserNamespace.make();
   try {
-    const result = await runTool(
-      requireTool('prlimit', 'util-linux'),
-      [...limits(), ...sandbox(mount, namespace.pid), ...own(environment), '--', ...command],
-      {
-        timeoutMs: TIMEOUT_MS,
-        outputBytesMax: OUTPUT_BYTES_MAX,
-        signal,
-      },
-    );
+    const filter = join(dirname(mount.place), 'filter');
+    await writeFile(filter, filterOf('program'), { mode: 0o600 });
+    const words = [...limits(), ...sandbox(mount, namespace.pid, filter), ...own(environment), '--', ...command];
+    const result = await runBare(words, command[0] ?? '', signal);
     if (result.status === 0) return;
     const said = `${result.stderr}\n${result.stdout}`.split('\n').filter((line) => line.trim() !== '');
     const how = result.status === null ? 'took too long or ended by a signal' : `ended with status ${result.status}`;
@@ -51,27 +53,42 @@ export async function runInside(mount: KernelMount, given: InsideCommand, signal
   }
 }
 
-function limits(): string[] {
-  return [`--as=${MEMORY_BYTES_MAX}`, '--core=0', '--nproc=4096', '--'];
+/** With nothing of our environment: whoever is inside reads that of bwrap in /proc/1/environ. */
+async function runBare(words: readonly string[], name: string, signal: AbortSignal): Promise<ToolResult> {
+  const prlimit = requireTool('prlimit', 'util-linux');
+  const bounds = { timeoutMs: TIMEOUT_MS, outputBytesMax: OUTPUT_BYTES_MAX };
+  try {
+    return await runTool(prlimit, words, { ...bounds, bare: true, signal });
+  } catch (cause) {
+    const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+    if (code !== 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') throw cause;
+    const why = `wrote more than ${OUTPUT_BYTES_MAX} bytes of output`;
+    throw new UnderstudyError('IDENTITY_FAILED', `${name} in the image ${why}; the image is as it was`, { cause });
+  }
 }
 
-function sandbox(mount: KernelMount, user: number): string[] {
+function limits(): string[] {
+  return [`--as=${MEMORY_BYTES_MAX}`, '--core=0', `--nproc=${TASKS_MAX}`, '--'];
+}
+
+function sandbox(mount: KernelMount, user: number, filter: string): string[] {
   const inMount = [requireTool('nsenter', 'util-linux'), '--mount', '--target', String(mount.pid), '--'];
-  // The namespace comes as an open file; a shell is what gives one to a program by number.
-  const withFile = ['/bin/sh', '-c', `exec "$@" 3< /proc/${user}/ns/user`, 'sh'];
+  // Namespace and filter come as open files; a shell is what gives one to a program by number.
+  const files = `3< /proc/${user}/ns/user 4< "$filter"`;
+  const withFiles = ['/bin/sh', '-c', `filter=$1; shift; exec env -i "$@" ${files}`, 'sh', filter];
   const apart = ['--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'];
   const rights = ['--cap-drop', 'ALL', ...RIGHTS.flatMap((name) => ['--cap-add', `CAP_${name}`])];
-  const files = ['--bind', mount.place, '/', '--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'];
+  const view = ['--bind', mount.place, '/', '--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev'];
   const empty = ['--tmpfs', '/run', '--tmpfs', '/tmp', '--chdir', '/'];
-  const bound = ['--die-with-parent', '--new-session', '--userns', '3'];
+  const bound = ['--die-with-parent', '--new-session', '--userns', '3', '--seccomp', '4'];
   return [
     ...inMount,
-    ...withFile,
+    ...withFiles,
     requireTool('bwrap', 'bubblewrap'),
     ...bound,
     ...apart,
     ...rights,
-    ...files,
+    ...view,
     ...empty,
   ];
 }
@@ -94,23 +111,43 @@ class UserNamespace {
   static async make(): Promise<UserNamespace> {
     const waits = ['/bin/sh', '-c', 'echo made; read -r _'];
     const args = ['--user', '--', ...waits];
-    const child = spawnBound(requireTool('unshare', 'util-linux'), args, { stdio: ['pipe', 'pipe', 'ignore'] });
+    const child = spawnBound(requireTool('unshare', 'util-linux'), args, {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      env: {},
+    });
     child.stdin?.on('error', () => {});
     const namespace = new UserNamespace(child);
-    const made = await new Promise<boolean>((resolve) => {
-      child.stdout?.once('data', () => resolve(true));
-      child.once('close', () => resolve(false));
-      child.once('error', () => resolve(false));
-    });
     try {
-      if (!made)
-        throw new UnderstudyError('IDENTITY_FAILED', 'this system gives no user namespace to run a command in');
+      await namespace.#word();
       for (const map of ['uid_map', 'gid_map']) await writeFile(`/proc/${namespace.pid}/${map}`, `0 0 ${USERS}\n`);
+      await namespace.#close();
       return namespace;
     } catch (error) {
       await namespace.end();
       throw error;
     }
+  }
+
+  /** Nobody makes a further namespace of users in it. Only root of it may say so, which a process is that enters it. @throws IDENTITY_FAILED */
+  async #close(): Promise<void> {
+    const script = 'echo 0 > /proc/sys/user/max_user_namespaces';
+    const args = ['--user', '--target', String(this.pid), '--', '/bin/sh', '-c', script];
+    const done = await runTool(requireTool('nsenter', 'util-linux'), args, { bare: true });
+    if (done.status === 0) return;
+    const why = `namespaces of users inside of it cannot be forbidden: ${done.stderr.trim()}`;
+    throw new UnderstudyError('IDENTITY_FAILED', `no user namespace to run a command in: ${why}`);
+  }
+
+  /** Waits until it is made. @throws IDENTITY_FAILED when it ends instead */
+  async #word(): Promise<void> {
+    const child = this.#child;
+    const said = await new Promise<boolean>((resolve) => {
+      child.stdout?.once('data', () => resolve(true));
+      child.once('close', () => resolve(false));
+      child.once('error', () => resolve(false));
+    });
+    if (said) return;
+    throw new UnderstudyError('IDENTITY_FAILED', 'this system gives no user namespace to run a command in');
   }
 
   async end(): Promise<void> {

@@ -1,6 +1,7 @@
 // Our own agent on the lead: its settings name the lead and hold, or name the files of, the lead's token, certificate and key.
 import type { AgentIdentity, HostIdentity } from '../contract.ts';
 import { type FileTree, join, parentOf, readText } from '../tree/mod.ts';
+import { boundedJson } from './bounded-text.ts';
 import type { ChangeContext, Edit, Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
 import { disableUnit, unitStarts } from './units.ts';
@@ -18,7 +19,7 @@ export const agentRule: Rule = {
     const disable = understudy !== null && understudy.agent === undefined;
     if (file.status === 'text') {
       const { host, controller } = settingsIn(file.text);
-      const value = `host ${String(host ?? '(none)')}, controller ${String(controller ?? '(none)')}, token or key (secret)`;
+      const value = `host ${wordOf(host)}, controller ${wordOf(controller)}, token or key (secret)`;
       return [finding({ rule: RULE, path: file.path, value, why: WHY, action: disable ? 'disable' : 'rewrite' })];
     }
     const [start] = await unitStarts(tree, UNIT);
@@ -77,14 +78,14 @@ function settingsOf({ host, controller, token, certificate }: AgentIdentity) {
 
 /** What is no JSON object has no settings: it is written anew. */
 function settingsIn(text: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : {};
-  } catch {
-    return {};
-  }
+  const value = boundedJson(text)?.value;
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+/** JSON may hold objects with a `toString` of their own: only what is a text already becomes one. */
+function wordOf(value: unknown): string {
+  if (value === undefined || value === null) return '(none)';
+  return typeof value === 'string' ? value : '(not text)';
 }
 
 /** Files with the lead's token, certificate and key, those that the settings name and that are there. */

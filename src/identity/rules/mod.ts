@@ -10,11 +10,12 @@ export type {
   SshKeySpec,
   VerifyContext,
 } from './contract.ts';
+export { guarded, orFailed } from './guarded.ts';
 export { hostNameIn } from './host-name.ts';
 export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
 export { mentionsBelow } from './mentions.ts';
 export { declaredInterfaces } from './network-formats.ts';
 export type { OwnRule } from './own-rules.ts';
-export { ruleSet } from './rule-set.ts';
+export { type RuleSet, ruleSet, rulesWith } from './rule-set.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';

@@ -5,6 +5,7 @@ import { type Address, formatAddress, parseAddress, parseMac } from '../address.
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
 import { readText, type TextFile } from '../tree/mod.ts';
+import { yamlRefusal } from './bounded-text.ts';
 import { filesAt } from './glob.ts';
 import { addressOutcome, extraGateway, gatewayInPlaceOf, type NetworkFacts, type Rewritten } from './network-file.ts';
 import type { NetworkFormat } from './network-rule.ts';
@@ -30,7 +31,8 @@ export const netplan: NetworkFormat = {
 
 async function usable(file: TextFile): Promise<TextFile> {
   if (file.status !== 'text') return file;
-  const why = devicesIn(file.text) === null ? 'it is not the YAML that it should be' : null;
+  const unlike = devicesIn(file.text) === null ? 'it is not the YAML that it should be' : null;
+  const why = yamlRefusal(file.text, TEXT_CHARS_MAX) ?? unlike;
   return why === null ? file : { status: 'unusable', path: file.path, why };
 }
 
@@ -42,7 +44,7 @@ interface Device {
 
 /** Null for what cannot be read, or has more than plain values: aliases would let one text stand in several places. */
 function devicesIn(text: string): Device[] | null {
-  if (text.length > TEXT_CHARS_MAX) return null;
+  if (yamlRefusal(text, TEXT_CHARS_MAX) !== null) return null;
   try {
     const document = parseDocument(text, { uniqueKeys: false });
     if (document.errors.length > 0) return null;

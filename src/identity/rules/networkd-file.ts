@@ -81,10 +81,16 @@ function matchesName(patterns: readonly string[], name: string): boolean {
   return matches !== inverted;
 }
 
+/** Names of interfaces have 15 characters (netdevice(7)); a pattern of many stars would be tried in more ways than there is time for. */
+const PATTERN_STARS_MAX = 4;
+const PATTERN_CHARS_MAX = 64;
+
 function globOf(pattern: string): RegExp {
+  const stars = pattern.split(/\*+/).length - 1;
+  if (pattern.length > PATTERN_CHARS_MAX || stars > PATTERN_STARS_MAX) return /^$/;
   const escaped = pattern
     .replace(/[.+^${}()|\\]/g, '\\$&')
-    .replaceAll('*', '.*')
+    .replace(/\*+/g, '.*')
     .replaceAll('?', '.');
   try {
     return new RegExp(`^${escaped.replaceAll('[!', '[^')}$`);

@@ -4,7 +4,7 @@ import { readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { limits, UnderstudyError, withoutSecrets } from '../../base/mod.ts';
 import type { ConsumerTask, Extent, TargetResult } from '../consumer/mod.ts';
-import { resolveExtent, withLocalView } from '../extent/mod.ts';
+import { resolveIsolated, withLocalView } from '../extent/mod.ts';
 import type { ProducerOptions } from '../producer/mod.ts';
 import { meet, type ProducerCommand, ringPath, runtimeFolder, sweepStale } from '../ring/mod.ts';
 import {
@@ -193,7 +193,7 @@ async function findExtent(source: IdentifiedSource, config: CopyConfig): Promise
     // The server of an image is reached through a descriptor of this process; the tools of the view are other
     // processes.
     const place = await placeOf(prepared);
-    return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveExtent(request, view)));
+    return await namedByUser(place, source.uri, () => withLocalView(place, (view) => resolveIsolated(request, view)));
   } finally {
     await prepared.close();
   }

@@ -1,3 +1,4 @@
+export { resolveIsolated } from './isolated.ts';
 export { type LocalView, type LocalViewOptions, withLocalView } from './local-view.ts';
 export { type PartitionTable, readPartitionTable } from './partition-table.ts';
 export { type ByteRange, mergeRanges } from './ranges.ts';

@@ -1,6 +1,7 @@
 // Containers that start by themselves: Docker's own records, and what systemd starts for Podman.
 import { z } from 'zod';
 import { readText } from '../../tree/mod.ts';
+import { boundedJson } from '../bounded-text.ts';
 import type { Rule } from '../contract.ts';
 import { finding, unusable } from '../finding.ts';
 import { filesAt } from '../glob.ts';
@@ -47,9 +48,5 @@ export const containersRule: Rule = {
 
 /** Null for what is not as Docker writes it. */
 function parsed<T>(schema: z.ZodType<T>, text: string): T | null {
-  try {
-    return schema.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
+  return schema.safeParse(boundedJson(text)?.value).data ?? null;
 }
