@@ -1,7 +1,7 @@
 // Virtual machines of ours: real QEMU processes, some with a guest in 79 bytes.
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -18,7 +18,7 @@ import { runsGuests } from '../../src/power/qemu/accelerator.ts';
 import { describePower } from '../conformance/power.ts';
 import { freeze, identityOf, killMachinesWith, machinesWith } from '../rig/machines.ts';
 import { eventually } from '../rig/wait.ts';
-import { type NbdServer, startQemuNbd } from '../support/nbd-server.ts';
+import { freePort, type NbdServer, startQemuNbd } from '../support/nbd-server.ts';
 import { onLan } from '../support/net-namespace.ts';
 import { countOn, tinyDisk } from '../support/tiny-guest.ts';
 
@@ -88,6 +88,22 @@ describe('a virtual machine of ours', () => {
     return server;
   }
 
+  /** The same over TCP, for as many connections as there are. */
+  async function serveTcp(disk: Uint8Array): Promise<{ port: number; stop: () => Promise<void> }> {
+    const folder = place();
+    writeFileSync(join(folder, 'disk'), disk);
+    const port = await freePort();
+    const pidFile = join(folder, 'pid');
+    const options = ['--persistent', '--format=raw', '--bind=127.0.0.1', `--port=${port}`, `--pid-file=${pidFile}`];
+    const child = spawn(requireTool('qemu-nbd', 'qemu-utils'), [...options, join(folder, 'disk')], { stdio: 'ignore' });
+    await eventually('it listens', () => existsSync(pidFile));
+    const stop = async (): Promise<void> => {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    };
+    return { port, stop };
+  }
+
   function user(folder: string, what: 'on' | 'off'): ChildProcess {
     const child = fork(resolve('dist/test/rig/power-user.js'), [folder, 'web1', what, JSON.stringify(SMALL)]);
     undo.push(async () => {
@@ -97,6 +113,27 @@ describe('a virtual machine of ours', () => {
     });
     return child;
   }
+
+  it('is a process without rights, of a user of its own, with a disk that comes over TCP', async () => {
+    const folder = place();
+    const { port, stop } = await serveTcp(tinyDisk('count'));
+    undo.push(stop);
+    const serialLog = join(folder, 'serial');
+    const power = powerIn(folder, { ...SMALL, serialLog }, { diskOf: async () => `nbd://127.0.0.1:${port}/` });
+    await power.on('web1', call());
+    const status = readFileSync(`/proc/${machineOf(folder, 'web1')}/status`, 'utf8');
+    for (const line of [
+      /^Uid:\t65334\t65334\t65334\t65334$/m,
+      /^Gid:\t65334\t/m,
+      /^CapEff:\t0+$/m,
+      /^NoNewPrivs:\t1$/m,
+    ])
+      expect(status).toMatch(line);
+    await eventually('its guest writes', () => readFileSync(serialLog, 'utf8').includes('.....'));
+    expect(await power.state('web1', call())).toBe('on');
+    await power.off('web1', call());
+    expect(machineOf(folder, 'web1')).toBe(null);
+  });
 
   it('boots the volume that it is told of, and counts what its guest asked of it', async () => {
     const folder = place();

@@ -10,6 +10,7 @@ function machine(settings: object, disk: string | null = null): Machine {
     monitor: '/run/a,b/web1.qmp',
     accelerator: 'tcg',
     disk,
+    byRoot: true,
   };
 }
 
@@ -45,6 +46,20 @@ describe('the command line of a machine', () => {
       );
     expect(disk({})).toBe('virtio-blk-pci,id=disk0,drive=disk0,bootindex=0');
     expect(disk({ kernel: '/boot/vmlinuz' })).toBe('virtio-blk-pci,id=disk0,drive=disk0');
+  });
+
+  it('becomes a user of its own, unless it has to open a socket of root again', () => {
+    const rights = (disk: string | null, byRoot: boolean): string[] => {
+      const args = machineArguments({ ...machine({}, disk), byRoot });
+      const at = args.indexOf('-runas');
+      return [args[args.indexOf('-sandbox') + 1] ?? '', ...(at < 0 ? [] : [args[at + 1] ?? ''])];
+    };
+    const denied = ['on,obsolete=deny,elevateprivileges=deny,spawn=deny'];
+    const other = ['on,obsolete=deny,elevateprivileges=allow,spawn=deny', '65334:65334'];
+    expect(rights('nbd://127.0.0.1:10809/web1', true)).toEqual(other);
+    expect(rights(null, true)).toEqual(other);
+    expect(rights('nbd+unix:///web1?socket=/s', true)).toEqual(denied);
+    expect(rights('nbd://127.0.0.1:10809/web1', false)).toEqual(denied);
   });
 
   it('has a card for each interface, in their order', () => {

@@ -19,7 +19,15 @@ export interface Machine {
   readonly accelerator: 'kvm' | 'tcg';
   /** NBD URI of the boot volume; null: a machine without one. */
   readonly disk: string | null;
+  /** QEMU is started by root, and may become another user. */
+  readonly byRoot: boolean;
 }
+
+/**
+ * User and group of machines that root starts, by number: Debian reserves it and gives it to nobody (Debian Policy, 9.2.2). What a guest that
+ * breaks out of its machine finds is a process without files and without rights.
+ */
+export const MACHINE_USER = 65_334;
 
 /** In QEMU's options a comma ends a value unless it is doubled. */
 function value(text: string): string {
@@ -71,6 +79,18 @@ function kernelArguments({ kernel, initrd, append }: QemuSettings): string[] {
   ];
 }
 
+/**
+ * A guest that breaks out of the machine cannot start programs or change its rights. Root's QEMU opens what it needs and then becomes
+ * another user; it has to be let change its rights for that, and has none afterwards. A disk behind a Unix socket is opened again, by name,
+ * whenever the storage daemon comes back, and that name belongs to root.
+ */
+function rightsArguments({ disk, byRoot }: Machine): string[] {
+  const becomesOther = byRoot && (disk === null || !disk.startsWith('nbd+unix:'));
+  const rights = becomesOther ? 'allow' : 'deny';
+  const sandbox = ['-sandbox', `on,obsolete=deny,elevateprivileges=${rights},spawn=deny`];
+  return becomesOther ? [...sandbox, '-runas', `${MACHINE_USER}:${MACHINE_USER}`] : sandbox;
+}
+
 /** For qemu-system-x86_64(1). The guest's own restart restarts it; its own power-off ends the process. */
 export function machineArguments(machine: Machine): string[] {
   const { settings } = machine;
@@ -82,8 +102,7 @@ export function machineArguments(machine: Machine): string[] {
     ...['-name', `guest=${machine.host}`, '-uuid', machine.uuid],
     ...['-machine', 'pc', '-accel', accelerator, '-cpu', machine.accelerator === 'kvm' ? 'host' : 'max'],
     ...['-smp', String(settings.cpus), '-m', `${settings.memoryMiB}M`],
-    // A guest that breaks out of the machine cannot start programs or change its rights.
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny'],
+    ...rightsArguments(machine),
     ...['-chardev', `socket,id=monitor0,path=${value(machine.monitor)},server=on,wait=off`],
     ...['-mon', 'chardev=monitor0,mode=control'],
     ...['-chardev', serial, '-serial', 'chardev:serial0'],

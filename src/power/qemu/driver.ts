@@ -238,7 +238,8 @@ export class QemuPower implements PowerDriver {
     const accelerator = await this.#accelerator(qemu, settings);
     const disk = await this.#options.diskOf(host);
     for (const { tap } of settings.interfaces) await requireLink(host, tap, settings.netns);
-    const args = machineArguments({ host, settings, uuid, monitor, accelerator, disk });
+    const byRoot = process.geteuid?.() === 0;
+    const args = machineArguments({ host, settings, uuid, monitor, accelerator, disk, byRoot });
     if (settings.netns === undefined) return { file: qemu, args };
     return { file: requireTool('ip', 'iproute2'), args: ['netns', 'exec', settings.netns, qemu, ...args] };
   }
