@@ -9,4 +9,12 @@ export type {
   VolumeStatus,
 } from './contract.ts';
 export { createStorageNode, type StorageNodeOptions } from './create.ts';
+export {
+  type GatewayCertificates,
+  type GatewayTls,
+  gatewayArguments,
+  hostDistinguishedName,
+  type Listen,
+  TLS_PRIORITY,
+} from './gateway/mod.ts';
 export type { LocalStorageNode } from './node.ts';

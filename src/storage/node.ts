@@ -45,6 +45,11 @@ export interface NodeOptions {
 
 /** A node of this process. */
 export interface LocalStorageNode extends StorageNode {
+  /**
+   * To be called when certificates have changed: the gateways concerned are started again, one after the other, and their hosts
+   * connect again. What cannot be used is told by the status of the volumes. @returns those hosts
+   */
+  renewCertificates(): Promise<readonly string[]>;
   /** Stops what is under way, and ends our side; what hosts have goes on. Idempotent. */
   close(): Promise<void>;
   /** The same, and ends the daemon that serves the hosts, in good order. */
@@ -75,7 +80,9 @@ export class NodeOfBackend implements LocalStorageNode {
       for (const volume of volumes) await this.#introduce(volume);
       await backend.start(async () => {
         const all = await Promise.all(volumes.map(async (name) => ({ name, record: await records.volume(name) })));
-        return all.filter(({ record }) => record.attachedTo !== null).map(({ name }) => name);
+        return all.flatMap(({ name, record: { attachedTo } }) =>
+          attachedTo === null ? [] : [{ volume: name, host: attachedTo }],
+        );
       });
       for (const volume of volumes) await clearStep(this.#context, volume);
     } catch (error) {
@@ -113,15 +120,17 @@ export class NodeOfBackend implements LocalStorageNode {
   async status(): Promise<StorageStatus> {
     const { backend } = this.#context;
     const volumes = await Promise.all(this.#options.volumes.map((name) => this.#statusOf(name)));
-    return { name: this.#options.name, daemon: backend.daemon, volumes, freeBytes: await backend.freeBytes() };
+    const { daemon, insecure } = backend;
+    return { name: this.#options.name, daemon, insecure, volumes, freeBytes: await backend.freeBytes() };
   }
 
   async #statusOf(name: string): Promise<VolumeStatus> {
     const { backend, records } = this.#context;
     const { path, generation, content, attachedTo, backups, sizeBytes } = await records.volume(name);
     const found = await this.#sizeOf(name);
-    const problem = backend.problemOf(name) ?? (found === null ? `${path} cannot be reached` : null);
-    const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name) };
+    const unserved = attachedTo === null ? null : backend.problemOf(name, attachedTo);
+    const problem = unserved ?? (found === null ? `${path} cannot be reached` : null);
+    const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name, attachedTo) };
     return { name, path, sizeBytes: found ?? sizeBytes, generation, content, attachment, problem, backups };
   }
 
@@ -136,8 +145,8 @@ export class NodeOfBackend implements LocalStorageNode {
             mayAttach(volume, record, host);
             return { attachedTo: host };
           });
-          await backend.serve(volume);
-          return { uri: backend.uriOf(volume) };
+          await backend.serve(volume, host);
+          return { uri: backend.uriOf(volume, host) };
         } finally {
           release();
         }
@@ -149,10 +158,11 @@ export class NodeOfBackend implements LocalStorageNode {
     const { backend, records } = this.#context;
     return this.#operate(`detach ${volume}`, volume, call, CHANGE_TIMEOUT_MS, (signal) =>
       this.#turnsOf(volume).take(async () => {
-        if ((await records.volume(volume)).attachedTo === null) return;
+        const { attachedTo } = await records.volume(volume);
+        if (attachedTo === null) return;
         signal.throwIfAborted();
         // Recorded after it is done: whoever reads that nobody has the volume may write it.
-        await backend.unserve(volume);
+        await backend.unserve(volume, attachedTo);
         await records.change(volume, () => ({ attachedTo: null }));
       }),
     );
@@ -200,6 +210,10 @@ export class NodeOfBackend implements LocalStorageNode {
     return this.#operate(`discard ${engagement} of ${volume}`, volume, call, CHANGE_TIMEOUT_MS, () =>
       discardBackup(this.#context, volume, engagement),
     );
+  }
+
+  renewCertificates(): Promise<readonly string[]> {
+    return this.#context.backend.renew();
   }
 
   async close(): Promise<void> {

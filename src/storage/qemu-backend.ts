@@ -3,7 +3,7 @@ import { constants, mkdirSync } from 'node:fs';
 import { mkdir, open, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, codeOf, errnoOf, limits, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { Backend, BackupFile, CopyJob, Snapshot } from './backend.ts';
+import type { Attached, Backend, BackupFile, CopyJob, Snapshot } from './backend.ts';
 import { BackupSpace } from './backup-space.ts';
 import {
   type DaemonMemory,
@@ -12,9 +12,17 @@ import {
   type ServedSnapshot,
   ServedVolumes,
   type VolumePlace,
+  volumesSocket,
 } from './daemon/mod.ts';
+import {
+  type AttachedVolume,
+  endGateways,
+  type GatewayMemory,
+  Gateways,
+  isInsecure,
+  type Listen,
+} from './gateway/mod.ts';
 import { lockNode } from './node-lock.ts';
-import type { ServerAddress } from './qmp/mod.ts';
 import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file.ts';
 import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
 import { copyVolume } from './volume-copy.ts';
@@ -29,7 +37,8 @@ export interface QemuBackendOptions {
   readonly folder: string;
   /** Sockets, locks and plans; on a local file system. */
   readonly stateFolder: string;
-  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly listen: Listen;
+  readonly gateways: GatewayMemory;
   readonly backgroundRate: number | null;
   readonly overlayBytesMax: number;
   readonly memory: DaemonMemory & { restarts(): number; shutDown(): Promise<void> };
@@ -44,6 +53,8 @@ export class QemuBackend implements Backend {
   readonly #options: QemuBackendOptions;
   readonly #space = new BackupSpace();
   #served: ServedVolumes | null = null;
+  /** null: hosts come by the Unix socket. */
+  #gateways: Gateways | null = null;
   #unlock: (() => void) | null = null;
   #snapshots = new WeakMap<Snapshot, QemuSnapshot>();
 
@@ -62,19 +73,30 @@ export class QemuBackend implements Backend {
     this.#unlock = await lockNode(join(stateFolder, 'node.lock'));
   }
 
-  async start(attached: () => Promise<readonly string[]>): Promise<void> {
+  async start(attached: () => Promise<readonly Attached[]>): Promise<void> {
     const { folder, stateFolder, listen, overlayBytesMax, memory } = this.#options;
-    const paths = daemonPaths(stateFolder);
-    const address: ServerAddress = listen.kind === 'tcp' ? listen : { kind: 'unix', path: paths.nbd };
-    this.#served = new ServedVolumes({
-      paths,
-      address,
+    const places = async (): Promise<readonly AttachedVolume[]> =>
+      (await attached()).map(({ volume, host }) => ({ place: this.#place(volume), host }));
+    const served = new ServedVolumes({
+      paths: daemonPaths(stateFolder),
+      socket: volumesSocket(stateFolder),
+      audience: listen.kind === 'unix' ? 'hosts' : 'gateways',
       folder,
       overlayBytesMax,
       memory,
-      attached: async () => (await attached()).map((name) => this.#place(name)),
+      attached: async () =>
+        (await places()).map(({ place, host }) => {
+          return { ...place, exportName: this.#gateways?.exportNameOf(place.name, host) ?? place.name };
+        }),
     });
-    await this.#served.daemon.start();
+    this.#served = served;
+    if (listen.kind !== 'unix') {
+      this.#gateways = new Gateways({ listen, stateFolder, volumes: served, memory: this.#options.gateways });
+      await this.#gateways.load((await places()).map(({ host }) => host));
+    }
+    await served.daemon.start();
+    if (this.#gateways === null) await endGateways(stateFolder, new Set());
+    else await this.#gateways.start(await places());
   }
 
   get #volumes(): ServedVolumes {
@@ -104,20 +126,30 @@ export class QemuBackend implements Backend {
     return freeBytesOf(this.#options.folder);
   }
 
-  uriOf(volume: string): string {
-    return this.#volumes.hostUri(volume);
+  uriOf(volume: string, host: string): string {
+    return this.#gateways?.uriOf(volume, host) ?? this.#volumes.hostUri(volume);
   }
 
-  problemOf(volume: string): string | null {
-    return this.#volumes.problemOf(volume)?.message ?? null;
+  problemOf(volume: string, host: string): string | null {
+    return this.#volumes.problemOf(volume)?.message ?? this.#gateways?.problemOf(volume, host) ?? null;
   }
 
-  serve(volume: string): Promise<void> {
-    return this.#volumes.serve(this.#place(volume));
+  get insecure(): boolean {
+    return isInsecure(this.#options.listen);
   }
 
-  unserve(volume: string): Promise<void> {
-    return this.#volumes.unserve(this.#place(volume));
+  serve(volume: string, host: string): Promise<void> {
+    const place = this.#place(volume);
+    return this.#gateways?.serve(place, host) ?? this.#volumes.serve(place, volume);
+  }
+
+  unserve(volume: string, host: string): Promise<void> {
+    const place = this.#place(volume);
+    return this.#gateways?.unserve(place, host) ?? this.#volumes.unserve(place);
+  }
+
+  async renew(): Promise<readonly string[]> {
+    return (await this.#gateways?.renew()) ?? [];
   }
 
   async snapshot(volume: string): Promise<Snapshot> {
@@ -245,12 +277,14 @@ export class QemuBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    await this.#gateways?.close();
     await this.#served?.daemon.close();
     this.#unlock?.();
     this.#unlock = null;
   }
 
   async shutdown(): Promise<void> {
+    await this.#gateways?.shutdown();
     await this.#volumes.daemon.shutdown();
     await this.#options.memory.shutDown();
     await this.close();

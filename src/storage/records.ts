@@ -3,6 +3,7 @@
 import { assert, UnderstudyError } from '../base/mod.ts';
 import { type Store, update } from '../store/mod.ts';
 import type { Backup, VolumeContent } from './contract.ts';
+import type { GatewayMemory, GatewayRecord } from './gateway/mod.ts';
 
 export interface VolumeRecord {
   readonly path: string;
@@ -21,7 +22,7 @@ export interface DaemonRecord {
   /** Daemons that were started for this node, and how many of them were ended in good order. */
   readonly starts: number;
   readonly shutdowns: number;
-  /** Of its NBD server; null when it has none yet. */
+  /** Of its NBD server, and for whom it is; null when it has none yet. */
   readonly address: string | null;
 }
 
@@ -30,10 +31,12 @@ const NO_DAEMON: DaemonRecord = { starts: 0, shutdowns: 0, address: null };
 export class Records {
   readonly #store: Store;
   readonly #daemonKey: string;
+  readonly #gatewaysKey: string;
 
   constructor(store: Store, node: string) {
     this.#store = store;
     this.#daemonKey = `storage/daemon/${node}`;
+    this.#gatewaysKey = `storage/gateways/${node}`;
   }
 
   /** @throws VOLUME_UNKNOWN */
@@ -68,6 +71,13 @@ export class Records {
       return { ...record, ...change(record) };
     });
   }
+
+  readonly gateways: GatewayMemory = {
+    read: async () => (await this.#store.get<Readonly<Record<string, GatewayRecord>>>(this.#gatewaysKey))?.value ?? {},
+    write: async (gateways) => {
+      await update(this.#store, this.#gatewaysKey, () => gateways);
+    },
+  };
 }
 
 function volumeKey(name: string): string {

@@ -76,7 +76,13 @@ function host(name: string, role: HostView['role']): HostView {
     service: role === 'spare' ? null : 'wiki',
     engagement: role === 'understudy' ? 'wiki-1' : null,
     agent: role === 'lead' ? { lastSeenAt: NOW, verdict: 'degraded' } : null,
-    volume: { name, content: role === 'understudy' ? 'unfinished' : 'own', attached: role === 'lead' },
+    volume: {
+      name,
+      content: role === 'understudy' ? 'unfinished' : 'own',
+      attached: role === 'lead',
+      uri: role === 'lead' ? `nbds://10.20.0.1:10810/${name}` : null,
+      problem: null,
+    },
   };
 }
 

@@ -1,7 +1,7 @@
 // A backend in memory: the same node decides and remembers, nothing is on a disk. It passes the suite of the storage node.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../../src/base/mod.ts';
-import type { Backend, BackupFile, CopyJob, Snapshot } from '../../src/storage/backend.ts';
+import type { Attached, Backend, BackupFile, CopyJob, Snapshot } from '../../src/storage/backend.ts';
 
 class MemorySnapshot implements Snapshot {
   readonly takenAt = new Date();
@@ -43,9 +43,9 @@ export class MemoryBackend implements Backend {
 
   async open(): Promise<void> {}
 
-  async start(attached: () => Promise<readonly string[]>): Promise<void> {
+  async start(attached: () => Promise<readonly Attached[]>): Promise<void> {
     this.#world.served.clear();
-    for (const volume of await attached()) this.#world.served.add(volume);
+    for (const { volume } of await attached()) this.#world.served.add(volume);
   }
 
   #disk(volume: string): Buffer {
@@ -69,6 +69,12 @@ export class MemoryBackend implements Backend {
 
   problemOf(): string | null {
     return null;
+  }
+
+  readonly insecure = false;
+
+  async renew(): Promise<readonly string[]> {
+    return [];
   }
 
   pathOf(volume: string): string {

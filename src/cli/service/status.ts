@@ -57,6 +57,7 @@ export function describeStatus(view: StatusAnswer): string {
     lines.push(
       `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
     );
+    if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
   }
   for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
   return `${lines.join('\n')}\n`;
