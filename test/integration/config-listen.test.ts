@@ -5,12 +5,12 @@ import { readConfiguration } from '../../src/config/mod.ts';
 import { isInsecure } from '../../src/storage/gateway/contract.ts';
 import { ConfigFolder, changed, drivers } from '../support/config-folder.ts';
 
-const TLS = 'tls: { folder: pki, name: san-a }\n';
+const TLS = 'tls: { folder: pki, name: san-a }';
 
 async function read(storage: string, top = '') {
   const config = new ConfigFolder();
   try {
-    const text = changed('volumes:', `storage: { ${storage} }\n${top}volumes:`);
+    const text = changed('volumes:', `storage: { ${storage} }\n${top}\nvolumes:`);
     return await readConfiguration(config.write(text), drivers);
   } finally {
     config.remove();
