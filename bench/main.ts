@@ -13,6 +13,7 @@ import { disk } from './disk.ts';
 import { gather } from './gather.ts';
 import { http } from './http.ts';
 import { identity } from './identity.ts';
+import { nbdTls } from './nbd-tls.ts';
 import { type BenchOptions, parseOptions, usage } from './options.ts';
 import { installPeers } from './peers/install.ts';
 import type { Question } from './question.ts';
@@ -41,6 +42,7 @@ const questions: readonly Question[] = [
   capacity,
   identity,
   detection,
+  nbdTls,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;

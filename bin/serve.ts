@@ -16,8 +16,10 @@ import { Prometheus } from '../src/metrics/mod.ts';
 import { LocalNetwork } from '../src/network/mod.ts';
 import { findCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
 import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
-import { createStorageNode, type StorageNode } from '../src/storage/mod.ts';
+import { createStorageNode, type Listen, type LocalStorageNode, type StorageNode } from '../src/storage/mod.ts';
 import { openSqliteStore, storeEpochGate } from '../src/store/mod.ts';
+import { followCertificates } from './follow-certificates.ts';
+import { gatewayTls, insecureVolumes, machineCertificates } from './gateway-tls.ts';
 
 export interface ServeOptions {
   readonly configuration: Configuration;
@@ -50,7 +52,7 @@ export async function serve(options: ServeOptions): Promise<void> {
         folder: configuration.storage.folder,
         stateFolder: join(configuration.state, 'node'),
         volumes: [...configuration.volumes.values()],
-        listen: configuration.storage.listen,
+        listen: listenOf(configuration),
         store,
         gate,
         identity: await identityOf(configuration),
@@ -81,17 +83,24 @@ async function identityOf({ state, identity }: Configuration): Promise<IdentityE
 
 interface Parts {
   readonly store: Awaited<ReturnType<typeof openSqliteStore>>;
-  readonly storage: StorageNode;
+  readonly storage: LocalStorageNode;
   readonly gate: EpochGate;
+}
+
+function listenOf({ storage, tls }: Configuration): Listen {
+  const { listen, insecure } = storage;
+  if (listen.kind !== 'range') return listen;
+  return { ...listen, tls: tls === null || insecure ? null : gatewayTls(tls.folder, tls.name) };
 }
 
 async function control(options: ServeOptions, { store, storage, gate }: Parts): Promise<void> {
   const { configuration, version, signal, onReady, say } = options;
+  const machines = virtualMachines(configuration, storage, gate);
   const controller = await startController({
     config: configuration,
     store,
     storage,
-    power: powerDrivers(configuration, storage, gate),
+    power: powerDrivers(configuration, machines, gate),
     directors: directors(configuration, gate),
     network: new LocalNetwork(),
     metrics: new Prometheus(),
@@ -106,8 +115,11 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
   const mortal = outliveDefects(controller);
   try {
     const onDefect = (error: unknown, request: string): void => controller.defect(`request ${request}`, error);
-    const api = await createApi({ controller, configuration, version, onDefect, say });
+    const insecure = insecureVolumes(configuration);
+    const warnings = (): readonly string[] => (insecure === null ? [] : [insecure]);
+    const api = await createApi({ controller, configuration, version, onDefect, say, warnings });
     try {
+      follow(options, storage, machines);
       const { url } = await api.listen();
       for (const warning of api.warnings()) say(`warning: ${warning}`);
       onReady(url);
@@ -146,6 +158,13 @@ function outliveDefects(controller: Controller): () => void {
 /** On standard error, which the journal of systemd keeps. Nothing waits for a reader. */
 function log(text: string): void {
   process.stderr.write(`understudy: ${text}\n`);
+}
+
+function follow({ configuration, signal, say }: ServeOptions, storage: LocalStorageNode, machines: QemuPower): void {
+  const { tls } = configuration;
+  if (tls === null) return;
+  const hosts = [...settingsOf(configuration, 'qemu').keys()];
+  followCertificates({ tls, machines, hosts, storage, say, signal });
 }
 
 /** Resolves with null, the reason of an orderly end. */
@@ -195,17 +214,22 @@ function settingsOf<T>(configuration: Configuration, driver: string): Map<string
   return new Map(hosts.map(({ name, power }) => [name, power.settings as T]));
 }
 
-function powerDrivers(
-  configuration: Configuration,
-  storage: StorageNode,
-  gate: EpochGate,
-): ReadonlyMap<string, PowerDriver> {
-  const qemu = new QemuPower({
+function virtualMachines(configuration: Configuration, storage: StorageNode, gate: EpochGate): QemuPower {
+  const { tls } = configuration;
+  return new QemuPower({
     hosts: settingsOf<QemuSettings>(configuration, 'qemu'),
     folder: join(configuration.state, 'machines'),
     gate,
     diskOf: (host) => diskOf(configuration, storage, host),
+    ...(tls === null ? {} : { certificatesOf: machineCertificates(tls.folder, tls.name) }),
   });
+}
+
+function powerDrivers(
+  configuration: Configuration,
+  qemu: QemuPower,
+  gate: EpochGate,
+): ReadonlyMap<string, PowerDriver> {
   const ipmi = new IpmiPower({ hosts: settingsOf<IpmiSettings>(configuration, 'ipmi'), gate });
   return new Map<string, PowerDriver>([
     ['qemu', qemu],

@@ -4,6 +4,7 @@ import type { Check } from '../../src/cli/mod.ts';
 import { readConfiguration } from '../../src/config/mod.ts';
 import { driverSchemas } from '../drivers.ts';
 import { examineCertificates } from './certificates.ts';
+import { examineGateways } from './gateways.ts';
 import { examineHosts } from './hosts.ts';
 import { examineMachine } from './machine.ts';
 import { examineRecords } from './records.ts';
@@ -24,6 +25,7 @@ export async function* examine(file: string, signal: AbortSignal): AsyncIterable
   yield* examineMachine(configuration);
   yield* examineRecords(configuration);
   yield* examineCertificates(configuration);
+  yield* examineGateways(configuration);
   yield* examineVolumes(configuration);
   yield* examineHosts(configuration, signal);
   yield* examineServices(configuration, signal);

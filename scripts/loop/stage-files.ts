@@ -31,7 +31,7 @@ export interface StageFiles {
   readonly objectiveMs: number;
   /** How copies become hosts of their own, in YAML. */
   readonly identity?: string;
-  /** Settings of the storage node, in YAML. */
+  /** Settings of the storage node, in YAML. @default gateways with TLS */
   readonly storage?: string;
   /** Time-outs of the services, in YAML. */
   readonly timeouts?: string;
@@ -111,8 +111,15 @@ function serviceEntry({ name, lead, pool }: StageService, files: StageFiles): st
     timeouts: ${timeouts}`;
 }
 
+export const FIRST_GATEWAY_PORT = 10_810;
+
+/** Where hosts come to for their volumes, over TLS, each to a port of its own. */
+export function gatewaysOf(subnet: string): string {
+  return `${subnet}.1:${FIRST_GATEWAY_PORT}-${FIRST_GATEWAY_PORT + 31}`;
+}
+
 export function configurationOf(files: StageFiles & { readonly apiPort: number }): string {
-  const { folder, subnet, apiPort, hosts, storage = '{}', identity = '{}' } = files;
+  const { folder, subnet, apiPort, hosts, storage = `{ listen: "${gatewaysOf(subnet)}" }`, identity = '{}' } = files;
   return `state: state
 tls: { folder: pki, name: ${STAGE_NODE} }
 api: { host: ${subnet}.1, port: ${apiPort}, tokensFile: secrets/tokens }

@@ -116,6 +116,8 @@ const host = z
       name: z.string(),
       content: z.enum(['own', 'unfinished', 'replica', 'unknown']),
       attached: z.boolean(),
+      uri: z.string().nullable(),
+      problem: z.string().nullable(),
     }),
   })
   .meta({ id: 'Host' }) satisfies Schema<HostView>;

@@ -52,6 +52,7 @@ function buildStorage(raw: Raw['storage'], state: string): StorageConfig {
   return {
     folder: raw.folder ?? join(state, 'storage'),
     listen: raw.listen,
+    insecure: raw.insecure,
     backgroundRate: raw.backgroundRate,
     overlayBytesMax: raw.overlayMax,
   };

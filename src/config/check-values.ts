@@ -1,6 +1,7 @@
 // Values of one entry that do not go together.
 import { BlockList, isIPv4 } from 'node:net';
 import { isLoopback } from '../base/mod.ts';
+import { checkListen } from './check-listen.ts';
 import { entriesOf, type PartlyHost, type PartlyRaw, type PartlyService } from './partial.ts';
 import { formatPath, type Path, type Report } from './problem.ts';
 
@@ -8,11 +9,7 @@ export function checkValues(raw: PartlyRaw, report: Report): void {
   for (const [name, host] of entriesOf(raw.hosts)) checkInterfaces(host, ['hosts', name, 'interfaces'], report);
   for (const [name, service] of entriesOf(raw.services)) checkService(service, ['services', name], report);
   checkEncryption(raw, report);
-  const listen = raw.storage?.listen;
-  const { host, port } = raw.api ?? {};
-  if (listen?.kind === 'tcp' && listen.port !== undefined && listen.port === port && listen.host === host) {
-    report(['storage', 'listen'], `storage.listen: ${host}:${port} is where the API listens`, 'take another port');
-  }
+  checkListen(raw, report);
 }
 
 /** What goes over a network is encrypted, unless somebody wrote that it need not be. */

@@ -3,6 +3,7 @@
 
 import type { ZodType } from 'zod';
 import type { SignalPolicy, Windows } from '../detection/mod.ts';
+import type { Listen } from './fields.ts';
 import type { JsonRecord } from './json.ts';
 
 /** A computer that can lead or be an understudy. */
@@ -49,8 +50,10 @@ export interface VolumeConfig {
 export interface StorageConfig {
   /** Where backups and overlays go. @default STATE/storage */
   readonly folder: string;
-  /** How hosts reach exports: a Unix socket in the state folder, or TCP at this address. @default unix */
-  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  /** How hosts reach exports: a Unix socket in the state folder, one port in plain text, or a port for each host. @default unix */
+  readonly listen: Listen;
+  /** Plain text, also beyond loopback. @default false */
+  readonly insecure: boolean;
   /** Bytes a second that backups, copies and restores together may take from each source; null: no limit. */
   readonly backgroundRate: number | null;
   /** Bytes of changed blocks kept for one snapshot; beyond it the snapshot fails, never the lead. @default 4 GiB */

@@ -155,18 +155,28 @@ export function port() {
   return z.int().min(1).max(65535);
 }
 
-/** "unix", or ADDRESS:PORT. */
+export type Listen =
+  | { readonly kind: 'unix' }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'range'; readonly host: string; readonly firstPort: number; readonly lastPort: number };
+
+/** "unix", ADDRESS:PORT, or ADDRESS:FIRST-LAST. */
 export function listenAddress() {
-  return textOf<{ readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number }>({
-    pattern: /^(unix|([0-9.]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5})$/,
+  return textOf<Listen>({
+    pattern: /^(unix|([0-9.]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}(-[0-9]{1,5})?)$/,
     what: 'a place to listen',
-    examples: ['unix', '10.0.0.2:10809'],
+    examples: ['unix', '10.0.0.2:10810-10841'],
     read: (text) => {
       if (text === 'unix') return { kind: 'unix' };
       const at = text.lastIndexOf(':');
       const host = text.slice(0, at).replace(/^\[|\]$/g, '');
-      const number = Number(text.slice(at + 1));
-      return isIP(host) !== 0 && number >= 1 && number <= 65535 ? { kind: 'tcp', host, port: number } : null;
+      const [first = 0, last] = text
+        .slice(at + 1)
+        .split('-')
+        .map(Number);
+      if (isIP(host) === 0 || first < 1 || (last ?? first) > 65535) return null;
+      if (last === undefined) return { kind: 'tcp', host, port: first };
+      return last < first ? null : { kind: 'range', host, firstPort: first, lastPort: last };
     },
   });
 }

@@ -62,7 +62,17 @@ export const storageSchema = z.strictObject({
   folder: orNull(path()).describe('Where backups and changed blocks go. Without it: `storage` in the state folder.'),
   listen: listenAddress()
     .prefault('unix')
-    .describe('How hosts reach their volumes: `unix` (sockets in the state folder), or ADDRESS:PORT.'),
+    .describe(
+      'How hosts reach their volumes: `unix` (a socket in the state folder), or ADDRESS:FIRST-LAST, a port for each host, with TLS. ' +
+        'ADDRESS:PORT, one port for all in plain text, is for loopback.',
+    ),
+  insecure: z
+    .boolean()
+    .prefault(false)
+    .describe(
+      'Serve volumes in plain text also beyond loopback: whoever reaches the network reads and writes every disk. `doctor`, `status` ' +
+        'and the log show it.',
+    ),
   backgroundRate: orNull(bytes('64K', '1024G')).describe(
     'Bytes a second that backups, copies and restores together may take from each source. Without it: no limit.',
   ),

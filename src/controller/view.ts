@@ -126,6 +126,8 @@ export function hostView(host: HostConfig, facts: HostFacts): HostView {
       name: host.volume,
       content: volume?.content.kind ?? 'unknown',
       attached: volume !== undefined && volume.attachment !== null,
+      uri: volume?.attachment?.uri ?? null,
+      problem: volume?.problem ?? null,
     },
   };
 }

@@ -4,6 +4,7 @@ export { IpmiPower, type IpmiPowerOptions } from './ipmi/driver.ts';
 export { type IpmiSettings, type IpmiSettingsInput, ipmiSettings } from './ipmi/settings.ts';
 export { type Accelerator, findAccelerator } from './qemu/accelerator.ts';
 export { type Machine, machineArguments } from './qemu/command.ts';
+export type { MachineCertificates } from './qemu/credentials.ts';
 export { type DiskStatistics, QemuPower, type QemuPowerOptions } from './qemu/driver.ts';
 export { type QemuSettings, type QemuSettingsInput, qemuSettings } from './qemu/settings.ts';
 export { type ReadBackOptions, readBackOff } from './read-back.ts';

@@ -25,14 +25,21 @@ export interface BackupFile {
   readonly digest: string;
 }
 
-/** A volume or backup is named as the configuration and the controller name it. All errors as in contract.ts. */
+/** A volume and the host that has it. */
+export interface Attached {
+  readonly volume: string;
+  readonly host: string;
+}
+
 /** Volumes by what is recorded of who has them. */
 export interface Recorded {
   /** Those that hosts have. */
-  readonly attached: readonly string[];
+  readonly attached: readonly Attached[];
   /** Those of which that is not known: what a host has of them it keeps, and nobody gets them. */
   readonly unknown: readonly string[];
 }
+
+/** A volume or backup is named as the configuration and the controller name it. All errors as in contract.ts. */
 
 export interface Backend {
   /** Makes sure that nobody else runs this node. @throws STORAGE_FAILED when another process does */
@@ -44,16 +51,20 @@ export interface Backend {
   sizeOf(volume: string): Promise<number>;
   /** Bytes free where backups and overlays go. */
   freeBytes(): Promise<number>;
-  /** Where its host finds a volume, always the same. */
-  uriOf(volume: string): string;
-  /** Why an attached volume is not being served; null when it is. */
-  problemOf(volume: string): string | null;
+  /** Where its host finds a volume, always the same from the first `serve` on. */
+  uriOf(volume: string, host: string): string;
+  /** Why a volume that this host has is not being served; null when it is. */
+  problemOf(volume: string, host: string): string | null;
+  /** Volumes are served in plain text to whoever reaches this machine over a network. */
+  readonly insecure: boolean;
   /** Raw file or block device. */
   pathOf(volume: string): string;
 
-  serve(volume: string): Promise<void>;
+  serve(volume: string, host: string): Promise<void>;
   /** Returns when no request of the host is under way any more. */
-  unserve(volume: string): Promise<void>;
+  unserve(volume: string, host: string): Promise<void>;
+  /** Takes up certificates that have changed. @returns the hosts that connect again for it */
+  renew(): Promise<readonly string[]>;
 
   snapshot(volume: string): Promise<Snapshot>;
   /** Overwrites a volume with a snapshot of this backend; zeros behind its end. Durable when it resolves. */

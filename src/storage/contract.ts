@@ -48,6 +48,8 @@ export interface VolumeStatus {
 export interface StorageStatus {
   readonly name: string;
   readonly daemon: { readonly running: boolean; readonly restarts: number };
+  /** Hosts are served in plain text beyond this machine: whoever is in between reads and writes their disks. */
+  readonly insecure: boolean;
   readonly volumes: readonly VolumeStatus[];
   /** Bytes free where backups and overlays go. */
   readonly freeBytes: number;

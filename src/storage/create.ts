@@ -4,6 +4,7 @@ import { type EpochGate, errnoOf, UnderstudyError } from '../base/mod.ts';
 import type { IdentityEngine } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
 import { OVERLAY_BYTES_MIN } from './daemon/mod.ts';
+import type { Listen } from './gateway/mod.ts';
 import { type LocalStorageNode, NodeOfBackend } from './node.ts';
 import { QemuBackend } from './qemu-backend.ts';
 import { Records } from './records.ts';
@@ -19,8 +20,8 @@ export interface StorageNodeOptions {
    */
   readonly stateFolder: string;
   readonly volumes: readonly { readonly name: string; readonly path: string }[];
-  /** Where hosts find their volumes: `stateFolder`/nbd, or TCP. */
-  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  /** Where hosts find their volumes: `stateFolder`/nbd, or gateways. */
+  readonly listen: Listen;
   readonly store: Store;
   readonly gate: EpochGate;
   readonly identity: IdentityEngine;
@@ -43,6 +44,7 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
   const backend = new QemuBackend({
     ...options,
     volumes: new Map(volumes.map((volume) => [volume.name, volume.path])),
+    gateways: records.gateways,
     memory: {
       restarts: () => Math.max(0, starts - shutdowns - 1),
       async started() {

@@ -9,5 +9,13 @@ export type {
   VolumeStatus,
 } from './contract.ts';
 export { createStorageNode, type StorageNodeOptions } from './create.ts';
+export {
+  type GatewayCertificates,
+  type GatewayTls,
+  gatewayArguments,
+  hostDistinguishedName,
+  type Listen,
+  TLS_PRIORITY,
+} from './gateway/mod.ts';
 export type { LocalStorageNode } from './node.ts';
 export { storageRecordFlaw } from './record-flaw.ts';

@@ -3,8 +3,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { ServerAddress } from './qmp/mod.ts';
 
-/** Nodes of a volume: the storage itself, what exports use, and what a snapshot adds. */
-export const NODE_PARTS = ['file', 'top', 'cbw', 'view', 'over', 'room', 'disk'] as const;
+/** Nodes of a volume: the storage itself, what exports use, and what a snapshot adds. "main" is a gateway's way to the volume. */
+export const NODE_PARTS = ['file', 'top', 'cbw', 'view', 'over', 'room', 'disk', 'main'] as const;
 export type NodePart = (typeof NODE_PARTS)[number];
 
 /** Exports of a volume: to its host, of its snapshot, and for being overwritten. */
@@ -40,10 +40,19 @@ export function passingExportName(volume: string, part: 'snap' | 'fill'): string
   return `${part}/${volume}/${randomBytes(8).toString('hex')}`;
 }
 
+/**
+ * The NBD name under which the daemon that holds the volumes offers one to one life of a gateway: never used twice, so what an earlier
+ * life had under way never reaches the volume.
+ */
+export function gatewayExportName(volume: string, gateway: string, life: number): string {
+  return `gateway/${gateway}/${life}/${volume}`;
+}
+
 /** NBD URI: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md */
 export function exportUri(address: ServerAddress, name: string): string {
   const encoded = (text: string): string => encodeURIComponent(text).replaceAll('%2F', '/');
   if (address.kind === 'unix') return `nbd+unix:///${encoded(name)}?socket=${encoded(address.path)}`;
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-  return `nbd://${host}:${address.port}/${encoded(name)}`;
+  const port = address.port === null ? '' : `:${address.port}`;
+  return `${address.tls ? 'nbds' : 'nbd'}://${host}${port}/${encoded(name)}`;
 }

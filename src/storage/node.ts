@@ -45,6 +45,11 @@ export interface NodeOptions {
 
 /** A node of this process. */
 export interface LocalStorageNode extends StorageNode {
+  /**
+   * To be called when certificates have changed: the gateways concerned are started again, one after the other, and their hosts
+   * connect again. What cannot be used is told by the status of the volumes. @returns those hosts
+   */
+  renewCertificates(): Promise<readonly string[]>;
   /** Stops what is under way, and ends our side; what hosts have goes on. Idempotent. */
   close(): Promise<void>;
   /** The same, and ends the daemon that serves the hosts, in good order. */
@@ -77,11 +82,11 @@ export class NodeOfBackend implements LocalStorageNode {
       for (const volume of volumes) await this.#introduce(volume);
       await backend.start(async () => {
         const all = await Promise.all(volumes.map(async (name) => ({ name, record: await this.#recordOf(name) })));
-        const named = (which: (record: VolumeRecord | UnderstudyError) => boolean): readonly string[] =>
-          all.filter(({ record }) => which(record)).map(({ name }) => name);
         return {
-          attached: named((record) => 'attachedTo' in record && record.attachedTo !== null),
-          unknown: named((record) => record instanceof UnderstudyError),
+          attached: all.flatMap(({ name, record }) =>
+            'attachedTo' in record && record.attachedTo !== null ? [{ volume: name, host: record.attachedTo }] : [],
+          ),
+          unknown: all.flatMap(({ name, record }) => (record instanceof UnderstudyError ? [name] : [])),
         };
       });
       for (const volume of volumes) {
@@ -144,7 +149,8 @@ export class NodeOfBackend implements LocalStorageNode {
   async status(): Promise<StorageStatus> {
     const { backend } = this.#context;
     const volumes = await Promise.all(this.#options.volumes.map((name) => this.#statusOf(name)));
-    return { name: this.#options.name, daemon: backend.daemon, volumes, freeBytes: await backend.freeBytes() };
+    const { daemon, insecure } = backend;
+    return { name: this.#options.name, daemon, insecure, volumes, freeBytes: await backend.freeBytes() };
   }
 
   async #statusOf(name: string): Promise<VolumeStatus> {
@@ -156,8 +162,9 @@ export class NodeOfBackend implements LocalStorageNode {
       return { name, path: backend.pathOf(name), sizeBytes: found ?? 0, problem: messageOf(record), ...nothing };
     }
     const { path, generation, content, attachedTo, backups, sizeBytes } = record;
-    const problem = backend.problemOf(name) ?? (found === null ? `${path} cannot be reached` : null);
-    const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name) };
+    const unserved = attachedTo === null ? null : backend.problemOf(name, attachedTo);
+    const problem = unserved ?? (found === null ? `${path} cannot be reached` : null);
+    const attachment = attachedTo === null ? null : { host: attachedTo, uri: backend.uriOf(name, attachedTo) };
     return { name, path, sizeBytes: found ?? sizeBytes, generation, content, attachment, problem, backups };
   }
 
@@ -172,8 +179,8 @@ export class NodeOfBackend implements LocalStorageNode {
             mayAttach(volume, record, host);
             return { attachedTo: host };
           });
-          await backend.serve(volume);
-          return { uri: backend.uriOf(volume) };
+          await backend.serve(volume, host);
+          return { uri: backend.uriOf(volume, host) };
         } finally {
           release();
         }
@@ -185,10 +192,11 @@ export class NodeOfBackend implements LocalStorageNode {
     const { backend, records } = this.#context;
     return this.#operate(`detach ${volume}`, volume, call, CHANGE_TIMEOUT_MS, (signal) =>
       this.#turnsOf(volume).take(async () => {
-        if ((await records.volume(volume)).attachedTo === null) return;
+        const { attachedTo } = await records.volume(volume);
+        if (attachedTo === null) return;
         signal.throwIfAborted();
         // Recorded after it is done: whoever reads that nobody has the volume may write it.
-        await backend.unserve(volume);
+        await backend.unserve(volume, attachedTo);
         await records.change(volume, () => ({ attachedTo: null }));
       }),
     );
@@ -242,6 +250,10 @@ export class NodeOfBackend implements LocalStorageNode {
     return this.#operate(`discard ${engagement} of ${volume}`, volume, call, CHANGE_TIMEOUT_MS, () =>
       discardBackup(this.#context, volume, engagement),
     );
+  }
+
+  renewCertificates(): Promise<readonly string[]> {
+    return this.#context.backend.renew();
   }
 
   async close(): Promise<void> {

@@ -12,9 +12,17 @@ import {
   type ServedSnapshot,
   ServedVolumes,
   type VolumePlace,
+  volumesSocket,
 } from './daemon/mod.ts';
+import {
+  type AttachedVolume,
+  endGateways,
+  type GatewayMemory,
+  Gateways,
+  isInsecure,
+  type Listen,
+} from './gateway/mod.ts';
 import { lockNode } from './node-lock.ts';
-import type { ServerAddress } from './qmp/mod.ts';
 import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file.ts';
 import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
 import { copyVolume } from './volume-copy.ts';
@@ -29,7 +37,8 @@ export interface QemuBackendOptions {
   readonly folder: string;
   /** Sockets, locks and plans; on a local file system. */
   readonly stateFolder: string;
-  readonly listen: { readonly kind: 'unix' } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  readonly listen: Listen;
+  readonly gateways: GatewayMemory;
   readonly backgroundRate: number | null;
   readonly overlayBytesMax: number;
   readonly memory: DaemonMemory & { restarts(): number; shutDown(): Promise<void> };
@@ -44,6 +53,8 @@ export class QemuBackend implements Backend {
   readonly #options: QemuBackendOptions;
   readonly #space = new BackupSpace();
   #served: ServedVolumes | null = null;
+  /** null: hosts come by the Unix socket. */
+  #gateways: Gateways | null = null;
   #unlock: (() => void) | null = null;
   #snapshots = new WeakMap<Snapshot, QemuSnapshot>();
 
@@ -64,23 +75,34 @@ export class QemuBackend implements Backend {
 
   async start(recorded: () => Promise<Recorded>): Promise<void> {
     const { folder, stateFolder, listen, overlayBytesMax, memory } = this.#options;
-    const paths = daemonPaths(stateFolder);
-    const address: ServerAddress = listen.kind === 'tcp' ? listen : { kind: 'unix', path: paths.nbd };
-    this.#served = new ServedVolumes({
-      paths,
-      address,
+    const placesOf = ({ attached }: Recorded): readonly AttachedVolume[] =>
+      attached.map(({ volume, host }) => ({ place: this.#place(volume), host }));
+    const served = new ServedVolumes({
+      paths: daemonPaths(stateFolder),
+      socket: volumesSocket(stateFolder),
+      audience: listen.kind === 'unix' ? 'hosts' : 'gateways',
       folder,
       overlayBytesMax,
       memory,
       recorded: async () => {
         const { attached, unknown } = await recorded();
         return {
-          attached: attached.map((name) => this.#place(name)),
+          attached: attached.map(({ volume, host }) => {
+            return { ...this.#place(volume), exportName: this.#gateways?.exportNameOf(volume, host) ?? volume };
+          }),
           unknown: unknown.map((name) => this.#place(name)),
         };
       },
     });
-    await this.#served.daemon.start();
+    this.#served = served;
+    if (listen.kind !== 'unix') {
+      const { attached, unknown } = await recorded();
+      this.#gateways = new Gateways({ listen, stateFolder, volumes: served, memory: this.#options.gateways, unknown });
+      await this.#gateways.load(attached.map(({ host }) => host));
+    }
+    await served.daemon.start();
+    if (this.#gateways === null) await endGateways(stateFolder, new Set());
+    else await this.#gateways.start(placesOf(await recorded()));
   }
 
   get #volumes(): ServedVolumes {
@@ -110,20 +132,30 @@ export class QemuBackend implements Backend {
     return freeBytesOf(this.#options.folder);
   }
 
-  uriOf(volume: string): string {
-    return this.#volumes.hostUri(volume);
+  uriOf(volume: string, host: string): string {
+    return this.#gateways?.uriOf(volume, host) ?? this.#volumes.hostUri(volume);
   }
 
-  problemOf(volume: string): string | null {
-    return this.#volumes.problemOf(volume)?.message ?? null;
+  problemOf(volume: string, host: string): string | null {
+    return this.#volumes.problemOf(volume)?.message ?? this.#gateways?.problemOf(volume, host) ?? null;
   }
 
-  serve(volume: string): Promise<void> {
-    return this.#volumes.serve(this.#place(volume));
+  get insecure(): boolean {
+    return isInsecure(this.#options.listen);
   }
 
-  unserve(volume: string): Promise<void> {
-    return this.#volumes.unserve(this.#place(volume));
+  serve(volume: string, host: string): Promise<void> {
+    const place = this.#place(volume);
+    return this.#gateways?.serve(place, host) ?? this.#volumes.serve(place, volume);
+  }
+
+  unserve(volume: string, host: string): Promise<void> {
+    const place = this.#place(volume);
+    return this.#gateways?.unserve(place, host) ?? this.#volumes.unserve(place);
+  }
+
+  async renew(): Promise<readonly string[]> {
+    return (await this.#gateways?.renew()) ?? [];
   }
 
   async snapshot(volume: string): Promise<Snapshot> {
@@ -251,12 +283,14 @@ export class QemuBackend implements Backend {
   }
 
   async close(): Promise<void> {
+    await this.#gateways?.close();
     await this.#served?.daemon.close();
     this.#unlock?.();
     this.#unlock = null;
   }
 
   async shutdown(): Promise<void> {
+    await this.#gateways?.shutdown();
     await this.#volumes.daemon.shutdown();
     await this.#options.memory.shutDown();
     await this.close();

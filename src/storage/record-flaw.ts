@@ -34,9 +34,20 @@ const volume = z.strictObject({
 
 const daemon = z.strictObject({ starts: count, shutdowns: count, address: z.string().nullable() });
 
+const gateways = z.record(
+  name,
+  z.strictObject({ port: z.int().min(1).max(65_535), life: count, certificates: z.string().nullable() }),
+);
+
+const SCHEMAS: readonly (readonly [prefix: string, schema: z.ZodType])[] = [
+  ['storage/volume/', volume],
+  ['storage/daemon/', daemon],
+  ['storage/gateways/', gateways],
+];
+
 /** What is wrong with a record of a storage node, one line; null: nothing. */
 export function storageRecordFlaw(key: string, value: unknown): string | null {
-  const schema = key.startsWith('storage/volume/') ? volume : key.startsWith('storage/daemon/') ? daemon : null;
+  const schema = SCHEMAS.find(([prefix]) => key.startsWith(prefix))?.[1];
   const issue = schema?.safeParse(value).error?.issues[0];
   if (issue === undefined) return null;
   const path = issue.path.join('.');

@@ -3,6 +3,7 @@
 import { assert, codeOf, UnderstudyError } from '../base/mod.ts';
 import { type Store, update } from '../store/mod.ts';
 import type { Backup, VolumeContent } from './contract.ts';
+import type { GatewayMemory, GatewayRecord } from './gateway/mod.ts';
 import { storageRecordFlaw } from './record-flaw.ts';
 
 export interface VolumeRecord {
@@ -22,7 +23,7 @@ export interface DaemonRecord {
   /** Daemons that were started for this node, and how many of them were ended in good order. */
   readonly starts: number;
   readonly shutdowns: number;
-  /** Of its NBD server; null when it has none yet, '' when that is not known. */
+  /** Of its NBD server, and for whom it is; null when it has none yet, '' when that is not known. */
   readonly address: string | null;
 }
 
@@ -35,10 +36,12 @@ export class Records {
   readonly #daemonKey: string;
   /** The daemon's record of this life, where the one in the store cannot be used. */
   #instead: DaemonRecord = UNKNOWN_DAEMON;
+  readonly #gatewaysKey: string;
 
   constructor(store: Store, node: string) {
     this.#store = store;
     this.#daemonKey = `storage/daemon/${node}`;
+    this.#gatewaysKey = `storage/gateways/${node}`;
   }
 
   /** @throws VOLUME_UNKNOWN, RECORD_UNUSABLE */
@@ -85,6 +88,16 @@ export class Records {
       this.#instead = { ...this.#instead, ...change(this.#instead) };
     }
   }
+
+  readonly gateways: GatewayMemory = {
+    read: async () => {
+      const found = await this.#store.get<Readonly<Record<string, GatewayRecord>>>(this.#gatewaysKey);
+      return found === null ? {} : usable(this.#gatewaysKey, found.value);
+    },
+    write: async (gateways) => {
+      await update(this.#store, this.#gatewaysKey, () => gateways);
+    },
+  };
 }
 
 function volumeKey(name: string): string {

@@ -99,7 +99,9 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
       'src/linux',
       'src/replication',
       'src/controller',
+      'src/pki',
       'src/power',
+      'src/storage',
       'src/detection',
       'src/replay',
       'src/simulation',
@@ -109,7 +111,10 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     // Candidates for our own digest are called as it is called.
     packages: ['koffi'],
   },
-  scripts: { modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/replication', 'guests'], packages: [] },
+  scripts: {
+    modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/pki', 'src/replication', 'guests'],
+    packages: [],
+  },
 };
 
 /** Unit tests lie beside what they test; they may also use these. */

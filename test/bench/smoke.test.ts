@@ -57,6 +57,18 @@ test('bench - a tiny comparison with dd prints its table and leaves nothing behi
   expect(leftovers(child.pid)).toEqual([]);
 });
 
+test('bench - NBD with and without TLS, directly and through a gateway, gives a row for each way', async () => {
+  const child = bench('nbd-tls', '--size', '4M', '--rounds', '1');
+  const ended = once(child, 'exit');
+  const [stdout, stderr] = await Promise.all([textOf(child.stdout), textOf(child.stderr)]);
+  const [status] = await ended;
+  expect(status, stderr).toBe(0);
+  for (const way of ['TLS, directly', 'TCP, gateway', 'TLS, gateway']) {
+    expect(stdout.match(new RegExp(`^\\| ${way} \\| \\d+ \\(one\\) \\| .* \\| 1 \\|$`, 'gm'))).toHaveLength(3);
+  }
+  expect(leftovers(child.pid)).toEqual([]);
+});
+
 test('bench - an interrupted run ends its processes and removes what it made', async () => {
   const child = bench(
     'all-at-once',

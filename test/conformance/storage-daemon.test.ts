@@ -1,16 +1,18 @@
-// The node with qemu-storage-daemon and the copy engine, on raw files and on block devices.
+// The node with qemu-storage-daemon and the copy engine, on raw files and on block devices, its hosts at the Unix socket and at
+// gateways.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NbdHost, StorageStage } from '../rig/storage-stage.ts';
+import type { NbdHost } from '../rig/nbd-host.ts';
+import { StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
 import { MARK_OFFSET, markOf, UNKNOWN_WORD } from '../support/mark-identity.ts';
 import { describeStorage, LEAD_BYTES, SPARE_BYTES, type StorageRig } from './storage.ts';
 
 const ROOM_BYTES = 12 * SPARE_BYTES;
 
-async function rig(block: boolean): Promise<StorageRig> {
+async function rig(options: Pick<StorageStageOptions, 'block' | 'network'>): Promise<StorageRig> {
   const mark = (name: string, more = '') => ({ offsetBytes: MARK_OFFSET, bytes: markOf(name, more) });
   const stage = await StorageStage.make({
-    block,
+    ...options,
     roomBytes: ROOM_BYTES,
     overlayBytesMax: SPARE_BYTES,
     volumes: [
@@ -28,8 +30,8 @@ async function rig(block: boolean): Promise<StorageRig> {
     content: async (volume) => stage.content(volume),
     async hostWrite(volume, offsetBytes, byte, lengthBytes) {
       const { volumes } = await stage.node.status();
-      const uri = volumes.find(({ name }) => name === volume)?.attachment?.uri ?? '';
-      const host = hosts.get(volume) ?? stage.host(uri);
+      const attachment = volumes.find(({ name }) => name === volume)?.attachment;
+      const host = hosts.get(volume) ?? stage.host(attachment?.uri ?? '', attachment?.host);
       hosts.set(volume, host);
       await host.write(offsetBytes, byte, lengthBytes);
     },
@@ -45,5 +47,9 @@ async function rig(block: boolean): Promise<StorageRig> {
   };
 }
 
-describeStorage('qemu-storage-daemon, raw files', () => rig(false));
-describeStorage('qemu-storage-daemon, block devices', () => rig(true), 'content');
+const HOSTS = ['web1', 'spare1', 'spare2', 'other'];
+
+describeStorage('qemu-storage-daemon, raw files', () => rig({}));
+describeStorage('qemu-storage-daemon, block devices', () => rig({ block: true }), 'content');
+describeStorage('qemu-storage-daemon, gateways with TLS', () => rig({ network: { hosts: HOSTS } }));
+describeStorage('qemu-storage-daemon, one port in plain text', () => rig({ network: 'plain-port' }), 'attachment');

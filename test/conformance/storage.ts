@@ -47,11 +47,11 @@ export function personaliseOf(volume: string, engagement: string, accept: readon
   return { engagement, volume, lead, understudy, host: volume, accept };
 }
 
-/** @param what 'content': only what depends on where the bytes lie */
+/** @param what 'content': only what depends on where the bytes lie; 'attachment': only what depends on how hosts come */
 export function describeStorage(
   driver: string,
   make: () => Promise<StorageRig>,
-  what: 'all' | 'content' = 'all',
+  what: 'all' | 'content' | 'attachment' = 'all',
 ): void {
   describe(`storage contract - ${driver}`, () => {
     let rig: StorageRig;
@@ -61,10 +61,11 @@ export function describeStorage(
     });
     afterEach(() => rig.close());
     const given = (): StorageRig => rig;
+    if (what !== 'content') describeAttachment(given);
+    if (what === 'attachment') return;
     describeBackups(given);
     describeReplicas(given);
     if (what === 'content') return;
-    describeAttachment(given);
     describeIdentities(given);
     describeOwners(given);
   });

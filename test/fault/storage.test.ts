@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/mod.ts';
 import type { StorageNode, VolumeStatus } from '../../src/storage/mod.ts';
 import { callOf, codeThrown, personaliseOf } from '../conformance/storage.ts';
-import { type NbdHost, StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
+import type { NbdHost } from '../rig/nbd-host.ts';
+import { StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
 import { eventually } from '../rig/wait.ts';
 import { MARK_OFFSET, markOf, readMark } from '../support/mark-identity.ts';
 

@@ -53,6 +53,7 @@ describe('a configuration that is right', () => {
     expect(loaded.storage).toEqual({
       folder: at('state/storage'),
       listen: { kind: 'unix' },
+      insecure: false,
       backgroundRate: null,
       overlayBytesMax: 4 * 1024 ** 3,
     });

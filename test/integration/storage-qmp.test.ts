@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { codeOf, messageOf } from '../../src/base/mod.ts';
-import { type DaemonPaths, daemonLives, daemonPaths, startDaemon } from '../../src/storage/daemon/process.ts';
+import {
+  type DaemonPaths,
+  daemonLives,
+  daemonPaths,
+  startDaemon,
+  volumesSocket,
+} from '../../src/storage/daemon/process.ts';
 import { LINE_BYTES_MAX } from '../../src/storage/qmp/message.ts';
 import {
   addExport,
@@ -25,6 +31,7 @@ import { eventually } from '../rig/wait.ts';
 
 const PATIENT = { connectTimeoutMs: 20_000, commandTimeoutMs: 20_000 };
 const anything = z.unknown();
+const plain = async () => ({ args: [] });
 
 let folder = '';
 
@@ -41,7 +48,7 @@ describe('qmp - the real daemon', () => {
 
   beforeEach(async () => {
     paths = daemonPaths(folder);
-    await startDaemon(paths);
+    await startDaemon(paths, plain);
   });
 
   afterEach(async () => {
@@ -87,8 +94,8 @@ describe('qmp - the real daemon', () => {
     truncateSync(join(folder, 'disk'), 1024 * 1024);
     const qmp = await open();
     await addNode(qmp, { driver: 'file', 'node-name': 'a', filename: join(folder, 'disk') });
-    await startServer(qmp, { kind: 'unix', path: paths.nbd });
-    await startServer(qmp, { kind: 'unix', path: paths.nbd });
+    await startServer(qmp, volumesSocket(folder));
+    await startServer(qmp, volumesSocket(folder));
     await addExport(qmp, { id: 'e', node: 'a', name: 'disk', writable: true });
     expect(await queryExports(qmp)).toEqual([{ id: 'e', node: 'a' }]);
     expect((await queryNodes(qmp)).map(({ name, driver }) => [name, driver])).toEqual([['a', 'file']]);
@@ -113,11 +120,9 @@ describe('qmp - the real daemon', () => {
   });
 
   test('only one daemon is started for a folder, however many try at once', async () => {
-    expect(await Promise.all([startDaemon(paths), startDaemon(paths), startDaemon(paths)])).toEqual([
-      false,
-      false,
-      false,
-    ]);
+    expect(
+      await Promise.all([startDaemon(paths, plain), startDaemon(paths, plain), startDaemon(paths, plain)]),
+    ).toEqual([false, false, false]);
   });
 
   test('commands under way, and those that come later, fail when the daemon goes away', async () => {
@@ -127,7 +132,7 @@ describe('qmp - the real daemon', () => {
     expect(codeOf(reason)).toBe('STORAGE_FAILED');
     await expect(queryNodes(qmp)).rejects.toBe(reason);
     await eventually('the daemon has ended', () => !daemonLives(paths));
-    await startDaemon(paths);
+    await startDaemon(paths, plain);
   });
 });
 

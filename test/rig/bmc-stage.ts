@@ -1,22 +1,25 @@
-// A stage whose spare is no virtual machine of ours: a computer with a BMC, switched over IPMI, that finds its disk at the storage
-// node's TCP address as a diskless computer does. Computer and BMC are QEMU and ipmi_sim; both hosts run small guests, so that an
+// A stage whose spare is no virtual machine of ours: a computer with a BMC, switched over IPMI, that finds its disk at its gateway
+// on the storage node, over TLS with a certificate of its own, as a diskless computer does. Computer and BMC are QEMU and ipmi_sim; both hosts run small guests, so that an
 // engagement takes seconds. The computer can be made to keep its power, or to come up without a system.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGuests, GUEST_APPEND, type GuestIdentity, LEAD, SPARE } from '../../guests/mod.ts';
-import { Stage } from '../../scripts/loop/stage.ts';
+import { Stage, SUBNET } from '../../scripts/loop/stage.ts';
+import { FIRST_GATEWAY_PORT, gatewaysOf, STAGE_NODE } from '../../scripts/loop/stage-files.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { EngagementView, StatusView } from '../../src/controller/mod.ts';
 import { Bmc } from './bmc.ts';
 import { machinesWith } from './machines.ts';
+import { credentialsIn } from './nbd-host.ts';
 import { patience } from './patience.ts';
 import { makeSmallGuest } from './small-guest.ts';
 import { unmount } from './unmount.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
-const STORAGE = '10.90.0.1:10809';
+/** Ports are given in the order of the first attachments: the lead has the one before. */
+const SPARE_PORT = FIRST_GATEWAY_PORT + 1;
 const STORAGE_ROOM = '128m';
 const PHASE_PATIENCE_MS = patience(180_000);
 
@@ -31,7 +34,8 @@ interface Files {
  * it without its initial file system where a file says that it is broken.
  */
 function computer({ kernel, initrd, folder }: Files): string {
-  const disk = `driver=nbd,node-name=disk,server.type=inet,server.host=10.90.0.1,server.port=10809,export=${SPARE.hostName}`;
+  const server = `server.type=inet,server.host=${SUBNET}.1,server.port=${SPARE_PORT}`;
+  const disk = `driver=nbd,node-name=disk,${server},export=${SPARE.hostName},tls-creds=tls0`;
   const machine = [
     ...[
       requireTool('qemu-system-x86_64', 'qemu-system-x86'),
@@ -53,6 +57,7 @@ function computer({ kernel, initrd, folder }: Files): string {
       `file:${folder}/${SPARE.hostName}.serial`,
     ],
     ...['-kernel', kernel, '-append', `'${GUEST_APPEND}'`],
+    ...['-object', `tls-creds-x509,id=tls0,endpoint=client,dir=${tlsFolder(folder)}`],
     ...['-blockdev', `${disk},reconnect-delay=60`, '-device', 'virtio-blk-pci,drive=disk'],
     ...['-netdev', `tap,id=net0,ifname=tap-${SPARE.hostName},script=no,downscript=no`],
     ...['-device', `virtio-net-pci,netdev=net0,mac=${SPARE.mac},romfile=`],
@@ -65,6 +70,11 @@ function computer({ kernel, initrd, folder }: Files): string {
     `trap '[ -e ${folder}/stubborn ] || kill $machine' TERM`,
     'while kill -0 $machine 2>/dev/null; do wait $machine; done',
   ].join('\n');
+}
+
+/** Where the computer has its certificate. */
+function tlsFolder(folder: string): string {
+  return join(folder, 'computer-tls');
 }
 
 export class BmcStage {
@@ -97,6 +107,9 @@ export class BmcStage {
     });
     mkdirSync(join(folder, 'room'));
     await tool('mount', ['-t', 'tmpfs', '-o', `size=${STORAGE_ROOM},mode=700`, 'tmpfs', join(folder, 'room')]);
+    const pem = (name: string): string => readFileSync(join(folder, 'pki', name), 'utf8');
+    const own = { cert: pem(`host-${SPARE.hostName}.crt`), key: pem(`host-${SPARE.hostName}.key`) };
+    credentialsIn(tlsFolder(folder), pem('ca.crt'), own, STAGE_NODE);
     const script = join(folder, 'computer');
     writeFileSync(script, `${computer({ kernel, initrd, folder })}\n`);
     mkdirSync(join(folder, 'bmc'));
@@ -113,7 +126,7 @@ export class BmcStage {
     const { off = '1m', boot = '3m' } = timeouts;
     this.stage.configure({
       hosts: this.#hosts ?? [],
-      storage: `{ folder: ${this.folder}/room, listen: "${STORAGE}" }`,
+      storage: `{ folder: ${this.folder}/room, listen: "${gatewaysOf(SUBNET)}" }`,
       timeouts: `{ off: ${off}, boot: ${boot}, drain: 5s, call: 30s }`,
     });
   }

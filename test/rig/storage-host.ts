@@ -1,7 +1,8 @@
 // A process that runs a storage node for a test, and can be killed like any other. Its argument is a StorageSetting.
 
+import { gatewayTls } from '../../bin/gateway-tls.ts';
 import { type Call, messageOf, UnderstudyError } from '../../src/base/mod.ts';
-import { type CopyProgress, createStorageNode, type LocalStorageNode } from '../../src/storage/mod.ts';
+import { type CopyProgress, createStorageNode, type Listen, type LocalStorageNode } from '../../src/storage/mod.ts';
 import { openSqliteStore, type Store, storeEpochGate } from '../../src/store/mod.ts';
 import { markIdentity } from '../support/mark-identity.ts';
 import type { FromHost, StorageRequest, StorageSetting, ToHost, WireError } from './storage-wire.ts';
@@ -63,6 +64,8 @@ function run(node: LocalStorageNode, ask: StorageRequest, call: Call, onProgress
       return node.restore(ask.volume, ask.engagement, call, onProgress);
     case 'discard':
       return node.discard(ask.volume, ask.engagement, call);
+    case 'renewCertificates':
+      return node.renewCertificates();
     case 'close':
       return node.close();
     case 'shutdown':
@@ -83,12 +86,19 @@ async function answer(node: LocalStorageNode, id: number, ask: StorageRequest, e
   }
 }
 
+function listenOf({ listen }: StorageSetting): Listen {
+  if (listen.kind !== 'range') return listen;
+  return { ...listen, tls: listen.tls === null ? null : gatewayTls(listen.tls.folder, listen.tls.name) };
+}
+
 async function main(): Promise<void> {
   const setting = JSON.parse(process.argv[2] ?? '{}') as StorageSetting;
   let ready = false;
   const store = mortal(await openSqliteStore(setting.store), setting.dieAt, () => ready);
   try {
-    const node = await createStorageNode({ ...setting, store, gate: storeEpochGate(store), identity: markIdentity() });
+    const gate = storeEpochGate(store);
+    const listen = listenOf(setting);
+    const node = await createStorageNode({ ...setting, listen, store, gate, identity: markIdentity() });
     process.on('message', (message: ToHost) => {
       if ('abort' in message) calls.get(message.abort)?.abort();
       else void answer(node, message.id, message.ask, message.epoch);

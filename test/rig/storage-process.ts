@@ -70,6 +70,7 @@ export class StorageProcess {
     personalise: (request, call) => this.#ask({ method: 'personalise', request }, call),
     restore: (volume, engagement, call, report) => this.#ask({ method: 'restore', volume, engagement }, call, report),
     discard: (volume, engagement, call) => this.#ask({ method: 'discard', volume, engagement }, call),
+    renewCertificates: () => this.#ask({ method: 'renewCertificates' }),
     close: () => this.#ask({ method: 'close' }),
     shutdown: () => this.#ask({ method: 'shutdown' }),
   };

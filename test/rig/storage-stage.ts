@@ -1,14 +1,16 @@
 // A real storage node for tests: a process with its store and state, qemu-storage-daemon, raw files or loop devices as volumes, and
 // QEMU's own NBD client as the hosts.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+
+import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { LocalStorageNode } from '../../src/storage/mod.ts';
+import { TestAuthority } from '../support/authority.ts';
 import { randomBytesOf } from './content.ts';
 import { commandsWith } from './machines.ts';
+import { type ClientCredentials, credentialsOf, NbdHost } from './nbd-host.ts';
 import { StorageProcess } from './storage-process.ts';
 import type { StorageSetting } from './storage-wire.ts';
 import { unmount } from './unmount.ts';
@@ -27,11 +29,23 @@ export interface StorageStageOptions {
   readonly block?: boolean;
   readonly backgroundRate?: number;
   readonly overlayBytesMax?: number;
+  /** Hosts come over TLS at gateways, each with the certificate of its name; or over TCP in plain text. @default Unix socket */
+  readonly network?: { readonly hosts: readonly string[] } | 'plain-ports' | 'plain-port';
   /** Room for backups: a file system of its own of this size. */
   readonly roomBytes?: number;
 }
 
 const OVERLAY_BYTES = 64 * 1024 * 1024;
+/** Name of the node in certificates. */
+export const NODE = 'san-a';
+const PORTS = 8;
+/** Below the ports that the kernel gives to clients (ip_local_port_range), away from well-known servers. */
+const [PORT_MIN, PORT_MAX] = [20_000, 32_000];
+
+/** The first of some ports in a row; whoever else has one of them is passed over by the node itself. */
+function portsOfOurOwn(): number {
+  return randomInt(PORT_MIN, PORT_MAX);
+}
 
 export class StorageStage {
   readonly folder = mkdtempSync(join(tmpdir(), 'us'));
@@ -39,6 +53,8 @@ export class StorageStage {
   readonly #paths = new Map<string, string>();
   readonly #undo: (() => Promise<void>)[] = [];
   #host: StorageProcess | null = null;
+  #listen: StorageSetting['listen'] = { kind: 'unix' };
+  #authority: TestAuthority | null = null;
 
   private constructor(options: StorageStageOptions) {
     this.#options = options;
@@ -56,12 +72,44 @@ export class StorageStage {
       }
       mkdirSync(stage.storageFolder);
       if (options.roomBytes !== undefined) await stage.#room(options.roomBytes);
+      if (options.network !== undefined) await stage.#network(options.network);
       await stage.start();
       return stage;
     } catch (error) {
       await stage.close();
       throw error;
     }
+  }
+
+  async #network(network: NonNullable<StorageStageOptions['network']>): Promise<void> {
+    const firstPort = portsOfOurOwn();
+    if (network === 'plain-port') {
+      this.#listen = { kind: 'tcp', host: '127.0.0.1', port: firstPort };
+      return;
+    }
+    const range = { kind: 'range', host: '127.0.0.1', firstPort, lastPort: firstPort + PORTS - 1 } as const;
+    this.#listen = { ...range, tls: null };
+    if (network === 'plain-ports') return;
+    const authority = await TestAuthority.make();
+    this.#authority = authority;
+    this.#undo.push(async () => authority.remove());
+    await authority.node(NODE);
+    for (const name of network.hosts) await authority.host(name);
+    this.#listen = { ...range, tls: { folder: authority.folder, name: NODE } };
+  }
+
+  /** Who signed the certificates of node and hosts; null without TLS. */
+  get authority(): TestAuthority | null {
+    return this.#authority;
+  }
+
+  /** As an operator changes the configuration; counts from the next start on. */
+  set listen(listen: StorageSetting['listen']) {
+    this.#listen = listen;
+  }
+
+  get listen(): StorageSetting['listen'] {
+    return this.#listen;
   }
 
   get storageFolder(): string {
@@ -88,13 +136,19 @@ export class StorageStage {
     return readFileSync(this.path(volume));
   }
 
+  /** Of a host, or of "node-node" and the like. */
+  credentials(name: string): ClientCredentials {
+    if (this.authority === null) throw new Error('the stage has no certificates');
+    return credentialsOf(this.authority, name.includes('-') ? name : `host-${name}`, NODE);
+  }
+
   async start(dieAt: StorageSetting['dieAt'] = null): Promise<void> {
     const setting: StorageSetting = {
       name: 'node',
       folder: this.storageFolder,
       stateFolder: join(this.folder, 'state'),
       volumes: this.#options.volumes.map(({ name }) => ({ name, path: this.path(name) })),
-      listen: { kind: 'unix' },
+      listen: this.#listen,
       backgroundRate: this.#options.backgroundRate ?? null,
       overlayBytesMax: this.#options.overlayBytesMax ?? OVERLAY_BYTES,
       store: join(this.folder, 'store.db'),
@@ -103,25 +157,41 @@ export class StorageStage {
     this.#host = await StorageProcess.start(setting, process.env);
   }
 
-  /** Number of the storage daemon's process. */
+  /** Numbers of the processes of the daemon that holds the volumes and of gateways, by "daemon" and "gateway-PORT". */
+  get daemons(): ReadonlyMap<string, number> {
+    const found = [...commandsWith(this.folder)].flatMap(([pid, [program = '', ...args]]) => {
+      const control = args.find((argument) => argument.includes('id=control'));
+      const name = control === undefined ? undefined : /\/([a-z0-9-]+)\.qmp$/.exec(control)?.[1];
+      return program.endsWith('/qemu-storage-daemon') && name !== undefined ? [[name, pid] as const] : [];
+    });
+    return new Map(found);
+  }
+
+  /** Number of the process of the daemon that holds the volumes. */
   get daemonPid(): number {
-    const found = [...commandsWith(this.folder)].filter(([, [program = '']]) =>
-      program.endsWith('/qemu-storage-daemon'),
-    );
-    const [first] = found;
-    if (found.length !== 1 || first === undefined) throw new Error(`${found.length} storage daemons`);
-    return first[0];
+    const pid = this.daemons.get('daemon');
+    if (pid === undefined) throw new Error('no storage daemon');
+    return pid;
   }
 
-  async killDaemon(): Promise<void> {
-    const pid = this.daemonPid;
+  /** "gateway-PORT" of the gateway at a URI. */
+  gatewayOf(uri: string): string {
+    return `gateway-${new URL(uri).port}`;
+  }
+
+  async killDaemon(name = 'daemon'): Promise<void> {
+    const pid = this.daemons.get(name);
+    if (pid === undefined) throw new Error(`no daemon ${name}`);
     process.kill(pid, 'SIGKILL');
-    await eventually('the storage daemon is gone', () => !commandsWith(this.folder).has(pid));
+    await eventually(`${name} is gone`, () => !commandsWith(this.folder).has(pid));
   }
 
-  /** A host at an export: qemu-io(1), which waits for a server that went away as a machine does. */
-  host(uri: string): NbdHost {
-    const host = new NbdHost(uri);
+  /**
+   * A host at an export: qemu-io(1), which waits for a server that went away as a machine does.
+   * @param name whose certificate it has, where the stage has TLS
+   */
+  host(uri: string, name = ''): NbdHost {
+    const host = new NbdHost(uri, this.authority === null ? null : this.credentials(name));
     this.#undo.push(() => host.end());
     return host;
   }
@@ -152,62 +222,4 @@ async function tool(name: string, debianPackage: string, args: readonly string[]
   const done = await runTool(requireTool(name, debianPackage), args);
   if (done.status !== 0) throw new Error(`${name} ${args.join(' ')}: ${done.stderr}`);
   return done.stdout;
-}
-
-/** Commands one after the other; each is answered when the server has acknowledged it. */
-export class NbdHost {
-  readonly #child: ChildProcess;
-  readonly #waiting: ((line: string) => void)[] = [];
-  #said = '';
-
-  constructor(uri: string) {
-    const url = new URL(uri);
-    const options = [
-      'driver=nbd,server.type=unix',
-      `server.path=${url.searchParams.get('socket')}`,
-      `export=${decodeURIComponent(url.pathname.slice(1))}`,
-      'reconnect-delay=60',
-    ];
-    this.#child = spawn(requireTool('qemu-io', 'qemu-utils'), ['--image-opts', options.join(',')], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    this.#child.stdout?.setEncoding('utf8').on('data', (chunk: string) => this.#read(chunk));
-    this.#child.on('exit', () => {
-      for (const answer of this.#waiting.splice(0)) answer('the host has ended');
-    });
-  }
-
-  /** qemu-io asks for the next command when the one before is over. */
-  #read(chunk: string): void {
-    this.#said += chunk;
-    for (let end = this.#said.indexOf('qemu-io> '); end >= 0; end = this.#said.indexOf('qemu-io> ')) {
-      const answer = this.#said.slice(0, end);
-      this.#said = this.#said.slice(end + 'qemu-io> '.length);
-      if (this.#greeted) this.#waiting.shift()?.(answer);
-      this.#greeted = true;
-    }
-  }
-
-  #greeted = false;
-
-  async run(command: string): Promise<string> {
-    const answer = new Promise<string>((resolve) => this.#waiting.push(resolve));
-    this.#child.stdin?.write(`${command}\n`);
-    return answer;
-  }
-
-  /** Written and flushed; rejects when the server said no. */
-  async write(offsetBytes: number, byte: number, lengthBytes: number): Promise<void> {
-    const written = await this.run(`write -P ${byte} ${offsetBytes} ${lengthBytes}`);
-    if (!written.includes(`wrote ${lengthBytes}/${lengthBytes} bytes`)) throw new Error(`write: ${written}`);
-    const flushed = await this.run('flush');
-    if (/failed|error|ended/i.test(flushed)) throw new Error(`flush: ${flushed}`);
-  }
-
-  async end(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const gone = once(this.#child, 'exit');
-    this.#child.kill('SIGKILL');
-    await gone;
-  }
 }

@@ -52,7 +52,7 @@ export const config: Configuration = {
   state: '/sim',
   tls: null,
   api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1', tokensFile: '/sim/tokens', insecure: false },
-  storage: { folder: '/sim', listen: { kind: 'unix' }, backgroundRate: null, overlayBytesMax: 1e9 },
+  storage: { folder: '/sim', listen: { kind: 'unix' }, insecure: false, backgroundRate: null, overlayBytesMax: 1e9 },
   identity: { rulesFile: null, kernelMount: false },
   volumes: new Map(hosts.map(({ name }) => [name, { name, path: `/sim/${name}` }])),
   hosts: new Map(hosts.map((one) => [one.name, one])),

@@ -11,6 +11,7 @@ import {
   initAuthority,
   issueCertificate,
   readCertificates,
+  revokeCertificates,
   type UserRole,
 } from '../../src/pki/mod.ts';
 
@@ -84,6 +85,14 @@ export class TestAuthority {
 
   #openssl(args: readonly string[]): void {
     execFileSync('openssl', args, { stdio: 'ignore' });
+  }
+
+  async revoke(title: string): Promise<void> {
+    await revokeCertificates(this.folder, title, Date.now());
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(this.path(name), text);
   }
 
   remove(): void {

@@ -82,7 +82,13 @@ function host(name: string, role: HostView['role']): HostView {
     engagement: role === 'understudy' ? 'wiki-1' : null,
     keptOut: null,
     agent: role === 'lead' ? { lastSeenAt: NOW, verdict: 'degraded' } : null,
-    volume: { name, content: role === 'understudy' ? 'unfinished' : 'own', attached: role === 'lead' },
+    volume: {
+      name,
+      content: role === 'understudy' ? 'unfinished' : 'own',
+      attached: role === 'lead',
+      uri: role === 'lead' ? `nbds://10.20.0.1:10810/${name}` : null,
+      problem: null,
+    },
   };
 }
 

@@ -46,7 +46,7 @@ export class MemoryBackend implements Backend {
   async start(recorded: () => Promise<Recorded>): Promise<void> {
     const { attached, unknown } = await recorded();
     for (const volume of this.#world.served) if (!unknown.includes(volume)) this.#world.served.delete(volume);
-    for (const volume of attached) this.#world.served.add(volume);
+    for (const { volume } of attached) this.#world.served.add(volume);
   }
 
   #disk(volume: string): Buffer {
@@ -70,6 +70,12 @@ export class MemoryBackend implements Backend {
 
   problemOf(): string | null {
     return null;
+  }
+
+  readonly insecure = false;
+
+  async renew(): Promise<readonly string[]> {
+    return [];
   }
 
   pathOf(volume: string): string {

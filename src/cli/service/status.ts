@@ -59,6 +59,7 @@ export function describeStatus(view: StatusAnswer): string {
       `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
     );
     if (keptOut !== null) lines.push(`    kept out of every pool: ${keptOut}`);
+    if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
   }
   for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
   return `${[...lines, ...describeUnusable(view)].join('\n')}\n`;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Machine, machineArguments, nbdServer } from './command.ts';
+import { type Machine, machineArguments } from './command.ts';
+import { nbdServer } from './disk.ts';
 import { qemuSettings } from './settings.ts';
 
 function machine(settings: object, disk: string | null = null): Machine {
@@ -17,16 +18,18 @@ function machine(settings: object, disk: string | null = null): Machine {
 describe('where a machine finds its disk', () => {
   it('is read from NBD URIs', () => {
     expect(nbdServer('nbd+unix:///web%201?socket=/run/u/nbd.sock')).toEqual({
-      'server.type': 'unix',
-      'server.path': '/run/u/nbd.sock',
-      export: 'web 1',
+      server: { type: 'unix', path: '/run/u/nbd.sock' },
+      exportName: 'web 1',
+      tls: false,
     });
-    const tcp = { 'server.type': 'inet', 'server.port': '10809' };
-    expect(nbdServer('nbd://storage/web1')).toEqual({ ...tcp, 'server.host': 'storage', export: 'web1' });
-    expect(nbdServer('nbd://[::1]:99/')).toEqual({ ...tcp, 'server.host': '::1', 'server.port': '99', export: '' });
+    const inet = (host: string, port: string) => ({ type: 'inet', host, port });
+    const web1 = { exportName: 'web1', tls: false };
+    expect(nbdServer('nbd://storage/web1')).toEqual({ ...web1, server: inet('storage', '10809') });
+    expect(nbdServer('nbd://[::1]:99/')).toEqual({ server: inet('::1', '99'), exportName: '', tls: false });
+    expect(nbdServer('nbds://10.0.0.1:99/web1')).toEqual({ ...web1, server: inet('10.0.0.1', '99'), tls: true });
   });
 
-  it.each(['', 'nbd:///web1', 'nbds://storage/web1', 'nbd+unix:///web1', '/var/disk.img'])('is not in %j', (uri) => {
+  it.each(['', 'nbd:///web1', 'nbds:///web1', 'nbd+unix:///web1', '/var/disk.img'])('is not in %j', (uri) => {
     expect(() => nbdServer(uri)).toThrow(expect.objectContaining({ code: 'POWER_FAILED' }));
   });
 });
@@ -36,7 +39,25 @@ describe('the command line of a machine', () => {
     const args = machineArguments(machine({ serialLog: '/log,1' }, 'nbd+unix:///a,b?socket=/s,t'));
     expect(args).toContain('file,id=serial0,path=/log,,1');
     expect(args).toContain('socket,id=monitor0,path=/run/a,,b/web1.qmp,server=on,wait=off');
-    expect(args.find((argument) => argument.startsWith('driver=nbd'))).toMatch(/server\.path=\/s,,t,export=a,,b,/);
+    const [node] = args.filter((argument) => argument.startsWith('{')).map((argument) => JSON.parse(argument));
+    expect(node).toMatchObject({ driver: 'nbd', server: { type: 'unix', path: '/s,t' }, export: 'a,b' });
+  });
+
+  it('has the certificate of its host where the disk comes over TLS, and nowhere else', () => {
+    const tls = { id: '0123', folder: '/run/a,b', serverName: 'san-a' };
+    const given = (disk: string, own: typeof tls | null) => machineArguments({ ...machine({}, disk), tls: own });
+    const [creds, net, top] = given('nbds://10.0.0.1:7/web1', tls)
+      .filter((argument) => argument.startsWith('{'))
+      .map((argument) => JSON.parse(argument));
+    expect(creds).toMatchObject({
+      'qom-type': 'tls-creds-x509',
+      dir: '/run/a,b',
+      priority: 'NORMAL:-VERS-ALL:+VERS-TLS1.3',
+    });
+    expect(net).toMatchObject({ 'node-name': 'net-0123', 'tls-creds': creds.id, 'tls-hostname': 'san-a' });
+    expect(top).toMatchObject({ 'node-name': 'disk0', file: 'net-0123' });
+    expect(() => given('nbds://10.0.0.1:7/web1', null)).toThrow('do not belong together');
+    expect(() => given('nbd://10.0.0.1:7/web1', tls)).toThrow('do not belong together');
   });
 
   it('starts its disk, but a kernel from outside where it has one', () => {

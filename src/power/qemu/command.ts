@@ -1,15 +1,7 @@
 // The command line of a machine, and nothing else: the same settings give the same arguments.
-import { UnderstudyError } from '../../base/mod.ts';
+import type { MachineTls } from './credentials.ts';
+import { diskArguments } from './disk.ts';
 import type { QemuSettings } from './settings.ts';
-
-/** The virtio device and the block node of the boot volume. */
-export const DISK = 'disk0';
-
-/**
- * For so long requests of the guest wait for a storage daemon that went away, and are sent again when it is back. Afterwards
- * they fail, which a guest answers by making its file system read-only; a daemon that is started again needs seconds.
- */
-const RECONNECT_SECONDS = 600;
 
 export interface Machine {
   readonly host: string;
@@ -19,6 +11,8 @@ export interface Machine {
   readonly accelerator: 'kvm' | 'tcg';
   /** NBD URI of the boot volume; null: a machine without one. */
   readonly disk: string | null;
+  /** What it proves itself with where the disk is; null: nothing, unless that is `nbds://`. @default null */
+  readonly tls?: MachineTls | null;
   /** QEMU is started by root, and may become another user. */
   readonly byRoot: boolean;
 }
@@ -32,35 +26,6 @@ export const MACHINE_USER = 65_334;
 /** In QEMU's options a comma ends a value unless it is doubled. */
 function value(text: string): string {
   return text.replaceAll(',', ',,');
-}
-
-/**
- * "server.*" and "export" of QEMU's NBD driver for a URI.
- * @throws POWER_FAILED for one that is not NBD over a Unix socket or TCP
- */
-export function nbdServer(uri: string): Readonly<Record<string, string>> {
-  const refuse = (): never => {
-    throw new UnderstudyError('POWER_FAILED', `${uri} is not an NBD URI that a machine can boot from`);
-  };
-  if (!URL.canParse(uri)) return refuse();
-  const url = new URL(uri);
-  const name = decodeURIComponent(url.pathname.replace(/^\//, ''));
-  if (url.protocol === 'nbd+unix:') {
-    const path = url.searchParams.get('socket') ?? refuse();
-    return { 'server.type': 'unix', 'server.path': path, export: name };
-  }
-  if (url.protocol !== 'nbd:' || url.hostname === '') return refuse();
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  return { 'server.type': 'inet', 'server.host': host, 'server.port': url.port || '10809', export: name };
-}
-
-/** Firmware needs to be told what to start. With a kernel from outside, QEMU gives that the first place, and refuses a second claim to it. */
-function diskArguments(uri: string, { kernel }: QemuSettings): string[] {
-  const server = Object.entries(nbdServer(uri)).map(([key, text]) => `${key}=${value(text)}`);
-  // No cache options: an NBD client keeps nothing, and the guest's flushes are sent on to the server.
-  const node = ['driver=nbd', `node-name=${DISK}`, ...server, `reconnect-delay=${RECONNECT_SECONDS}`, 'discard=unmap'];
-  const first = kernel === undefined ? ',bootindex=0' : '';
-  return ['-blockdev', node.join(','), '-device', `virtio-blk-pci,id=${DISK},drive=${DISK}${first}`];
 }
 
 function networkArguments({ interfaces }: QemuSettings): string[] {
@@ -108,7 +73,7 @@ export function machineArguments(machine: Machine): string[] {
     ...['-chardev', serial, '-serial', 'chardev:serial0'],
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
     ...kernelArguments(settings),
-    ...(machine.disk === null ? [] : diskArguments(machine.disk, settings)),
+    ...(machine.disk === null ? [] : diskArguments(machine.disk, machine.tls ?? null, settings.kernel)),
     ...networkArguments(settings),
   ];
 }

@@ -9,9 +9,19 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Call, type EpochGate, requireTool, runTool, UnderstudyError, withinTime } from '../../base/mod.ts';
 import type { PowerDriver, PowerState } from '../contract.ts';
 import { type Accelerator, findAccelerator } from './accelerator.ts';
-import { DISK, machineArguments } from './command.ts';
+import { MACHINE_USER, machineArguments } from './command.ts';
+import {
+  idOf,
+  type MachineCertificates,
+  type MachineTls,
+  removeMachineTls,
+  type TlsPlace,
+  withMachineTls,
+} from './credentials.ts';
+import { DISK, nbdServer } from './disk.ts';
 import { isLocked, killMachine, machineProcesses, takeLock } from './presence.ts';
 import { Monitor, MonitorRefused, MonitorSilent } from './qmp.ts';
+import { needsRenewal, renewDisk } from './renewal.ts';
 import type { QemuSettings } from './settings.ts';
 
 export interface QemuPowerOptions {
@@ -21,6 +31,8 @@ export interface QemuPowerOptions {
   readonly gate: EpochGate;
   /** NBD URI of the host's boot volume at this moment, asked at each `on`; null for a host without one. */
   readonly diskOf: (host: string) => Promise<string | null>;
+  /** What the machine of a host proves itself with where its volume comes over TLS. @default no machine has anything */
+  readonly certificatesOf?: (host: string) => Promise<MachineCertificates>;
   /** Bound of one call. @default 30000 */
   readonly timeoutMs?: number;
 }
@@ -51,6 +63,8 @@ interface Place {
   readonly lock: string;
   readonly monitor: string;
   readonly log: string;
+  /** Where its certificates are while it reads them. */
+  readonly tls: TlsPlace;
 }
 
 /** A UUID (RFC 9562, version 8) that belongs to this folder's machine of this host, however the folder is spelled. */
@@ -82,7 +96,9 @@ function placesOf({ folder, hosts }: QemuPowerOptions): Map<string, Place> {
           `${monitor} is too long for the path of a socket; use a shorter folder`,
         );
       }
-      return [host, { settings, uuid: uuidOf(real, host), lock, monitor, log }];
+      const uuid = uuidOf(real, host);
+      const tls = { uuid, folder: real, user: isRoot() ? MACHINE_USER : null };
+      return [host, { settings, uuid, lock, monitor, log, tls }];
     }),
   );
 }
@@ -129,7 +145,37 @@ export class QemuPower implements PowerDriver {
         killMachine(place.uuid);
         await this.#gone(place, signal, QUIT_MS);
       }
+      await removeMachineTls(place.tls);
     });
+  }
+
+  /**
+   * Gives a machine that runs the certificate that its host has now; its guest notices nothing. A machine that is off, or whose volume
+   * does not come over TLS, needs nothing. No power is switched, so no epoch is asked. @returns whether it got another one
+   * @throws HOST_UNKNOWN, POWER_FAILED, POWER_TIMEOUT, INTERRUPTED, CERTIFICATE_*
+   */
+  renew(host: string, signal: AbortSignal): Promise<boolean> {
+    return this.#inTime(host, 'renew', signal, async (place) => {
+      if ((await this.#look(place)) === 'off') return false;
+      const uri = await this.#options.diskOf(host);
+      const certificates = await this.#certificatesOf(host, uri);
+      if (uri === null || certificates === null) return false;
+      const talk = (work: (monitor: Monitor) => Promise<boolean>) => this.#talk(place, work).catch(refused);
+      if ((await talk((monitor) => needsRenewal(monitor, idOf(certificates)))) !== true) return false;
+      const renewed = await withMachineTls(place.tls, certificates, (tls) =>
+        talk((monitor) => renewDisk(monitor, uri, tls)),
+      );
+      return renewed === true;
+    });
+  }
+
+  /** null: the volume does not come over TLS. */
+  async #certificatesOf(host: string, uri: string | null): Promise<MachineCertificates | null> {
+    if (uri === null || !nbdServer(uri).tls) return null;
+    const { certificatesOf } = this.#options;
+    if (certificatesOf === undefined)
+      throw new UnderstudyError('POWER_FAILED', `${host} has no certificate for ${uri}`);
+    return certificatesOf(host);
   }
 
   /** @throws as `state`; POWER_FAILED when the machine is not on or has no disk */
@@ -155,16 +201,27 @@ export class QemuPower implements PowerDriver {
     call: Call,
     work: (place: Place, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
+    return this.#inTime(host, what, call.signal, async (place, signal) => {
+      await this.#options.gate.admit(`power/${host}`, call.epoch);
+      return work(place, signal);
+    });
+  }
+
+  #inTime<T>(
+    host: string,
+    what: string,
+    signal: AbortSignal,
+    work: (place: Place, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     const limit = {
       timeoutMs: this.#timeoutMs,
       code: 'POWER_TIMEOUT',
       what: () => `power ${what} of ${host}`,
     } as const;
-    return withinTime(limit, call.signal, async (signal) => {
+    return withinTime(limit, signal, async (inner) => {
       const place = this.#places.get(host);
       if (place === undefined) throw new UnderstudyError('HOST_UNKNOWN', `no virtual machine is called ${host}`);
-      await this.#options.gate.admit(`power/${host}`, call.epoch);
-      return work(place, signal);
+      return work(place, inner);
     });
   }
 
@@ -216,30 +273,49 @@ export class QemuPower implements PowerDriver {
 
   /** Starts the machine, whose lock we hold as `lock`; from then on its process does. Resolves when its monitor answers. */
   async #start(host: string, place: Place, lock: number, call: Call, signal: AbortSignal): Promise<void> {
-    let child: ChildProcess;
+    let held = true;
+    const release = (): void => {
+      if (held) closeSync(lock);
+      held = false;
+    };
     try {
-      const { file, args } = await this.#command(host, place);
-      // Last of all and under the lock: whoever is replaced after this holds the lock, and so the machine is not off to anybody.
-      await this.#options.gate.admit(`power/${host}`, call.epoch);
-      signal.throwIfAborted();
-      if (machineProcesses(place.uuid).length > 0) {
-        throw new UnderstudyError('POWER_FAILED', `${host} runs without its lock; was ${place.lock} removed?`);
-      }
-      child = launch(file, args, place.log, lock);
+      const disk = await this.#options.diskOf(host);
+      const certificates = await this.#certificatesOf(host, disk);
+      const run = async (tls: MachineTls | null): Promise<void> => {
+        const command = await this.#command(host, place, disk, tls);
+        const child = await this.#launch(host, place, command, lock, call, signal);
+        release();
+        await this.#started(host, place, child, signal);
+      };
+      await (certificates === null ? run(null) : withMachineTls(place.tls, certificates, run));
     } finally {
-      closeSync(lock);
+      release();
     }
-    await this.#started(host, place, child, signal);
   }
 
-  async #command(host: string, place: Place): Promise<{ readonly file: string; readonly args: readonly string[] }> {
+  async #launch(
+    host: string,
+    place: Place,
+    { file, args }: Command,
+    lock: number,
+    call: Call,
+    signal: AbortSignal,
+  ): Promise<ChildProcess> {
+    // Last of all and under the lock: whoever is replaced after this holds the lock, and so the machine is not off to anybody.
+    await this.#options.gate.admit(`power/${host}`, call.epoch);
+    signal.throwIfAborted();
+    if (machineProcesses(place.uuid).length > 0) {
+      throw new UnderstudyError('POWER_FAILED', `${host} runs without its lock; was ${place.lock} removed?`);
+    }
+    return launch(file, args, place.log, lock);
+  }
+
+  async #command(host: string, place: Place, disk: string | null, tls: MachineTls | null): Promise<Command> {
     const { settings, uuid, monitor } = place;
     const qemu = requireTool('qemu-system-x86_64', 'qemu-system-x86');
     const accelerator = await this.#accelerator(qemu, settings);
-    const disk = await this.#options.diskOf(host);
     for (const { tap } of settings.interfaces) await requireLink(host, tap, settings.netns);
-    const byRoot = process.geteuid?.() === 0;
-    const args = machineArguments({ host, settings, uuid, monitor, accelerator, disk, byRoot });
+    const args = machineArguments({ host, settings, uuid, monitor, accelerator, disk, tls, byRoot: isRoot() });
     if (settings.netns === undefined) return { file: qemu, args };
     return { file: requireTool('ip', 'iproute2'), args: ['netns', 'exec', settings.netns, qemu, ...args] };
   }
@@ -270,6 +346,15 @@ export class QemuPower implements PowerDriver {
       await delay(LOOK_MS);
     }
   }
+}
+
+interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+function isRoot(): boolean {
+  return process.geteuid?.() === 0;
 }
 
 /** QEMU that runs as root would make the device that it does not find, connected to nothing. */

@@ -67,8 +67,8 @@ export class Monitor {
   }
 
   /** @throws MonitorRefused with what QEMU said */
-  async execute(command: string): Promise<unknown> {
-    this.#socket.write(`${JSON.stringify({ execute: command })}\n`);
+  async execute(command: string, args: object = {}): Promise<unknown> {
+    this.#socket.write(`${JSON.stringify({ execute: command, arguments: args })}\n`);
     for (;;) {
       const message = await this.#message();
       if ('return' in message) return message.return;

@@ -1,4 +1,5 @@
+export { StorageDaemon } from './daemon.ts';
 export type { VolumePlace } from './graph.ts';
 export { freeBytesOf, OVERLAY_BYTES_MIN } from './overlay.ts';
-export { daemonPaths } from './process.ts';
-export { type DaemonMemory, type ServedSnapshot, ServedVolumes } from './served-volumes.ts';
+export { type DaemonPaths, daemonPaths, endDaemon, volumesSocket } from './process.ts';
+export { type DaemonMemory, type ServedPlace, type ServedSnapshot, ServedVolumes } from './served-volumes.ts';

@@ -1,13 +1,17 @@
-// The daemon as a process: at most one for a state folder, whoever starts it. It holds the lock of the folder through a file that
-// it inherits, so the kernel says whether it lives, and the lock is free only when its last request to a disk is over: a
-// successor can never overtake it. No process id is looked at.
+// A daemon as a process: at most one for a lock file, whoever starts it. It holds the lock through a file that it inherits, so the
+// kernel says whether it lives, and the lock is free only when its last request to a disk is over: a successor can never
+// overtake it. No process id is looked at.
 import { spawn } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, messageOf, requireTool, UnderstudyError } from '../../base/mod.ts';
-import { tryLock } from '../../linux/mod.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { errnoOf, limits, messageOf, requireTool, UnderstudyError } from '../../base/mod.ts';
+import { killProcess, tryLock } from '../../linux/mod.ts';
 
 const LOCK_BYTE = 0;
+/** What was killed is gone within this time, also on a busy machine. */
+const KILL_TIMEOUT_MS = 15_000;
+const LOOK_MS = 10;
 const LOG_CHARACTERS_MAX = 2000;
 /** Longest path of a Unix socket: unix(7), sun_path. */
 const SOCKET_PATH_BYTES_MAX = 107;
@@ -15,19 +19,19 @@ const SOCKET_PATH_BYTES_MAX = 107;
 export interface DaemonPaths {
   readonly lock: string;
   readonly qmp: string;
-  /** Where hosts and copies find exports, when the node does not listen on TCP. */
-  readonly nbd: string;
   /** What the daemon said since it was started last. */
   readonly log: string;
 }
 
-/** @throws STORAGE_FAILED when the folder's name is too long for sockets in it */
-export function daemonPaths(stateFolder: string): DaemonPaths {
+/**
+ * @param name what its files are called: `daemon` is the one that holds the volumes
+ * @throws STORAGE_FAILED when the folder's name is too long for sockets in it
+ */
+export function daemonPaths(stateFolder: string, name = 'daemon'): DaemonPaths {
   const paths = {
-    lock: join(stateFolder, 'daemon.lock'),
-    qmp: join(stateFolder, 'daemon.qmp'),
-    nbd: join(stateFolder, 'nbd'),
-    log: join(stateFolder, 'daemon.log'),
+    lock: join(stateFolder, `${name}.lock`),
+    qmp: join(stateFolder, `${name}.qmp`),
+    log: join(stateFolder, `${name}.log`),
   };
   if (Buffer.byteLength(paths.qmp) <= SOCKET_PATH_BYTES_MAX) return paths;
   throw new UnderstudyError(
@@ -36,7 +40,20 @@ export function daemonPaths(stateFolder: string): DaemonPaths {
   );
 }
 
-/** Whether a daemon of this folder lives, one that ends just now included. */
+/** Where clients on this machine find the exports of the daemon that holds the volumes: the only place where it listens. */
+export function volumesSocket(stateFolder: string): string {
+  return join(stateFolder, 'nbd');
+}
+
+/** How a daemon is started. */
+export interface Launch {
+  /** Of qemu-storage-daemon(1), after those of its control connection. */
+  readonly args: readonly string[];
+  /** Strangers reach it: what it writes and how many files it has open is bounded. @default false */
+  readonly exposed?: boolean;
+}
+
+/** Whether a daemon of these paths lives, one that ends just now included. */
 export function daemonLives(paths: DaemonPaths): boolean {
   const fd = openLock(paths);
   const free = tryLock(fd, LOCK_BYTE);
@@ -46,17 +63,19 @@ export function daemonLives(paths: DaemonPaths): boolean {
 
 /**
  * Starts the daemon in a session of its own, so that it goes on when we end, however we end. Does nothing when one lives.
+ * @param launch asked under the lock: from then on nobody else starts one
  * @returns whether it was started; it listens a moment later
  * @throws TOOL_MISSING, STORAGE_FAILED
  */
-export async function startDaemon(paths: DaemonPaths): Promise<boolean> {
+export async function startDaemon(paths: DaemonPaths, launch: () => Promise<Launch>): Promise<boolean> {
   const program = requireTool('qemu-storage-daemon', 'qemu-system-common');
   const lock = openLock(paths);
   try {
     if (!tryLock(lock, LOCK_BYTE)) return false;
+    const command = commandOf(program, paths, await launch());
     const log = openSync(paths.log, 'w', 0o600);
     try {
-      await spawnDetached(program, paths, lock, log);
+      await spawnDetached(command, lock, log);
     } finally {
       closeSync(log);
     }
@@ -67,9 +86,26 @@ export async function startDaemon(paths: DaemonPaths): Promise<boolean> {
   }
 }
 
-function spawnDetached(program: string, paths: DaemonPaths, lock: number, log: number): Promise<void> {
-  const socket = `socket,id=control,server=on,wait=off,path=${paths.qmp.replaceAll(',', ',,')}`;
-  const child = spawn(program, ['--chardev', socket, '--monitor', 'chardev=control'], {
+/** What strangers can make a daemon write: each connection that it refuses is a line in its log. */
+const LOG_BYTES_MAX = 256 * limits.KIB;
+const OPEN_FILES_MAX = 4096;
+
+function controlArgument({ qmp }: DaemonPaths): string {
+  return `socket,id=control,server=on,wait=off,path=${qmp.replaceAll(',', ',,')}`;
+}
+
+function commandOf(program: string, paths: DaemonPaths, { args, exposed = false }: Launch): readonly string[] {
+  const command = [program, '--chardev', controlArgument(paths), '--monitor', 'chardev=control', ...args];
+  if (!exposed) return command;
+  // A write beyond the bound fails and ends nothing: the signal that would end the process is ignored (setrlimit(2), RLIMIT_FSIZE).
+  const bounds = [`--fsize=${LOG_BYTES_MAX}`, `--nofile=${OPEN_FILES_MAX}`, '--core=0'];
+  const ignore = [requireTool('env', 'coreutils'), '--ignore-signal=XFSZ'];
+  return [requireTool('prlimit', 'util-linux'), ...bounds, ...ignore, ...command];
+}
+
+function spawnDetached(command: readonly string[], lock: number, log: number): Promise<void> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, {
     cwd: '/',
     detached: true,
     stdio: ['ignore', log, log, lock],
@@ -82,6 +118,47 @@ function spawnDetached(program: string, paths: DaemonPaths, lock: number, log: n
       reject(new UnderstudyError('STORAGE_FAILED', `${program} cannot be started: ${messageOf(cause)}`, { cause }));
     });
   });
+}
+
+/**
+ * Kills a daemon that holds nothing, if one lives, and waits until it is gone: one that waits for another daemon does not end when it is
+ * told to. It is recognized by an argument that nobody else has. One that is started meanwhile is left alone.
+ * @throws STORAGE_FAILED when it is still there after the time-out
+ */
+export async function killDaemon(paths: DaemonPaths): Promise<void> {
+  const control = controlArgument(paths);
+  const isMeant = (pid: number): boolean => argumentsOf(pid).includes(control);
+  const pids = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && isMeant(pid));
+  for (const pid of pids) killProcess(pid, () => isMeant(pid));
+  await eventuallyGone(paths, () => pids.every((pid) => !isMeant(pid)));
+}
+
+/** The same, when nobody starts another one: returns when the lock is free. */
+export async function endDaemon(paths: DaemonPaths): Promise<void> {
+  await killDaemon(paths);
+  await eventuallyGone(paths, () => !daemonLives(paths));
+}
+
+async function eventuallyGone({ qmp }: DaemonPaths, isGone: () => boolean): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  while (!isGone()) {
+    if (performance.now() > deadline) {
+      throw new UnderstudyError('STORAGE_FAILED', `the daemon of ${qmp} was killed and is still there`);
+    }
+    await delay(LOOK_MS);
+  }
+}
+
+function argumentsOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch (error) {
+    // It has ended since it was listed.
+    if (['ENOENT', 'ESRCH'].includes(errnoOf(error) ?? '')) return [];
+    throw error;
+  }
 }
 
 function openLock({ lock }: DaemonPaths): number {

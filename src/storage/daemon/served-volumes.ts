@@ -27,15 +27,24 @@ const UP_TIMEOUT_MS = 30_000;
 /** Below this a file system is as good as full. */
 const FREE_BYTES_MIN = 4096 * 256;
 
+/** A volume that a host has. */
+export interface ServedPlace extends VolumePlace {
+  /** Its NBD name. */
+  readonly exportName: string;
+}
+
 export interface ServedOptions {
   readonly paths: DaemonPaths;
-  readonly address: ServerAddress;
+  /** Path of the Unix socket: hosts on this machine, copies and gateways. Nothing else reaches the daemon. */
+  readonly socket: string;
+  /** Who uses the exports of hosts: gateways, or the hosts themselves. When it changes, all exports are made again. */
+  readonly audience: 'hosts' | 'gateways';
   /** Where overlays go. */
   readonly folder: string;
   readonly overlayBytesMax: number;
   /** The volumes that hosts have, as it is recorded, and those of which that is not known. */
   readonly recorded: () => Promise<{
-    readonly attached: readonly VolumePlace[];
+    readonly attached: readonly ServedPlace[];
     readonly unknown: readonly VolumePlace[];
   }>;
   /** What is remembered of the daemon. */
@@ -45,7 +54,7 @@ export interface ServedOptions {
 export interface DaemonMemory {
   /** A new daemon is about to be started; it has no NBD server yet. */
   started(): Promise<void>;
-  /** Address of the NBD server of the daemon that runs; null when it has none yet, '' when that is not known. */
+  /** Where the NBD server of the daemon that runs listens, and for whom; null when it has none yet, '' when that is not known. */
   address(): Promise<string | null>;
   keepAddress(address: string): Promise<void>;
 }
@@ -78,14 +87,22 @@ export class ServedVolumes {
   constructor(options: ServedOptions) {
     this.#options = options;
     this.daemon = new StorageDaemon({
+      what: 'the storage daemon',
       paths: options.paths,
-      onStart: () => options.memory.started(),
+      launch: async () => {
+        await options.memory.started();
+        return { args: [] };
+      },
       settle: (qmp) => this.#turns.take(() => this.#settle(qmp)),
     });
   }
 
+  get #address(): ServerAddress {
+    return { kind: 'unix', path: this.#options.socket };
+  }
+
   hostUri(volume: string): string {
-    return exportUri(this.#options.address, volume);
+    return exportUri(this.#address, volume);
   }
 
   /** Why an attached volume is not served at this moment; null when it is. */
@@ -93,12 +110,16 @@ export class ServedVolumes {
     return this.#problems.get(volume) ?? null;
   }
 
-  /** Serves a volume to its host. */
-  async serve(place: VolumePlace): Promise<void> {
+  /**
+   * Serves a volume to its host.
+   * @param afresh an export that is there is ended first, so that no request of its clients is under way any more
+   */
+  async serve(place: VolumePlace, exportName: string, afresh = false): Promise<void> {
     try {
       await this.#change(baseOf(place.name), async (qmp) => {
+        if (afresh) await endExport(qmp, baseOf(place.name), 'host');
         await openVolume(qmp, place);
-        await exportVolume(qmp, place.name, 'host', place.name);
+        await exportVolume(qmp, place.name, 'host', exportName);
       });
       this.#problems.delete(place.name);
     } catch (error) {
@@ -174,7 +195,7 @@ export class ServedVolumes {
   #passing(qmp: QmpConnection, name: string, remove: () => Promise<void>): Passing {
     let ended = false;
     return {
-      uri: exportUri(this.#options.address, name),
+      uri: exportUri(this.#address, name),
       end: async () => {
         // With the connection everything that passes has gone.
         if (ended || !qmp.isOpen) return;
@@ -242,23 +263,23 @@ export class ServedVolumes {
 
   /** The graph that is recorded, and nothing else. A volume that cannot be served does not keep others from being served. */
   async #settle(qmp: QmpConnection): Promise<void> {
-    const { recorded, address, folder, memory } = this.#options;
+    const { recorded, audience, folder, memory } = this.#options;
     const { attached: places, unknown } = await recorded();
     const last = await memory.address();
-    const wantedAddress = exportUri(address, '');
+    const wantedAddress = `${exportUri(this.#address, '')}${audience === 'hosts' ? '' : ` ${audience}`}`;
     // Where it is not known, hosts that are connected stay so.
     if (last !== wantedAddress && last !== '') await stopServer(qmp);
     const wanted = new Set([...places, ...unknown].map(({ name }) => baseOf(name)));
     for (const base of (await Observed.of(qmp)).bases) await clearVolume(qmp, base, wanted.has(base));
     removeOverlays(folder);
-    await startServer(qmp, address);
+    await startServer(qmp, this.#options.socket);
     if (last !== wantedAddress) await memory.keepAddress(wantedAddress);
     this.#snapshots.clear();
     this.#problems.clear();
     for (const place of places) {
       try {
         await openVolume(qmp, place);
-        await exportVolume(qmp, place.name, 'host', place.name);
+        await exportVolume(qmp, place.name, 'host', place.exportName);
       } catch (error) {
         if (codeOf(error) === null || !qmp.isOpen) throw error;
         const message = `${place.name} cannot be served: ${messageOf(error)}`;

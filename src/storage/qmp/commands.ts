@@ -39,7 +39,7 @@ export interface ExportOptions {
 
 export type ServerAddress =
   | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number | null; readonly tls: boolean };
 
 const nodes = z.array(
   z.object({ 'node-name': z.string().optional(), drv: z.string(), file: z.string() }).transform((node) => ({
@@ -87,12 +87,9 @@ export function reopenNode(qmp: QmpConnection, options: NodeOptions): Promise<vo
   return qmp.execute('blockdev-reopen', { options: [options] }, nothing);
 }
 
-/** Starts the one NBD server of the daemon. One that runs already is left as it is. */
-export async function startServer(qmp: QmpConnection, address: ServerAddress): Promise<void> {
-  const addr =
-    address.kind === 'unix'
-      ? { type: 'unix', data: { path: address.path } }
-      : { type: 'inet', data: { host: address.host, port: String(address.port) } };
+/** Starts the one NBD server of the daemon that holds the volumes. One that runs already is left as it is. */
+export async function startServer(qmp: QmpConnection, path: string): Promise<void> {
+  const addr = { type: 'unix', data: { path } };
   try {
     await qmp.execute('nbd-server-start', { addr, 'max-connections': CONNECTIONS_MAX }, nothing);
   } catch (error) {

@@ -1,0 +1,184 @@
+// What TLS and a gateway cost a host: one client at the daemon that holds the volume, directly and through a gateway, in plain text and
+// encrypted, each beside the plain connection to the daemon itself.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { formatBytes, limits, present } from '../src/base/mod.ts';
+import { initAuthority, issueCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
+import { gatewayArguments, hostDistinguishedName, TLS_PRIORITY } from '../src/storage/mod.ts';
+import type { Bench, Question } from './question.ts';
+import type { Report, Table } from './report.ts';
+import { type ControlGroup, cgroupObstacle, makeGroup } from './rig/cgroup.ts';
+import { writeRandomImage } from './rig/image.ts';
+import { alternate, formatSpread, ratiosOf, spreadOf } from './rig/pair.ts';
+import { run, start } from './rig/run.ts';
+import type { Workbench } from './rig/workbench.ts';
+
+const ROUNDS = 7;
+const VOLUME_BYTES = limits.GIB;
+const NODE = 'san-a';
+const HOST = 'web1';
+const FIRST_PORT = 24_810;
+const READY_MS_MAX = 20_000;
+const REQUESTS = [
+  { name: 'read 64 KiB, 16 at a time', bytes: 64 * limits.KIB, depth: 16, write: false, share: 1 },
+  { name: 'write 64 KiB, 16 at a time', bytes: 64 * limits.KIB, depth: 16, write: true, share: 1 },
+  { name: 'read 4 KiB, one at a time', bytes: 4 * limits.KIB, depth: 1, write: false, share: 1 / 16 },
+] as const;
+
+type Requests = (typeof REQUESTS)[number];
+
+interface Way {
+  readonly name: string;
+  readonly tls: boolean;
+  readonly port: number;
+}
+
+const PLAIN: Way = { name: 'TCP, directly', tls: false, port: FIRST_PORT };
+const OTHERS: readonly Way[] = [
+  { name: 'TLS, directly', tls: true, port: FIRST_PORT + 1 },
+  { name: 'TCP, gateway', tls: false, port: FIRST_PORT + 2 },
+  { name: 'TLS, gateway', tls: true, port: FIRST_PORT + 3 },
+];
+
+interface Cost {
+  readonly bytesPerSecond: number;
+  /** Of client and servers together. */
+  readonly processorSecondsPerGb: number;
+}
+
+export const nbdTls: Question = { name: 'nbd-tls', run: runNbdTls };
+
+async function runNbdTls(bench: Bench): Promise<Report> {
+  const { workbench, options } = bench;
+  const bytes = options.sizeBytes ?? VOLUME_BYTES;
+  const folder = workbench.memoryFolder;
+  const image = join(folder, 'volume.raw');
+  // Holes would be sent as such, without a byte of data.
+  writeRandomImage(image, bytes);
+  const credentials = await makeCredentials(folder);
+  const tables: Table[] = [];
+  for (const requests of REQUESTS) {
+    const rows: string[][] = [];
+    for (const way of OTHERS) {
+      bench.say(`nbd-tls: ${requests.name}, ${way.name}`);
+      const measured = (one: Way) => () =>
+        workbench.scope(() => measure({ workbench, image, bytes, credentials, folder }, one, requests));
+      const runs = await alternate(options.rounds ?? ROUNDS, measured(way), measured(PLAIN));
+      const rate = ({ bytesPerSecond }: Cost): number => bytesPerSecond;
+      const cost = ({ processorSecondsPerGb }: Cost): number => processorSecondsPerGb;
+      rows.push([
+        way.name,
+        formatSpread(spreadOf(runs.a.map((one) => rate(one) / 1e6)), 0),
+        formatSpread(spreadOf(runs.b.map((one) => rate(one) / 1e6)), 0),
+        formatSpread(ratiosOf(runs, rate, rate)),
+        formatSpread(spreadOf(runs.a.map(cost))),
+        formatSpread(spreadOf(runs.b.map(cost))),
+        formatSpread(ratiosOf(runs, cost, cost)),
+      ]);
+    }
+    const columns = ['way', 'MB/s', 'plain, MB/s', 'ratio', 'processor s/GB', 'plain, s/GB', 'ratio of s/GB'];
+    tables.push({ heading: requests.name, columns, rows });
+  }
+  return {
+    name: 'nbd-tls',
+    title: 'NBD with and without TLS',
+    method:
+      `qemu-img bench at a volume of ${formatBytes(bytes)} in memory, over loopback: the daemon that holds it serves TCP or TLS itself ` +
+      '("directly"), or a gateway stands in front of it. Each way in turn with plain TCP from that daemon. Processor time is that of ' +
+      'client, gateway and daemon together.',
+    target: 'told, not bounded: what encryption costs beside the plain text that it replaces.',
+    tables,
+    notes: cgroupObstacle() === null ? [] : [`processor time: not measured, ${cgroupObstacle()}`],
+  };
+}
+
+interface Credentials {
+  readonly server: string;
+  readonly client: string;
+}
+
+async function makeCredentials(parent: string): Promise<Credentials> {
+  const folder = join(parent, 'pki');
+  await initAuthority({ folder });
+  await issueCertificate({ folder, subject: { kind: 'node', name: NODE, role: null }, addresses: ['127.0.0.1'] });
+  await issueCertificate({ folder, subject: { kind: 'host', name: HOST, role: null } });
+  const certificates = await readCertificates(folder);
+  const write = async (end: 'server' | 'client', kind: 'node' | 'host', name: string): Promise<string> => {
+    const { certificate, key } = await readKeyPair(certificates, kind, name);
+    const place = join(parent, end);
+    mkdirSync(place, { mode: 0o700 });
+    const files = { 'ca-cert': certificates.authorityPem, [`${end}-cert`]: certificate.pem, [`${end}-key`]: key };
+    for (const [file, text] of Object.entries(files)) writeFileSync(join(place, `${file}.pem`), text, { mode: 0o600 });
+    return place;
+  };
+  return { server: await write('server', 'node', NODE), client: await write('client', 'host', HOST) };
+}
+
+interface Place {
+  readonly workbench: Workbench;
+  readonly image: string;
+  readonly bytes: number;
+  readonly credentials: Credentials;
+  readonly folder: string;
+}
+
+/** Servers of their own for each run, so that nobody inherits a warm one. */
+async function measure(place: Place, way: Way, requests: Requests): Promise<Cost> {
+  const { workbench, image, bytes, credentials, folder } = place;
+  const group = makeGroup(workbench);
+  const socket = join(folder, workbench.uniqueName('nbd'));
+  const address = { host: '127.0.0.1', port: way.port };
+  const tls = way.tls ? { folder: credentials.server, distinguishedName: hostDistinguishedName(HOST) } : null;
+  const front = gatewayArguments({
+    address,
+    volumesSocket: socket,
+    volumes: [{ name: HOST, exportName: 'volume' }],
+    tls,
+  });
+  const file = { driver: 'file', 'node-name': 'v-web1-main', filename: image, discard: 'unmap' };
+  if (way.name.endsWith('directly')) {
+    // The same command line as a gateway's, with the volume itself instead of the way to it.
+    await serve(place, group, front.with(front.indexOf('--blockdev') + 1, JSON.stringify(file)));
+  } else {
+    const server = ['--nbd-server', `addr.type=unix,addr.path=${socket}`];
+    const offered = ['--export', 'type=nbd,id=e,node-name=v-web1-main,name=volume,writable=on'];
+    await serve(place, group, ['--blockdev', JSON.stringify(file), ...server, ...offered]);
+    await serve(place, group, front);
+  }
+  const before = group.cpuSeconds();
+  const count = Math.max(1, Math.floor((bytes * requests.share) / requests.bytes));
+  const { stdout } = await run(workbench, group, ['qemu-img', ...clientArguments(way, credentials, requests, count)]);
+  const seconds = Number(present(/Run completed in ([\d.]+) seconds/.exec(stdout)?.[1], 'the time of qemu-img bench'));
+  const moved = count * requests.bytes;
+  return {
+    bytesPerSecond: moved / seconds,
+    processorSecondsPerGb: (group.cpuSeconds() - before) / (moved / 1e9),
+  };
+}
+
+function clientArguments(way: Way, { client }: Credentials, requests: Requests, count: number): readonly string[] {
+  const { bytes, depth, write } = requests;
+  const server = `driver=nbd,server.type=inet,server.host=127.0.0.1,server.port=${way.port},export=${HOST}`;
+  const creds = `tls-creds-x509,id=tls0,endpoint=client,dir=${client},priority=${TLS_PRIORITY}`;
+  return [
+    ...['bench', '-c', String(count), '-d', String(depth), '-s', String(bytes), ...(write ? ['-w'] : [])],
+    ...(way.tls ? ['--object', creds] : []),
+    ...['--image-opts', way.tls ? `${server},tls-creds=tls0,tls-hostname=${NODE}` : server],
+  ];
+}
+
+/** Starts a daemon; it is ready when it has written its number, after all else on its command line. */
+async function serve({ workbench, folder }: Place, group: ControlGroup, args: readonly string[]): Promise<void> {
+  const ready = join(folder, workbench.uniqueName('ready'));
+  const daemon = start(workbench, group, ['qemu-storage-daemon', ...args, '--pidfile', ready]);
+  workbench.defer(async () => {
+    process.kill(daemon.pid, 'SIGTERM');
+    await daemon.finished;
+  });
+  const deadline = performance.now() + READY_MS_MAX;
+  while (!existsSync(ready)) {
+    if (performance.now() > deadline) throw new Error('a storage daemon does not come up');
+    await delay(5);
+  }
+}

@@ -1,0 +1,51 @@
+// Renewed and revoked certificates are taken up without a restart: first each machine that runs gets the certificate that its host has
+// now, then the gateways concerned are started again.
+import { codeOf, messageOf } from '../src/base/mod.ts';
+import type { TlsConfig } from '../src/config/mod.ts';
+import { watchCertificates } from '../src/pki/mod.ts';
+import type { QemuPower } from '../src/power/mod.ts';
+import type { LocalStorageNode } from '../src/storage/mod.ts';
+
+export interface Followers {
+  readonly tls: TlsConfig;
+  readonly machines: QemuPower;
+  /** Whose machines these are. */
+  readonly hosts: readonly string[];
+  readonly storage: LocalStorageNode;
+  /** A line for the log. */
+  readonly say: (line: string) => void;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** Begins with what has changed while nobody followed. Never throws: what goes wrong is told, and tried again with the next change. */
+export function followCertificates(followers: Followers): void {
+  watchCertificates(followers.tls.folder, { signal: followers.signal, onChange: () => takeUp(followers) });
+  void takeUp(followers);
+}
+
+async function takeUp({ machines, hosts, storage, say, signal }: Followers): Promise<void> {
+  for (const host of hosts) {
+    await told(say, signal, `the certificate of ${host} is not taken up by its machine`, async () => {
+      if (await machines.renew(host, signal)) say(`${host}: its machine has a new certificate`);
+    });
+  }
+  await told(say, signal, 'certificates are not taken up', async () => {
+    for (const host of await storage.renewCertificates())
+      say(`${host}: its gateway was started again for new certificates`);
+  });
+}
+
+async function told(
+  say: (line: string) => void,
+  signal: AbortSignal,
+  what: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    if (!signal.aborted) await work();
+  } catch (error) {
+    if (codeOf(error) === null) throw error;
+    if (!signal.aborted) say(`${what}: ${messageOf(error)}`);
+  }
+}
