@@ -44,6 +44,8 @@ know JSON Schema check and complete it while you type, with this first line (the
 - Relative paths begin at the folder of the file.
 - Durations are written \`500ms\`, \`10s\`, \`1.5m\`, \`4h\`; sizes \`4M\`, \`512KiB\`, \`4G\` (powers of 1024) or \`500MB\` (of 1000); rates are sizes a second.
 - A secret is never in the file: it is a file of its own that belongs to the user who runs understudy, or to root, with mode 0600.
+- Nobody else may be able to write the file, replace it in its folder, or lead to another by a link of theirs; otherwise it is refused. The same
+  holds for files with secrets, rules and agent settings.
 - Names are lower-case letters, digits and \`-\`, at most 63.
 - The file is YAML 1.2 in UTF-8, at most 1 MiB. Anchors and aliases may be used; merge keys (\`<<\`) and tags may not.
 

@@ -35,6 +35,7 @@ export {
   isTrusted,
   linkOfStranger,
   lookAlong,
+  plantedLink,
   type Way,
 } from './trust.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

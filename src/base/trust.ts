@@ -78,6 +78,12 @@ export function linkOfStranger({ links }: Way): Entry | null {
   return links.find(({ facts }) => !isTrusted(facts.uid)) ?? null;
 }
 
+/** The same, of links that lie where everybody can put one (as the kernel's fs.protected_symlinks): what is only read may be followed else. */
+export function plantedLink({ links }: Way): Entry | null {
+  const isOpen = (path: string): boolean => (lstatSync(dirname(path)).mode & OTHERS_WRITE) !== 0;
+  return links.find(({ path, facts }) => !isTrusted(facts.uid) && isOpen(path)) ?? null;
+}
+
 /** Whether users other than root and this one may write it by its owner and mode; members of root's group count as root. */
 export function isOpenToOthers({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>): boolean {
   return !isTrusted(uid) || (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && gid !== 0);

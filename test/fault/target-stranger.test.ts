@@ -286,3 +286,18 @@ process.stdout.write(error.code + ' ' + error.message);
     renameSync(`${shared}.was`, join(base, 'gone'));
     await eventually('the reader has ended', () => stage.producers.length === 0);
   }));
+
+test('stranger - a source over a link of somebody else in an open folder, or that the kernel makes up, is refused', () =>
+  onStage(async (stage) => {
+    const { shared, base, image } = sceneOf(stage, 0o1777);
+    asStranger('ln -s "$1" "$2/image"', image.path, shared);
+    const planted = stage.copyJson(join(shared, 'image'), join(base, 'a'));
+    await expectFailure(
+      planted,
+      'SOURCE_UNREADABLE',
+      /symbolic link of user 4711 .*everybody can write; name the file/,
+    );
+    symlinkSync(image.path, join(shared, 'own'));
+    await stage.copyJson(join(shared, 'own'), join(base, 'a')).good();
+    await expectFailure(stage.copyJson('/proc/version', join(base, 'b')), 'SOURCE_KIND', /the kernel makes up/);
+  }));

@@ -69,7 +69,7 @@ class RingWorld {
     const random = seededRandom(seed);
     this.#random = random;
     const blockCount = 1 + random.below(14);
-    this.harmAt = random.below(30);
+    this.harmAt = random.below(40);
     this.#content = new Uint8Array((blockCount - 1) * BLOCK_BYTES + 1 + random.below(BLOCK_BYTES));
     for (let block = 0; block < blockCount; block++) {
       if (random.below(4) === 0) continue;
@@ -139,7 +139,9 @@ class RingWorld {
 
   /** One step of everybody; time goes on when nobody has anything to do. */
   step(): void {
-    const moved = [this.#produce(), ...this.copies.map((copy) => this.#consume(copy))];
+    // Who is not always there leaves slots unread for a while.
+    const isAway = (): boolean => this.#random.below(3) === 0;
+    const moved = [this.#produce(), ...this.copies.map((copy) => isAway() || this.#consume(copy))];
     if (!moved.includes(true)) this.clock.advanceTo(this.clock.nowMs() + IDLE_MS);
   }
 

@@ -137,10 +137,10 @@ interface Variant {
 
 /**
  * What a broken ring leads to. One defect has several of these as consequences, and which one is met first depends on the
- * scenario; anything else (an exception of the rig, say) is not a finding.
+ * scenario; anything else (an exception of the rig, say) is not a finding. That the cores themselves see it is one as well.
  */
 const FINDING =
-  /which is overwritten|and its target holds other bytes|another digest than that of its target|holds its sequence|counted block \d+ twice|is done without block \d+|no end in time/;
+  /which is overwritten|and its target holds other bytes|another digest than that of its target|holds its sequence|counted block \d+ twice|is done without block \d+|no end in time|RING_BROKEN/;
 const variants: Readonly<Record<string, Variant>> = {
   'a producer that claims one slot too many': {
     broken: { producerRing: ringWithRows(oneSlotTooMany) },

@@ -1,9 +1,27 @@
 // Which storage a user means, and how it is to be read: cheap enough to be asked before joining a running copy.
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs';
 import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
-import { errnoOf, messageOf, secretProblem, UnderstudyError, withoutSecrets } from '../../base/mod.ts';
+import {
+  errnoOf,
+  lookAlong,
+  messageOf,
+  plantedLink,
+  secretProblem,
+  UnderstudyError,
+  withoutSecrets,
+} from '../../base/mod.ts';
 import { blockDeviceBytes } from '../../linux/mod.ts';
 import type { DeviceAccess } from '../device/contract.ts';
 import { fileError, fileFingerprint, fileIdentity } from '../device/file.ts';
@@ -104,6 +122,7 @@ function identifyPath(uri: string, path: string, format: SourceFormat | undefine
   if (path.includes('\0'))
     throw new UnderstudyError('USAGE', `"${uri}" does not name a file: a path cannot contain a NUL`);
   requireBlocks(uri, statOf(uri, path));
+  refusePlanted(uri, path);
   const fd = openForReading(uri, path);
   try {
     // The name could mean something else by now: what has been opened is what counts.
@@ -115,6 +134,20 @@ function identifyPath(uri: string, path: string, format: SourceFormat | undefine
   }
 }
 
+/** @throws SOURCE_UNREADABLE for a link by which somebody else chooses what is read with this user's rights */
+function refusePlanted(uri: string, path: string): void {
+  const link = plantedLink(lookAlong(path));
+  if (link === null) return;
+  throw new UnderstudyError(
+    'SOURCE_UNREADABLE',
+    `${uri} is reached over ${link.path}, a symbolic link of user ${link.facts.uid} in a folder that everybody can write; ` +
+      'name the file that is meant',
+  );
+}
+
+/** statfs(2), f_type: what lies in /proc and /sys is made when it is read, and has a length of its own making (/proc/kcore). */
+const KERNEL_TYPES: readonly number[] = [0x9fa0, 0x6265_6572];
+
 function identifyOpen(
   uri: string,
   path: string,
@@ -123,6 +156,9 @@ function identifyOpen(
   given: SourceFormat | undefined,
 ): IdentifiedSource {
   const regular = stats.isFile();
+  if (regular && KERNEL_TYPES.includes(statfsSync(`/proc/self/fd/${fd}`).type)) {
+    throw new UnderstudyError('SOURCE_KIND', `${uri} is a file that the kernel makes up, not an image`);
+  }
   const sizeBytes = regular ? stats.size : blockDeviceBytes(fd);
   if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
   // Block devices are never looked into: their first bytes belong to whoever uses the disk (see detectFormat).
