@@ -1,9 +1,9 @@
 // Both ways to bound what a sandbox takes: the watchdog looks at all processes together, the control group is the kernel's.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterEach, expect, it } from 'vitest';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterEach, expect, it, vi } from 'vitest';
 import { ControlGroup } from './control-group.ts';
 import { watchOver } from './watch.ts';
 
@@ -34,6 +34,22 @@ it('watchdog - memory counts of all processes below, also where each has little'
 it('watchdog - processes count, with their children', async () => {
   const script = 'i=0; while [ $i -lt 12 ]; do (sleep 600 & sleep 600) & i=$((i+1)); done; wait';
   expect(await exceeded(script, { memoryBytesMax: 2 ** 40, tasksMax: 20 })).toBe('processes');
+});
+
+it('control group - what a process left that was killed is removed by the next one', async () => {
+  const group = ControlGroup.make({ memoryBytesMax: 256 * MIB, tasksMax: 5 });
+  if (group === null) return;
+  await group.remove();
+  // Of a number that no process has: process numbers end at 2^22 (proc_sys_kernel(5)).
+  const left = group.folders.map((folder) => join(dirname(folder), 'understudy-4194305-1'));
+  for (const folder of left) mkdirSync(folder);
+  vi.useFakeTimers({ now: Date.now() + 120_000, toFake: ['Date'] });
+  vi.resetModules();
+  const { ControlGroup: Another } = await import('./control-group.ts');
+  const next = Another.make({ memoryBytesMax: 256 * MIB, tasksMax: 5 });
+  vi.useRealTimers();
+  expect(left.filter((folder) => existsSync(folder))).toEqual([]);
+  await next?.remove();
 });
 
 it('control group - bounds tasks, where one can be made, and leaves nothing behind', async () => {

@@ -1,6 +1,15 @@
 // A control group for one sandbox (cgroups(7)): memory and tasks of all its processes together. Where none can be made, for want of
 // rights or controllers, a watchdog looks after both (watch.ts).
-import { mkdirSync, readFileSync, rmdirSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf } from '../base/mod.ts';
@@ -24,7 +33,11 @@ interface Layout {
   readonly memory: readonly string[];
 }
 
+/** Between making a group and the first process in it lies a moment; one that has none after so long was left by a process that died. */
+const ABANDONED_MS = 60_000;
+
 let made = 0;
+const swept = new Set<string>();
 
 export class ControlGroup {
   /** For cgroup.procs: whoever is in all of them is bound by all limits. */
@@ -100,6 +113,7 @@ function tryLayout({ parents, memory }: Layout, limits: GroupLimits): readonly s
   try {
     for (const parent of parents) {
       if (!TYPES.includes(statfsSync(parent).type)) throw new Error(`${parent} holds no control groups`);
+      sweep(parent);
       const folder = join(parent, name);
       mkdirSync(folder);
       folders.push(folder);
@@ -115,6 +129,19 @@ function tryLayout({ parents, memory }: Layout, limits: GroupLimits): readonly s
     // Whatever is missing, it is not a place for a group of ours; the next one is tried, and then the watchdog does it.
     for (const folder of folders) tryRemove(folder);
     return null;
+  }
+}
+
+/** Removes what processes left that were killed, once in our life. One with processes in it cannot be removed. */
+function sweep(parent: string): void {
+  if (swept.has(parent)) return;
+  swept.add(parent);
+  for (const name of readdirSync(parent)) {
+    const [, pid] = /^understudy-(\d+)-\d+$/.exec(name) ?? [];
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    const folder = join(parent, name);
+    if (Date.now() - (statSync(folder, { throwIfNoEntry: false })?.ctimeMs ?? Date.now()) > ABANDONED_MS)
+      tryRemove(folder);
   }
 }
 
