@@ -1,6 +1,6 @@
 // Looks through the whole store for records that cannot be used, at the start and every minute: whoever runs the controller is to hear of
 // each, also of those that nothing needs at present.
-import { UnderstudyError } from '../base/mod.ts';
+import { shown, UnderstudyError } from '../base/mod.ts';
 import type { StoredRecord } from '../store/mod.ts';
 import type { ControllerParts } from './parts.ts';
 import type { Again, Look } from './reconciler.ts';
@@ -70,6 +70,6 @@ function epochOf(record: StoredRecord): number {
 }
 
 function errorOf({ key, why }: UnusableRecord): UnderstudyError {
-  const text = why.startsWith('the record ') ? why : `the record ${key} cannot be used: ${why}`;
+  const text = why.startsWith('the record ') ? why : `the record ${shown(key)} cannot be used: ${shown(why)}`;
   return new UnderstudyError('RECORD_UNUSABLE', text);
 }

@@ -171,6 +171,14 @@ describe('a dismissal by force', () => {
     const controller = await start('advise', 'one', [shop], { hostsMax: 2 });
     const engagement = await engaged(controller);
     life.plant.silent.add('spare1');
+    const { restore } = life.plant.storage;
+    let restored = 0;
+    Object.assign(life.plant.storage, {
+      restore: (...args: Parameters<typeof restore>) => {
+        restored += 1;
+        return restore(...args);
+      },
+    });
     const view = await controller.dismissal({ engagement });
     expect(view.does.map((line) => line.split(':')[0])).toEqual(['drain', 'off', 'restore', 'release']);
     await controller.dismiss({ engagement, force: true });
@@ -179,6 +187,7 @@ describe('a dismissal by force', () => {
       state: 'failed',
       left: ['off', 'restore', 'release'],
     });
+    expect(restored).toBe(0);
     expect(life.plant.disks.bytesOf('spare1').data).toBe('web1');
     expect(life.plant.disks.backupsOf('spare1')).toBe(1);
     expect(await keptOut(controller, 'spare1')).toContain('dismissed by force');
