@@ -1,0 +1,17 @@
+// Goal: no image, whatever a guest has written into it, ends the program that reads it, holds it up, fills its memory, or leads it to
+// files outside of the image. Method: hostile images of one seed through `inspect`, `personalise` and `copy --extent used`, each with
+// limits and a watch on the files beside it. 36 here, 500 by `npm run proof:images`.
+import { expect, test } from 'vitest';
+import { IMAGES, PARADE_MS_MAX, parade } from './parade.ts';
+import { PROGRAM } from './try.ts';
+
+test(
+  'images - hostile ones are read to the end or refused by name, within limits, and nothing beside them is touched',
+  async () => {
+    const tally = await parade(PROGRAM, IMAGES);
+    // Or the images prove nothing.
+    const wanted = ['inspect ok', 'inspect IMAGE_UNSUPPORTED', 'inspect IMAGE_DAMAGED', 'copy ok', 'personalise ok'];
+    expect([...tally.keys()]).toEqual(expect.arrayContaining(wanted));
+  },
+  PARADE_MS_MAX,
+);
