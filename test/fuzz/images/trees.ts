@@ -44,7 +44,7 @@ export function hostileLinks(outside: string, random: Random): Tree {
     'self',
     '/proc/self/root/etc/passwd',
     '/dev/zero',
-    'x'.repeat(3000),
+    'x'.repeat(900),
     '/',
   ];
   const places = [...PLACES.lines, ...PLACES.yaml, ...PLACES.json].filter((path) => path !== '/etc/passwd');
