@@ -69,7 +69,8 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   app.server.headersTimeout = REQUEST_MS;
   app.server.on('checkExpectation', (_, response) => {
     const { status, body } = fail('API_INVALID', 'the only expectation that is met is 100-continue');
-    response.writeHead(status, { 'Content-Type': JSON_TYPE }).end(JSON.stringify(body));
+    const text = JSON.stringify(body);
+    response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(text) }).end(text);
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

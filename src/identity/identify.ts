@@ -5,12 +5,16 @@ import type { HostIdentity, InterfaceIdentity } from './contract.ts';
 import { declaredInterfaces, hostNameIn, nameOfOwnAddress } from './rules/mod.ts';
 import type { FileTree } from './tree/mod.ts';
 
+/** Of a name with its domain, RFC 1035; what is longer is what somebody put in its place. */
+const NAME_CHARS_MAX = 253;
+
 /** @throws IDENTITY_FAILED when it has no name or no address of its own: then nobody knows what to look for */
 export async function identify(tree: FileTree): Promise<HostIdentity> {
   const name = (await hostNameIn(tree)) ?? '';
   const interfaces = await interfacesOf(tree);
-  if (name === '' || interfaces.length === 0) {
-    const what = name === '' ? 'no host name' : 'no address of its own';
+  const isNamed = name !== '' && name.length <= NAME_CHARS_MAX;
+  if (!isNamed || interfaces.length === 0) {
+    const what = isNamed ? 'no address of its own' : 'no host name that a host can have';
     throw new UnderstudyError('IDENTITY_FAILED', `the image has ${what}: say who its host is`);
   }
   const [hostName = name, ...rest] = name.split('.');

@@ -9,6 +9,8 @@ export interface Route {
   readonly path: string;
   readonly access: 'none' | 'viewer' | 'operator' | 'agent';
   readonly body: Schema | null;
+  /** Parameters behind the "?". */
+  readonly query: readonly { readonly name: string; readonly schema: Schema }[];
 }
 
 export interface Table {
@@ -67,6 +69,13 @@ function pathOf({ path, method, access }: Route, { host }: Table, random: Random
   return path.replaceAll(/\{[a-z]+\}/g, () => (real && random.below(3) > 0 ? host : pick(NOBODY.slice(0, 4), random)));
 }
 
+/** Each parameter in half of the requests. */
+function queryOf({ query }: Route, { schemas }: Table, random: Random): string {
+  const given = query.filter(() => random.below(2) === 0);
+  const words = given.map(({ name, schema }) => `${name}=${encodeURIComponent(String(made(schema, schemas, random)))}`);
+  return words.length === 0 ? '' : `?${words.join('&')}`;
+}
+
 function bodyOf(route: Route, table: Table, random: Random): unknown {
   const value = made(route.body ?? {}, table.schemas, random);
   // The report of a host names it.
@@ -80,7 +89,7 @@ function goodMessage(route: Route, table: Table, random: Random): Message {
     path: route.access === 'agent' ? route.path.replace(/\{[a-z]+\}/, table.host) : route.path,
   };
   return {
-    line: `${route.method} ${pathOf(named, table, random)} HTTP/1.1`,
+    line: `${route.method} ${pathOf(named, table, random)}${queryOf(route, table, random)} HTTP/1.1`,
     headers: [...rightToken(route, table), ...(route.body === null ? [] : ['Content-Type: application/json'])],
     body: route.body === null ? Buffer.alloc(0) : Buffer.from(JSON.stringify(bodyOf(route, table, random))),
   };
@@ -93,7 +102,10 @@ function rightToken({ access }: Route, { tokens }: Table): string[] {
 /** The form of HTTP is right, and something else is not. */
 function mischief(route: Route, table: Table, random: Random): Message {
   const method = random.below(6) === 0 ? pick(METHODS, random) : route.method;
-  const path = random.below(4) === 0 ? strangePath(route, table, random) : pathOf(route, table, random);
+  const path =
+    random.below(4) === 0
+      ? strangePath(route, table, random)
+      : `${pathOf(route, table, random)}${queryOf(route, table, random)}`;
   const token = random.below(5) === 0 ? strangeToken(table, random) : rightToken(route, table);
   return {
     line: `${method} ${path} HTTP/${random.below(30) === 0 ? '1.0' : '1.1'}`,

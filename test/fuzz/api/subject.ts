@@ -93,7 +93,7 @@ export class Subject {
     const routes = Object.entries(description.paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(([method, operation]) => routeOf(method.toUpperCase(), path, operation)),
     );
-    const open: Route = { method: 'GET', path: '/openapi.json', access: 'none', body: null };
+    const open: Route = { method: 'GET', path: '/openapi.json', access: 'none', body: null, query: [] };
     return { routes: [...routes, open], schemas: description.components.schemas, tokens: this.tokens, host: 'web1' };
   }
 
@@ -123,6 +123,7 @@ export class Subject {
 }
 
 interface Operation {
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly schema: Schema }[];
   readonly description?: string;
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
@@ -132,9 +133,10 @@ interface Description {
   readonly components: { readonly schemas: Schemas };
 }
 
-function routeOf(method: string, path: string, { description = '', requestBody }: Operation): Route {
+function routeOf(method: string, path: string, { description = '', requestBody, parameters = [] }: Operation): Route {
   const access = (['viewer', 'operator', 'agent'] as const).find((role) => description.includes(role)) ?? 'none';
-  return { method, path, access, body: requestBody?.content['application/json']?.schema ?? null };
+  const query = parameters.filter((one) => one.in === 'query');
+  return { method, path, access, body: requestBody?.content['application/json']?.schema ?? null, query };
 }
 
 function token(): string {
