@@ -183,11 +183,8 @@ export function sourceNameReader(): Reader {
       const { value, code } = await outcomeOfAsync(() => identifySource({ uri }), REFUSALS);
       if (value !== null) {
         // What is shown of a URL is for people: with values left out it need not be one any more.
-        const isUrl = value.kind === 'http' && URL.canParse(value.uri);
-        const { username, password } = isUrl ? new URL(value.uri) : { username: '', password: '' };
-        const own = value.kind === 'http' ? new URL(value.url ?? value.uri).password : '';
-        const isShown = own !== '' && value.uri.includes(`:${own}@`);
-        holds(username === '' && password === '' && !isShown, () => `shows the password: ${value.uri}`);
+        const authority = value.kind === 'http' ? /^[^:]*:\/\/([^/?#]*)/.exec(value.uri)?.[1] : '';
+        holds(authority?.includes('@') === false, () => `shows the password: ${value.uri}`);
         holds(value.identity !== '' && value.storage !== '', () => 'names nothing');
       }
       return input.whole ? 'accepted' : (code ?? 'accepted');
