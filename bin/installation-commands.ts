@@ -8,7 +8,7 @@ export { examine } from './doctor/mod.ts';
 
 const VERSION = '0.1.0';
 
-export const serve: Serve = async (file, signal, onReady) => {
+export const serve: Serve = async (file, signal, onReady, say) => {
   const configuration = await loadConfiguration(file, driverSchemas);
-  await serveConfiguration({ configuration, version: VERSION, signal, onReady });
+  await serveConfiguration({ configuration, version: VERSION, signal, onReady, say });
 };

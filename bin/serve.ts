@@ -25,6 +25,8 @@ export interface ServeOptions {
   readonly signal: AbortSignal;
   /** Told when it can be asked. */
   readonly onReady: (url: string) => void;
+  /** Takes lines for the log. */
+  readonly say: (line: string) => void;
 }
 
 const LOCK = 'up.lock';
@@ -83,7 +85,7 @@ interface Parts {
 }
 
 async function control(options: ServeOptions, { store, storage, gate }: Parts): Promise<void> {
-  const { configuration, version, signal, onReady } = options;
+  const { configuration, version, signal, onReady, say } = options;
   const controller = await startController({
     config: configuration,
     store,
@@ -100,7 +102,7 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
   });
   let failure: Error | null = null;
   try {
-    const api = await createApi({ controller, configuration, version });
+    const api = await createApi({ controller, configuration, version, say });
     try {
       const { url } = await api.listen();
       onReady(url);

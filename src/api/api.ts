@@ -5,12 +5,16 @@ import { UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import { removeAddress, writeAddress } from './address.ts';
-import { STREAMS_MAX } from './event-stream.ts';
+import { Audit } from './audit.ts';
 import { Metrics } from './metrics.ts';
-import { readTokens } from './tokens.ts';
+import { AGENT_PACE, Pace, type PaceLimits } from './pace.ts';
+import { STREAMS_MAX } from './stream-places.ts';
+import { TokenBook } from './tokens.ts';
 
 /** Requests that are being answered when the server is to end have so long. */
 const GRACE_MS = 10_000;
+/** Connections that the kernel holds for us until we take them: as many as it will (listen(2)), so that a flood of them keeps nobody out. */
+const BACKLOG = 4096;
 
 export interface ApiOptions {
   readonly controller: ControllerApi;
@@ -18,6 +22,10 @@ export interface ApiOptions {
   readonly version: string;
   /** Told of defects found while answering; the caller has had its answer. @default ends the process with the error */
   readonly onDefect?: (error: unknown) => void;
+  /** Takes lines for the log: who ordered what, who was refused, and what is wrong with tokens. @default nobody hears them */
+  readonly say?: (line: string) => void;
+  /** How often an agent may report. @default 5 a second, 20 at once */
+  readonly agentPace?: PaceLimits;
 }
 
 export interface Api {
@@ -33,8 +41,11 @@ export interface Api {
 }
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens */
-export async function createApi({ controller, configuration, version, onDefect = raise }: ApiOptions): Promise<Api> {
-  const tokens = await readTokens(configuration);
+export async function createApi(options: ApiOptions): Promise<Api> {
+  const { controller, configuration, version, onDefect = raise, say = () => undefined } = options;
+  const audit = new Audit({ record: (entry) => controller.record(entry), say });
+  const tokens = new TokenBook(configuration, { onChange: (lines) => audit.changed(lines) });
+  for (const line of tokens.warnings()) say(`warning: ${line}`);
   const metrics = new Metrics(controller, version);
   const closing = new AbortController();
   // One a stream, and the metrics.
@@ -44,7 +55,10 @@ export async function createApi({ controller, configuration, version, onDefect =
   const app = await buildServer({
     controller,
     metrics,
-    tokens,
+    sources: [tokens],
+    audit,
+    pace: new Pace(options.agentPace ?? AGENT_PACE),
+    services: configuration.services,
     version,
     onDefect,
     closing: closing.signal,
@@ -61,7 +75,7 @@ export async function createApi({ controller, configuration, version, onDefect =
     description: () => app.swagger(),
     async listen() {
       try {
-        await app.listen({ host, port });
+        await app.listen({ host, port, backlog: BACKLOG });
       } catch (cause) {
         const why = `cannot listen at ${host}:${port}: ${cause instanceof Error ? cause.message : String(cause)}`;
         throw new UnderstudyError('API_ADDRESS', why, { cause });
@@ -70,7 +84,7 @@ export async function createApi({ controller, configuration, version, onDefect =
       const actual = typeof bound === 'object' && bound !== null ? bound.port : port;
       const url = `http://${host.includes(':') ? `[${host}]` : host}:${actual}`;
       written = true;
-      await writeAddress(configuration.state, { url });
+      await writeAddress(configuration.state, { url, token: tokens.localToken });
       return { url };
     },
     close() {
@@ -79,6 +93,7 @@ export async function createApi({ controller, configuration, version, onDefect =
         // Of another controller's address this one knows nothing.
         if (written) await removeAddress(configuration.state);
         await end(app);
+        await audit.close();
         await following;
       })();
       return closed;

@@ -1,6 +1,13 @@
 // The interface as a library: one method a route, errors with the controller's codes, time-outs on everything.
 import { codeOf, errnoOf, isErrorCode, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { DecisionView, EngagementView, EventView, InspectionView, StatusView } from '../controller/mod.ts';
+import type {
+  AuditView,
+  DecisionView,
+  EngagementView,
+  EventView,
+  InspectionView,
+  StatusView,
+} from '../controller/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import { event as eventSchema } from './answers.ts';
 import { readMessages } from './event-reader.ts';
@@ -41,6 +48,8 @@ export interface Client {
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
   inspect(host: string): Promise<InspectionView>;
+  /** The oldest first. @param sinceMs milliseconds since 1970; null: all that is kept */
+  audit(sinceMs: number | null): Promise<readonly AuditView[]>;
   /**
    * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the controller has
    * been away for `patienceMs`, which throws.
@@ -64,6 +73,10 @@ export function createClient(options: ClientOptions): Client {
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
     inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),
+    audit: async (sinceMs) => {
+      const query = sinceMs === null ? '' : `?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`;
+      return (await call.get<{ readonly entries: readonly AuditView[] }>(`/v1/audit${query}`)).entries;
+    },
     events: (after, patienceMs = 60_000) => call.events(after, patienceMs),
   };
 }

@@ -1,4 +1,15 @@
 export { type ApiAddress, readAddress } from './address.ts';
 export { type Api, type ApiOptions, createApi } from './api.ts';
 export { type Client, type ClientOptions, createClient } from './client.ts';
-export { readTokens, tokenForClient } from './tokens.ts';
+export { changeTokens, readSecret } from './token-file.ts';
+export {
+  digestOf,
+  formatLine,
+  isName,
+  LOCAL_NAME,
+  makeToken,
+  parseLine,
+  parseTokens,
+  type TokenLine,
+} from './token-lines.ts';
+export { readTokens, type TokenBook, tokenForClient } from './tokens.ts';

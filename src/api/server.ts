@@ -11,19 +11,21 @@ import {
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
 import { type Guard, guard } from './access.ts';
+import { Door } from './door.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
 
 /** Orders are short; reports of agents have a limit of their own. */
 const BODY_BYTES_MAX = 16 * 1024;
-/** Agents and people of an installation, with room to spare. */
-const CONNECTIONS_MAX = 1000;
-/** A request must have arrived whole, and be answered, within this. */
+/** The head of a request must have arrived within this, all of it within that, and be answered within the last. */
+const HEADERS_MS = 5000;
 const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
+/** How often connections are looked at for these. */
+const CHECK_MS = 1000;
 const IDLE_MS = 60_000;
 
-export interface ServerParts extends RouteParts, Guard {
+export interface ServerParts extends RouteParts, Omit<Guard, 'door'> {
   readonly version: string;
 }
 
@@ -32,6 +34,7 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   const app = Fastify({
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS,
+    http: { connectionsCheckingInterval: CHECK_MS, headersTimeout: HEADERS_MS },
     handlerTimeout: HANDLER_MS,
     keepAliveTimeout: IDLE_MS,
     forceCloseConnections: 'idle',
@@ -41,17 +44,17 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     clientErrorHandler: (_, socket) => {
       const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
       const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
-      if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
+      // Half of it may be open for as long as the other end likes.
+      if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`, () => socket.destroy());
       else socket.destroy();
     },
   });
-  app.server.maxConnections = CONNECTIONS_MAX;
-  app.server.headersTimeout = REQUEST_MS;
+  const door = new Door(app.server);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   answerErrors(app, parts);
   await describe(app, parts.version);
-  guard(app, parts);
+  guard(app, { ...parts, door });
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
   });
@@ -99,12 +102,15 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
   });
 }
 
-function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
-  app.setErrorHandler(async (error, _, reply) => {
+function answerErrors(app: FastifyInstance, { audit, onDefect }: ServerParts): void {
+  app.setErrorHandler(async (error, request, reply) => {
     const failure = failureOf(error);
     // A defect ends the process, as everywhere; the caller gets its answer first.
     if (failure === null) reply.raw.once('close', () => onDefect(error));
     const { status, body } = failure ?? INTERNAL;
+    // The rest of it is not read.
+    if (body.error.code === 'API_TOO_LARGE') reply.header('Connection', 'close');
+    if (request.ordered && request.identity !== null) audit.failed(request, request.identity, body.error.code);
     return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
   });
   app.setNotFoundHandler(async (request, reply) => {
@@ -123,5 +129,10 @@ function addOpenRoutes(app: FastifyInstance): void {
     },
     async () => ({ ok: true as const }),
   );
-  app.get('/openapi.json', { config: { access: 'none' }, schema: { hide: true } }, async () => app.swagger());
+  // Written out once: it is for everybody, and long.
+  let description: string | null = null;
+  app.get('/openapi.json', { config: { access: 'none' }, schema: { hide: true } }, async (_, reply) => {
+    description ??= JSON.stringify(app.swagger());
+    return reply.type('application/json; charset=utf-8').serializer(String).send(description);
+  });
 }

@@ -9,6 +9,8 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   dismiss: 'Ends an engagement, and gives the spare its own disk back.',
   explain: 'Shows the last decisions about a service, each with its evidence.',
   approve: 'Carries out a plan that waits for approval.',
+  audit: 'Shows who ordered what, and who was refused.',
+  token: 'Makes, lists and revokes the tokens of people and agents, on the machine of the controller.',
   inspect: 'Lists what in a disk image must not exist twice, and what a clone does with it. Changes nothing.',
   personalise: 'Shows the changes that turn a copy of one host into another host; --apply makes and verifies them.',
   rules: 'Tests your own rules for what must not exist twice.',

@@ -1,4 +1,5 @@
 // Files that hold secrets: nobody else may be able to read them.
+import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { errnoOf } from '../base/mod.ts';
 import { entriesOf, type PartlyRaw } from './partial.ts';
@@ -25,7 +26,7 @@ export async function checkSecrets(raw: PartlyRaw, report: Report): Promise<void
   }
 }
 
-interface SecretProblem {
+export interface SecretProblem {
   readonly text: string;
   readonly hint: string;
 }
@@ -33,21 +34,26 @@ interface SecretProblem {
 /** What is wrong with a file that holds a secret; null when it is private. What is in it is not looked at. */
 export async function secretProblem(file: string): Promise<SecretProblem | null> {
   try {
-    const facts = await stat(file);
-    if (!facts.isFile()) return { text: 'is no file', hint: 'name a regular file' };
-    if (facts.size > SECRET_BYTES_MAX)
-      return { text: 'is too long for a secret', hint: `at most ${SECRET_BYTES_MAX} bytes` };
-    const mode = facts.mode & 0o7777;
-    if ((mode & 0o077) !== 0) {
-      return { text: `can be read or changed by others (mode 0${mode.toString(8)})`, hint: `chmod 600 ${file}` };
-    }
-    const own = process.getuid?.();
-    if (facts.uid === own || facts.uid === 0) return null;
-    return { text: `belongs to user ${facts.uid}`, hint: `chown ${own} ${file}` };
+    return secretProblemOf(file, await stat(file));
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT' || errno === 'ENOTDIR') return { text: 'does not exist', hint: 'make it with mode 0600' };
     if (errno === 'EACCES') return { text: 'cannot be looked at by this user', hint: 'its folders need the right x' };
     throw error;
   }
+}
+
+/** The same for a file that is open. */
+export function secretProblemOf(file: string, facts: Stats): SecretProblem | null {
+  if (!facts.isFile()) return { text: 'is no file', hint: 'name a regular file' };
+  if (facts.size > SECRET_BYTES_MAX) {
+    return { text: 'is too long for a secret', hint: `at most ${SECRET_BYTES_MAX} bytes` };
+  }
+  const mode = facts.mode & 0o7777;
+  if ((mode & 0o077) !== 0) {
+    return { text: `can be read or changed by others (mode 0${mode.toString(8)})`, hint: `chmod 600 ${file}` };
+  }
+  const own = process.getuid?.();
+  if (facts.uid === own || facts.uid === 0) return null;
+  return { text: `belongs to user ${facts.uid}`, hint: `chown ${own} ${file}` };
 }

@@ -156,7 +156,7 @@ export interface ApiConfig {
   readonly port: number;
   /** Where agents reach it: what clones are told. An http or https URL without path. @default http://HOST:PORT */
   readonly advertise: string;
-  /** File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600. */
+  /** File of tokens, mode 0600: src/api/token-lines.ts has its form. */
   readonly tokensFile: string;
 }
 

@@ -63,6 +63,9 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
 export interface Connection {
   readonly state: string;
   readonly api: ApiConfig;
+  /** Names, as they stand in the file. */
+  readonly hosts: readonly string[];
+  readonly services: readonly string[];
 }
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -77,7 +80,8 @@ export async function loadConnection(path: string): Promise<Connection> {
   }
   if (!result.success || problems.length > 0) throw invalid(path, problems);
   const { state, api } = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
-  return { state, api: buildApi(api) };
+  const names = { hosts: namesIn(document, 'hosts'), services: namesIn(document, 'services') };
+  return { state, api: buildApi(api), ...names };
 }
 
 /** A file about one host: who it is. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -111,7 +115,7 @@ function reporter(file: string, document: ConfigDocument, problems: Problem[]): 
   };
 }
 
-function namesIn(document: ConfigDocument, group: 'volumes' | 'hosts'): readonly string[] {
+function namesIn(document: ConfigDocument, group: 'volumes' | 'hosts' | 'services'): readonly string[] {
   const value = (document.value as Readonly<Record<string, unknown>> | null)?.[group];
   return typeof value === 'object' && value !== null ? Object.keys(value) : [];
 }

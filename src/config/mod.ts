@@ -1,5 +1,5 @@
 export { intervalOf } from './build.ts';
-export { secretProblem } from './check-secrets.ts';
+export { type SecretProblem, secretProblem, secretProblemOf } from './check-secrets.ts';
 export type {
   ApiConfig,
   CheckConfig,

@@ -37,7 +37,7 @@ export const apiSchema = z.strictObject({
     .describe('0 takes any free port; `api.json` in the state folder tells it.'),
   advertise: orNull(originUrl()).describe('Where agents reach it: what clones are told. Without it: http://HOST:PORT.'),
   tokensFile: path().describe(
-    'File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600.',
+    'File of tokens, mode 0600; `understudy token new` makes it and its lines: `ROLE NAME sha256:DIGEST [expires=TIME] [services=A,B]`. Read again when it changes.',
   ),
 });
 

@@ -215,7 +215,7 @@ describe("the client's events", () => {
 
 describe('how commands find the controller', () => {
   it('api - the address of a running controller', async () => {
-    expect(await readAddress(stage.config.path('state'))).toEqual({ url: stage.url });
+    expect(await readAddress(stage.config.path('state'))).toEqual({ url: stage.url, token: expect.any(String) });
     await expect(readAddress(stage.config.path('elsewhere'))).rejects.toMatchObject({
       code: 'API_UNAVAILABLE',
       message: expect.stringContaining('no controller runs'),

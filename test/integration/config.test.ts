@@ -190,6 +190,8 @@ describe('a configuration that is right', () => {
     expect(await loadConnection(config.write(text))).toEqual({
       state: config.path('state'),
       api: { host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1:0', tokensFile: config.path('secrets/api') },
+      hosts: ['web1', 'spare1'],
+      services: ['wiki'],
     });
     await expect(loadConnection(config.write(changed('  port: 0', '  port: x')))).rejects.toMatchObject({
       code: 'CONFIG_INVALID',

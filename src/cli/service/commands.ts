@@ -1,5 +1,6 @@
 // The commands of the service, loaded when one of them is asked for.
 import type { Command } from 'commander';
+import { auditCommand } from './audit.ts';
 import { cloneCommand } from './clone.ts';
 import { doctorCommand, type Examine } from './doctor.ts';
 import { explainCommand } from './explain.ts';
@@ -10,6 +11,7 @@ import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
+import { tokenCommand } from './token.ts';
 import { transplantCommand } from './transplant.ts';
 import { type Serve, upCommand } from './up.ts';
 
@@ -29,6 +31,8 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),
+    auditCommand(done),
+    tokenCommand(done),
     inspectCommand(done),
     personaliseCommand(done),
     rulesCommand(done),

@@ -21,12 +21,15 @@ export function withConnection(command: Command): Command {
 /** @throws USAGE, CONFIG_INVALID, CONFIG_UNREADABLE, API_UNAVAILABLE */
 export async function connect({ file, url, tokenFile }: ConnectionFlags, signal?: AbortSignal): Promise<Client> {
   const local = file === undefined ? null : await loadConnection(file);
-  const address = url ?? (local === null ? variable('UNDERSTUDY_URL') : (await readAddress(local.state)).url);
+  const here = local === null || url !== undefined ? null : await readAddress(local.state);
+  const address = url ?? here?.url ?? variable('UNDERSTUDY_URL');
+  // The controller's own token is for its own machine, and goes to no other address.
+  const own = tokenFile === undefined ? (here?.token ?? null) : null;
   const tokens = tokenFile ?? local?.api.tokensFile ?? variable('UNDERSTUDY_TOKEN_FILE');
-  if (address === undefined || tokens === undefined) {
+  if (address === undefined || (tokens === undefined && own === null)) {
     throw new UnderstudyError('USAGE', 'say where the controller is: -f understudy.yaml, or --url and --token-file');
   }
-  const token = await tokenForClient(tokens);
+  const token = own ?? (await tokenForClient(tokens ?? ''));
   return createClient({ url: address, token, ...(signal === undefined ? {} : { signal }) });
 }
 
