@@ -31,7 +31,9 @@ const SERVICE = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const DISTINCT_MIN = 8;
 const TOKEN_BYTES = 32;
 
-export const WHAT_A_TOKEN_IS = 'a token is 16 to 512 letters, digits and "._~+/=-"; understudy token new makes one';
+export const WHAT_A_TOKEN_IS = 'a token is 16 to 512 letters, digits and "._~+/=-"';
+/** For people and programs; an agent's own file has the token itself, because clones get it. */
+const ADVICE = 'understudy token new makes one';
 const WHAT_A_LINE_IS = 'a line is "ROLE NAME TOKEN", and ROLE is viewer, operator or agent';
 
 /** Of whoever asks on this machine with what the controller itself has written. */
@@ -51,7 +53,7 @@ export function weaknessOf(token: string): string | null {
   if (!TOKEN.test(token)) return WHAT_A_TOKEN_IS;
   const distinct = new Set(token).size;
   if (distinct >= DISTINCT_MIN) return null;
-  return `a token with ${distinct} different characters can be guessed; understudy token new makes one that cannot`;
+  return `a token with ${distinct} different characters can be guessed`;
 }
 
 export function isName(text: string): boolean {
@@ -79,7 +81,7 @@ export function parseLine(line: string): TokenLine | string {
   const isDigest = secret.startsWith('sha256:');
   if (isDigest && !DIGEST.test(secret)) return 'a digest is "sha256:" and 64 hexadecimal digits';
   const weakness = isDigest ? null : weaknessOf(secret);
-  if (weakness !== null) return weakness;
+  if (weakness !== null) return `${weakness}; ${ADVICE}`;
   const facts = { role, name, expiresMs: null, services: null } as const;
   const digest = isDigest ? secret.slice('sha256:'.length) : digestOf(secret);
   return withOptions({ ...facts, digest, clear: isDigest ? null : secret }, rest);
@@ -96,8 +98,8 @@ function withOptions(line: TokenLine, options: readonly string[]): TokenLine | s
       if (!services.every((name) => SERVICE.test(name))) return `"${value}" is not a list of services: wiki,shop`;
       whole = { ...whole, services };
     } else if (key === 'services' && line.role !== 'operator') return 'only an operator can be limited to services';
-    // Almost always a token with a space in it.
-    else return `"${option.slice(0, 40)}" is neither expires=TIME nor services=A,B, once each; ${WHAT_A_TOKEN_IS}`;
+    // Almost always a token with a space in it, which is not to be told.
+    else return `what follows the token is neither expires=TIME nor services=A,B, once each; ${WHAT_A_TOKEN_IS}`;
   }
   return whole;
 }

@@ -163,7 +163,7 @@ function readPeople(file: string, { hosts, services }: TokenConfiguration): Cont
 function readAgent(file: string, host: string): Content {
   const token = readSecret(file).trim();
   const weakness = weaknessOf(token);
-  if (weakness !== null) return { lines: [], problems: [`${file}: ${weakness}`] };
+  if (weakness !== null) return { lines: [], problems: [`${file}: ${weakness}; make one with: openssl rand -hex 32`] };
   const facts = { role: 'agent', name: host, expiresMs: null, services: null } as const;
   return { lines: [{ ...facts, digest: digestOf(token), clear: token }], problems: [] };
 }

@@ -233,10 +233,11 @@ describe('who may do what', () => {
     await refused('web1', 'x'.repeat(32), /secrets\/web1: a token with 1 different characters can be guessed/);
     await refused('api', `operator alice ${OPERATOR} services=shop`, /alice names the service "shop", which does not/);
     await refused('api', `viewer alice ${OPERATOR} services=wiki`, /only an operator can be limited to services/);
-    await refused('api', `operator alice ${OPERATOR} expires=never`, /"expires=never" is neither expires=TIME nor/);
+    await refused('api', `operator alice ${OPERATOR} expires=never`, /is neither expires=TIME nor/);
     await refused('api', `agent web9 ${OPERATOR}`, /there is no host "web9" for this agent/);
     await refused('api', 'operator alice sha256:12', /a digest is "sha256:" and 64 hexadecimal digits/);
     await refused('api', `operator a ${OPERATOR}\nviewer b ${OPERATOR}`, /the token of b is somebody else's too/);
+    await refused('api', `operator alice ${OPERATOR} second-half-of-it`, /^(?!.*second-half).* is neither expires=TIME nor/);
     await refused('web1', '', /secrets\/web1: a token is/);
     await refused('web1', OPERATOR, /the token of web1 is somebody else's too/);
     await refused('api', `operator alice ${OPERATOR}`, /by others \(mode 0644\)/, 0o644);
