@@ -10,6 +10,7 @@ import { detection } from './detection.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
+import { floods } from './floods.ts';
 import { gather } from './gather.ts';
 import { http } from './http.ts';
 import { identity } from './identity.ts';
@@ -41,6 +42,7 @@ const questions: readonly Question[] = [
   capacity,
   identity,
   detection,
+  floods,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;
