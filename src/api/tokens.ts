@@ -70,12 +70,12 @@ export class TokenBook implements IdentitySource {
   /** What works and should not stay so, each in one line. */
   warnings(): readonly string[] {
     const now = this.#wall();
-    const { path, content } = this.#people;
+    const { content } = this.#people;
     const clear = content.lines.filter((line) => line.clear !== null).map(({ name }) => name);
     const replace = 'make new ones with understudy token new, and revoke these';
     return [
       ...this.#files.flatMap((file) => file.content.problems),
-      ...(clear.length === 0 ? [] : [`${path} has tokens in clear text (${clear.join(', ')}); ${replace}`]),
+      ...(clear.length === 0 ? [] : [`api.tokensFile has tokens in clear text (${clear.join(', ')}); ${replace}`]),
       ...content.lines.flatMap(({ name, expiresMs }) => {
         if (expiresMs === null || expiresMs - now > WARNED_DAYS * DAY_MS) return [];
         const when = new Date(expiresMs).toISOString();

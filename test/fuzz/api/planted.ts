@@ -2,9 +2,9 @@
 // interface itself would not say is put into its answers on their way out.
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { driverSchemas } from '../../../bin/drivers.ts';
 import { createApi } from '../../../src/api/mod.ts';
 import { loadConfiguration } from '../../../src/config/mod.ts';
-import { drivers } from '../../support/config-folder.ts';
 import { ControllerPeer } from '../../support/controller-peer.ts';
 
 const [folder = '', defect = ''] = process.argv.slice(2);
@@ -34,7 +34,7 @@ class Defective extends ControllerPeer {
   }
 }
 
-const configuration = await loadConfiguration(join(folder, 'understudy.yaml'), drivers);
+const configuration = await loadConfiguration(join(folder, 'understudy.yaml'), driverSchemas);
 const { url } = await (await createApi({ controller: new Defective(), configuration, version: '1.2.3' })).listen();
 const [from, to] = REPLACED[defect] ?? ['', ''];
 
