@@ -159,10 +159,9 @@ export class Credentials implements IdentitySource {
 
 function identityOf(subject: Subject | null): Identity | null {
   if (subject === null) return null;
-  const { kind, name, role } = subject;
-  const facts = { name, kind: 'certificate', services: null } as const;
-  if (kind === 'host') return { ...facts, role: 'agent' };
-  return kind === 'user' && role !== null ? { ...facts, role } : null;
+  const { kind, name, role, services = null } = subject;
+  if (kind === 'host') return { name, kind: 'certificate', role: 'agent', services: null };
+  return kind === 'user' && role !== null ? { name, kind: 'certificate', role, services } : null;
 }
 
 function isoDay(ms: number): string {

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DOOR_LIMITS, Door } from '../../src/api/door.ts';
-import { revokeCertificates } from '../../src/pki/mod.ts';
+import { issueCertificate, renewCertificate, revokeCertificates } from '../../src/pki/mod.ts';
 import { eventually } from '../rig/wait.ts';
 import { OPERATOR } from '../support/api-stage.ts';
 import { type Pem, TestAuthority } from '../support/authority.ts';
@@ -162,5 +162,37 @@ describe('what is kept of callers with a certificate', () => {
       ['refusal', '127.0.0.1', 1],
       ['refusal', '127.0.0.1', 19],
     ]);
+  });
+});
+
+describe('operators with a certificate for some services', () => {
+  it('tls - give orders about these only, also after a renewal, and look at everything', async () => {
+    const { folder } = stage.authority;
+    const subject = (name: string, service: string) =>
+      ({ kind: 'user', name, role: 'operator', services: [service] }) as const;
+    const made = await issueCertificate({ folder, subject: subject('wendy', 'wiki') });
+    expect(made).toMatchObject({
+      distinguishedName: 'CN=wendy,OU=service:wiki,OU=role:operator,OU=user,O=understudy',
+      services: ['wiki'],
+    });
+    expect((await renewCertificate(made, { folder })).services).toEqual(['wiki']);
+    await issueCertificate({ folder, subject: subject('sam', 'shop') });
+    const ask = async (name: string, path: string, body?: object): Promise<number> =>
+      (await stage.ask(path, { pem: stage.authority.pem(`user-${name}`), ...(body === undefined ? {} : { body }) }))
+        .status;
+    expect([await ask('sam', '/v1/clone', CLONE), await ask('sam', '/v1/status')]).toEqual([403, 200]);
+    expect(stage.controller.asked).not.toContain('clone web1 spare1');
+    expect(await ask('wendy', '/v1/clone', CLONE)).toBe(200);
+  });
+
+  it.each([
+    ['a viewer', '/O=understudy/OU=user/OU=role:viewer/OU=service:wiki/CN=alice'],
+    ['a limit that is empty', '/O=understudy/OU=user/OU=role:operator/OU=service:/CN=alice'],
+    ['something that is not a limit', '/O=understudy/OU=user/OU=role:operator/OU=wiki/CN=alice'],
+    ['a host', '/O=understudy/OU=host/OU=service:wiki/CN=web1'],
+  ])('tls - a subject of %s that names services otherwise is not one of ours', async (_, subject) => {
+    await user('alice', 'operator');
+    stage.authority.replace('user-alice', subject, 9, 'clientAuth');
+    expect((await stage.ask('/v1/status', { pem: stage.authority.pem('user-alice') })).status).toBe(401);
   });
 });
