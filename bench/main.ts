@@ -10,6 +10,7 @@ import { detection } from './detection.ts';
 import { digest } from './digest.ts';
 import { direct } from './direct.ts';
 import { disk } from './disk.ts';
+import { floods } from './floods.ts';
 import { gather } from './gather.ts';
 import { http } from './http.ts';
 import { identity } from './identity.ts';
@@ -43,6 +44,7 @@ const questions: readonly Question[] = [
   identity,
   detection,
   nbdTls,
+  floods,
 ];
 
 const EXIT_INTERRUPTED = errorRegistry.INTERRUPTED.exit;

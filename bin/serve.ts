@@ -1,11 +1,10 @@
 // `understudy up`, composed: store, storage node, drivers, controller and interface in one process. The machines and the storage
 // daemon are processes of their own and outlive this one, however it ends.
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createApi } from '../src/api/mod.ts';
+import { createApi, readAgentToken } from '../src/api/mod.ts';
 import { breaksProcess, type EpochGate, UnderstudyError } from '../src/base/mod.ts';
 import { type Configuration, type HostConfig, loadRules } from '../src/config/mod.ts';
 import { type AgentSecret, type Controller, startController } from '../src/controller/mod.ts';
@@ -200,12 +199,7 @@ async function agentSecret({ tls }: Configuration, host: HostConfig): Promise<Ag
     const { certificate, key } = await readKeyPair(certificates, 'host', host.name);
     return { certificate: { cert: certificate.pem, key } };
   }
-  if (host.agentTokenFile === null) return null;
-  try {
-    return { token: (await readFile(host.agentTokenFile, 'utf8')).trim() };
-  } catch (cause) {
-    throw new UnderstudyError('CONFIG_UNREADABLE', `the token of ${host.name} cannot be read`, { cause });
-  }
+  return host.agentTokenFile === null ? null : { token: readAgentToken(host.agentTokenFile) };
 }
 
 /** Settings have been checked by the driver's own schema when the configuration was read. */

@@ -82,8 +82,9 @@ export async function* examineMachine(configuration: Configuration): AsyncIterab
   yield checked('folder', storage.folder, 'make it, for the user who runs understudy', () => folder(storage.folder));
   yield checked('room', storage.folder, 'free some, or name another storage.folder', () => room(configuration));
   yield checked('interface', `${configuration.api.host}:${configuration.api.port}`, null, () => port(configuration));
-  yield checked('interface', 'tokens', 'openssl rand -hex 32 makes one (docs/agent.md)', async () => {
-    await readTokens(configuration);
+  yield checked('interface', 'tokens', 'understudy token new makes one (docs/cli.md)', async () => {
+    const found = (await readTokens(configuration)).warnings();
+    if (found.length > 0) return warning(found.join('; '), 'understudy token new, list and revoke (docs/cli.md)');
     return 'all can be read, and each belongs to one caller or host';
   });
 }

@@ -6,6 +6,11 @@ import { errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
 export interface ApiAddress {
   /** Without path: "http://127.0.0.1:7780". */
   readonly url: string;
+  /**
+   * For commands of whoever may read the state folder, who may do everything there anyway: another one at each start. null: written by
+   * a controller that gives none.
+   */
+  readonly token: string | null;
 }
 
 const FILE = 'api.json';
@@ -25,8 +30,8 @@ export async function removeAddress(state: string): Promise<void> {
 export async function readAddress(state: string): Promise<ApiAddress> {
   const path = join(state, FILE);
   try {
-    const { url } = JSON.parse(await readFile(path, 'utf8')) as { url?: unknown };
-    if (typeof url === 'string' && URL.canParse(url)) return { url };
+    const { url, token } = JSON.parse(await readFile(path, 'utf8')) as { url?: unknown; token?: unknown };
+    if (typeof url === 'string' && URL.canParse(url)) return { url, token: typeof token === 'string' ? token : null };
   } catch (cause) {
     if (errnoOf(cause) === 'ENOENT') {
       throw new UnderstudyError('API_UNAVAILABLE', `no controller runs with the state folder ${state} (understudy up)`);

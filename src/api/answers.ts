@@ -3,6 +3,8 @@
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
 import type {
+  AuditEntry,
+  AuditView,
   DecisionView,
   DismissalView,
   EngagementView,
@@ -189,6 +191,21 @@ export const inspection = z
   })
   .meta({ id: 'Inspection' }) satisfies Schema<InspectionView>;
 
+const auditEntry = z.object({
+  type: z.enum(['order', 'outcome', 'refusal', 'access']),
+  who: z.string().nullable(),
+  role: z.enum(['viewer', 'operator', 'agent']).nullable(),
+  by: z.string().nullable(),
+  from: z.string().nullable(),
+  action: z.string(),
+  request: z.record(z.string(), z.string()),
+  code: z.string().nullable(),
+  text: z.string(),
+  count: z.int().min(1),
+}) satisfies Schema<AuditEntry>;
+
+export const audit = auditEntry.extend({ at: time }).meta({ id: 'Audit' }) satisfies Schema<AuditView>;
+
 const eventBase = { revision: z.int().min(0), at: time, subject: z.string(), text: z.string() };
 const stageData = z.object({ engagement: z.string(), service: z.string(), phase, seconds });
 const capacityData = z.object({ engagement: z.string(), service: z.string(), seconds });
@@ -198,6 +215,7 @@ export const event = z
     z.object({ ...eventBase, kind: z.literal('decision'), data: decision }),
     z.object({ ...eventBase, kind: z.literal('stage'), data: stageData }),
     z.object({ ...eventBase, kind: z.literal('capacity'), data: capacityData }),
+    z.object({ ...eventBase, kind: z.literal('audit'), data: auditEntry }),
     z.object({
       ...eventBase,
       kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'error']),

@@ -6,13 +6,17 @@ import { isLoopback, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import { removeAddress, writeAddress } from './address.ts';
-import { ANONYMOUS, Credentials } from './credentials.ts';
-import { STREAMS_MAX } from './event-stream.ts';
+import { Audit } from './audit.ts';
+import { Credentials } from './credentials.ts';
 import { Metrics } from './metrics.ts';
-import { readTokens } from './tokens.ts';
+import { AGENT_PACE, Pace, type PaceLimits } from './pace.ts';
+import { STREAMS_MAX } from './stream-places.ts';
+import { TokenBook } from './tokens.ts';
 
 /** Requests that are being answered when the server is to end have so long. */
 const GRACE_MS = 10_000;
+/** Connections that the kernel holds for us until we take them: as many as it will (listen(2)), so that a flood of them keeps nobody out. */
+const BACKLOG = 4096;
 
 export interface ApiOptions {
   readonly controller: ControllerApi;
@@ -23,10 +27,12 @@ export interface ApiOptions {
    * @param request "GET /v1/status", by the route
    */
   readonly onDefect?: (error: unknown, request: string) => void;
-  /** A line for the log. @default dropped */
+  /** Takes lines for the log: who ordered what, who was refused, and what is wrong with tokens and certificates. @default dropped */
   readonly say?: (line: string) => void;
   /** What other parts have to warn of; shown by `status`. @default nothing */
   readonly warnings?: () => readonly string[];
+  /** How often an agent may report. @default 5 a second, 20 at once */
+  readonly agentPace?: PaceLimits;
 }
 
 export interface Api {
@@ -47,11 +53,13 @@ export interface Api {
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens; CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
 export async function createApi(options: ApiOptions): Promise<Api> {
   const { controller, configuration, version, onDefect = raise, say = () => undefined } = options;
-  const tokens = await readTokens(configuration);
+  const audit = new Audit({ record: (entry) => controller.record(entry), say });
+  const tokens = new TokenBook(configuration, { onChange: (lines) => audit.changed(lines) });
   const credentials = configuration.tls === null ? null : await Credentials.open(configuration.tls, { say });
   const warnings = (): readonly string[] => [
     ...openness(configuration),
     ...(credentials?.warnings(Date.now()) ?? []),
+    ...tokens.warnings(),
     ...(options.warnings?.() ?? []),
   ];
   const metrics = new Metrics(controller, version, () => credentials?.expiries(Date.now()) ?? []);
@@ -63,12 +71,15 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const app = await buildServer({
     controller,
     metrics,
-    tokens,
+    // A certificate goes before a token: what the connection shows holds for all that is asked on it.
+    sources: credentials === null ? [tokens] : [credentials, tokens],
+    audit,
+    pace: new Pace(options.agentPace ?? AGENT_PACE),
+    services: configuration.services,
     version,
     onDefect,
     warnings,
     tls: credentials?.serverOptions ?? null,
-    peerOf: (socket) => credentials?.peerOf(socket) ?? ANONYMOUS,
     closing: closing.signal,
     powerTimeoutMs: powerTimeoutOf(configuration),
     requireHost: (name) => {
@@ -87,16 +98,14 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     async listen() {
       refuseOpenness(configuration);
       try {
-        await app.listen({ host, port });
+        await app.listen({ host, port, backlog: BACKLOG });
       } catch (cause) {
         const why = `cannot listen at ${host}:${port}: ${cause instanceof Error ? cause.message : String(cause)}`;
         throw new UnderstudyError('API_ADDRESS', why, { cause });
       }
-      const bound = app.server.address();
-      const actual = typeof bound === 'object' && bound !== null ? bound.port : port;
-      const url = `http${credentials === null ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${actual}`;
+      const url = urlOf(app, configuration);
       written = true;
-      await writeAddress(configuration.state, { url });
+      await writeAddress(configuration.state, { url, token: tokens.localToken });
       return { url };
     },
     close() {
@@ -105,6 +114,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         // Of another controller's address this one knows nothing.
         if (written) await removeAddress(configuration.state);
         await end(app);
+        await audit.close();
         await following;
       })();
       return closed;
@@ -113,6 +123,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
 }
 
 type Listening = Pick<Configuration, 'api' | 'tls'>;
+
+/** With the port that it really has. */
+function urlOf({ server }: FastifyInstance, { api: { host, port }, tls }: Listening): string {
+  const bound = server.address();
+  const actual = typeof bound === 'object' && bound !== null ? bound.port : port;
+  return `http${tls === null ? '' : 's'}://${host.includes(':') ? `[${host}]` : host}:${actual}`;
+}
 
 /** Also where the configuration was not read from a file, which checks the same. @throws API_INSECURE */
 function refuseOpenness({ api, tls }: Listening): void {

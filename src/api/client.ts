@@ -2,6 +2,7 @@
 import type { Dispatcher } from 'undici';
 import { codeOf, errnoOf, isErrorCode, isLoopback, messageOf, UnderstudyError } from '../base/mod.ts';
 import type {
+  AuditView,
   DecisionView,
   DismissalView,
   EngagementView,
@@ -68,6 +69,8 @@ export interface Client {
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
   inspect(host: string): Promise<InspectionView>;
+  /** The oldest first. @param sinceMs milliseconds since 1970; null: all that is kept */
+  audit(sinceMs: number | null): Promise<readonly AuditView[]>;
   /**
    * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the controller has
    * been away for `patienceMs`, which throws.
@@ -100,6 +103,10 @@ export function createClient(options: ClientOptions): Client {
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
     inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),
+    audit: async (sinceMs) => {
+      const query = sinceMs === null ? '' : `?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`;
+      return (await call.get<{ readonly entries: readonly AuditView[] }>(`/v1/audit${query}`)).entries;
+    },
     events: (after, patienceMs = 60_000) => call.events(after, patienceMs),
   };
 }

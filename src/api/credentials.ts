@@ -1,6 +1,7 @@
 // What the server shows, and whom it believes: the certificates of src/pki on a server that listens. Renewed and
 // revoked ones are taken up while connections go on.
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import { type SecureContextOptions, TLSSocket, type TlsOptions } from 'node:tls';
@@ -15,30 +16,22 @@ import {
   parseSubject,
   readCertificates,
   readKeyPair,
+  type Subject,
   serialOf,
   titleOf,
   watchCertificates,
 } from '../pki/mod.ts';
-import type { Caller } from './tokens.ts';
+import { type Identity, type IdentitySource, isIdentity, type Refusal } from './authentication.ts';
 
 /** Whoever connects and says nothing is let go. */
 const HANDSHAKE_MS = 5000;
-
-/** What a connection says of the other side. */
-export type Peer =
-  | { readonly kind: 'anonymous' }
-  | { readonly kind: 'known'; readonly caller: Caller }
-  /** It has shown a certificate that is not accepted. */
-  | { readonly kind: 'refused'; readonly why: string };
-
-export const ANONYMOUS: Peer = { kind: 'anonymous' };
 
 export interface Told {
   /** One line for the log: certificates were taken up, or cannot be. */
   readonly say: (line: string) => void;
 }
 
-export class Credentials {
+export class Credentials implements IdentitySource {
   readonly #tls: TlsConfig;
   readonly #say: (line: string) => void;
   #certificates: Certificates;
@@ -105,7 +98,7 @@ export class Credentials {
       // Connections that are there go on with what they have agreed on (tls.Server.setSecureContext).
       server.setSecureContext(this.#context);
       this.#trouble = null;
-      this.#end((peer) => peer.kind === 'refused' || (peer.kind === 'known' && !sameAuthority));
+      this.#end((peer) => !isIdentity(peer) || !sameAuthority);
       this.#say(`certificates read again: ${pair.certificate.title} until ${isoDay(pair.certificate.expiresMs)}`);
     } catch (error) {
       if (codeOf(error) === null) throw error;
@@ -118,25 +111,40 @@ export class Credentials {
    * Requests of the refused would fail; what is under way, a stream of events among it, ends too. Whom another
    * authority has vouched for is to show a certificate again.
    */
-  #end(isToEnd: (peer: Peer) => boolean): void {
-    for (const socket of this.#connections) if (isToEnd(this.peerOf(socket))) socket.destroy();
+  #end(isToEnd: (peer: Identity | Refusal) => boolean): void {
+    for (const socket of this.#connections) {
+      const peer = this.#peerOf(socket);
+      if (peer !== null && isToEnd(peer)) socket.destroy();
+    }
   }
 
-  /** Asked for each request: a certificate can expire or be revoked during a connection. */
-  peerOf(socket: Socket): Peer {
-    if (!(socket instanceof TLSSocket)) return ANONYMOUS;
+  /**
+   * Asked for each request: a certificate can expire or be revoked during a connection. One that is not accepted is told,
+   * and no token makes up for it, so that its user notices.
+   */
+  authenticate({ socket }: IncomingMessage): Identity | Refusal | null {
+    return this.#peerOf(socket);
+  }
+
+  /** null: it has shown no certificate. */
+  #peerOf(socket: Socket): Identity | Refusal | null {
+    if (!(socket instanceof TLSSocket)) return null;
     const x509 = socket.getPeerX509Certificate();
-    if (x509 === undefined) return ANONYMOUS;
-    const why = this.#refusalOf(socket, x509);
-    if (why !== null) return { kind: 'refused', why };
+    if (x509 === undefined) return null;
     const subject = parseSubject(x509.subject);
-    if (subject?.kind === 'user' && subject.role !== null) {
-      return { kind: 'known', caller: { role: subject.role, name: subject.name } };
-    }
-    if (subject?.kind === 'host') return { kind: 'known', caller: { role: 'agent', host: subject.name } };
+    const identity = identityOf(subject);
+    const refusal = this.#refusalOf(socket, x509);
+    if (refusal === null && identity !== null) return identity;
     const whose =
       subject === null ? 'not one of a user or a host' : `of ${titleOf(subject)}, and only users and hosts ask`;
-    return { kind: 'refused', why: `this certificate is ${whose}` };
+    const who = subject !== null && this.#isOurs(x509) ? subject.name : null;
+    return { refusal: refusal ?? `this certificate is ${whose}`, who };
+  }
+
+  /** Also one that has expired or was revoked. Of others even the name is only what they say. */
+  #isOurs(x509: X509Certificate): boolean {
+    const authorities = this.#certificates.authorities.map(({ pem }) => new X509Certificate(pem));
+    return authorities.some((one) => x509.checkIssued(one) && x509.verify(one.publicKey));
   }
 
   #refusalOf(socket: TLSSocket, x509: X509Certificate): string | null {
@@ -147,6 +155,13 @@ export class Credentials {
     if (this.#certificates.revoked.has(serialOf(x509))) return 'this certificate was revoked';
     return null;
   }
+}
+
+function identityOf(subject: Subject | null): Identity | null {
+  if (subject === null) return null;
+  const { kind, name, role, services = null } = subject;
+  if (kind === 'host') return { name, kind: 'certificate', role: 'agent', services: null };
+  return kind === 'user' && role !== null ? { name, kind: 'certificate', role, services } : null;
 }
 
 function isoDay(ms: number): string {

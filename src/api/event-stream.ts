@@ -2,18 +2,19 @@
 // goes on where it was (Last-Event-ID).
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { shownJson } from '../base/mod.ts';
 import type { ControllerApi, EventView } from '../controller/mod.ts';
 import { failureOf, INTERNAL } from './failures.ts';
 
-/** Readers at the same time: each holds a connection and a watch. */
-export const STREAMS_MAX = 64;
 /** Silence is broken this often, so that both ends notice when the other is gone. */
 export const HEARTBEAT_MS = 10_000;
 /** A reader that takes nothing for so long is cut off; it goes on where it was. */
 const STALL_MS = 30_000;
 /** What a browser waits before it connects again. */
 const RETRY_MS = 2000;
+/** Events in a row after which everybody else has a turn: one who reads all that is kept would hold up the whole process. */
+const EVENTS_IN_A_ROW = 4;
 
 export interface StreamOptions {
   readonly controller: ControllerApi;
@@ -22,10 +23,12 @@ export interface StreamOptions {
   readonly after: number | null;
   /** Ends the stream. */
   readonly signal: AbortSignal;
+  /** Whether the reader may still read: its token may have been revoked, or have expired. */
+  readonly mayRead: () => boolean;
 }
 
 /** Answers with events until the reader goes, the signal ends it, or they cannot be read. Never rejects for these. */
-export async function streamEvents({ controller, response, after, signal }: StreamOptions): Promise<unknown> {
+export async function streamEvents({ controller, response, after, signal, mayRead }: StreamOptions): Promise<unknown> {
   const end = new AbortController();
   const stop = (): void => end.abort();
   signal.addEventListener('abort', stop, { once: true });
@@ -38,7 +41,11 @@ export async function streamEvents({ controller, response, after, signal }: Stre
     // nginx would hold events back otherwise.
     'X-Accel-Buffering': 'no',
   });
-  const heartbeat = setInterval(() => response.write(': still here\n\n'), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => {
+    if (!mayRead()) stop();
+    // What a reader does not take is not heaped up for it.
+    else if (!response.writableNeedDrain) response.write(': still here\n\n');
+  }, HEARTBEAT_MS);
   let defect: unknown = null;
   try {
     const events = controller.events(after, end.signal)[Symbol.asyncIterator]();
@@ -46,8 +53,12 @@ export async function streamEvents({ controller, response, after, signal }: Stre
     let next = events.next();
     next.catch(() => undefined);
     response.write(`retry: ${RETRY_MS}\n\n`);
+    let sent = 0;
     for (let event = await next; event.done !== true && !end.signal.aborted; event = await next) {
+      if (!mayRead()) break;
       await send(response, event.value, end.signal);
+      sent += 1;
+      if (sent % EVENTS_IN_A_ROW === 0) await otherWork();
       next = events.next();
     }
   } catch (error) {

@@ -2,4 +2,15 @@ export { type ApiAddress, readAddress } from './address.ts';
 export type { StatusAnswer } from './answers.ts';
 export { type Api, type ApiOptions, createApi } from './api.ts';
 export { type Client, type ClientOptions, type ClientTls, createClient } from './client.ts';
-export { readTokens, tokenForClient } from './tokens.ts';
+export { changeTokens, readSecret } from './token-file.ts';
+export {
+  digestOf,
+  formatLine,
+  isName,
+  LOCAL_NAME,
+  makeToken,
+  parseLine,
+  parseTokens,
+  type TokenLine,
+} from './token-lines.ts';
+export { readAgentToken, readTokens, type TokenBook, tokenForClient } from './tokens.ts';

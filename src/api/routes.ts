@@ -1,19 +1,43 @@
 // The routes: what each takes and answers, who may use it, and which errors it can have.
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { REPORT_BYTES_MAX } from '../agent/mod.ts';
 import { type ErrorCode, errorRegistry, UnderstudyError } from '../base/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import type { Access } from './access.ts';
-import { answer, decision, dismissal, engagement, event, failure, inspection, record, status } from './answers.ts';
-import { STREAMS_MAX, streamEvents } from './event-stream.ts';
+import {
+  answer,
+  audit,
+  decision,
+  dismissal,
+  engagement,
+  event,
+  failure,
+  inspection,
+  record,
+  status,
+} from './answers.ts';
+import { authenticate, type IdentitySource, isIdentity } from './authentication.ts';
+import {
+  engagementOf,
+  type Services,
+  servicesOfDismissal,
+  servicesOfHost,
+  servicesOfPair,
+  servicesOfPlan,
+} from './concerns.ts';
+import { streamEvents } from './event-stream.ts';
 import type { Metrics } from './metrics.ts';
 import { instruction, report } from './reports.ts';
+import { StreamPlaces } from './stream-places.ts';
 
 export interface RouteParts {
   readonly controller: ControllerApi;
   readonly metrics: Metrics;
+  readonly services: Services;
+  /** Who asks; see access.ts. */
+  readonly sources: readonly IdentitySource[];
   /** Aborts when the server closes: ends streams. */
   readonly closing: AbortSignal;
   /** Longest time that switching a host may take, milliseconds. */
@@ -33,6 +57,7 @@ const ANY: readonly ErrorCode[] = [
   'API_INVALID',
   'API_UNAUTHORIZED',
   'API_FORBIDDEN',
+  'API_BUSY',
   'API_TIMEOUT',
   'STORE_FAILED',
   'LEASE_LOST',
@@ -66,6 +91,7 @@ export function addRoutes(app: App, parts: RouteParts): void {
   addInspection(app, parts);
   addReports(app, parts);
   addEvents(app, parts);
+  addAudit(app, parts);
 }
 
 function addViews(app: App, { controller, warnings }: RouteParts): void {
@@ -93,16 +119,25 @@ function addViews(app: App, { controller, warnings }: RouteParts): void {
   );
 }
 
-function addOrders(app: App, { controller }: RouteParts): void {
+type Concerns<B> = (body: B) => readonly string[] | Promise<readonly string[]>;
+
+function addOrders(app: App, { controller, services }: RouteParts): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
-  const order = <T extends z.ZodType>(summary: string, body: T, codes: readonly ErrorCode[]) => {
+  const order = <T extends z.ZodType>(
+    summary: string,
+    body: T,
+    codes: readonly ErrorCode[],
+    concerns: Concerns<z.output<T>>,
+  ) => {
     const { config, schema } = operation('operator', summary, started, codes);
-    return { config, schema: { ...schema, body } };
+    const ofRequest = (request: FastifyRequest) => concerns(request.body as z.output<T>);
+    return { config: { ...config, concerns: ofRequest }, schema: { ...schema, body } };
   };
   const clone = order(
     'Begins an engagement by hand; asked again for the same pair, it answers the same',
     z.strictObject({ lead: label, to: label }),
     ['HOST_UNKNOWN', 'ENGAGEMENT_REFUSED'],
+    (pair) => servicesOfPair(services, pair),
   );
   routes.post('/v1/clone', clone, ({ body }) => controller.clone(body));
 
@@ -110,51 +145,80 @@ function addOrders(app: App, { controller }: RouteParts): void {
     'Ends an engagement in good order, named by itself or by its understudy',
     z.union([z.strictObject({ host: label, force }), z.strictObject({ engagement: anyName, force })]),
     ['HOST_UNKNOWN', 'ENGAGEMENT_UNKNOWN', 'ENGAGEMENT_REFUSED', 'RECORD_UNUSABLE', 'STORAGE_FAILED'],
+    (subject) => servicesOfDismissal(controller, services, subject),
   );
-  routes.post('/v1/dismiss', dismiss, ({ body: { force: forced, ...subject } }) =>
-    controller.dismiss({ ...subject, ...(forced === true ? { force: true } : {}) }),
-  );
+  routes.post('/v1/dismiss', dismiss, async ({ body: { force: forced, ...subject }, identity }) => {
+    const how = forced === true ? { force: true } : {};
+    const isLimited = identity !== null && identity.services !== null;
+    if (!isLimited || 'engagement' in subject) return controller.dismiss({ ...subject, ...how });
+    // By its own name: the spare may be in another service's engagement by now.
+    const found = await engagementOf(controller, subject.host);
+    if (found === null || !(identity.services ?? []).includes(found.service)) {
+      throw new UnderstudyError(
+        'ENGAGEMENT_REFUSED',
+        `${subject.host} is not engaged for a service of ${identity.name}`,
+      );
+    }
+    return controller.dismiss({ engagement: found.name, ...how });
+  });
 
-  const approve = order('Carries out a plan that waits for it', z.strictObject({ plan: label }), [
-    'ENGAGEMENT_REFUSED',
-  ]);
+  const approve = order(
+    'Carries out a plan that waits for it',
+    z.strictObject({ plan: label }),
+    ['ENGAGEMENT_REFUSED'],
+    ({ plan }) => servicesOfPlan(controller, plan),
+  );
   routes.post('/v1/approve', approve, ({ body }) => controller.approve(body.plan));
 }
 
 /** What cannot be done in good order: looked at first, and then done. */
-function addRecords(app: App, { controller }: RouteParts): void {
+function addRecords(app: App, { controller, services }: RouteParts): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
-  const { config, schema } = operation('operator', 'What a dismissal by force would do', dismissal, [
+  const plan = operation('operator', 'What a dismissal by force would do', dismissal, [
     'HOST_UNKNOWN',
     'ENGAGEMENT_UNKNOWN',
     'ENGAGEMENT_REFUSED',
     'STORAGE_FAILED',
   ]);
   const subject = z.union([z.strictObject({ host: label }), z.strictObject({ engagement: anyName })]);
-  routes.post('/v1/dismissal', { config, schema: { ...schema, body: subject } }, async (request) =>
-    answer(await controller.dismissal(request.body)),
+  const ofSubject = ({ body }: FastifyRequest) =>
+    servicesOfDismissal(controller, services, body as z.output<typeof subject>);
+  routes.post(
+    '/v1/dismissal',
+    { config: { ...plan.config, concerns: ofSubject }, schema: { ...plan.schema, body: subject } },
+    async (request) => answer(await controller.dismissal(request.body)),
   );
 
+  // What cannot be read says nothing of services: it is for operators of all of them.
+  const concerns = () => [];
   const all = operation('operator', 'Records that cannot be used', z.object({ records: z.array(record) }));
-  routes.get('/v1/records', all, async () => ({ records: answer(await controller.records()) }));
+  const listing = { config: { ...all.config, concerns }, schema: all.schema };
+  routes.get('/v1/records', listing, async () => ({ records: answer(await controller.records()) }));
 
-  const removal = operation('operator', 'Removes a record that cannot be used', z.object({ ok: z.literal(true) }), [
+  const one = operation('operator', 'Removes a record that cannot be used', z.object({ ok: z.literal(true) }), [
     'ENGAGEMENT_REFUSED',
   ]);
   const body = z.strictObject({ key: z.string().min(1).max(4096), revision: z.int().min(-1) });
-  routes.post('/v1/records/remove', { ...removal, schema: { ...removal.schema, body } }, async (request) => {
+  const removal = { config: { ...one.config, concerns }, schema: { ...one.schema, body } };
+  routes.post('/v1/records/remove', removal, async (request) => {
     await controller.removeRecord(request.body);
     return { ok: true as const };
   });
 }
 
-function addPower(app: App, { controller, powerTimeoutMs }: RouteParts): void {
-  const { config, schema } = operation(
+/** Of a route that has the host in its path. */
+function ofHostIn(services: Services) {
+  return ({ params }: FastifyRequest) => servicesOfHost(services, (params as { readonly name: string }).name);
+}
+
+function addPower(app: App, { controller, services, powerTimeoutMs }: RouteParts): void {
+  const { config: shared, schema } = operation(
     'operator',
     'Switches a host that is in no engagement; answers when the state was read back',
     z.object({ power: z.enum(['on', 'off', 'unknown']) }),
     ['HOST_UNKNOWN', 'ENGAGEMENT_REFUSED', 'POWER_FAILED', 'POWER_TIMEOUT', 'POWER_UNKNOWN'],
   );
+  const config = { ...shared, concerns: ofHostIn(services) };
   const params = z.object({ name: label });
   const body = z.strictObject({ state: z.enum(['on', 'off']) });
   app
@@ -172,17 +236,23 @@ function addPower(app: App, { controller, powerTimeoutMs }: RouteParts): void {
     );
 }
 
-function addInspection(app: App, { controller }: RouteParts): void {
-  const { config, schema } = operation('operator', "What a host's disk has that must not exist twice", inspection, [
-    'HOST_UNKNOWN',
-    'IMAGE_UNSUPPORTED',
-    'IMAGE_DAMAGED',
-    'IDENTITY_FAILED',
-    'STORAGE_FAILED',
-    'STORAGE_SPACE',
-    'CALL_TIMEOUT',
-    'TOOL_MISSING',
-  ]);
+function addInspection(app: App, { controller, services }: RouteParts): void {
+  const { config: shared, schema } = operation(
+    'operator',
+    "What a host's disk has that must not exist twice",
+    inspection,
+    [
+      'HOST_UNKNOWN',
+      'IMAGE_UNSUPPORTED',
+      'IMAGE_DAMAGED',
+      'IDENTITY_FAILED',
+      'STORAGE_FAILED',
+      'STORAGE_SPACE',
+      'CALL_TIMEOUT',
+      'TOOL_MISSING',
+    ],
+  );
+  const config = { ...shared, concerns: ofHostIn(services) };
   const params = z.object({ name: label });
   app
     .withTypeProvider<ZodTypeProvider>()
@@ -216,38 +286,56 @@ function addReports(app: App, { controller }: RouteParts): void {
   );
 }
 
-function addEvents(app: App, { controller, metrics, closing, onDefect }: RouteParts): void {
+function addEvents(app: App, { controller, metrics, sources, closing, onDefect }: RouteParts): void {
   const routes = app.withTypeProvider<ZodTypeProvider>();
   const revision = z.coerce.number().int().min(0).optional();
   const querystring = z.object({ after: revision.describe('0: from the oldest; without it: new ones only') });
   const headers = z.object({ 'last-event-id': revision.describe('Goes before "after"') });
-  let streams = 0;
+  const places = new StreamPlaces();
   const events = operation(
     'viewer',
     'Events as server-sent events; the id of each is its revision, its data an Event as JSON',
     event,
-    ['API_BUSY'],
   );
   routes.get(
     '/v1/events',
     // To HEAD there would be no answer, for none ends.
     { ...events, exposeHeadRoute: false, schema: { ...events.schema, querystring, headers } },
     async (request, reply) => {
-      if (streams >= STREAMS_MAX) throw new UnderstudyError('API_BUSY', `${streams} readers are there already`);
+      const place = places.take(request.identity?.name ?? '');
+      if (place === null) throw new UnderstudyError('API_BUSY', `${places.count} readers are there already`);
       const after = request.headers['last-event-id'] ?? request.query.after ?? null;
       reply.hijack();
-      streams += 1;
       try {
-        const defect = await streamEvents({ controller, response: reply.raw, after, signal: closing });
+        const signal = AbortSignal.any([closing, place.signal]);
+        const mayRead = (): boolean => {
+          const who = authenticate(sources, request.raw);
+          return isIdentity(who) && who.role !== 'agent';
+        };
+        const defect = await streamEvents({ controller, response: reply.raw, after, signal, mayRead });
         if (defect !== null) onDefect(defect, 'GET /v1/events');
       } finally {
-        streams -= 1;
+        place.leave();
       }
     },
   );
   const text = operation('viewer', "Metrics in Prometheus' text format 0.0.4", z.string(), ['API_UNAVAILABLE']);
   routes.get('/metrics', text, async (_, reply) => {
-    const body = await metrics.text(streams);
+    const body = await metrics.text(places.count);
     return reply.type('text/plain; version=0.0.4; charset=utf-8').serializer(String).send(body);
   });
+}
+
+function addAudit(app: App, { controller }: RouteParts): void {
+  const { config, schema } = operation(
+    'viewer',
+    'Who ordered what, and who was refused, the oldest first',
+    z.object({ entries: z.array(audit) }),
+  );
+  const querystring = z.object({ since: z.iso.datetime().optional().describe('ISO 8601, UTC; without it: all') });
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    .get('/v1/audit', { config, schema: { ...schema, querystring } }, async ({ query: { since } }) => ({
+      entries: answer(await controller.audit(since === undefined ? 0 : Date.parse(since))),
+    }));
 }

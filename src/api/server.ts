@@ -13,25 +13,27 @@ import * as z from 'zod';
 import { errorRegistry, shownJson, UnderstudyError } from '../base/mod.ts';
 import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
+import { Door } from './door.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
 import { addRoutes, type RouteParts } from './routes.ts';
 
 /** Orders are short; reports of agents have a limit of their own. */
 const BODY_BYTES_MAX = 16 * 1024;
-/** Agents and people of an installation, with room to spare. */
-const CONNECTIONS_MAX = 1000;
-/** A request must have arrived whole, and be answered, within this. */
+/** The head of a request must have arrived within this, all of it within that, and be answered within the last. */
+const HEADERS_MS = 5000;
 const REQUEST_MS = 15_000;
 const HANDLER_MS = 30_000;
+/** How often connections are looked at for these. */
+const CHECK_MS = 1000;
 const IDLE_MS = 60_000;
-/** A request without Host: Node.js would answer in a form of its own; a hook refuses it in ours. */
-const REQUESTS = { requireHostHeader: false };
+/** Of node:http and node:https. A request without Host they would answer in a form of their own; a hook refuses it in ours. */
+const REQUESTS = { requireHostHeader: false, connectionsCheckingInterval: CHECK_MS, headersTimeout: HEADERS_MS };
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Came with OpenAPI 3.1 (4.8.27), of which the types know nothing yet. */
 const MUTUAL_TLS = { type: 'mutualTLS' } as never;
 
-export interface ServerParts extends RouteParts, Guard {
+export interface ServerParts extends RouteParts, Omit<Guard, 'door'> {
   readonly version: string;
   /** null: plain HTTP. */
   readonly tls: TlsOptions | null;
@@ -53,7 +55,8 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
     // What fails before there is a route, as a path that cannot be decoded, is answered in our form too.
     frameworkErrors: (error, _, reply) => {
       const { status, body } = failureOf(error) ?? INTERNAL;
-      (reply as FastifyReply).code(status).type(JSON_TYPE).serializer(JSON.stringify).send(body);
+      const answer = (reply as FastifyReply).code(status).type(JSON_TYPE).header('Connection', 'close');
+      answer.serializer(JSON.stringify).send(body);
     },
     // A request that is no HTTP at all is answered in the same form.
     clientErrorHandler: (error, socket) => {
@@ -61,16 +64,17 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
       if (/^ERR_(TLS|SSL)_/.test(error.code ?? '')) return void socket.destroy();
       const body = JSON.stringify(fail('API_INVALID', 'this is no HTTP request').body);
       const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n`;
-      if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`);
+      // Half of it may be open for as long as the other end likes.
+      if (socket.writable) socket.end(`${head}Connection: close\r\n\r\n${body}`, () => socket.destroy());
       else socket.destroy();
     },
   });
-  app.server.maxConnections = CONNECTIONS_MAX;
-  app.server.headersTimeout = REQUEST_MS;
+  const door = new Door(app.server);
   app.server.on('checkExpectation', (_, response) => {
     const { status, body } = fail('API_INVALID', 'the only expectation that is met is 100-continue');
     const text = JSON.stringify(body);
-    response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': Buffer.byteLength(text) }).end(text);
+    const length = Buffer.byteLength(text);
+    response.writeHead(status, { 'Content-Type': JSON_TYPE, 'Content-Length': length, Connection: 'close' }).end(text);
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -78,11 +82,12 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   await describe(app, parts.version);
   // Before anything else: whatever a request begins is known to be of it.
   app.addHook('onRequest', (request, _, next) => asWorkOf(`request ${nameOf(request)}`, next));
-  app.addHook('onRequest', async ({ raw }) => {
+  app.addHook('onRequest', async ({ raw }, reply) => {
     if (raw.headers.host !== undefined || raw.httpVersion === '1.0') return;
+    reply.header('Connection', 'close');
     throw new UnderstudyError('API_INVALID', 'the request has no Host header');
   });
-  guard(app, parts);
+  guard(app, { ...parts, door });
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
   });
@@ -136,11 +141,14 @@ async function describe(app: FastifyInstance, version: string): Promise<void> {
   });
 }
 
-function answerErrors(app: FastifyInstance, { onDefect }: ServerParts): void {
+function answerErrors(app: FastifyInstance, { audit, onDefect }: ServerParts): void {
   app.setErrorHandler(async (error, request, reply) => {
     const failure = failureOf(error);
     if (failure === null) onDefect(error, nameOf(request));
     const { status, body } = failure ?? INTERNAL;
+    // The rest of it is not read.
+    if (body.error.code === 'API_TOO_LARGE') reply.header('Connection', 'close');
+    if (request.ordered && request.identity !== null) audit.failed(request, request.identity, body.error.code);
     return reply
       .code(status)
       .type(JSON_TYPE)
@@ -168,5 +176,10 @@ function addOpenRoutes(app: FastifyInstance): void {
     },
     async () => ({ ok: true as const }),
   );
-  app.get('/openapi.json', { config: { access: 'none' }, schema: { hide: true } }, async () => app.swagger());
+  // Written out once: it is for everybody, and long.
+  let description: string | null = null;
+  app.get('/openapi.json', { config: { access: 'none' }, schema: { hide: true } }, async (_, reply) => {
+    description ??= JSON.stringify(app.swagger());
+    return reply.type(JSON_TYPE).serializer(String).send(description);
+  });
 }

@@ -1,105 +1,213 @@
-// Who may do what: bearer tokens (RFC 6750) from files that only their owner can read. Tokens are compared by digest, each with
-// each, so that the time of a refusal says nothing about them.
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { messageOf, secretProblem, UnderstudyError } from '../base/mod.ts';
+// Who may do what by a bearer token (RFC 6750): the file of tokens and the files of agents' tokens, read again when they change. A
+// token is looked up by its digest, so that the time of a refusal says nothing about others.
+import type { IncomingMessage } from 'node:http';
+import { messageOf, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
+import type { Identity, IdentitySource, Refusal } from './authentication.ts';
+import { readSecret, stampOf } from './token-file.ts';
+import { digestOf, LOCAL_NAME, makeToken, parseTokens, type TokenLine, weaknessOf } from './token-lines.ts';
 
-/** An operator may do what a viewer may. An agent may report for its own host and nothing else. */
-export type Role = 'viewer' | 'operator';
+/** Files of agents are many and change rarely: they are looked at so often; the file of tokens at each request. */
+const AGENT_LOOK_MS = 250;
+const DAY_MS = 86_400_000;
+/** An expiry is told so long before. */
+const WARNED_DAYS = 14;
 
-export type Caller = { readonly role: Role; readonly name: string } | { readonly role: 'agent'; readonly host: string };
+const WHERE = 'api.tokensFile and agentTokenFile of understudy.yaml say which are';
 
-export interface Tokens {
-  /** @param authorization the header; null: nobody that is known */
-  callerOf(authorization: string | undefined): Caller | null;
+type TokenConfiguration = Pick<Configuration, 'api' | 'hosts' | 'services'>;
+
+/** What one file says. */
+interface Content {
+  readonly lines: readonly TokenLine[];
+  readonly problems: readonly string[];
 }
 
-interface Entry {
-  readonly digest: Buffer;
-  readonly caller: Caller;
+interface SourceFile {
+  readonly path: string;
+  readonly read: () => Content;
+  stamp: string;
+  content: Content;
 }
 
-/** Visible ASCII as RFC 6750 has it, long enough that nobody guesses it. */
-const TOKEN = /^[A-Za-z0-9._~+/=-]{16,512}$/;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$/;
+export interface TokenBookOptions {
+  /** @default the machine's clock, milliseconds since 1970 */
+  readonly wall?: () => number;
+  /** Told of names that came, went or changed, and of lines that do not count any more. */
+  readonly onChange?: (lines: readonly string[]) => void;
+}
 
-/**
- * Reads `api.tokensFile` and every `agentTokenFile`.
- * @throws CONFIG_INVALID naming file and line, CONFIG_UNREADABLE
- */
-export async function readTokens(configuration: Pick<Configuration, 'api' | 'hosts'>): Promise<Tokens> {
-  const { tokensFile } = configuration.api;
-  const entries = parseTokens(tokensFile, await readSecret(tokensFile));
-  for (const { name, agentTokenFile } of configuration.hosts.values()) {
-    if (agentTokenFile === null) continue;
-    const token = (await readSecret(agentTokenFile)).trim();
-    if (!TOKEN.test(token)) throw invalid(`${agentTokenFile}: ${WHAT_A_TOKEN_IS}`);
-    entries.push({ digest: digestOf(token), caller: { role: 'agent', host: name } });
+export class TokenBook implements IdentitySource {
+  /** Of commands on this machine: made at each start, and written to the state folder, which is its owner's alone. */
+  readonly localToken = makeToken();
+  readonly #localDigest = digestOf(this.localToken);
+  readonly #wall: () => number;
+  readonly #onChange: (lines: readonly string[]) => void;
+  readonly #people: SourceFile;
+  readonly #agents: readonly SourceFile[];
+  #byDigest: ReadonlyMap<string, TokenLine> = new Map();
+  #lookedMs = 0;
+
+  /**
+   * Reads `api.tokensFile` and every `agentTokenFile`.
+   * @throws CONFIG_INVALID naming file and line, CONFIG_UNREADABLE
+   */
+  constructor(
+    configuration: TokenConfiguration,
+    { wall = Date.now, onChange = () => undefined }: TokenBookOptions = {},
+  ) {
+    this.#wall = wall;
+    this.#onChange = onChange;
+    const { tokensFile } = configuration.api;
+    this.#people = open(tokensFile, () => readPeople(tokensFile, configuration));
+    this.#agents = [...configuration.hosts.values()].flatMap(({ name, agentTokenFile: file }) =>
+      file === null ? [] : [open(file, () => readAgent(file, name))],
+    );
+    const problem = [...this.#files.flatMap(({ content }) => content.problems), ...this.#index()][0];
+    if (problem !== undefined) throw new UnderstudyError('CONFIG_INVALID', problem);
   }
-  const seen = new Set<string>();
-  for (const { digest, caller } of entries) {
-    const text = digest.toString('hex');
-    if (seen.has(text))
-      throw invalid(`the token of ${caller.role === 'agent' ? caller.host : caller.name} is somebody else's too`);
-    seen.add(text);
+
+  /** What works and should not stay so, each in one line. */
+  warnings(): readonly string[] {
+    const now = this.#wall();
+    const { content } = this.#people;
+    const clear = content.lines.filter((line) => line.clear !== null).map(({ name }) => name);
+    const replace = 'make new ones with understudy token new, and revoke these';
+    return [
+      ...this.#files.flatMap((file) => file.content.problems),
+      ...(clear.length === 0 ? [] : [`api.tokensFile has tokens in clear text (${clear.join(', ')}); ${replace}`]),
+      ...content.lines.flatMap(({ name, expiresMs }) => {
+        if (expiresMs === null || expiresMs - now > WARNED_DAYS * DAY_MS) return [];
+        const when = new Date(expiresMs).toISOString();
+        return [`the token of ${name} ${expiresMs <= now ? 'expired' : 'expires'} on ${when}`];
+      }),
+    ];
   }
-  return { callerOf: (authorization) => find(entries, authorization) };
-}
 
-const WHAT_A_TOKEN_IS = 'a token is 16 to 512 letters, digits and "._~+/=-"; make one with: openssl rand -hex 32';
-
-/** Lines `ROLE NAME TOKEN`; empty ones and those that begin with "#" say nothing. @throws CONFIG_INVALID */
-export function parseTokens(file: string, text: string): Entry[] {
-  return text.split('\n').flatMap((line, index) => {
-    if (line.trim() === '' || line.startsWith('#')) return [];
-    const [role = '', name = '', token = '', ...rest] = line.trim().split(/[ \t]+/);
-    const at = `${file}:${index + 1}:1`;
-    if (role !== 'viewer' && role !== 'operator') {
-      throw invalid(`${at}: a line is "ROLE NAME TOKEN", and ROLE is viewer or operator`);
+  authenticate(request: IncomingMessage): Identity | Refusal | null {
+    const { authorization } = request.headers;
+    if (authorization === undefined) return null;
+    this.#refresh();
+    const token = /^bearer +([^ ]+) *$/i.exec(authorization)?.[1];
+    const digest = token === undefined ? null : digestOf(token);
+    if (digest === this.#localDigest) return { name: LOCAL_NAME, kind: 'token', role: 'operator', services: null };
+    const line = digest === null ? undefined : this.#byDigest.get(digest);
+    if (line === undefined) return { refusal: `this token is not known; ${WHERE}`, who: null };
+    const { name, role, services, expiresMs } = line;
+    if (expiresMs !== null && expiresMs <= this.#wall()) {
+      return { refusal: `this token expired on ${new Date(expiresMs).toISOString()}`, who: name };
     }
-    if (!NAME.test(name)) throw invalid(`${at}: a name is letters, digits and "._@-", at most 63`);
-    if (!TOKEN.test(token) || rest.length > 0) throw invalid(`${at}: ${WHAT_A_TOKEN_IS}`);
-    return [{ digest: digestOf(token), caller: { role, name } }];
+    return { name, kind: 'token', role, services };
+  }
+
+  get #files(): readonly SourceFile[] {
+    return [this.#people, ...this.#agents];
+  }
+
+  #refresh(): void {
+    const now = performance.now();
+    const looked = now - this.#lookedMs >= AGENT_LOOK_MS ? this.#files : [this.#people];
+    if (looked.length > 1) this.#lookedMs = now;
+    const before = this.#byDigest;
+    if (looked.filter(reread).length === 0) return;
+    const told = [...this.#files.flatMap(({ content }) => content.problems), ...this.#index()];
+    this.#onChange([...changesBetween(before, this.#byDigest), ...told]);
+  }
+
+  /** @returns what does not count because it is somebody else's */
+  #index(): readonly string[] {
+    const index = new Map<string, TokenLine>();
+    const problems: string[] = [];
+    for (const line of this.#files.flatMap(({ content }) => content.lines)) {
+      if (index.has(line.digest)) problems.push(`the token of ${line.name} is somebody else's too`);
+      else index.set(line.digest, line);
+    }
+    this.#byDigest = index;
+    return problems;
+  }
+}
+
+function open(path: string, read: () => Content): SourceFile {
+  const stamp = stampOf(path);
+  return { path, read, stamp, content: read() };
+}
+
+/** Whether it has changed. One that cannot be read any more lets nobody in: who takes rights away must not be ignored. */
+function reread(file: SourceFile): boolean {
+  const stamp = stampOf(file.path);
+  if (stamp === file.stamp) return false;
+  file.stamp = stamp;
+  try {
+    file.content = file.read();
+  } catch (error) {
+    file.content = { lines: [], problems: [messageOf(error)] };
+  }
+  return true;
+}
+
+function readPeople(file: string, { hosts, services }: TokenConfiguration): Content {
+  const { lines, problems } = parseTokens(file, readSecret(file));
+  const right: TokenLine[] = [];
+  const wrong = [...problems];
+  for (const line of lines) {
+    const unknown = line.services?.find((name) => !services.has(name));
+    if (unknown !== undefined)
+      wrong.push(`${file}: the token of ${line.name} names the service "${unknown}", which does not exist`);
+    else if (line.role === 'agent' && !hosts.has(line.name))
+      wrong.push(`${file}: there is no host "${line.name}" for this agent`);
+    else right.push(line);
+  }
+  return { lines: right, problems: wrong };
+}
+
+function readAgent(file: string, host: string): Content {
+  const token = readAgentToken(file);
+  const facts = { role: 'agent', name: host, expiresMs: null, services: null } as const;
+  return { lines: [{ ...facts, digest: digestOf(token), clear: token }], problems: [] };
+}
+
+function changesBetween(
+  before: ReadonlyMap<string, TokenLine>,
+  after: ReadonlyMap<string, TokenLine>,
+): readonly string[] {
+  const say = ({ role, name }: TokenLine, what: string): string => `the token of ${name} (${role}) ${what}`;
+  const gone = [...before.values()].filter(({ digest }) => !after.has(digest));
+  const come = [...after.values()].filter(({ digest }) => !before.has(digest));
+  const changed = [...after.values()].filter((line) => {
+    const old = before.get(line.digest);
+    return old !== undefined && JSON.stringify(old) !== JSON.stringify(line);
   });
+  return [
+    ...gone.map((line) => say(line, 'is not taken any more')),
+    ...come.map((line) => say(line, 'is taken from now on')),
+    ...changed.map((line) => say(line, 'has other rights')),
+  ];
+}
+
+/** The token of a host's agent, as clones get it. @throws CONFIG_INVALID for a weak one too, CONFIG_UNREADABLE */
+export function readAgentToken(file: string): string {
+  const token = readSecret(file).trim();
+  const weakness = weaknessOf(token);
+  if (weakness === null) return token;
+  throw new UnderstudyError('CONFIG_INVALID', `${file}: ${weakness}; make one with: openssl rand -hex 32`);
+}
+
+/** Reads all tokens once. @throws CONFIG_INVALID naming file and line, CONFIG_UNREADABLE */
+export async function readTokens(configuration: TokenConfiguration): Promise<TokenBook> {
+  return new TokenBook(configuration);
 }
 
 /** A token of this role that a client can use: the first of an operator, else of a viewer. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
 export async function tokenForClient(file: string): Promise<string> {
-  const text = await readSecret(file);
+  const text = readSecret(file);
   // A file with the token alone is what a person is handed.
-  if (TOKEN.test(text.trim())) return text.trim();
-  parseTokens(file, text);
-  const lines = text.split('\n').map((line) => line.trim().split(/[ \t]+/));
-  const token = (lines.find(([role]) => role === 'operator') ?? lines.find(([role]) => role === 'viewer'))?.[2];
-  if (token === undefined) throw invalid(`${file}: there is no token in it`);
-  return token;
-}
-
-async function readSecret(file: string): Promise<string> {
-  const problem = secretProblem(file);
-  if (problem !== null) throw invalid(`${file} ${problem.text} (${problem.hint})`);
-  try {
-    return await readFile(file, 'utf8');
-  } catch (cause) {
-    throw new UnderstudyError('CONFIG_UNREADABLE', `${file} cannot be read: ${messageOf(cause)}`, { cause });
-  }
-}
-
-function invalid(text: string): UnderstudyError {
-  return new UnderstudyError('CONFIG_INVALID', text);
-}
-
-function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
-}
-
-function find(entries: readonly Entry[], authorization: string | undefined): Caller | null {
-  const token = /^bearer +([^ ]+) *$/i.exec(authorization ?? '')?.[1];
-  if (token === undefined) return null;
-  const digest = digestOf(token);
-  let found: Caller | null = null;
-  // All of them, also after the right one.
-  for (const entry of entries) if (timingSafeEqual(entry.digest, digest)) found = entry.caller;
-  return found;
+  if (weaknessOf(text.trim()) === null) return text.trim();
+  const { lines, problems } = parseTokens(file, text);
+  const [problem] = problems;
+  if (problem !== undefined) throw new UnderstudyError('CONFIG_INVALID', problem);
+  const { clear } = lines.find((line) => line.role === 'operator' && line.clear !== null) ??
+    lines.find((line) => line.role === 'viewer' && line.clear !== null) ?? { clear: null };
+  if (clear !== null) return clear;
+  const why = lines.length === 0 ? 'there is no token in it' : 'it has digests; name the file with your own token';
+  throw new UnderstudyError('CONFIG_INVALID', `${file}: ${why} (--token-file)`);
 }

@@ -10,6 +10,8 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   explain: 'Shows the last decisions about a service, each with its evidence.',
   approve: 'Carries out a plan that waits for approval.',
   pki: 'Makes a private authority and certificates for controllers, hosts and users.',
+  audit: 'Shows who ordered what, and who was refused.',
+  token: 'Makes, lists and revokes the tokens of people and agents, on the machine of the controller.',
   inspect: 'Lists what in a disk image must not exist twice, and what a clone does with it. Changes nothing.',
   personalise: 'Shows the changes that turn a copy of one host into another host; --apply makes and verifies them.',
   rules: 'Tests your own rules for what must not exist twice.',

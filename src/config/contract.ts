@@ -167,7 +167,7 @@ export interface ApiConfig {
   readonly port: number;
   /** Where agents reach it: what clones are told. An http or https URL without path. @default https://HOST:PORT with tls */
   readonly advertise: string;
-  /** File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600. */
+  /** File of tokens, mode 0600: src/api/token-lines.ts has its form. */
   readonly tokensFile: string;
   /** It may listen beyond loopback without TLS. @default false */
   readonly insecure: boolean;

@@ -64,6 +64,9 @@ export interface Connection {
   readonly state: string;
   readonly tls: TlsConfig | null;
   readonly api: ApiConfig;
+  /** Names, as they stand in the file. */
+  readonly hosts: readonly string[];
+  readonly services: readonly string[];
 }
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -79,7 +82,8 @@ export async function loadConnection(path: string): Promise<Connection> {
   }
   if (!result.success || problems.length > 0) throw invalid(path, problems);
   const raw = resolvePaths(schema, result.data, folder) as z.output<typeof schema>;
-  return { state: raw.state, tls: raw.tls ?? null, api: buildApi(raw) };
+  const names = { hosts: namesIn(document, 'hosts'), services: namesIn(document, 'services') };
+  return { state: raw.state, tls: raw.tls ?? null, api: buildApi(raw), ...names };
 }
 
 /** A file about one host: who it is. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
@@ -113,7 +117,7 @@ function reporter(file: string, document: ConfigDocument, problems: Problem[]): 
   };
 }
 
-function namesIn(document: ConfigDocument, group: 'volumes' | 'hosts'): readonly string[] {
+function namesIn(document: ConfigDocument, group: 'volumes' | 'hosts' | 'services'): readonly string[] {
   const value = (document.value as Readonly<Record<string, unknown>> | null)?.[group];
   return typeof value === 'object' && value !== null ? Object.keys(value) : [];
 }

@@ -54,7 +54,7 @@ export const apiSchema = z.strictObject({
       'Without `tls`, listen also beyond loopback: whoever can read the network has every token. `doctor`, `status` and the log show it.',
     ),
   tokensFile: path().describe(
-    'File of tokens, one a line: `ROLE NAME TOKEN`, ROLE being viewer or operator. Mode 0600.',
+    'File of tokens, mode 0600; `understudy token new` makes it and its lines: `ROLE NAME sha256:DIGEST [expires=TIME] [services=A,B]`. Read again when it changes.',
   ),
 });
 

@@ -12,7 +12,7 @@ import { addIssued, addRevoked, type Entry, readIssued, replaceFile } from './li
 import { checkFolder, readOwn } from './private-file.ts';
 import { writeRevocationList } from './revocation-list.ts';
 import { extensionsOf, newKey, newSerial, publicKeyOf, sign } from './sign.ts';
-import { checkName, ORGANIZATION, subjectOption, titleOf } from './subject.ts';
+import { checkName, checkServices, ORGANIZATION, subjectOption, titleOf } from './subject.ts';
 
 export const AUTHORITY_DAYS = 3650;
 export const CERTIFICATE_DAYS = 365;
@@ -74,6 +74,7 @@ export interface IssueRequest extends Signer {
 export async function issueCertificate({ subject, addresses = [], ...signer }: IssueRequest): Promise<Certificate> {
   const { kind, name } = subject;
   checkName(kind, name);
+  checkServices(subject.services ?? []);
   checkAddresses(addresses);
   const all = await readCertificates(signer.folder);
   const there = findCertificate(all, kind, name);
@@ -101,9 +102,14 @@ export async function renewCertificate(certificate: Certificate, signer: Signer)
       `${certificate.title} was revoked: "understudy pki issue" makes one with a new key`,
     );
   }
-  const { kind, name, role, addresses, pem } = certificate;
+  const { kind, name, role, services = null, addresses, pem } = certificate;
   const all = await readCertificates(signer.folder);
-  return put(all, signer, { subject: { kind, name, role }, addresses, publicKey: publicKeyOf(pem), key: null });
+  return put(all, signer, {
+    subject: { kind, name, role, services },
+    addresses,
+    publicKey: publicKeyOf(pem),
+    key: null,
+  });
 }
 
 interface Wanted {

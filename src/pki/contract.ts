@@ -19,6 +19,8 @@ export interface Subject {
   readonly name: string;
   /** Users have one; null for nodes and hosts. */
   readonly role: UserRole | null;
+  /** An operator may give orders about these only. @default all */
+  readonly services?: readonly string[] | null;
 }
 
 export interface Dated {

@@ -1,10 +1,14 @@
-// Subjects: `O=understudy, OU=node|host|user, CN=NAME`; a user's role stands in a second OU (`OU=role:operator`). The
-// parts are read one by one and exactly: a subject with anything else in it is not one of ours.
+// Subjects: `O=understudy, OU=node|host|user, CN=NAME`; a user's role stands in a second OU (`OU=role:operator`), the
+// services to which an operator is limited in further ones (`OU=service:wiki`). The parts are read one by one and
+// exactly: a subject with anything else in it is not one of ours.
 import { UnderstudyError } from '../base/mod.ts';
 import { type CertificateKind, KINDS, ROLES, type Subject, type UserRole } from './contract.ts';
 
 export const ORGANIZATION = 'understudy';
 const ROLE = 'role:';
+const SERVICE = 'service:';
+/** With the prefix at most 64 characters, as RFC 5280 has it for an organizational unit. */
+const SERVICE_NAME = /^[a-z0-9][a-z0-9-]{0,55}$/;
 
 /**
  * Nodes and hosts have DNS labels with dots between; users may be mail addresses. A common name has at most 64
@@ -25,6 +29,17 @@ export function checkName(kind: CertificateKind, name: string): void {
   throw new UnderstudyError('USAGE', `"${name.slice(0, 100)}" is not the name of a ${kind}: ${allowed}, at most 63`);
 }
 
+/** @throws USAGE for a name that no certificate can hold */
+export function checkServices(services: readonly string[]): void {
+  const wrong = services.find((name) => !SERVICE_NAME.test(name));
+  if (wrong === undefined) return;
+  const allowed = 'lower-case letters, digits and "-", at most 56';
+  throw new UnderstudyError(
+    'USAGE',
+    `"${wrong.slice(0, 100)}" is not a service that a certificate can name: ${allowed}`,
+  );
+}
+
 /** "host-web1": how certificates are called in messages, lists and file names. */
 export function titleOf({ kind, name }: Pick<Subject, 'kind' | 'name'>): string {
   return `${kind}-${name}`;
@@ -39,13 +54,20 @@ export function subjectOfTitle(title: string): Pick<Subject, 'kind' | 'name'> | 
 }
 
 /** For openssl(1), option -subj. Names have no "/", "+" or "\", which mean something there. */
-export function subjectOption({ kind, name, role }: Subject): string {
-  return `/O=${ORGANIZATION}/OU=${kind}${role === null ? '' : `/OU=${ROLE}${role}`}/CN=${name}`;
+export function subjectOption(subject: Subject): string {
+  const units = unitsOf(subject).map((unit) => `/OU=${unit}`);
+  return `/O=${ORGANIZATION}${units.join('')}/CN=${subject.name}`;
+}
+
+function unitsOf({ kind, role, services }: Subject): readonly string[] {
+  const limits = (services ?? []).map((name) => `${SERVICE}${name}`);
+  return [kind, ...(role === null ? [] : [`${ROLE}${role}`]), ...limits];
 }
 
 /** RFC 4514: the last part first. */
-export function distinguishedNameOf({ kind, name, role }: Subject): string {
-  return `CN=${name},${role === null ? '' : `OU=${ROLE}${role},`}OU=${kind},O=${ORGANIZATION}`;
+export function distinguishedNameOf(subject: Subject): string {
+  const units = unitsOf(subject).map((unit) => `OU=${unit},`);
+  return `CN=${subject.name},${units.toReversed().join('')}O=${ORGANIZATION}`;
 }
 
 /** @param text of X509Certificate.subject, one part a line. @returns null when it is not a subject of ours */
@@ -54,12 +76,17 @@ export function parseSubject(text: string): Subject | null {
   const values = (key: string): string[] =>
     lines.filter((line) => line.startsWith(`${key}=`)).map((line) => line.slice(key.length + 1));
   const [organization, units, [name = '', ...otherNames]] = [values('O'), values('OU'), values('CN')];
-  const [unit = '', role, ...otherUnits] = units;
-  if (lines.length !== 2 + units.length || otherNames.length > 0 || otherUnits.length > 0) return null;
+  const [unit = '', role, ...limits] = units;
+  if (lines.length !== 2 + units.length || otherNames.length > 0) return null;
   if (organization.length !== 1 || organization[0] !== ORGANIZATION) return null;
   const kind = KINDS.find((one) => one === unit);
   if (kind === undefined || !isNameOf(kind, name)) return null;
   if (kind !== 'user') return role === undefined ? { kind, name, role: null } : null;
   const known = ROLES.find((one): one is UserRole => `${ROLE}${one}` === role);
-  return known === undefined ? null : { kind, name, role: known };
+  if (known === undefined) return null;
+  if (limits.length === 0) return { kind, name, role: known };
+  const services = limits.map((limit) => (limit.startsWith(SERVICE) ? limit.slice(SERVICE.length) : ''));
+  return known === 'operator' && services.every((one) => SERVICE_NAME.test(one))
+    ? { kind, name, role: known, services }
+    : null;
 }

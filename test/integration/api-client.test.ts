@@ -40,7 +40,8 @@ async function other(listener: RequestListener): Promise<string> {
 describe('the client', () => {
   it('api - has every operation', async () => {
     const all = client();
-    expect(await all.status()).toEqual({ ...(await stage.controller.status()), warnings: [] });
+    const warnings = [expect.stringMatching(/tokens in clear text/)];
+    expect(await all.status()).toEqual({ ...(await stage.controller.status()), warnings });
     expect(await all.decisions('wiki', 5)).toEqual([decision]);
     expect(await all.engagement('wiki-1')).toEqual(engagement);
     expect(await all.clone({ lead: 'web1', to: 'spare2' })).toEqual({ engagement: 'wiki-2' });
@@ -215,7 +216,7 @@ describe("the client's events", () => {
 
 describe('how commands find the controller', () => {
   it('api - the address of a running controller', async () => {
-    expect(await readAddress(stage.config.path('state'))).toEqual({ url: stage.url });
+    expect(await readAddress(stage.config.path('state'))).toEqual({ url: stage.url, token: expect.any(String) });
     await expect(readAddress(stage.config.path('elsewhere'))).rejects.toMatchObject({
       code: 'API_UNAVAILABLE',
       message: expect.stringContaining('no controller runs'),

@@ -68,6 +68,7 @@ describe('the description', () => {
     expect(Object.fromEntries(who)).toEqual({
       'get /healthz': undefined,
       'get /metrics': 'For: viewer.',
+      'get /v1/audit': 'For: viewer.',
       'get /v1/engagements/{name}': 'For: viewer.',
       'get /v1/events': 'For: viewer.',
       'get /v1/hosts/{name}/inspection': 'For: operator.',

@@ -44,7 +44,8 @@ describe('what the interface answers', () => {
   it('api - status is what the controller says', async () => {
     const { status, json } = await stage.ask('/v1/status', { token: VIEWER });
     expect(status).toBe(200);
-    expect(json).toEqual({ ...JSON.parse(JSON.stringify(await stage.controller.status())), warnings: [] });
+    const warnings = [expect.stringMatching(/tokens in clear text \(alice, grafana\)/)];
+    expect(json).toEqual({ ...JSON.parse(JSON.stringify(await stage.controller.status())), warnings });
   });
 
   it('api - decisions, an engagement, and the number of decisions that was asked for', async () => {
@@ -117,7 +118,7 @@ describe('what the interface answers', () => {
   it('api - listens on loopback only, says where in a private file, and is gone after the end', async () => {
     expect(stage.url).toMatch(/^http:\/\/127\.0\.0\.1:[1-9][0-9]*$/);
     const file = stage.config.path('state/api.json');
-    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ url: stage.url });
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ url: stage.url, token: expect.any(String) });
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect((await stage.ask('/healthz')).json).toEqual({ ok: true });
     await stage.api.close();
@@ -160,7 +161,7 @@ describe('what the interface answers', () => {
       message: expect.stringContaining('EADDRINUSE'),
     });
     await second.close();
-    expect(JSON.parse(readFileSync(stage.config.path('state/api.json'), 'utf8'))).toEqual({ url: stage.url });
+    expect(JSON.parse(readFileSync(stage.config.path('state/api.json'), 'utf8'))).toMatchObject({ url: stage.url });
   });
 });
 
@@ -228,7 +229,20 @@ describe('who may do what', () => {
     );
     await refused('api', 'operator alice short', /secrets\/api:1:1: a token is 16 to 512 letters/);
     await refused('api', `operator al!ce ${OPERATOR}`, /:1:1: a name is letters/);
+    await refused('api', `operator local ${OPERATOR}`, /:1:1: the name "local" is that of commands on/);
+    await refused('api', `operator alice ${'abcabc'.repeat(8)}`, /:1:1: a token with 3 different characters can be/);
+    await refused('web1', 'x'.repeat(32), /secrets\/web1: a token with 1 different characters can be guessed/);
+    await refused('api', `operator alice ${OPERATOR} services=shop`, /alice names the service "shop", which does not/);
+    await refused('api', `viewer alice ${OPERATOR} services=wiki`, /only an operator can be limited to services/);
+    await refused('api', `operator alice ${OPERATOR} expires=never`, /is neither expires=TIME nor/);
+    await refused('api', `agent web9 ${OPERATOR}`, /there is no host "web9" for this agent/);
+    await refused('api', 'operator alice sha256:12', /a digest is "sha256:" and 64 hexadecimal digits/);
     await refused('api', `operator a ${OPERATOR}\nviewer b ${OPERATOR}`, /the token of b is somebody else's too/);
+    await refused(
+      'api',
+      `operator alice ${OPERATOR} second-half-of-it`,
+      /^(?!.*second-half).* is neither expires=TIME nor/,
+    );
     await refused('web1', '', /secrets\/web1: a token is/);
     await refused('web1', OPERATOR, /the token of web1 is somebody else's too/);
     await refused('api', `operator alice ${OPERATOR}`, /by others \(mode 0644\)/, 0o644);

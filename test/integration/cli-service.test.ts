@@ -221,6 +221,26 @@ describe('what commands print', () => {
     expect(done).toBe(status === 0);
   });
 
+  it('cli - audit prints what docs/cli.md shows, since then or all, and nothing that would act on a terminal', async () => {
+    await json('approve', 'wiki-plan');
+    const { request, ...entry } = (documentedJson('audit') as [Readonly<Record<string, unknown>>])[0];
+    expect(request).toEqual({ lead: 'web1', to: 'spare1' });
+    const kept = (await json('audit')) as readonly Readonly<Record<string, unknown>>[];
+    expect(kept).toMatchObject([
+      { type: 'order', who: 'local', action: 'POST /v1/approve', request: { plan: 'wiki-plan' } },
+    ]);
+    const shapes = kept.map(({ request: _, ...rest }) => shapeDifferences(entry, rest));
+    expect(shapes).toEqual([[]]);
+    // What the controller of this test keeps is of 2026-11-24.
+    expect(await json('audit', '--since', '2026-11-25')).toEqual([]);
+    expect(await json('audit', '--since', '2026-11-24T09:00:00Z')).toEqual(kept);
+    const { stdout } = await understudy(['audit', '--since', '9999d', '-f', stage.file]);
+    expect(stdout).toBe(
+      '2026-11-24T10:00:00.000Z  order    local (operator) at 127.0.0.1: POST /v1/approve plan=wiki-plan\n',
+    );
+    await expectRefusal(['audit', '--since', 'noon', '-f', stage.file], 'USAGE', /"noon" is not a time; write for/);
+  });
+
   it('cli - status --watch prints one more line for what happens', async () => {
     const args = [PROGRAM, 'status', '--watch', '--json', '-f', stage.file];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -197,6 +197,8 @@ describe('a configuration that is right', () => {
         ...{ host: '127.0.0.1', port: 0, advertise: 'http://127.0.0.1:0', tokensFile: config.path('secrets/api') },
         insecure: false,
       },
+      hosts: ['web1', 'spare1'],
+      services: ['wiki'],
     });
     await expect(loadConnection(config.write(changed('  port: 0', '  port: x')))).rejects.toMatchObject({
       code: 'CONFIG_INVALID',

@@ -33,18 +33,20 @@ export class ApiStage {
   /** Errors that nobody expected, and the routes in which they happened. */
   readonly defects: unknown[];
   readonly routes: string[];
+  /** Lines of the log. */
+  readonly said: string[];
   readonly file: string;
   readonly url: string;
   readonly api: Api;
 
-  static async open(): Promise<ApiStage> {
+  /** @param tokens further lines of the file of tokens @param edit changes understudy.yaml */
+  static async open(tokens = '', edit = (text: string): string => text): Promise<ApiStage> {
     const config = new ConfigFolder();
-    config.secret('api', `# people\noperator alice ${OPERATOR}\n\nviewer grafana ${VIEWER}\n`);
+    config.secret('api', `# people\noperator alice ${OPERATOR}\n\nviewer grafana ${VIEWER}\n${tokens}`);
     config.secret('web1', `${AGENT}\n`);
     config.secret('spare1', OTHER_AGENT);
-    const file = config.write(
-      changed('    volume: spare1\n', '    volume: spare1\n    agentTokenFile: secrets/spare1\n'),
-    );
+    const text = changed('    volume: spare1\n', '    volume: spare1\n    agentTokenFile: secrets/spare1\n');
+    const file = config.write(edit(text));
     const controller = new ControllerPeer();
     const defects: unknown[] = [];
     const routes: string[] = [];
@@ -53,16 +55,23 @@ export class ApiStage {
       defects.push(error);
       routes.push(request);
     };
-    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect });
+    const said: string[] = [];
+    const say = (line: string): void => {
+      said.push(line);
+    };
+    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, say });
     const { url } = await api.listen();
-    return new ApiStage({ config, controller, defects, routes, file, url, api });
+    return new ApiStage({ config, controller, defects, routes, said, file, url, api });
   }
 
-  private constructor(parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'routes' | 'file' | 'url' | 'api'>) {
+  private constructor(
+    parts: Pick<ApiStage, 'config' | 'controller' | 'defects' | 'routes' | 'said' | 'file' | 'url' | 'api'>,
+  ) {
     this.config = parts.config;
     this.controller = parts.controller;
     this.defects = parts.defects;
     this.routes = parts.routes;
+    this.said = parts.said;
     this.file = parts.file;
     this.url = parts.url;
     this.api = parts.api;
@@ -93,7 +102,8 @@ export class ApiStage {
           response.on('error', reject);
           response.on('end', () => {
             const received = Buffer.concat(chunks).toString();
-            const json = response.headers['content-type']?.startsWith('application/json') ? JSON.parse(received) : null;
+            const isJson = response.headers['content-type']?.startsWith('application/json') === true;
+            const json = isJson && received !== '' ? JSON.parse(received) : null;
             resolve({ status: response.statusCode ?? 0, headers: response.headers, text: received, json });
           });
         },

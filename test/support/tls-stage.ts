@@ -2,7 +2,7 @@
 // like.
 import type { IncomingMessage } from 'node:http';
 import { type Agent, request as httpsRequest, type RequestOptions } from 'node:https';
-import { type Api, createApi } from '../../src/api/mod.ts';
+import { type Api, createApi, digestOf } from '../../src/api/mod.ts';
 import { loadConfiguration } from '../../src/config/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { OPERATOR, VIEWER } from './api-stage.ts';
@@ -49,7 +49,8 @@ export class TlsStage {
   private constructor(authority: TestAuthority) {
     this.authority = authority;
     this.config = new ConfigFolder();
-    this.config.secret('api', `operator alice ${OPERATOR}\nviewer grafana ${VIEWER}\n`);
+    const lines = [`operator alice sha256:${digestOf(OPERATOR)}`, `viewer grafana sha256:${digestOf(VIEWER)}`];
+    this.config.secret('api', `${lines.join('\n')}\n`);
     const tls = `state: state\ntls: { folder: ${authority.folder}, name: ${NODE} }\n`;
     this.file = this.config.write(changed('state: state\n', tls));
   }

@@ -1,5 +1,6 @@
 // The commands of the service, loaded when one of them is asked for.
 import type { Command } from 'commander';
+import { auditCommand } from './audit.ts';
 import { cloneCommand } from './clone.ts';
 import { dismissCommand } from './dismiss.ts';
 import { doctorCommand, type Examine } from './doctor.ts';
@@ -13,6 +14,7 @@ import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
+import { tokenCommand } from './token.ts';
 import { transplantCommand } from './transplant.ts';
 import { type Serve, upCommand } from './up.ts';
 
@@ -34,6 +36,8 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     powerCommand(done),
     pkiCommand(done),
     recordsCommand(done),
+    auditCommand(done),
+    tokenCommand(done),
     inspectCommand(done),
     personaliseCommand(done),
     rulesCommand(done),

@@ -41,10 +41,12 @@ export function withConnection(command: Command): Command {
 export async function connect(flags: ConnectionFlags, signal?: AbortSignal): Promise<Client> {
   const { file, url, insecure = false } = flags;
   const local = file === undefined ? null : await loadConnection(file);
-  const here = url === undefined && local !== null ? (await readAddress(local.state)).url : null;
-  const address = here ?? url ?? variable('UNDERSTUDY_URL');
+  const here = url === undefined && local !== null ? await readAddress(local.state) : null;
+  const address = here?.url ?? url ?? variable('UNDERSTUDY_URL');
   const pair = await pairOf(flags, local);
-  const token = await tokenOf(flags, local, pair !== null);
+  // The controller's own token is for its own machine, and goes to no other address.
+  const own = flags.tokenFile === undefined && pair === null ? (here?.token ?? null) : null;
+  const token = own ?? (await tokenOf(flags, local, pair !== null));
   if (address === undefined || (token === null && pair === null)) {
     throw new UnderstudyError(
       'USAGE',

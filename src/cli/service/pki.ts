@@ -28,6 +28,7 @@ interface Flags {
   authorityKey?: string;
   days?: number;
   address?: string[];
+  service?: string[];
   all?: boolean;
   json?: boolean;
 }
@@ -90,6 +91,7 @@ function issue(): Command {
     .argument('<name>', 'of the machine in understudy.yaml (tls.name), of the host, or of the user')
     .argument('[role]', `of a user: ${ROLES.join(', ')}`, roleOf)
     .option('--address <address...>', 'further DNS names and IP addresses at which a node is reached')
+    .option('--service <name...>', 'an operator may give orders about these services only')
     .addHelpText(
       'after',
       '\nExamples:\n  understudy pki issue node san-a --address 10.20.0.1 --folder /etc/understudy/pki\n' +
@@ -103,9 +105,13 @@ function issue(): Command {
       if (kind !== 'node' && flags.address !== undefined) {
         throw new UnderstudyError('USAGE', `--address is for a node: nobody connects to a ${kind}`);
       }
-      const { address: addresses = [], days, authorityKey } = flags;
+      if (role !== 'operator' && flags.service !== undefined) {
+        throw new UnderstudyError('USAGE', '--service limits an operator; a viewer may look at everything');
+      }
+      const { address: addresses = [], service: services = null, days, authorityKey } = flags;
       const signer = { folder: await folderOf(flags), days, authorityKey };
-      tell([await issueCertificate({ ...signer, subject: { kind, name, role: role ?? null }, addresses })], flags);
+      const subject = { kind, name, role: role ?? null, services };
+      tell([await issueCertificate({ ...signer, subject, addresses })], flags);
     });
 }
 
@@ -194,9 +200,9 @@ function tell(certificates: readonly Certificate[], { json }: Flags): void {
 }
 
 function certificateView(one: Certificate) {
-  const { title, kind, name, role, serial, addresses, file, hasKey } = one;
+  const { title, kind, name, role, services = null, serial, addresses, file, hasKey } = one;
   const expiresAt = new Date(one.expiresMs).toISOString();
-  return { title, kind, name, role, serial, addresses, file, hasKey, expiresAt, state: stateOf(one) };
+  return { title, kind, name, role, services, serial, addresses, file, hasKey, expiresAt, state: stateOf(one) };
 }
 
 function stateOf(one: Certificate): string {
@@ -215,7 +221,8 @@ function viewOf({ folder, authorities, certificates, problems }: Certificates) {
 
 function describe({ authorities, certificates }: Certificates): string {
   const rows = certificates.map((one) => {
-    const part = one.role ?? one.addresses.join(' ');
+    const limits = one.services == null ? '' : `, only ${one.services.join(', ')}`;
+    const part = one.role === null ? one.addresses.join(' ') : `${one.role}${limits}`;
     return [one.title.padEnd(24), day(one.expiresMs), stateOf(one).padEnd(8), part].join('  ').trimEnd();
   });
   const heads = authorities.map(({ expiresMs }) => `${'authority'.padEnd(24)}  ${day(expiresMs)}`);

@@ -23,7 +23,8 @@ export function upCommand(done: (exit: number) => void, serve: Serve): Command {
       // Nothing is lost however it ends.
       await untilInterrupted((signal) =>
         serve(file, signal, {
-          say: (line) => stderr.say(`understudy: ${shown(line)}\n`),
+          // A log that nobody reads keeps nobody waiting.
+          say: (line) => void stderr.show(`understudy: ${shown(line)}\n`),
           onReady: (url) => {
             if (json === true) printResult(`${jsonText({ url })}\n`);
             else stderr.say(`understudy: controls this installation, and answers at ${url}\n`);
