@@ -162,6 +162,7 @@ describe('an engagement in which something goes wrong', () => {
         host: 'web1',
         controller: stage.interface('').replace(/\/$/, ''),
         token: 'agent-of-web1-0123456789',
+        ca: readFileSync(join(room.folder, 'pki', 'ca.crt'), 'utf8'),
       };
       const verdict = async (): Promise<string> => (await room.status()).services[0]?.verdict ?? 'none';
       const agentWith = (change: Partial<typeof settings>) => {
