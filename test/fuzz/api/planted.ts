@@ -28,7 +28,7 @@ class Defective extends ControllerPeer {
     if (defect === 'memory for every request') this.#kept.push(Buffer.alloc(8 * 1024 * 1024, 1));
     if (defect === 'an answer that never comes' && this.#asked > 5) await new Promise(() => undefined);
     if (defect === 'the end of the process' && this.#asked === 10) process.exit(0);
-    if (defect === 'an error of nobody' && limit > 20) throw new TypeError('nobody thought of this');
+    if (defect === 'an error of nobody' && this.#asked === 10) throw new TypeError('nobody thought of this');
     if (defect === 'a path of the machine' && service !== 'wiki') throw new Error(`ENOENT ${folder}`);
     return super.explain(service, limit);
   }
