@@ -40,6 +40,15 @@ const RIVALS: Readonly<Record<'raw' | 'xz', readonly Contender[]>> = {
   ],
 };
 
+const DECOMPRESSION = [
+  'xz decompresses on several processors where the image was written in blocks (`xz --list` tells; `xz -T0` writes them so): Understudy ' +
+    'runs `xz -dc -T0`, bmaptool `xz -d -c`, which uses one. The gzip, bzip2, zstd and lz4 of Debian decompress on one processor, whatever ' +
+    'runs them.',
+  'What bounds the copy of an .img.xz is the decompressor: one processor where the image is one block, all of them where it is in blocks; ' +
+    'data that hardly compresses is bound by the disk. Beside bmaptool an image of one block therefore takes the same time for one target, and ' +
+    'less for several, as it is decompressed once.',
+];
+
 export const http: Question = { name: 'http', run: runHttp };
 
 async function runHttp(bench: Bench): Promise<Report> {
@@ -54,7 +63,7 @@ async function runHttp(bench: Bench): Promise<Report> {
   const nginx = await startNginx(folder, folder);
   workbench.defer(() => nginx.stop());
   const tables: Table[] = [];
-  const notes: string[] = [];
+  const notes: string[] = [...DECOMPRESSION];
   for (const [kind, name] of [
     ['raw', 'image.img'],
     ['xz', 'system.img.xz'],
