@@ -10,7 +10,7 @@ import { eventually } from '../rig/wait.ts';
 const MIB = 1024 * 1024;
 const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 const CALLS =
-  'fsync,fdatasync,rename,renameat,renameat2,link,unlink,pwrite64,pwritev,pwritev2,io_submit,ftruncate,fchmod';
+  'open,openat,fsync,fdatasync,rename,renameat,renameat2,link,unlink,pwrite64,pwritev,pwritev2,io_submit,ftruncate,fchmod';
 
 /** `understudy copy` under strace; the calls that were completed, in their order, with paths in place of descriptors. */
 async function traced(stage: Stage, args: readonly string[], end?: () => Promise<void>): Promise<readonly string[]> {
@@ -34,7 +34,21 @@ function joined(log: string): readonly string[] {
     else if (resumed !== null) calls.push(`${begun.get(pid) ?? ''}${resumed[1] ?? ''}`);
     else if (text !== '') calls.push(text);
   }
-  return calls;
+  return withFolders(calls);
+}
+
+/** Names below an open folder ("/proc/self/fd/25/a") by the path of the folder; without the calls that open. */
+function withFolders(calls: readonly string[]): readonly string[] {
+  const folders = new Map<string, string>();
+  return calls.flatMap((call) => {
+    const [opened, fd = '', path = ''] = /^open.* = (\d+)<([^>]*)>$/.exec(call) ?? [];
+    if (opened?.includes('O_DIRECTORY')) folders.set(fd, path);
+    if (call.startsWith('open')) return [];
+    return call.replaceAll(/"\/proc\/self\/fd\/(\d+)\//g, (name, of: string) => {
+      const folder = folders.get(of);
+      return folder === undefined ? name : `"${folder}/`;
+    });
+  });
 }
 
 interface Step {

@@ -101,12 +101,13 @@ test('limits - too few open files are named, and no stack is shown', () =>
 test('limits - shared memory that is not there is named', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
-    const env = { UNDERSTUDY_RUNTIME_DIR: '/nonexistent/understudy' };
+    // Not /nonexistent, which a program with the home folder of nobody may have made.
+    const env = { UNDERSTUDY_RUNTIME_DIR: stage.path('none/understudy') };
     const copy = stage.copy(['--json', image.path, stage.target('a')], { env });
     await expectFailure(
       copy,
       'RING_MEMORY',
-      /\/nonexistent\/understudy, cannot be made: ENOENT .*mount a tmpfs at \/dev\/shm/,
+      /\/none\/understudy, cannot be made: ENOENT .*mount a tmpfs at \/dev\/shm/,
     );
   }));
 
