@@ -100,7 +100,7 @@ export interface HostView {
     readonly name: string;
     readonly content: 'own' | 'unfinished' | 'replica' | 'unknown';
     readonly attached: boolean;
-    /** NBD URI at which its host finds it; null while it is attached to none. */
+    /** NBD URI at which its host finds it over a network; null on a Unix socket, and while it is attached to none. */
     readonly uri: string | null;
     /** Why it cannot be served or looked at now; null when all is well. */
     readonly problem: string | null;

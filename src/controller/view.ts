@@ -126,8 +126,13 @@ export function hostView(host: HostConfig, facts: HostFacts): HostView {
       name: host.volume,
       content: volume?.content.kind ?? 'unknown',
       attached: volume !== undefined && volume.attachment !== null,
-      uri: volume?.attachment?.uri ?? null,
+      uri: networkUri(volume?.attachment?.uri ?? null),
       problem: volume?.problem ?? null,
     },
   };
+}
+
+/** A Unix socket is a path of the machine, which is of use there only and not for every viewer's eyes. */
+function networkUri(uri: string | null): string | null {
+  return uri?.startsWith('nbd+unix:') ? null : uri;
 }
