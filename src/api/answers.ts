@@ -2,20 +2,20 @@
 // to the controller's own type by the compiler.
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
-import type {
-  AuditEntry,
-  AuditView,
-  DecisionView,
-  DismissalView,
-  EngagementView,
-  EventView,
-  EvidenceView,
-  HostView,
-  InspectionView,
-  PlanView,
-  ServiceView,
-  StatusView,
-  UnusableRecordView,
+import {
+  type AuditView,
+  auditSchema,
+  type DecisionView,
+  type DismissalView,
+  type EngagementView,
+  type EventView,
+  type EvidenceView,
+  type HostView,
+  type InspectionView,
+  type PlanView,
+  type ServiceView,
+  type StatusView,
+  type UnusableRecordView,
 } from '../controller/mod.ts';
 
 /** Read-only lists as zod writes them. */
@@ -191,20 +191,7 @@ export const inspection = z
   })
   .meta({ id: 'Inspection' }) satisfies Schema<InspectionView>;
 
-const auditEntry = z.object({
-  type: z.enum(['order', 'outcome', 'refusal', 'access']),
-  who: z.string().nullable(),
-  role: z.enum(['viewer', 'operator', 'agent']).nullable(),
-  by: z.string().nullable(),
-  from: z.string().nullable(),
-  action: z.string(),
-  request: z.record(z.string(), z.string()),
-  code: z.string().nullable(),
-  text: z.string(),
-  count: z.int().min(1),
-}) satisfies Schema<AuditEntry>;
-
-export const audit = auditEntry.extend({ at: time }).meta({ id: 'Audit' }) satisfies Schema<AuditView>;
+export const audit = auditSchema.extend({ at: time }).meta({ id: 'Audit' }) satisfies Schema<AuditView>;
 
 const eventBase = { revision: z.int().min(0), at: time, subject: z.string(), text: z.string() };
 const stageData = z.object({ engagement: z.string(), service: z.string(), phase, seconds });
@@ -215,7 +202,7 @@ export const event = z
     z.object({ ...eventBase, kind: z.literal('decision'), data: decision }),
     z.object({ ...eventBase, kind: z.literal('stage'), data: stageData }),
     z.object({ ...eventBase, kind: z.literal('capacity'), data: capacityData }),
-    z.object({ ...eventBase, kind: z.literal('audit'), data: auditEntry }),
+    z.object({ ...eventBase, kind: z.literal('audit'), data: auditSchema }),
     z.object({
       ...eventBase,
       kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'error']),

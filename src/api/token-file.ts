@@ -1,5 +1,5 @@
 // Files of tokens on the disk: read only when they are private, changed so that a reader sees the old text or the new one.
-import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -39,10 +39,10 @@ export function stampOf(file: string): string {
  */
 export async function changeTokens(file: string, change: (text: string) => string): Promise<void> {
   try {
-    const path = await realpath(file).catch(() => file);
+    const path = (await statOrNull(file)) === null ? file : await realpath(file);
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     await exclusively(`${path}.new`, async (copy) => {
-      const owner = await stat(path).catch(() => null);
+      const owner = await statOrNull(path);
       const text = owner === null ? '' : readSecret(path);
       await copy.writeFile(change(text));
       if (owner !== null && owner.uid !== process.getuid?.()) await copy.chown(owner.uid, owner.gid);
@@ -52,6 +52,16 @@ export async function changeTokens(file: string, change: (text: string) => strin
   } catch (cause) {
     if (errnoOf(cause) === null) throw cause;
     throw new UnderstudyError('CONFIG_UNREADABLE', `${file} cannot be changed: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** null: there is no such file. Any other failure is one: a file that cannot be looked at is not an empty one. */
+async function statOrNull(path: string): Promise<Stats | null> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw error;
   }
 }
 
@@ -76,7 +86,7 @@ async function exclusively(
       if (errnoOf(error) !== 'EEXIST') throw error;
     }
     await delay(LOOK_MS);
-    const facts = await stat(path).catch(() => null);
+    const facts = await statOrNull(path);
     if (facts !== null && Date.now() - facts.mtimeMs > OTHERS_MS_MAX) await rm(path, { force: true });
   }
 }

@@ -21,5 +21,6 @@ export type {
 export { type Controller, startController } from './controller.ts';
 export { queryFor } from './observe.ts';
 export type { AgentSecret, ControllerParts } from './parts.ts';
+export { auditSchema } from './record-kinds.ts';
 export { unusableRecords } from './scan.ts';
 export { asWorkOf } from './uncaught.ts';

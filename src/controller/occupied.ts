@@ -1,5 +1,6 @@
 // Hosts that no engagement may use although none has them: an unusable record may own them, or a dismissal by force left a step undone.
 // As long as that is not seen to, they are in no pool, and count as hosts of the service.
+import { codeOf } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
 import { type Context, within } from './parts.ts';
@@ -62,6 +63,11 @@ function countsFor(record: UnusableRecord, held: ReadonlyMap<string, UnusableRec
 }
 
 /** null: the storage node cannot be asked. */
-export function storageOrNull(context: Context): Promise<StorageStatus | null> {
-  return within(context, 'asking the storage node', STORAGE_MS, () => context.parts.storage.status()).catch(() => null);
+export async function storageOrNull(context: Context): Promise<StorageStatus | null> {
+  try {
+    return await within(context, 'asking the storage node', STORAGE_MS, () => context.parts.storage.status());
+  } catch (error) {
+    if (codeOf(error) === null) throw error;
+    return null;
+  }
 }

@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import { storageRecordFlaw } from '../storage/mod.ts';
 import { epochFlaw } from '../store/mod.ts';
-import type { EventView } from './contract.ts';
+import type { AuditEntry, EventView } from './contract.ts';
 import { type Engagement, isUp, keys, type PendingPlan, phases } from './record.ts';
 
 /** What is wrong with a value, one line; null: nothing. */
@@ -91,7 +91,8 @@ const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage'
   error: true,
 };
 
-const auditSchema = z.object({
+/** As it is stored, and as the interface shows it. */
+export const auditSchema = z.object({
   type: z.enum(['order', 'outcome', 'refusal', 'access']),
   who: z.string().nullable(),
   role: z.enum(['viewer', 'operator', 'agent']).nullable(),
@@ -102,7 +103,7 @@ const auditSchema = z.object({
   code: z.string().nullable(),
   text: z.string(),
   count: count.min(1),
-});
+}) satisfies z.ZodType<AuditEntry>;
 
 const seconds = z.number().min(0);
 const base = { at: date, subject: z.string(), text };

@@ -16,6 +16,7 @@ import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { allocatePages, digestOf, setAttribute } from '../../src/linux/mod.ts';
 import { recordAt, saveRecord } from '../../src/replication/target/mod.ts';
+import { ACL, accessList } from '../rig/access-list.ts';
 import type { CopyProcess } from '../rig/copy-process.ts';
 import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
@@ -230,20 +231,13 @@ test('stranger - a new target allows no more than its source: lists of the folde
     const { shared, image } = sceneOf(stage, 0o777);
     chmodSync(image.path, 0o640);
     // acl(5) in the kernel's form: what is made in the folder can be read and written by the stranger.
-    const entries = [
-      [1, 7, -1],
-      [2, 6, STRANGER],
-      [4, 7, -1],
-      [16, 7, -1],
-      [32, 7, -1],
-    ] as const;
-    const list = Buffer.alloc(4 + entries.length * 8);
-    list.writeUInt32LE(2);
-    for (const [index, [tag, permissions, id]] of entries.entries()) {
-      list.writeUInt16LE(tag, 4 + index * 8);
-      list.writeUInt16LE(permissions, 6 + index * 8);
-      list.writeInt32LE(id, 8 + index * 8);
-    }
+    const list = accessList([
+      [ACL.owner, 7, -1],
+      [ACL.user, 6, STRANGER],
+      [ACL.group, 7, -1],
+      [ACL.mask, 7, -1],
+      [ACL.others, 7, -1],
+    ]);
     setAttribute(Buffer.from(shared), { name: 'system.posix_acl_default', value: list });
     await stage.copyJson(image.path, join(shared, 'listed')).good();
     expect(readByStranger(join(shared, 'listed'))).toBe(null);

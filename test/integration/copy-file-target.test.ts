@@ -20,6 +20,7 @@ import {
 import { basename, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { attributesOf, setAttribute } from '../../src/linux/mod.ts';
+import { ACL, accessList } from '../rig/access-list.ts';
 import type { CopyProcess } from '../rig/copy-process.ts';
 import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
@@ -59,20 +60,13 @@ test('file - owner, group, permissions, access control list and user attributes 
     chownSync(target, USER, GROUP);
     chmodSync(target, 0o640);
     // acl(5) in the kernel's form: owner rw, user 4713 r, group none, mask r, others none.
-    const entries = [
-      [1, 6, -1],
-      [2, 4, 4713],
-      [4, 0, -1],
-      [16, 4, -1],
-      [32, 0, -1],
-    ] as const;
-    const list = Buffer.alloc(4 + entries.length * 8);
-    list.writeUInt32LE(2);
-    for (const [index, [tag, permissions, id]] of entries.entries()) {
-      list.writeUInt16LE(tag, 4 + index * 8);
-      list.writeUInt16LE(permissions, 6 + index * 8);
-      list.writeInt32LE(id, 8 + index * 8);
-    }
+    const list = accessList([
+      [ACL.owner, 6, -1],
+      [ACL.user, 4, 4713],
+      [ACL.group, 0, -1],
+      [ACL.mask, 4, -1],
+      [ACL.others, 0, -1],
+    ]);
     setAttribute(Buffer.from(target), { name: 'system.posix_acl_access', value: list });
     setAttribute(Buffer.from(target), { name: 'user.note', value: Buffer.from('keep me') });
     const before = { ...accessOf(target), attributes: attributesOf(Buffer.from(target)) };

@@ -22,6 +22,7 @@ import { revokeCertificates } from '../../src/pki/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { TestAuthority } from '../support/authority.ts';
+import { WIKI_SERVICE } from '../support/wiki-service.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
@@ -88,16 +89,7 @@ hosts:
     interfaces: [{ name: eth0, mac: "52:54:00:90:00:21", addresses: [10.88.0.99/24] }]
     link: ${lan.link}
     power: { driver: qemu, settings: { interfaces: [{ tap: ${spareTap}, mac: "52:54:00:90:00:21" }] } }
-services:
-  wiki:
-    lead: web1
-    pool: [spare1]
-    port: 80
-    traffic: reads
-    check: { path: / }
-    director: { driver: haproxy, settings: { socket: haproxy.sock, backend: wiki, readsBackend: wiki-reads } }
-    objective: { signal: probe.milliseconds, below: 400 }
-`,
+${WIKI_SERVICE}`,
   );
   return path;
 }

@@ -16,6 +16,7 @@ import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { TestAuthority } from '../support/authority.ts';
 import { countOn, tinyDisk } from '../support/tiny-guest.ts';
+import { WIKI_SERVICE } from '../support/wiki-service.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const NODE = 'san-a';
@@ -62,16 +63,7 @@ volumes:
   web1: { path: web1.img }
   spare1: { path: spare1.img }
 hosts:
-${host('web1', 91)}${host('spare1', 92)}services:
-  wiki:
-    lead: web1
-    pool: [spare1]
-    port: 80
-    traffic: reads
-    check: { path: / }
-    director: { driver: haproxy, settings: { socket: haproxy.sock, backend: wiki, readsBackend: wiki-reads } }
-    objective: { signal: probe.milliseconds, below: 400 }
-`;
+${host('web1', 91)}${host('spare1', 92)}${WIKI_SERVICE}`;
   writeFileSync(path, lines);
   return path;
 }

@@ -13,6 +13,7 @@ import type { Check } from '../../src/cli/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
+import { WIKI_SERVICE } from '../support/wiki-service.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
@@ -55,16 +56,7 @@ volumes:
   web1: { path: web1.img }
   spare1: { path: spare1.img }
 hosts:
-${host('web1', 11)}${host('spare1', 21)}services:
-  wiki:
-    lead: web1
-    pool: [spare1]
-    port: 80
-    traffic: reads
-    check: { path: / }
-    director: { driver: haproxy, settings: { socket: haproxy.sock, backend: wiki, readsBackend: wiki-reads } }
-    objective: { signal: probe.milliseconds, below: 400 }
-`,
+${host('web1', 11)}${host('spare1', 21)}${WIKI_SERVICE}`,
   );
   return path;
 }

@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { markedProcesses } from '../../rig/processes.ts';
 import { eventually } from '../../rig/wait.ts';
+import { WIKI_SERVICE } from '../../support/wiki-service.ts';
 import { Finding } from '../fuzz.ts';
 import type { Route, Table } from './requests.ts';
 import type { Schema, Schemas } from './shapes.ts';
@@ -159,13 +160,4 @@ hosts:
     volume: spare1
     interfaces: [{ name: eth0, mac: "52:54:00:90:00:21", addresses: [127.88.0.21/24] }]
     power: { driver: qemu, settings: { interfaces: [] } }
-services:
-  wiki:
-    lead: web1
-    pool: [spare1]
-    port: 80
-    traffic: reads
-    check: { path: / }
-    director: { driver: haproxy, settings: { socket: haproxy.sock, backend: wiki, readsBackend: wiki-reads } }
-    objective: { signal: probe.milliseconds, below: 400 }
-`;
+${WIKI_SERVICE}`;
