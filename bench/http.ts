@@ -1,4 +1,5 @@
-// Images from a server: nginx on loopback, raw and xz, to one and to four targets, beside curl piped to dd and bmaptool.
+// Images from a server: nginx on loopback, raw and xz, to one and to four targets, beside curl piped to dd and
+// bmaptool.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes, limits, runTool } from '../src/base/mod.ts';

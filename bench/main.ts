@@ -99,7 +99,8 @@ async function main(): Promise<number> {
     await installPeers(say);
     return 0;
   }
-  // Certificates that a site wants trusted are parsed at every start of Node.js: the site's cost, and neither ours nor etcher-sdk's.
+  // Certificates that a site wants trusted are parsed at every start of Node.js: the site's cost, and neither ours nor
+  // etcher-sdk's.
   delete process.env.NODE_EXTRA_CA_CERTS;
   chosen(options);
   const obstacle = oursObstacle();

@@ -1,5 +1,5 @@
-// What TLS and a gateway cost a host: one client at the daemon that holds the volume, directly and through a gateway, in plain text and
-// encrypted, each beside the plain connection to the daemon itself.
+// What TLS and a gateway cost a host: one client at the daemon that holds the volume, directly and through a gateway,
+// in plain text and encrypted, each beside the plain connection to the daemon itself.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

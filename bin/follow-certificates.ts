@@ -1,5 +1,5 @@
-// Renewed and revoked certificates are taken up without a restart: first each machine that runs gets the certificate that its host has
-// now, then the gateways concerned are started again.
+// Renewed and revoked certificates are taken up without a restart: first each machine that runs gets the certificate
+// that its host has now, then the gateways concerned are started again.
 import { codeOf, messageOf } from '../src/base/mod.ts';
 import type { TlsConfig } from '../src/config/mod.ts';
 import { watchCertificates } from '../src/pki/mod.ts';
@@ -18,7 +18,10 @@ export interface Followers {
   readonly signal: AbortSignal;
 }
 
-/** Begins with what has changed while nobody followed. Never throws: what goes wrong is told, and tried again with the next change. */
+/**
+ * Begins with what has changed while nobody followed. Never throws: what goes wrong is told, and tried again with the
+ * next change.
+ */
 export function followCertificates(followers: Followers): void {
   watchCertificates(followers.tls.folder, { signal: followers.signal, onChange: () => takeUp(followers) });
   void takeUp(followers);

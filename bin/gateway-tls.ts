@@ -39,7 +39,10 @@ async function readAll(folder: string, node: string, host: string): Promise<Gate
   };
 }
 
-/** GnuTLS takes the signed list only. Without the authority's key it falls behind, and then nobody could tell old from new. */
+/**
+ * GnuTLS takes the signed list only. Without the authority's key it falls behind, and then nobody could tell old from
+ * new.
+ */
 function refusalOf(
   host: string,
   revoked: boolean,

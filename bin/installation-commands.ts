@@ -1,4 +1,5 @@
-// What an installation as a whole takes, with its concrete drivers: `up` and `doctor`. A file of its own, loaded on demand.
+// What an installation as a whole takes, with its concrete drivers: `up` and `doctor`. A file of its own, loaded on
+// demand.
 import type { Serve } from '../src/cli/mod.ts';
 import { loadConfiguration } from '../src/config/mod.ts';
 import { driverSchemas } from './drivers.ts';

@@ -1,5 +1,5 @@
-// `understudy up`, composed: store, storage node, drivers, controller and interface in one process. The machines and the storage
-// daemon are processes of their own and outlive this one, however it ends.
+// `understudy up`, composed: store, storage node, drivers, controller and interface in one process. The machines and
+// the storage daemon are processes of their own and outlive this one, however it ends.
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -35,8 +35,8 @@ const LOCK = 'up.lock';
 
 /**
  * Runs until the signal, or until it no longer controls. Hosts, volumes and engagements go on as they are.
- * @throws CONTROLLER_RUNNING when another process serves this state folder; what store, storage node and interface throw; the
- * reason when it lost the lease
+ * @throws CONTROLLER_RUNNING when another process serves this state folder; what store, storage node and interface
+ *   throw; the reason when it lost the lease
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { configuration } = options;
@@ -134,8 +134,8 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
 }
 
 /**
- * An error that nobody caught is the failure of what threw it; only one that says that the process itself cannot be relied on ends it, as
- * it would without this. @returns what makes every such error end the process again
+ * An error that nobody caught is the failure of what threw it; only one that says that the process itself cannot be
+ * relied on ends it, as it would without this. @returns what makes every such error end the process again
  */
 function outliveDefects(controller: Controller): () => void {
   const ending = process.rawListeners('uncaughtException') as NodeJS.UncaughtExceptionListener[];

@@ -35,7 +35,10 @@ export async function readFromImage(image: string, path: string): Promise<Uint8A
   }
 }
 
-/** Folders above the paths that are not there yet, parents first: debugfs makes one at a time, and damages those that are. */
+/**
+ * Folders above the paths that are not there yet, parents first: debugfs makes one at a time, and damages those that
+ * are.
+ */
 async function missingFolders(image: string, paths: readonly string[]): Promise<readonly string[]> {
   const above = (path: string): string[] => (path === '/' ? [] : [...above(dirname(path)), path]);
   const folders = [...new Set(paths.flatMap((path) => above(dirname(path))))];

@@ -1,5 +1,6 @@
-// `npm run audit`: which packages of package-lock.json have a known advisory. The registry is asked where it answers, and what it says
-// is added to scripts/advisories.json; where it does not, the lock file is compared with that list alone, and the list's age is told.
+// `npm run audit`: which packages of package-lock.json have a known advisory. The registry is asked where it answers,
+// and what it says is added to scripts/advisories.json; where it does not, the lock file is compared with that list
+// alone, and the list's age is told.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -22,8 +23,8 @@ export function lockedPackages(lock) {
 }
 
 /**
- * What an advisory of the list says of a package in the lock file, whether accepted or not. A range or a version that cannot be read is an
- * error: it must not pass for "not affected".
+ * What an advisory of the list says of a package in the lock file, whether accepted or not. A range or a version that
+ * cannot be read is an error: it must not pass for "not affected".
  */
 export function findings(lock, list) {
   const packages = lockedPackages(lock);
@@ -48,8 +49,8 @@ export function ageOf({ askedAt, gatheredAt }, now = Date.now()) {
 }
 
 /**
- * The list with what `npm audit --json` (report version 2) found. Older entries stay: they find a package that is set back to a version
- * that was left for a reason.
+ * The list with what `npm audit --json` (report version 2) found. Older entries stay: they find a package that is set
+ * back to a version that was left for a reason.
  */
 export function merged(list, report, day) {
   const known = new Map(list.advisories.map((advisory) => [`${advisory.id} ${advisory.package}`, advisory]));

@@ -1,6 +1,6 @@
-// Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy small
-// modules in each costs more than all the rest of a start. The folders keep the relative places that the sources name
-// (`../consumer/worker.js` and so on). Run by set-up after the compiler.
+// Joins what each process loads into one file: a copy starts three to ten JavaScript contexts, and loading seventy
+// small modules in each costs more than all the rest of a start. The folders keep the relative places that the sources
+// name (`../consumer/worker.js` and so on). Run by set-up after the compiler.
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
@@ -14,8 +14,9 @@ const LICENCES = 'licences.txt';
 const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installation-commands.js'];
 
 /**
- * The first lines of the command: a script for sh(1) that starts Node.js with the same file, to which its second line is a string and
- * a comment. Node.js forgets at its start which signals were ignored; the shell reads that before it (src/base/hang-up.ts).
+ * The first lines of the command: a script for sh(1) that starts Node.js with the same file, to which its second line
+ * is a string and a comment. Node.js forgets at its start which signals were ignored; the shell reads that before it
+ * (src/base/hang-up.ts).
  */
 const LAUNCHER = [
   '#!/bin/sh',
@@ -56,8 +57,8 @@ export async function bundle(root) {
   const packages = new Set();
   for (const [name, { input, format, head }] of compiled) {
     const external = (id) => ON_DEMAND.includes(id) || EXTERNAL.some((one) => id === one || id.startsWith(`${one}/`));
-    // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it imports. Packages say
-    // for themselves which of theirs are.
+    // No module of ours is imported for what it does when loaded, so one of which nothing is used can go, with all it
+    // imports. Packages say for themselves which of theirs are.
     const treeshake = { moduleSideEffects: (id) => (id.includes('/node_modules/') ? undefined : false) };
     const build = await rolldown({ input: join(root, 'dist', input), platform: 'node', external, treeshake });
     const { output: chunks } = await build.write({

@@ -1,5 +1,6 @@
-// Writes docs/configuration.md and docs/understudy.schema.json from the schema of understudy.yaml, and docs/rules.schema.json from that
-// of rules, docs/policy.schema.json from that of policies: `npm run docs:configuration`. A test compares all with what this would write.
+// Writes docs/configuration.md and docs/understudy.schema.json from the schema of understudy.yaml, and
+// docs/rules.schema.json from that of rules, docs/policy.schema.json from that of policies: `npm run
+// docs:configuration`. A test compares all with what this would write.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,5 @@
-// `npm run package`: the package as npm makes it, with its bill of materials (CycloneDX) in dist/sbom.cdx.json. `npm pack` alone has
-// none, for no script of a package runs by itself here (.npmrc). Further arguments go to `npm pack`.
+// `npm run package`: the package as npm makes it, with its bill of materials (CycloneDX) in dist/sbom.cdx.json. `npm
+// pack` alone has none, for no script of a package runs by itself here (.npmrc). Further arguments go to `npm pack`.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -49,8 +49,9 @@ function serialNumberOf(text) {
 }
 
 /**
- * What npm says of the lock file, without what differs from one machine and moment to the next; and Debian's packages. What is for
- * development only is left out here: `--omit dev` of npm leaves out as well what we need both then and at run time.
+ * What npm says of the lock file, without what differs from one machine and moment to the next; and Debian's packages.
+ * What is for development only is left out here: `--omit dev` of npm leaves out as well what we need both then and at
+ * run time.
  */
 export function billOfMaterials(root) {
   const args = ['--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--package-lock-only'];

@@ -1,5 +1,5 @@
-// One attack as a process of its own, so that what it costs its sender is not measured: `attacker.js NAME TARGET-AS-JSON`, until it is
-// ended.
+// One attack as a process of its own, so that what it costs its sender is not measured: `attacker.js NAME
+// TARGET-AS-JSON`, until it is ended.
 import { type AttackName, type AttackTarget, attack } from './attacks.ts';
 
 const [name = '', target = '{}'] = process.argv.slice(2);

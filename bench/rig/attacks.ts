@@ -1,5 +1,5 @@
-// What somebody on the network may do to the interface: each attack goes on, with new connections for those that were cut, until it is
-// ended. Used by the benchmark and by the tests.
+// What somebody on the network may do to the interface: each attack goes on, with new connections for those that were
+// cut, until it is ended. Used by the benchmark and by the tests.
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 

@@ -30,8 +30,8 @@ export function writeSparseImage(path: string, sizeBytes: number, every: number)
 }
 
 /**
- * What an installation image looks like to a decompressor: a GPT with one partition, full of the files of this machine's
- * /usr (from the start again where they are too few). Durable.
+ * What an installation image looks like to a decompressor: a GPT with one partition, full of the files of this
+ * machine's /usr (from the start again where they are too few). Durable.
  */
 export async function writeSystemImage(path: string, sizeBytes: number): Promise<void> {
   writeFileSync(path, '');

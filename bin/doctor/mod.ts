@@ -1,5 +1,5 @@
-// `understudy doctor`: all that the configuration needs, looked at one thing after the other. Nothing is changed, and it may run
-// while `understudy up` does.
+// `understudy doctor`: all that the configuration needs, looked at one thing after the other. Nothing is changed, and
+// it may run while `understudy up` does.
 import type { Check } from '../../src/cli/mod.ts';
 import { readConfiguration } from '../../src/config/mod.ts';
 import { driverSchemas } from '../drivers.ts';

@@ -1,4 +1,5 @@
-// The records of the controller: is there one that it cannot use. Also while a controller runs: reading changes nothing.
+// The records of the controller: is there one that it cannot use. Also while a controller runs: reading changes
+// nothing.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { shown } from '../../src/base/mod.ts';

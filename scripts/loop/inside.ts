@@ -1,6 +1,6 @@
-// A process inside the private network of the demo or of an end-to-end test: it plays the users of the service (a closed loop of
-// clients) and asks whatever else is to be asked there. Commands come as lines of JSON on standard input, answers and samples
-// go as lines of JSON to standard output; it ends with its standard input.
+// A process inside the private network of the demo or of an end-to-end test: it plays the users of the service (a
+// closed loop of clients) and asks whatever else is to be asked there. Commands come as lines of JSON on standard
+// input, answers and samples go as lines of JSON to standard output; it ends with its standard input.
 import { request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { createInterface } from 'node:readline';

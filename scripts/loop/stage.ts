@@ -1,5 +1,6 @@
-// The stage of the demo and of the end-to-end tests: a private network, HAProxy, guests with their volumes, understudy.yaml, and
-// `understudy up`. Nothing of it is outside of its folder and its network namespaces, and all of it is gone after close().
+// The stage of the demo and of the end-to-end tests: a private network, HAProxy, guests with their volumes,
+// understudy.yaml, and `understudy up`. Nothing of it is outside of its folder and its network namespaces, and all of
+// it is gone after close().
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// One HTTP request and its answer, bounded in time and size, over a connection of its own. Redirects are answers like others
-// and are never followed: a token must not travel to where somebody else points.
+// One HTTP request and its answer, bounded in time and size, over a connection of its own. Redirects are answers like
+// others and are never followed: a token must not travel to where somebody else points.
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { type IncomingMessage, request as requestPlain } from 'node:http';
 import { type RequestOptions, request as requestTls } from 'node:https';
@@ -55,8 +55,8 @@ function optionsOf({ method, headers, body, tls }: ExchangeRequest): RequestOpti
       ...(body === null ? {} : { 'content-length': String(Buffer.byteLength(body)) }),
       ...headers,
     },
-    // A connection for each request: a kept one may be closed by the server at the very moment at which it is used again, and
-    // users of the service mostly come with new ones.
+    // A connection for each request: a kept one may be closed by the server at the very moment at which it is used
+    // again, and users of the service mostly come with new ones.
     agent: false,
     lookup: sharedLookup,
     ...(tls === null ? {} : { minVersion: 'TLSv1.3' as const, ...tls.pair }),
@@ -100,8 +100,8 @@ type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAd
 const waiting = new Map<string, LookedUp[]>();
 
 /**
- * dns.lookup, asked once for all who wait for the same name: the C library's resolver cannot be stopped, and a request a second
- * for a name that takes ten to fail would fill its queue without end.
+ * dns.lookup, asked once for all who wait for the same name: the C library's resolver cannot be stopped, and a request
+ * a second for a name that takes ten to fail would fill its queue without end.
  */
 function sharedLookup(name: string, options: LookupOptions, done: LookedUp): void {
   const key = JSON.stringify([name, options.family ?? 0, options.all === true]);

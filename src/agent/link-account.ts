@@ -1,4 +1,5 @@
-// What people are told about the link to the controller: when it is lost, why, and when it is back; not each failed try.
+// What people are told about the link to the controller: when it is lost, why, and when it is back; not each failed
+// try.
 import type { Clock } from '../base/mod.ts';
 import type { Report } from './protocol.ts';
 import type { Delivery } from './reporter.ts';

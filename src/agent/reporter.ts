@@ -1,5 +1,5 @@
-// Tells the controller: at once when the verdict has changed, otherwise every few seconds; and hears from it what to watch. One
-// report at a time, so a slow controller is asked less often, not more. Seed row P16.
+// Tells the controller: at once when the verdict has changed, otherwise every few seconds; and hears from it what to
+// watch. One report at a time, so a slow controller is asked less often, not more. Seed row P16.
 import { randomBytes } from 'node:crypto';
 import { type Clock, codeOf, messageOf } from '../base/mod.ts';
 import { BackOff } from './back-off.ts';

@@ -1,5 +1,5 @@
-// The service as its users see it, measured from the host itself: one GET, or one connection, from the first packet to the
-// last byte. Seed row P23.
+// The service as its users see it, measured from the host itself: one GET, or one connection, from the first packet to
+// the last byte. Seed row P23.
 import { connect } from 'node:net';
 import type { Clock } from '../base/mod.ts';
 import { exchange, reasonOf } from './exchange.ts';
@@ -8,14 +8,15 @@ import type { AgentProbe } from './protocol.ts';
 export type ProbeResult =
   | { readonly kind: 'answer'; readonly milliseconds: number }
   /**
-   * The service did not do what its users want. `atLeastMs`: how long it would have taken at least, where only time or room was
-   * lacking; null for what waiting would not have changed.
+   * The service did not do what its users want. `atLeastMs`: how long it would have taken at least, where only time or
+   * room was lacking; null for what waiting would not have changed.
    */
   | { readonly kind: 'failure'; readonly reason: string; readonly atLeastMs: number | null };
 
 /**
- * "Too Many Requests" (RFC 6585), "Bad Gateway", "Service Unavailable", "Gateway Timeout" (RFC 9110): what servers and the proxies
- * before them say when they have no room. Their users have not been served within the time-out, however quickly they were told.
+ * "Too Many Requests" (RFC 6585), "Bad Gateway", "Service Unavailable", "Gateway Timeout" (RFC 9110): what servers and
+ * the proxies before them say when they have no room. Their users have not been served within the time-out, however
+ * quickly they were told.
  */
 const TURNED_AWAY: readonly number[] = [429, 502, 503, 504];
 

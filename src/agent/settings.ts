@@ -1,5 +1,5 @@
-// What an agent has to be told to begin: its host's name, where the controller is, and its token or its certificate. From the command line, from a
-// file (/etc/understudy/agent.json), or both, the command line winning.
+// What an agent has to be told to begin: its host's name, where the controller is, and its token or its certificate.
+// From the command line, from a file (/etc/understudy/agent.json), or both, the command line winning.
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { errnoOf, intrusionOn, isLoopback, lookAlong, messageOf, secretProblem, UnderstudyError } from '../base/mod.ts';
@@ -36,11 +36,15 @@ export interface AgentSettings {
   /** The controller's base, without a slash at its end. */
   readonly controller: string;
   /**
-   * Read again for each report, so that it can be replaced while the agent runs. null: the certificate says who reports.
+   * Read again for each report, so that it can be replaced while the agent runs. null: the certificate says who
+   * reports.
    * @throws CONFIG_UNREADABLE, CONFIG_INVALID
    */
   token(): string | null;
-  /** Read again for each report too: a renewed certificate is shown with the next one. @throws CERTIFICATE_INVALID, CONFIG_UNREADABLE */
+  /**
+   * Read again for each report too: a renewed certificate is shown with the next one. @throws CERTIFICATE_INVALID,
+   * CONFIG_UNREADABLE
+   */
   tls(): Promise<AgentTls>;
   /** The host's own probe, program and arguments; null: none. Only the file can say it. */
   readonly command: readonly string[] | null;

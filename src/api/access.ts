@@ -1,5 +1,5 @@
-// Who may use which route. Every route says it, and every order says which services it concerns; one that does not is refused when the
-// server is built. Whoever is not let in hears why, is counted, and loses the connection.
+// Who may use which route. Every route says it, and every order says which services it concerns; one that does not is
+// refused when the server is built. Whoever is not let in hears why, is counted, and loses the connection.
 import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ErrorCode, UnderstudyError } from '../base/mod.ts';
@@ -14,7 +14,9 @@ export type Access = 'none' | 'viewer' | 'operator' | 'agent';
 declare module 'fastify' {
   interface FastifyContextConfig {
     readonly access?: Access;
-    /** Of an order: the services that it concerns. Asked for those who are limited to some. @throws as the order itself */
+    /**
+     * Of an order: the services that it concerns. Asked for those who are limited to some. @throws as the order itself
+     */
     readonly concerns?: (request: FastifyRequest) => readonly string[] | Promise<readonly string[]>;
     /** With which it can end, for the description. */
     readonly errors?: readonly ErrorCode[];
@@ -38,7 +40,10 @@ export interface Guard {
   readonly requireHost: (name: string) => void;
 }
 
-/** The rest of a request that is refused is read as far as this, so that its sender hears the answer instead of a broken connection. */
+/**
+ * The rest of a request that is refused is read as far as this, so that its sender hears the answer instead of a broken
+ * connection.
+ */
 const DRAINED_BYTES_MAX = 512 * 1024;
 const DRAINED_MS_MAX = 2000;
 

@@ -7,8 +7,8 @@ export interface ApiAddress {
   /** Without path: "http://127.0.0.1:7780". */
   readonly url: string;
   /**
-   * For commands of whoever may read the state folder, who may do everything there anyway: another one at each start. null: written by
-   * a controller that gives none.
+   * For commands of whoever may read the state folder, who may do everything there anyway: another one at each start.
+   * null: written by a controller that gives none.
    */
   readonly token: string | null;
 }

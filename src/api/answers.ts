@@ -1,5 +1,5 @@
-// What the interface answers, as zod schemas: they check what goes out, and the OpenAPI description is made of them. Each is held
-// to the controller's own type by the compiler.
+// What the interface answers, as zod schemas: they check what goes out, and the OpenAPI description is made of them.
+// Each is held to the controller's own type by the compiler.
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
 import {

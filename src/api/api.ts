@@ -15,7 +15,10 @@ import { TokenBook } from './tokens.ts';
 
 /** Requests that are being answered when the server is to end have so long. */
 const GRACE_MS = 10_000;
-/** Connections that the kernel holds for us until we take them: as many as it will (listen(2)), so that a flood of them keeps nobody out. */
+/**
+ * Connections that the kernel holds for us until we take them: as many as it will (listen(2)), so that a flood of them
+ * keeps nobody out.
+ */
 const BACKLOG = 4096;
 
 export interface ApiOptions {
@@ -23,11 +26,15 @@ export interface ApiOptions {
   readonly configuration: Pick<Configuration, 'api' | 'hosts' | 'services' | 'state' | 'tls'>;
   readonly version: string;
   /**
-   * Told of defects found while answering; the caller has had its answer, and all others go on. @default ends the process with the error
+   * Told of defects found while answering; the caller has had its answer, and all others go on. @default ends the
+   * process with the error
    * @param request "GET /v1/status", by the route
    */
   readonly onDefect?: (error: unknown, request: string) => void;
-  /** Takes lines for the log: who ordered what, who was refused, and what is wrong with tokens and certificates. @default dropped */
+  /**
+   * Takes lines for the log: who ordered what, who was refused, and what is wrong with tokens and certificates.
+   * @default dropped
+   */
   readonly say?: (line: string) => void;
   /** What other parts have to warn of; shown by `status`. @default nothing */
   readonly warnings?: () => readonly string[];

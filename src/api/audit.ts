@@ -1,5 +1,5 @@
-// Who ordered what, and who was refused: kept by the controller, and told in the log. An order is kept before it is carried out. A
-// refusal costs its sender more than us: those of one address and caller are counted by the minute.
+// Who ordered what, and who was refused: kept by the controller, and told in the log. An order is kept before it is
+// carried out. A refusal costs its sender more than us: those of one address and caller are counted by the minute.
 import type { FastifyRequest } from 'fastify';
 import { messageOf, shown } from '../base/mod.ts';
 import type { AuditEntry } from '../controller/mod.ts';

@@ -1,4 +1,5 @@
-// Who asks. Whatever can prove a name (tokens, certificates) is a source of identities; the rest of the interface knows identities only.
+// Who asks. Whatever can prove a name (tokens, certificates) is a source of identities; the rest of the interface knows
+// identities only.
 import type { IncomingMessage } from 'node:http';
 
 /** An operator may do what a viewer may. An agent may report for its own host and nothing else. */

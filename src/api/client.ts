@@ -51,8 +51,8 @@ export interface ClientTls {
 }
 
 /**
- * @throws the controller's errors with their codes; API_UNAVAILABLE when it cannot be reached or answers nonsense; API_TIMEOUT;
- * API_UNTRUSTED when it is not the controller that was meant; INTERRUPTED
+ * @throws the controller's errors with their codes; API_UNAVAILABLE when it cannot be reached or answers nonsense;
+ *   API_TIMEOUT; API_UNTRUSTED when it is not the controller that was meant; INTERRUPTED
  */
 export interface Client {
   /** Resolves when the server answers, whoever asks. */
@@ -72,8 +72,8 @@ export interface Client {
   /** The oldest first. @param sinceMs milliseconds since 1970; null: all that is kept */
   audit(sinceMs: number | null): Promise<readonly AuditView[]>;
   /**
-   * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the controller has
-   * been away for `patienceMs`, which throws.
+   * Events after a revision; null: new ones. A connection that breaks is made again from where it was, until the
+   * controller has been away for `patienceMs`, which throws.
    * @param patienceMs @default 60000
    */
   events(after: number | null, patienceMs?: number): AsyncIterable<EventView>;

@@ -1,5 +1,5 @@
-// Which services an order concerns, for operators who are limited to some. Names of engagements and plans never change their service, so
-// what was found holds when the order is carried out.
+// Which services an order concerns, for operators who are limited to some. Names of engagements and plans never change
+// their service, so what was found holds when the order is carried out.
 import type { Configuration } from '../config/mod.ts';
 import type { ControllerApi, EngagementView } from '../controller/mod.ts';
 

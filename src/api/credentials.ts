@@ -119,8 +119,8 @@ export class Credentials implements IdentitySource {
   }
 
   /**
-   * Asked for each request: a certificate can expire or be revoked during a connection. One that is not accepted is told,
-   * and no token makes up for it, so that its user notices.
+   * Asked for each request: a certificate can expire or be revoked during a connection. One that is not accepted is
+   * told, and no token makes up for it, so that its user notices.
    */
   authenticate({ socket }: IncomingMessage): Identity | Refusal | null {
     return this.#peerOf(socket);

@@ -1,6 +1,6 @@
-// Who may hold a connection. One on which nobody has been authenticated belongs to a stranger: it lasts seconds and gives way to
-// newer ones, the oldest of the most crowded address first. One that was authenticated has a place of its caller's own, which no
-// stranger can take.
+// Who may hold a connection. One on which nobody has been authenticated belongs to a stranger: it lasts seconds and
+// gives way to newer ones, the oldest of the most crowded address first. One that was authenticated has a place of its
+// caller's own, which no stranger can take.
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Identity } from './authentication.ts';
@@ -17,8 +17,8 @@ export interface DoorLimits {
 }
 
 /**
- * One address may have more strangers than the kernel hands over at once (the queue of listen(2)): whoever has sent its request by
- * then is read before it would have to give way.
+ * One address may have more strangers than the kernel hands over at once (the queue of listen(2)): whoever has sent its
+ * request by then is read before it would have to give way.
  */
 export const DOOR_LIMITS: DoorLimits = {
   strangersMax: 1000,
@@ -48,7 +48,8 @@ export class Door {
 
   constructor(server: Server, limits: DoorLimits = DOOR_LIMITS) {
     this.#limits = limits;
-    // Of a server with TLS too, this is the connection below it: a handshake that is never finished is a stranger as well.
+    // Of a server with TLS too, this is the connection below it: a handshake that is never finished is a stranger as
+    // well.
     server.on('connection', (socket: Socket) => this.#enter(socket));
     const sweep = setInterval(() => this.#cutLate(), SWEEP_MS).unref();
     server.once('close', () => clearInterval(sweep));

@@ -1,5 +1,5 @@
-// Events as server-sent events (HTML standard, section 9.2). Each carries its revision as id, so that a reader that was cut off
-// goes on where it was (Last-Event-ID).
+// Events as server-sent events (HTML standard, section 9.2). Each carries its revision as id, so that a reader that was
+// cut off goes on where it was (Last-Event-ID).
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as otherWork } from 'node:timers/promises';
@@ -13,7 +13,10 @@ export const HEARTBEAT_MS = 10_000;
 const STALL_MS = 30_000;
 /** What a browser waits before it connects again. */
 const RETRY_MS = 2000;
-/** Events in a row after which everybody else has a turn: one who reads all that is kept would hold up the whole process. */
+/**
+ * Events in a row after which everybody else has a turn: one who reads all that is kept would hold up the whole
+ * process.
+ */
 const EVENTS_IN_A_ROW = 4;
 
 export interface StreamOptions {
@@ -80,8 +83,8 @@ function tell(response: ServerResponse, error: unknown): unknown {
 }
 
 async function send(response: ServerResponse, event: EventView, signal: AbortSignal): Promise<void> {
-  // Without a name of its own, so that one handler of a browser hears them all; the kind is in the data. JSON has no line breaks
-  // outside of texts, where they are escaped.
+  // Without a name of its own, so that one handler of a browser hears them all; the kind is in the data. JSON has no
+  // line breaks outside of texts, where they are escaped.
   if (response.write(`id: ${event.revision}\ndata: ${shownJson(JSON.stringify(event))}\n\n`)) return;
   const giveUp = new AbortController();
   const stop = (): void => giveUp.abort();

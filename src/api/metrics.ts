@@ -1,5 +1,5 @@
-// Metrics in Prometheus' text format 0.0.4. Gauges are read from the controller when they are asked for; counters and histograms
-// are kept here, fed by its events, from the oldest that it keeps.
+// Metrics in Prometheus' text format 0.0.4. Gauges are read from the controller when they are asked for; counters and
+// histograms are kept here, fed by its events, from the oldest that it keeps.
 import { setTimeout as delay } from 'node:timers/promises';
 import { messageOf, UnderstudyError } from '../base/mod.ts';
 import type { ControllerApi, EventView, StatusView } from '../controller/mod.ts';

@@ -1,4 +1,5 @@
-// How often one caller may ask: a bucket that fills steadily (a token bucket), so that a burst passes and a flood does not.
+// How often one caller may ask: a bucket that fills steadily (a token bucket), so that a burst passes and a flood does
+// not.
 
 export interface PaceLimits {
   readonly perSecond: number;

@@ -227,8 +227,8 @@ function addPower(app: App, { controller, services, powerTimeoutMs }: RouteParts
       '/v1/hosts/:name/power',
       { config, handlerTimeout: powerTimeoutMs, schema: { ...schema, params, body } },
       async ({ params: { name }, body: { state } }, reply) => {
-        // Over when it is answered, also with a time-out, or when nobody waits for the answer any more. (The framework's own
-        // signal already ends with the request's body.)
+        // Over when it is answered, also with a time-out, or when nobody waits for the answer any more. (The
+        // framework's own signal already ends with the request's body.)
         const over = new AbortController();
         reply.raw.once('close', () => over.abort());
         return controller.power(name, state, over.signal);

@@ -26,7 +26,10 @@ const HANDLER_MS = 30_000;
 /** How often connections are looked at for these. */
 const CHECK_MS = 1000;
 const IDLE_MS = 60_000;
-/** Of node:http and node:https. A request without Host they would answer in a form of their own; a hook refuses it in ours. */
+/**
+ * Of node:http and node:https. A request without Host they would answer in a form of their own; a hook refuses it in
+ * ours.
+ */
 const REQUESTS = { requireHostHeader: false, connectionsCheckingInterval: CHECK_MS, headersTimeout: HEADERS_MS };
 const JSON_TYPE = 'application/json; charset=utf-8';
 

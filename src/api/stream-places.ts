@@ -1,5 +1,5 @@
-// Places for readers of events. Each holds a connection and a watch, so there is an end to them; when all are taken, whoever has
-// fewer than another gets one of that one's. A reader that is cut off goes on where it was.
+// Places for readers of events. Each holds a connection and a watch, so there is an end to them; when all are taken,
+// whoever has fewer than another gets one of that one's. A reader that is cut off goes on where it was.
 
 /** Readers at the same time. */
 export const STREAMS_MAX = 64;

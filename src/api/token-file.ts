@@ -1,4 +1,5 @@
-// Files of tokens on the disk: read only when they are private, changed so that a reader sees the old text or the new one.
+// Files of tokens on the disk: read only when they are private, changed so that a reader sees the old text or the new
+// one.
 import { closeSync, constants, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';

@@ -1,6 +1,7 @@
-// The text of a file of tokens, pure. A line is `ROLE NAME sha256:DIGEST [expires=TIME] [services=A,B]`; what is empty or begins with
-// "#" says nothing. In the form of earlier versions the token itself stands where the digest is. Tokens are random and long, so a
-// plain digest of one cannot be turned back (there is nothing to guess, as there is with passwords).
+// The text of a file of tokens, pure. A line is `ROLE NAME sha256:DIGEST [expires=TIME] [services=A,B]`; what is empty
+// or begins with "#" says nothing. In the form of earlier versions the token itself stands where the digest is. Tokens
+// are random and long, so a plain digest of one cannot be turned back (there is nothing to guess, as there is with
+// passwords).
 import { createHash, randomBytes } from 'node:crypto';
 import type { Role } from './authentication.ts';
 

@@ -1,5 +1,5 @@
-// Who may do what by a bearer token (RFC 6750): the file of tokens and the files of agents' tokens, read again when they change. A
-// token is looked up by its digest, so that the time of a refusal says nothing about others.
+// Who may do what by a bearer token (RFC 6750): the file of tokens and the files of agents' tokens, read again when
+// they change. A token is looked up by its digest, so that the time of a refusal says nothing about others.
 import type { IncomingMessage } from 'node:http';
 import { messageOf, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
@@ -132,7 +132,9 @@ function open(path: string, read: () => Content): SourceFile {
   return { path, read, stamp, content: read() };
 }
 
-/** Whether it has changed. One that cannot be read any more lets nobody in: who takes rights away must not be ignored. */
+/**
+ * Whether it has changed. One that cannot be read any more lets nobody in: who takes rights away must not be ignored.
+ */
 function reread(file: SourceFile): boolean {
   const stamp = stampOf(file.path);
   if (stamp === file.stamp) return false;
@@ -197,7 +199,10 @@ export async function readTokens(configuration: TokenConfiguration): Promise<Tok
   return new TokenBook(configuration);
 }
 
-/** A token of this role that a client can use: the first of an operator, else of a viewer. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+/**
+ * A token of this role that a client can use: the first of an operator, else of a viewer. @throws CONFIG_INVALID,
+ * CONFIG_UNREADABLE
+ */
 export async function tokenForClient(file: string): Promise<string> {
   const text = readSecret(file);
   // A file with the token alone is what a person is handed.

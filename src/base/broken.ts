@@ -1,4 +1,5 @@
-// Which errors say that the process as a whole cannot be relied on any more. Everything else is the failure of what threw it.
+// Which errors say that the process as a whole cannot be relied on any more. Everything else is the failure of what
+// threw it.
 
 /** Of Node.js: memory that could not be had, and assertions of its own. */
 const CODES: ReadonlySet<unknown> = new Set(['ENOMEM', 'ERR_MEMORY_ALLOCATION_FAILED', 'ERR_INTERNAL_ASSERTION']);

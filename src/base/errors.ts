@@ -233,8 +233,9 @@ export const errorRegistry = {
 export type ErrorCode = keyof typeof errorRegistry;
 
 /**
- * Failures of a copy after which going on from what was written can succeed: whatever broke off the reading or the writing. What
- * says that the source, or what was written of it, is wrong is not among them: going on can only fail again.
+ * Failures of a copy after which going on from what was written can succeed: whatever broke off the reading or the
+ * writing. What says that the source, or what was written of it, is wrong is not among them: going on can only fail
+ * again.
  */
 const RESUMABLE: ReadonlySet<string> = new Set<ErrorCode>([
   'RING_BROKEN',

@@ -1,5 +1,5 @@
-// A folder of this user's in a folder that everybody may write (/dev/shm, /tmp), which all processes of the user find by
-// themselves, and which nobody else can take from them by making the name first.
+// A folder of this user's in a folder that everybody may write (/dev/shm, /tmp), which all processes of the user find
+// by themselves, and which nobody else can take from them by making the name first.
 import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
 import { errnoOf, UnderstudyError } from './errors.ts';
 import { isOpenToOthers } from './trust.ts';

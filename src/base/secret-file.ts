@@ -6,7 +6,10 @@ import { type Intrusion, intrusionOn, lookAlong } from './trust.ts';
 export const SECRET_BYTES_MAX = 64 * 1024;
 const ANYBODY = 0o077;
 
-/** What is wrong with a file that holds a secret, as the end of a sentence about it; null: nothing. What is in it is not looked at. */
+/**
+ * What is wrong with a file that holds a secret, as the end of a sentence about it; null: nothing. What is in it is not
+ * looked at.
+ */
 export function secretProblem(file: string): Intrusion | null {
   try {
     const way = lookAlong(file);

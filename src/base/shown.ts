@@ -1,8 +1,10 @@
-// Text of others (names of files, messages of servers, URLs with passwords) as it may be sent to a terminal, a log or a client.
+// Text of others (names of files, messages of servers, URLs with passwords) as it may be sent to a terminal, a log or a
+// client.
 
 /**
- * Control characters (C0, DEL, C1), line and paragraph separators, halves of pairs, and format characters, among them those that
- * turn the direction of text (Unicode Standard Annex 9). Joiners stay: emoji and several scripts are written with them.
+ * Control characters (C0, DEL, C1), line and paragraph separators, halves of pairs, and format characters, among them
+ * those that turn the direction of text (Unicode Standard Annex 9). Joiners stay: emoji and several scripts are written
+ * with them.
  */
 const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]|(?![\u200c\u200d])\p{Cf}/gu;
 
@@ -43,7 +45,10 @@ const SECRET_NAME = /token|sig|secret|passw|pwd|key|auth|cred|session|jwt|ticket
 /** A value so long is no name of a thing. */
 const NAME_CHARACTERS_MAX = 40;
 
-/** The text with what a URL in it would give away left out: user and password, values of parameters that look like a secret. */
+/**
+ * The text with what a URL in it would give away left out: user and password, values of parameters that look like a
+ * secret.
+ */
 export function withoutSecrets(text: string): string {
   if (!text.includes('://')) return text;
   return text.replaceAll(URL_SECRETS, (_, scheme: string, rest: string, query: string | undefined) => {

@@ -1,5 +1,5 @@
-// Who besides this user and root can change what a path leads to. Folders that everybody may write (/tmp), homes of others and
-// links that others made are where one user leads another user's program elsewhere.
+// Who besides this user and root can change what a path leads to. Folders that everybody may write (/tmp), homes of
+// others and links that others made are where one user leads another user's program elsewhere.
 import { lstatSync, readFileSync, readlinkSync, realpathSync, type Stats } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { errnoOf } from './errors.ts';
@@ -78,13 +78,18 @@ export function linkOfStranger({ links }: Way): Entry | null {
   return links.find(({ facts }) => !isTrusted(facts.uid)) ?? null;
 }
 
-/** The same, of links that lie where everybody can put one (as the kernel's fs.protected_symlinks): what is only read may be followed else. */
+/**
+ * The same, of links that lie where everybody can put one (as the kernel's fs.protected_symlinks): what is only read
+ * may be followed else.
+ */
 export function plantedLink({ links }: Way): Entry | null {
   const isOpen = (path: string): boolean => (lstatSync(dirname(path)).mode & OTHERS_WRITE) !== 0;
   return links.find(({ path, facts }) => !isTrusted(facts.uid) && isOpen(path)) ?? null;
 }
 
-/** Whether users other than root and this one may write it by its owner and mode; members of root's group count as root. */
+/**
+ * Whether users other than root and this one may write it by its owner and mode; members of root's group count as root.
+ */
 export function isOpenToOthers({ uid, gid, mode }: Pick<Stats, 'uid' | 'gid' | 'mode'>): boolean {
   return !isTrusted(uid) || (mode & OTHERS_WRITE) !== 0 || ((mode & GROUP_WRITE) !== 0 && gid !== 0);
 }
@@ -96,9 +101,9 @@ export interface Intrusion {
 }
 
 /**
- * Why what the path names is not only this user's and root's to change, as the end of a sentence about it; null: it is. Looked
- * at are all links and folders on the way and what is at the end. That its folder may be written by a group counts; that one
- * further up may be does not, for distributions give groups folders of their own there (/usr/local).
+ * Why what the path names is not only this user's and root's to change, as the end of a sentence about it; null: it is.
+ * Looked at are all links and folders on the way and what is at the end. That its folder may be written by a group
+ * counts; that one further up may be does not, for distributions give groups folders of their own there (/usr/local).
  */
 export function intrusionOn(way: Way): Intrusion | null {
   const link = linkOfStranger(way);

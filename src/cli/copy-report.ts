@@ -33,7 +33,10 @@ interface Flags {
   readonly progress: ProgressKind;
 }
 
-/** The object of a copy that failed before it began: every target has failed with it. `source` is null where it is not known. */
+/**
+ * The object of a copy that failed before it began: every target has failed with it. `source` is null where it is not
+ * known.
+ */
 export function failedCopy(source: string | null, targets: readonly string[], error: ResultError): CopyReport {
   return {
     ok: false,
@@ -45,7 +48,8 @@ export function failedCopy(source: string | null, targets: readonly string[], er
 }
 
 /**
- * Tells how the copy ended, and returns the exit status: 0 only when every target is complete, else that of the first failure.
+ * Tells how the copy ended, and returns the exit status: 0 only when every target is complete, else that of the first
+ * failure.
  * @throws OUTPUT_FAILED when all is well but for the telling
  */
 export function report(result: CopyReport, flags: Flags): number {
@@ -67,7 +71,9 @@ export function report(result: CopyReport, flags: Flags): number {
   return status;
 }
 
-/** As sha256sum(1) writes them, which escapes what would be a line of its own; on a terminal also what would act on it. */
+/**
+ * As sha256sum(1) writes them, which escapes what would be a line of its own; on a terminal also what would act on it.
+ */
 function digests(targets: readonly TargetResult[]): string {
   const escapes: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' };
   const lineOf = ({ digest, uri }: TargetResult): string => {

@@ -40,8 +40,8 @@ function readDigestFile(path: string): string {
 }
 
 /**
- * The digest that the text names for the source: for its base name, or, where that is the name of a compressed image, for the name
- * without the suffix. @throws DIGEST_FILE_INVALID
+ * The digest that the text names for the source: for its base name, or, where that is the name of a compressed image,
+ * for the name without the suffix. @throws DIGEST_FILE_INVALID
  */
 export function digestFor(text: string, path: string, source: string): DigestFile {
   const signed = /^-----BEGIN PGP SIGNED MESSAGE-----/m.test(text);
@@ -127,7 +127,10 @@ function algorithmOf(digits: number): string | null {
   return { 32: 'MD5', 40: 'SHA1', 56: 'SHA224', 64: 'SHA256', 96: 'SHA384', 128: 'SHA512' }[digits] ?? null;
 }
 
-/** sha256sum(1) writes backslash, newline and carriage return of a name with a backslash, and one before the line that says so. */
+/**
+ * sha256sum(1) writes backslash, newline and carriage return of a name with a backslash, and one before the line that
+ * says so.
+ */
 function unescaped(name: string, escaped: string): string {
   if (escaped === '') return name;
   return name.replaceAll(/\\([\\nr])/g, (_, one: string) => ({ n: '\n', r: '\r' })[one] ?? '\\');

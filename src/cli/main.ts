@@ -73,13 +73,19 @@ async function serviceOf(
   return Object.entries(serviceCommandNames).map(([name, text]) => new Command(name).description(text));
 }
 
-/** Everybody on the machine can read the arguments of every process (proc(5), cmdline): passwords in URLs are taken out of ours. */
+/**
+ * Everybody on the machine can read the arguments of every process (proc(5), cmdline): passwords in URLs are taken out
+ * of ours.
+ */
 function hideSecrets(argv: readonly string[]): void {
   const told = argv.map(withoutSecrets);
   if (told.some((argument, index) => argument !== argv[index])) process.title = told.join(' ');
 }
 
-/** What Node.js itself writes may meet a reader that has left (`| head`) or a terminal that has gone: nothing is lost with it. */
+/**
+ * What Node.js itself writes may meet a reader that has left (`| head`) or a terminal that has gone: nothing is lost
+ * with it.
+ */
 function outliveReaders(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
@@ -93,8 +99,8 @@ function inherit(command: Command): Command {
 }
 
 /**
- * Commander ends by throwing, also after --help, and has said why by then. Its class is another one in a bundle loaded on demand, so
- * its code tells. Returns the exit status; null for any other error.
+ * Commander ends by throwing, also after --help, and has said why by then. Its class is another one in a bundle loaded
+ * on demand, so its code tells. Returns the exit status; null for any other error.
  */
 function usageOf(error: unknown, argv: readonly string[]): number | null {
   if (!(error instanceof Error) || !('code' in error) || !('exitCode' in error)) return null;

@@ -1,6 +1,6 @@
-// Where the command line writes. What was asked for goes to standard output, whole, or the command fails. What is told beside it goes to
-// standard error, and never holds up or ends a copy: on a full file system, a terminal that has gone or a reader that has stopped, it
-// is dropped.
+// Where the command line writes. What was asked for goes to standard output, whole, or the command fails. What is told
+// beside it goes to standard error, and never holds up or ends a copy: on a full file system, a terminal that has gone
+// or a reader that has stopped, it is dropped.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { errnoOf, reasonOf, shownJson, shownLines, UnderstudyError } from '../base/mod.ts';
@@ -14,7 +14,8 @@ const PATIENCE_MS_MAX = 1000;
 const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Writes to standard output. A reader that has left (`| head`) is not a failure: what was to be done is done all the same; false then.
+ * Writes to standard output. A reader that has left (`| head`) is not a failure: what was to be done is done all the
+ * same; false then.
  * @throws OUTPUT_FAILED
  */
 export function printResult(text: string): boolean {
@@ -51,7 +52,10 @@ class StandardError {
   #rest: Buffer = Buffer.alloc(0);
   #patienceMs = PATIENCE_MS_MAX;
 
-  /** Writes all of it or nothing: dropped when the last one is not out yet, or when it cannot be written now. Whether it was taken. */
+  /**
+   * Writes all of it or nothing: dropped when the last one is not out yet, or when it cannot be written now. Whether it
+   * was taken.
+   */
   show(text: string): boolean {
     return this.#flush() && this.#put(Buffer.from(text));
   }
@@ -100,9 +104,10 @@ class StandardError {
 }
 
 /**
- * Standard error so that writing to it does not wait. Pipes and terminals are opened once more, because to change the open file itself
- * would change it for everybody who has it (the shell, for one). Sockets cannot be; Node.js makes them so when its stream is made. Files
- * are written as they are: they keep nobody waiting, and a second open file would have a position of its own.
+ * Standard error so that writing to it does not wait. Pipes and terminals are opened once more, because to change the
+ * open file itself would change it for everybody who has it (the shell, for one). Sockets cannot be; Node.js makes them
+ * so when its stream is made. Files are written as they are: they keep nobody waiting, and a second open file would
+ * have a position of its own.
  */
 function openWithoutWaiting(): number {
   try {

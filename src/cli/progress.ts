@@ -1,5 +1,5 @@
-// Progress on standard error: on a terminal lines that are redrawn in place (layout.ts), elsewhere a line a target every few seconds,
-// for programs an object a line. What cannot be written at once is left out: a later one says more.
+// Progress on standard error: on a terminal lines that are redrawn in place (layout.ts), elsewhere a line a target
+// every few seconds, for programs an object a line. What cannot be written at once is left out: a later one says more.
 import type { CopyProgress, TargetProgress } from '../replication/mod.ts';
 import { layout, lineOf, type Row, type TargetRow, widthOf } from './layout.ts';
 import { jsonText, stderr } from './output.ts';
@@ -140,7 +140,10 @@ function stateText(target: TargetProgress, progress: CopyProgress): string {
   return `${words[target.state]}${target.detached ? ', at its own pace' : ''}${joined}`;
 }
 
-/** One target's line in a window without end, for example "web7.img  [########............]   41 %  182 MiB/s  12.4s left  copying". */
+/**
+ * One target's line in a window without end, for example "web7.img  [########............]   41 %  182 MiB/s  12.4s
+ * left  copying".
+ */
 export function line(target: TargetProgress, progress: CopyProgress, bytesPerSecond: number | null): string {
   return lineOf(targetRow(target, progress, bytesPerSecond), Number.POSITIVE_INFINITY);
 }

@@ -1,5 +1,5 @@
-// The commands of the service, as the help of the whole program lists them. They are loaded only when one of them is asked for, so
-// that a copy starts no later because of them.
+// The commands of the service, as the help of the whole program lists them. They are loaded only when one of them is
+// asked for, so that a copy starts no later because of them.
 
 export const serviceCommandNames: Readonly<Record<string, string>> = {
   doctor: 'Checks what the configuration needs and this machine lacks. Changes nothing.',

@@ -56,7 +56,10 @@ function checkInterfaces(host: PartlyHost, base: Path, report: Report): void {
   }
 }
 
-/** Network and broadcast address of an IPv4 network are nobody's (RFC 1122, 3.2.1.3); not so in networks of two (RFC 3021). */
+/**
+ * Network and broadcast address of an IPv4 network are nobody's (RFC 1122, 3.2.1.3); not so in networks of two (RFC
+ * 3021).
+ */
 function checkHostAddress(cidr: string, path: Path, report: Report): void {
   const [address = '', length = ''] = cidr.split('/');
   if (!isIPv4(address) || Number(length) > 30) return;

@@ -1,5 +1,5 @@
-// What understudy.yaml says, after defaults: the one description of an installation that all parts share. Secrets are never
-// in it; a file that holds one is named. The schema beside this file is checked against these types.
+// What understudy.yaml says, after defaults: the one description of an installation that all parts share. Secrets are
+// never in it; a file that holds one is named. The schema beside this file is checked against these types.
 
 import type { ZodType } from 'zod';
 import type { SignalPolicy, Windows } from '../detection/mod.ts';
@@ -17,7 +17,9 @@ export interface HostConfig {
   readonly interfaces: readonly HostInterfaceConfig[];
   /** The address at which the service, its SSH server and its agent are reached: the first of the first interface. */
   readonly address: string;
-  /** Link of the controller's machine on which ARP probes for that address are sent; null: none, and "prove" says so. */
+  /**
+   * Link of the controller's machine on which ARP probes for that address are sent; null: none, and "prove" says so.
+   */
   readonly link: string | null;
   readonly power: PowerConfig;
   /** File with the token of its agent; null: no agent. */
@@ -50,7 +52,10 @@ export interface VolumeConfig {
 export interface StorageConfig {
   /** Where backups and overlays go. @default STATE/storage */
   readonly folder: string;
-  /** How hosts reach exports: a Unix socket in the state folder, one port in plain text, or a port for each host. @default unix */
+  /**
+   * How hosts reach exports: a Unix socket in the state folder, one port in plain text, or a port for each host.
+   * @default unix
+   */
   readonly listen: Listen;
   /** Plain text, also beyond loopback. @default false */
   readonly insecure: boolean;
@@ -86,7 +91,10 @@ export interface ServiceConfig {
   readonly timeoutsMs: TimeoutsConfig;
   /** Rules of the identity engine whose unknown findings are accepted. */
   readonly acceptUnknown: readonly string[];
-  /** Absolute paths of the lead that alone are copied, into the understudy's own system; null: the whole disk. @default null */
+  /**
+   * Absolute paths of the lead that alone are copied, into the understudy's own system; null: the whole disk. @default
+   * null
+   */
   readonly portion: readonly string[] | null;
 }
 
@@ -127,7 +135,9 @@ export interface SignalConfig extends SignalPolicy {
 export interface ScaleOutConfig {
   /** After any change of the number of hosts, nothing is added for so long. @default 0 */
   readonly cooldownSeconds: number;
-  /** Hosts on their way at the same time; more than the first as far as more requests come than they carry. @default 2 */
+  /**
+   * Hosts on their way at the same time; more than the first as far as more requests come than they carry. @default 2
+   */
   readonly atOnce: number;
 }
 
@@ -165,7 +175,9 @@ export interface ApiConfig {
   readonly host: string;
   /** 0: any free one, written to STATE/api.json. @default 7780 */
   readonly port: number;
-  /** Where agents reach it: what clones are told. An http or https URL without path. @default https://HOST:PORT with tls */
+  /**
+   * Where agents reach it: what clones are told. An http or https URL without path. @default https://HOST:PORT with tls
+   */
   readonly advertise: string;
   /** File of tokens, mode 0600: src/api/token-lines.ts has its form. */
   readonly tokensFile: string;
@@ -196,10 +208,11 @@ export interface Configuration {
 }
 
 /**
- * What `settings` of each driver may be, by the driver's name. Composition passes the drivers' schemas in, so the configuration
- * knows no driver, and still names file, line and column of a wrong setting. A schema is a strict zod object. A string in it that
- * is a path says so with `.meta({ format: 'path' })`; it comes out absolute, a relative one being taken from the folder of
- * understudy.yaml. The settings of a configuration are what the schema gives: with defaults and transformations.
+ * What `settings` of each driver may be, by the driver's name. Composition passes the drivers' schemas in, so the
+ * configuration knows no driver, and still names file, line and column of a wrong setting. A schema is a strict zod
+ * object. A string in it that is a path says so with `.meta({ format: 'path' })`; it comes out absolute, a relative one
+ * being taken from the folder of understudy.yaml. The settings of a configuration are what the schema gives: with
+ * defaults and transformations.
  */
 export interface DriverSchemas {
   readonly power: Readonly<Record<string, ZodType>>;

@@ -1,4 +1,5 @@
-// Kinds of values in understudy.yaml, each with what it looks like for editors (JSON Schema) and what is said when it is wrong.
+// Kinds of values in understudy.yaml, each with what it looks like for editors (JSON Schema) and what is said when it
+// is wrong.
 import { isIP, isIPv4 } from 'node:net';
 import * as z from 'zod';
 import { codeOf, messageOf, parseBytes, parseDuration } from '../base/mod.ts';

@@ -140,7 +140,10 @@ async function readFile(path: string): Promise<{ readonly document: ConfigDocume
   return { document, folder };
 }
 
-/** The text, or what is wrong with the whole of it: also that others could write it, for it says what is done as this user. */
+/**
+ * The text, or what is wrong with the whole of it: also that others could write it, for it says what is done as this
+ * user.
+ */
 async function readText(path: string): Promise<string | { readonly text: string; readonly hint: string }> {
   try {
     // A pipe must not hold up anybody: without this flag opening one waits for its writer.

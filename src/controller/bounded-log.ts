@@ -1,5 +1,6 @@
-// Records in the order of their making, never more than a bound. What is kept is counted where it is appended, in memory, so that the
-// bound holds however many write at the same time; nothing is listed to be trimmed. One controller at a time writes a log.
+// Records in the order of their making, never more than a bound. What is kept is counted where it is appended, in
+// memory, so that the bound holds however many write at the same time; nothing is listed to be trimmed. One controller
+// at a time writes a log.
 import { codeOf } from '../base/mod.ts';
 import type { Store, StoredRecord } from '../store/mod.ts';
 import { listRecords } from './records.ts';

@@ -1,5 +1,6 @@
-// What the controller offers to those who ask it: the HTTP interface, and through it the command line and the agents. The views
-// are stable JSON: fields may be added, never changed. Times are ISO 8601 in UTC, durations seconds. Seed rows P12, P14, P25.
+// What the controller offers to those who ask it: the HTTP interface, and through it the command line and the agents.
+// The views are stable JSON: fields may be added, never changed. Times are ISO 8601 in UTC, durations seconds. Seed
+// rows P12, P14, P25.
 import type { Instruction, Report } from '../agent/mod.ts';
 import type { JsonRecord, Mode } from '../config/mod.ts';
 import type { Inspection } from '../identity/mod.ts';
@@ -43,9 +44,9 @@ export interface DecisionView {
   readonly service: string;
   readonly action: DecisionAction;
   /**
-   * What became of it: 'started' an engagement or its end; 'proposed' waits for an approval; 'advised' is left to people;
-   * 'refused' was wanted and not possible (no free spare, maximum reached, power unknown), the reason says why; 'none' nothing
-   * was to be done.
+   * What became of it: 'started' an engagement or its end; 'proposed' waits for an approval; 'advised' is left to
+   * people; 'refused' was wanted and not possible (no free spare, maximum reached, power unknown), the reason says why;
+   * 'none' nothing was to be done.
    */
   readonly outcome: 'started' | 'proposed' | 'advised' | 'refused' | 'none';
   readonly verdict: VerdictView;
@@ -91,7 +92,10 @@ export interface HostView {
   /** That it leads or is engaged for; null for a spare that is free. */
   readonly service: string | null;
   readonly engagement: string | null;
-  /** Why it is kept out of every pool although no engagement has it: a record that cannot be used, a dismissal by force. null: it is not. */
+  /**
+   * Why it is kept out of every pool although no engagement has it: a record that cannot be used, a dismissal by force.
+   * null: it is not.
+   */
   readonly keptOut: string | null;
   /** null: it never reported, or has no agent. */
   readonly agent: { readonly lastSeenAt: string; readonly verdict: VerdictView } | null;
@@ -124,8 +128,8 @@ export interface EngagementView {
   /** When it entered this phase. */
   readonly since: string;
   /**
-   * 'running': something is being done, or will be tried again by itself. 'waiting': nothing is to be done (serving). 'failed': it
-   * needs somebody. 'done': the spare is free again.
+   * 'running': something is being done, or will be tried again by itself. 'waiting': nothing is to be done (serving).
+   * 'failed': it needs somebody. 'done': the spare is free again.
    */
   readonly state: 'running' | 'waiting' | 'failed' | 'done';
   /** Of the last try of a phase that is being tried again; else what it failed of. */
@@ -225,9 +229,9 @@ export type EventView =
 /** Who asked for what, from where, and what came of it. */
 export interface AuditEntry {
   /**
-   * 'order': somebody who may do so ordered a change; it is told before the order is carried out. 'outcome': such an order failed.
-   * 'refusal': somebody was not let in, or may not do what was asked; those of one address are counted by the minute. 'access': who may
-   * do what has changed.
+   * 'order': somebody who may do so ordered a change; it is told before the order is carried out. 'outcome': such an
+   * order failed. 'refusal': somebody was not let in, or may not do what was asked; those of one address are counted by
+   * the minute. 'access': who may do what has changed.
    */
   readonly type: 'order' | 'outcome' | 'refusal' | 'access';
   /** Name of the person, of the host for an agent; null: not known. */
@@ -254,22 +258,23 @@ export interface AuditView extends AuditEntry {
 }
 
 /**
- * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is wanted, and
- * the reconcilers do it. Only `power` and `inspect` wait for the world.
- * @throws SERVICE_UNKNOWN, HOST_UNKNOWN, ENGAGEMENT_UNKNOWN, ENGAGEMENT_REFUSED (with what stands in the way), EPOCH_STALE or
- * LEASE_LOST when this controller has been replaced, STORE_FAILED
+ * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is
+ * wanted, and the reconcilers do it. Only `power` and `inspect` wait for the world.
+ * @throws SERVICE_UNKNOWN, HOST_UNKNOWN, ENGAGEMENT_UNKNOWN, ENGAGEMENT_REFUSED (with what stands in the way),
+ *   EPOCH_STALE or LEASE_LOST when this controller has been replaced, STORE_FAILED
  */
 export interface ControllerApi {
   status(): Promise<StatusView>;
   /**
-   * Begins an engagement of `to` for `lead`, whatever the mode, within the service's maximum. Asked again for the same pair while
-   * that engagement is not done, it answers with its name: a caller whose connection broke can ask again.
+   * Begins an engagement of `to` for `lead`, whatever the mode, within the service's maximum. Asked again for the same
+   * pair while that engagement is not done, it answers with its name: a caller whose connection broke can ask again.
    */
   clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
   /**
-   * Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the same; one whose step
-   * is not tried any more, or that was ended by force, goes its way down again.
-   * @param request `force`: each step is tried once, and what fails is left undone; also for a record that cannot be used
+   * Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the
+   * same; one whose step is not tried any more, or that was ended by force, goes its way down again.
+   * @param request `force`: each step is tried once, and what fails is left undone; also for a record that cannot be
+   *   used
    * @throws RECORD_UNUSABLE without `force`
    */
   dismiss(
@@ -279,17 +284,22 @@ export interface ControllerApi {
   dismissal(request: { readonly host: string } | { readonly engagement: string }): Promise<DismissalView>;
   /** All records that cannot be used, as they are now. */
   records(): Promise<readonly UnusableRecordView[]>;
-  /** Deletes a record that cannot be used, unless it is that of an engagement. @throws ENGAGEMENT_REFUSED, STORE_CONFLICT */
+  /**
+   * Deletes a record that cannot be used, unless it is that of an engagement. @throws ENGAGEMENT_REFUSED,
+   * STORE_CONFLICT
+   */
   removeRecord(record: { readonly key: string; readonly revision: number }): Promise<void>;
   /** @throws ENGAGEMENT_REFUSED when there is no such plan, or no longer. */
   approve(plan: string): Promise<{ readonly engagement: string }>;
   /**
-   * Resolves when the state was read back. Refused for a host that is in an engagement, and 'off' for a lead that takes traffic.
+   * Resolves when the state was read back. Refused for a host that is in an engagement, and 'off' for a lead that takes
+   * traffic.
    * @throws POWER_FAILED, POWER_TIMEOUT, POWER_UNKNOWN as well
    */
   power(host: string, state: 'on' | 'off', signal: AbortSignal): Promise<{ readonly power: PowerState }>;
   /**
-   * What the disk of a host has that must not exist twice, at one moment of it, whether the host is on or not. Takes seconds.
+   * What the disk of a host has that must not exist twice, at one moment of it, whether the host is on or not. Takes
+   * seconds.
    * @throws the storage node's and the identity engine's errors as well
    */
   inspect(host: string, signal: AbortSignal): Promise<InspectionView>;
@@ -298,15 +308,17 @@ export interface ControllerApi {
   /** Any that is kept, also one that was done long ago. */
   engagement(name: string): Promise<EngagementView>;
   /**
-   * Every event after a revision, in order, then each new one, until the signal ends it. 0: all that are kept; null: only new
-   * ones. Events that are no longer kept are left out. A reader that has to know the state asks `status` and reads on from its
-   * revision.
+   * Every event after a revision, in order, then each new one, until the signal ends it. 0: all that are kept; null:
+   * only new ones. Events that are no longer kept are left out. A reader that has to know the state asks `status` and
+   * reads on from its revision.
    */
   events(after: number | null, signal: AbortSignal): AsyncIterable<EventView>;
   /** Keeps what somebody asked for; it is an event as well. Durable when it resolves. */
   record(entry: AuditEntry): Promise<void>;
   /** What is kept of what was asked for since then, the oldest first. @param sinceMs milliseconds since 1970 */
   audit(sinceMs: number): Promise<readonly AuditView[]>;
-  /** What a host's agent tells, checked by the interface to be within the protocol's limits, and what the agent is told. */
+  /**
+   * What a host's agent tells, checked by the interface to be within the protocol's limits, and what the agent is told.
+   */
   report(host: string, report: Report): Promise<Instruction>;
 }

@@ -1,4 +1,5 @@
-// The controller's life: it takes the lease, watches the store, keeps the reconcilers at work, and stops when the lease is gone.
+// The controller's life: it takes the lease, watches the store, keeps the reconcilers at work, and stops when the lease
+// is gone.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { Change, Lease } from '../store/mod.ts';
 import type { ControllerApi } from './contract.ts';
@@ -27,8 +28,8 @@ export interface Controller extends ControllerApi {
   /** Resolves when it no longer controls: with the reason, or with null after `stop`. Never rejects. */
   readonly ended: Promise<Error | null>;
   /**
-   * Takes an error that nobody caught, of which the process was told: it fails the work that began what threw it, and is told once. To be
-   * called in the context in which Node.js tells of it.
+   * Takes an error that nobody caught, of which the process was told: it fails the work that began what threw it, and
+   * is told once. To be called in the context in which Node.js tells of it.
    */
   uncaught(error: unknown): void;
   /** Tells a defect of a part beside the controller, once. @param subject "request GET /v1/status" */
@@ -42,7 +43,8 @@ export interface Controller extends ControllerApi {
  * @throws CONTROLLER_RUNNING, STORE_FAILED
  */
 export async function startController(parts: ControllerParts): Promise<Controller> {
-  // An earlier life of this holder may have left the lease behind; giving it up first makes the new epoch a higher one in any case.
+  // An earlier life of this holder may have left the lease behind; giving it up first makes the new epoch a higher one
+  // in any case.
   const left = await parts.store.lease(LEASE, parts.holder, LEASE_MS);
   await left?.release();
   const lease = left === null ? null : await parts.store.lease(LEASE, parts.holder, LEASE_MS);
@@ -145,8 +147,8 @@ class Life {
   async #failed(key: string, error: unknown): Promise<void> {
     const code = codeOf(error);
     if (code === 'STORE_CONFLICT') return;
-    // A fencing token that is refused means that somebody else controls, and nothing may be done any more; unless the lease is still ours:
-    // then nobody can have given the higher one.
+    // A fencing token that is refused means that somebody else controls, and nothing may be done any more; unless the
+    // lease is still ours: then nobody can have given the higher one.
     const replaced = code === 'LEASE_LOST' || (code === 'EPOCH_STALE' && !(await this.#holdsLease()));
     if (replaced) return void this.#end(error as Error);
     await this.#journal.trouble(key, error);

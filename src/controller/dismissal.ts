@@ -1,5 +1,5 @@
-// The end of an engagement as people ask for it: in good order, or by force, which does what can be done and says what it leaves. By force
-// also of a record that cannot be used.
+// The end of an engagement as people ask for it: in good order, or by force, which does what can be done and says what
+// it leaves. By force also of a record that cannot be used.
 import { shown, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { DismissalView, Phase } from './contract.ts';
@@ -77,8 +77,8 @@ export async function dismissByForce(context: Context, { name }: Engagement): Pr
 }
 
 /**
- * Puts a record of the way down where one that cannot be used is, for the host whose volume is marked for it; where none is, nothing was
- * changed for it, and it is deleted. @returns whether there is an engagement now
+ * Puts a record of the way down where one that cannot be used is, for the host whose volume is marked for it; where
+ * none is, nothing was changed for it, and it is deleted. @returns whether there is an engagement now
  * @throws ENGAGEMENT_REFUSED, STORAGE_FAILED
  */
 export async function dismissUnusable(

@@ -1,5 +1,5 @@
-// The reconciler of engagements: given a name, it reads the record, does one step of its phase, and writes what came of it.
-// It remembers nothing; after a crash at any instruction the next call goes on.
+// The reconciler of engagements: given a name, it reads the record, does one step of its phase, and writes what came of
+// it. It remembers nothing; after a crash at any instruction the next call goes on.
 import { codeOf, epochStale, errorRegistry, messageOf, present, UnderstudyError } from '../base/mod.ts';
 import type { Phase } from './contract.ts';
 import type { Journal } from './journal.ts';
@@ -41,7 +41,10 @@ const BACKOFF_MS_MAX = 30_000;
 /** Phases that change a host that may still be somebody else's. `choose` asks the same, with what else it asks. */
 const TAKES: readonly Phase[] = ['fence', 'preserve', 'replicate'];
 const TURN = 'turn';
-/** What may be left undone on the way down: nothing is lost, and nobody is in the way of anybody, when the steps after it are done. */
+/**
+ * What may be left undone on the way down: nothing is lost, and nobody is in the way of anybody, when the steps after
+ * it are done.
+ */
 const MAY_BE_LEFT: readonly Phase[] = ['drain', 'release'];
 
 export const engagements: Reconciler = {
@@ -103,8 +106,8 @@ async function reconcileEngagement(
 }
 
 /**
- * A step that was begun too often without an end is not begun again. The way up ends with it; on the way down what may be left is left,
- * and what must not be waits until somebody asks for it again.
+ * A step that was begun too often without an end is not begun again. The way up ends with it; on the way down what may
+ * be left is left, and what must not be waits until somebody asks for it again.
  */
 async function exhausted(
   { context, journal, name }: Look,
@@ -224,8 +227,8 @@ async function finishPhase(
 }
 
 /**
- * Leaves a step of the way down undone. What may be left is passed over; without any other step none after it can be done, and the
- * engagement is over as it is: its backup stays, and its host is in no pool (`occupied.ts`).
+ * Leaves a step of the way down undone. What may be left is passed over; without any other step none after it can be
+ * done, and the engagement is over as it is: its backup stays, and its host is in no pool (`occupied.ts`).
  */
 async function leave(
   context: Context,

@@ -1,5 +1,5 @@
-// Evidence of others, cut to what is kept of it. An agent may say much and a host may be hostile; what is stored, shown and compared
-// has a bound of its own.
+// Evidence of others, cut to what is kept of it. An agent may say much and a host may be hostile; what is stored, shown
+// and compared has a bound of its own.
 import { shown } from '../base/mod.ts';
 import type { EvidenceView } from './contract.ts';
 
@@ -16,8 +16,8 @@ type Values = EvidenceView['values'];
 type Fact = Pick<EvidenceView, 'text' | 'values'>;
 
 /**
- * The facts in their order, each in one line without control characters, as long as their JSON fits into so many bytes. A fact whose
- * numbers do not fit stays without them; the first fact stays always.
+ * The facts in their order, each in one line without control characters, as long as their JSON fits into so many bytes.
+ * A fact whose numbers do not fit stays without them; the first fact stays always.
  */
 export function cutEvidence<T extends Fact>(facts: readonly T[], bytesMax: number): readonly T[] {
   const kept: T[] = [];

@@ -1,4 +1,5 @@
-// The reconciler of hosts: volumes that hold their own host's data can be reached by that host, and the power of all is known.
+// The reconciler of hosts: volumes that hold their own host's data can be reached by that host, and the power of all is
+// known.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { HostConfig } from '../config/mod.ts';
 import type { PowerState } from '../power/mod.ts';
@@ -38,7 +39,10 @@ export async function reconcileHosts(
   return { inMs: LOOK_MS };
 }
 
-/** What is wrong with one host keeps no other from being looked at. @returns what may say that this controller was replaced, or null */
+/**
+ * What is wrong with one host keeps no other from being looked at. @returns what may say that this controller was
+ * replaced, or null
+ */
 async function asOneOf(
   context: Context,
   journal: Journal,

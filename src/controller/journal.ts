@@ -1,5 +1,6 @@
 // The journal: what happened (events) and what was decided (decisions), each with its evidence, in the store. Both are
-// bounded where they are appended; what is too old is deleted. A decision that repeats the last one is counted, not stored again.
+// bounded where they are appended; what is too old is deleted. A decision that repeats the last one is counted, not
+// stored again.
 import { codeOf, formatDuration } from '../base/mod.ts';
 import type { Change } from '../store/mod.ts';
 import { BoundedLog, type Place, type ShelfBound } from './bounded-log.ts';
@@ -12,8 +13,8 @@ import { listRecords } from './records.ts';
 import { Troubles } from './troubles.ts';
 
 /**
- * 5000 events in all. Each kind that somebody can bring about at will has a shelf of its own, and on it each host, service, person and
- * address a bound of its own: nobody pushes out what others have done.
+ * 5000 events in all. Each kind that somebody can bring about at will has a shelf of its own, and on it each host,
+ * service, person and address a bound of its own: nobody pushes out what others have done.
  */
 const SHELVES = {
   verdict: { recordsMax: 1500, groupMax: 200 },
@@ -48,7 +49,10 @@ export class Journal {
     this.#troubles = new Troubles(parts.log);
   }
 
-  /** Tells an error of a subject once, in the log and as an event. @param subject "service/wiki", "host/web1", "request GET /v1/status" */
+  /**
+   * Tells an error of a subject once, in the log and as an event. @param subject "service/wiki", "host/web1", "request
+   * GET /v1/status"
+   */
   async trouble(subject: string, error: unknown): Promise<void> {
     const told = this.#troubles.tell(subject, error);
     if (told === null) return;

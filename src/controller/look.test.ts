@@ -1,4 +1,5 @@
-// Which of two steps that are under way together ends the process: only that one is given up, in whatever order they are begun.
+// Which of two steps that are under way together ends the process: only that one is given up, in whatever order they
+// are begun.
 import { describe, expect, it } from 'vitest';
 import { StoreMemory } from '../store/mod.ts';
 import { Journal } from './journal.ts';

@@ -1,5 +1,5 @@
-// One look at one name, the same for every kind: what the look will do is asked first, the try is counted in the store, and only then it
-// begins. A step that has ended this process too often is not begun any more.
+// One look at one name, the same for every kind: what the look will do is asked first, the try is counted in the store,
+// and only then it begins. A step that has ended this process too often is not begun any more.
 import { codeOf } from '../base/mod.ts';
 import { engagements } from './engagement.ts';
 import { reconcileHosts } from './hosts.ts';
@@ -21,7 +21,10 @@ export interface LookParts {
   readonly suspects: Suspects;
 }
 
-/** A look that ended the process so often in a row is left alone for a while at each start. An engagement has bounds of its own. */
+/**
+ * A look that ended the process so often in a row is left alone for a while at each start. An engagement has bounds of
+ * its own.
+ */
 const LOST_MAX = 5;
 const REST_MS = 300_000;
 
@@ -52,7 +55,8 @@ function observer(run: Reconciler['run']): Reconciler {
 }
 
 /**
- * Looks at a name once. @param key "engagement/wiki-1", "hosts" @param reconcilers by the first part of the key @returns when to look again
+ * Looks at a name once. @param key "engagement/wiki-1", "hosts" @param reconcilers by the first part of the key
+ * @returns when to look again
  * @throws what the look throws; the try is counted as failed then
  */
 export async function look(

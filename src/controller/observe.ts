@@ -1,4 +1,5 @@
-// Looks at what others have measured: the director, each time the service is looked at; Prometheus, as often as a signal says.
+// Looks at what others have measured: the director, each time the service is looked at; Prometheus, as often as a
+// signal says.
 import { codeOf, messageOf } from '../base/mod.ts';
 import type { Configuration, ServiceConfig, SignalConfig } from '../config/mod.ts';
 import type { Observation, ObservedServer } from '../director/mod.ts';
@@ -19,7 +20,10 @@ export function servingNames(service: ServiceConfig, engagements: readonly Engag
   return [service.lead, ...onStage.map(({ understudy }) => understudy)];
 }
 
-/** Requests of the whole service and of its hosts, as the director counts them; that it cannot be asked is a gap in what is known. */
+/**
+ * Requests of the whole service and of its hosts, as the director counts them; that it cannot be asked is a gap in what
+ * is known.
+ */
 export async function lookAtDirector(context: Context, world: World, service: ServiceConfig): Promise<void> {
   const keepMs = service.scaleIn.windowSeconds * 1000 + 2 * RATE_GAP_MS_MAX;
   let seen: Observation | null = null;
@@ -29,7 +33,8 @@ export async function lookAtDirector(context: Context, world: World, service: Se
       directorOf(context.parts, service).observe(service.name, call),
     );
   } catch (error) {
-    // A director that is away is reported where it is needed; here its absence is an observation like any other. A defect is not.
+    // A director that is away is reported where it is needed; here its absence is an observation like any other. A
+    // defect is not.
     if (context.signal.aborted || codeOf(error) === null) throw error;
     reason = messageOf(error);
   }

@@ -1,5 +1,5 @@
-// Hosts that no engagement may use although none has them: an unusable record may own them, or a dismissal by force left a step undone.
-// As long as that is not seen to, they are in no pool, and count as hosts of the service.
+// Hosts that no engagement may use although none has them: an unusable record may own them, or a dismissal by force
+// left a step undone. As long as that is not seen to, they are in no pool, and count as hosts of the service.
 import { codeOf } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';

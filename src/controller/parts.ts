@@ -53,7 +53,8 @@ export async function within<T>(
   const timer = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([context.signal, timer]);
   let giveUp: () => void = () => undefined;
-  // A driver that does not honour its signal must not hold the reconciler: the call is left behind, its epoch fences it.
+  // A driver that does not honour its signal must not hold the reconciler: the call is left behind, its epoch fences
+  // it.
   const overdue = new Promise<never>((_, reject) => {
     giveUp = () => reject(new UnderstudyError('INTERRUPTED', `${what} was stopped`));
     signal.addEventListener('abort', giveUp, { once: true });

@@ -1,5 +1,5 @@
-// Level-triggered work: keys that want looking at, one worker a key at a time. What is asked for while a key is being worked
-// on is done once more afterwards; nothing is lost and nothing piles up.
+// Level-triggered work: keys that want looking at, one worker a key at a time. What is asked for while a key is being
+// worked on is done once more afterwards; nothing is lost and nothing piles up.
 import { assert } from '../base/mod.ts';
 import { asWorkOf, Uncaught } from './uncaught.ts';
 
@@ -64,7 +64,10 @@ export class WorkQueue {
     entry.running.abort();
   }
 
-  /** What the work on the key has begun threw an error that nobody caught: the work ends with it. False when none is under way. */
+  /**
+   * What the work on the key has begun threw an error that nobody caught: the work ends with it. False when none is
+   * under way.
+   */
   fail(key: string, error: unknown): boolean {
     const running = this.#entries.get(key)?.running ?? null;
     running?.abort(new Uncaught(error));

@@ -1,4 +1,5 @@
-// The contract of reconcilers: given a name, one reads everything, does one idempotent step, and says when to look again.
+// The contract of reconcilers: given a name, one reads everything, does one idempotent step, and says when to look
+// again.
 import type { Journal } from './journal.ts';
 import type { Context } from './parts.ts';
 import type { Tries, Try } from './tries.ts';

@@ -1,5 +1,5 @@
-// What each kind of record has to look like, for this version of the program. A record with anything else in it is not used: whoever wrote
-// it may have meant something by it that this version does not know.
+// What each kind of record has to look like, for this version of the program. A record with anything else in it is not
+// used: whoever wrote it may have meant something by it that this version does not know.
 import * as z from 'zod';
 import { storageRecordFlaw } from '../storage/mod.ts';
 import { epochFlaw } from '../store/mod.ts';
@@ -80,7 +80,10 @@ const decisionSchema = z.object({
   lastAt: date,
 });
 
-/** Kinds of events whose data are of no certain form. The compiler misses one that is added to the contract and not here. */
+/**
+ * Kinds of events whose data are of no certain form. The compiler misses one that is added to the contract and not
+ * here.
+ */
 const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage' | 'capacity' | 'audit'>, true>> = {
   verdict: true,
   engagement: true,

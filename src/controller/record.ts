@@ -1,10 +1,11 @@
-// What the controller knows durably. Progress is in these records and nowhere else: whoever reads them goes on with the work.
+// What the controller knows durably. Progress is in these records and nowhere else: whoever reads them goes on with the
+// work.
 import type { ErrorCode } from '../base/mod.ts';
 import type { Phase } from './contract.ts';
 
 /**
- * Phases of an engagement, in their order. `choose` to `serving` bring an understudy on stage, `drain` to `release` take it off
- * again; a failure on the way up turns into the way down.
+ * Phases of an engagement, in their order. `choose` to `serving` bring an understudy on stage, `drain` to `release`
+ * take it off again; a failure on the way up turns into the way down.
  */
 export const phases = [
   'choose',

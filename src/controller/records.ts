@@ -1,5 +1,5 @@
-// Records as the controller reads them: each is looked at before it is used, whoever wrote it. One that cannot be used is told, holds
-// back the hosts that it may own, and is otherwise left alone.
+// Records as the controller reads them: each is looked at before it is used, whoever wrote it. One that cannot be used
+// is told, holds back the hosts that it may own, and is otherwise left alone.
 import { messageOf, shown, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
@@ -49,7 +49,10 @@ export async function getRecord<T>(store: Store, key: string): Promise<StoredRec
   return record;
 }
 
-/** Changes a record as `update` does, and never one that cannot be used. @throws RECORD_UNUSABLE, and what `change` throws */
+/**
+ * Changes a record as `update` does, and never one that cannot be used. @throws RECORD_UNUSABLE, and what `change`
+ * throws
+ */
 export function updateRecord<T>(
   store: Store,
   key: string,
@@ -109,8 +112,8 @@ function reference({ ended, service, lead, understudy }: Engagement, config: Con
 }
 
 /**
- * Hosts that an unusable engagement may own, and by which record. Volumes say it surely; without them every host that the text names;
- * where it names none, the whole pool, except hosts that a usable engagement has.
+ * Hosts that an unusable engagement may own, and by which record. Volumes say it surely; without them every host that
+ * the text names; where it names none, the whole pool, except hosts that a usable engagement has.
  * @param storage null: the storage node could not be asked
  */
 export function heldHosts(

@@ -1,5 +1,6 @@
-// What somebody can do about an error that ended an engagement, or holds it up: the message says what happened, this what to do. In no
-// case anything is to be done for the lead, which was not touched, nor for the spare's own data, which come back by themselves.
+// What somebody can do about an error that ended an engagement, or holds it up: the message says what happened, this
+// what to do. In no case anything is to be done for the lead, which was not touched, nor for the spare's own data,
+// which come back by themselves.
 import type { ErrorCode } from '../base/mod.ts';
 
 const remedies: Partial<Record<ErrorCode | 'INTERNAL', string>> = {

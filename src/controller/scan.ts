@@ -1,5 +1,5 @@
-// Looks through the whole store for records that cannot be used, at the start and every minute: whoever runs the controller is to hear of
-// each, also of those that nothing needs at present.
+// Looks through the whole store for records that cannot be used, at the start and every minute: whoever runs the
+// controller is to hear of each, also of those that nothing needs at present.
 import { shown, UnderstudyError } from '../base/mod.ts';
 import type { StoredRecord } from '../store/mod.ts';
 import type { ControllerParts } from './parts.ts';

@@ -1,4 +1,5 @@
-// The way up: from the choice of a spare to the understudy on stage. Every step reads what is, and does what is missing.
+// The way up: from the choice of a spare to the understudy on stage. Every step reads what is, and does what is
+// missing.
 import { UnderstudyError } from '../base/mod.ts';
 import { occupied } from './occupied.ts';
 import { directorOf, powerOf, within } from './parts.ts';
@@ -17,8 +18,8 @@ export const choose: Step = async (input) => {
   const refuse = (why: string): never => {
     throw new UnderstudyError('ENGAGEMENT_REFUSED', `${understudy.name} cannot be engaged for ${lead.name}: ${why}`);
   };
-  // Earlier ones have precedence, so that of two controllers, one of which does not know yet that it was replaced, no two
-  // engagements take one spare or pass the maximum.
+  // Earlier ones have precedence, so that of two controllers, one of which does not know yet that it was replaced, no
+  // two engagements take one spare or pass the maximum.
   const engagements = await listEngagements(context.parts.store, context.parts.config);
   const earlier = engagements.all.filter((other) => !other.ended && isEarlier(other, engagement));
   const rival = earlier.find((other) => other.understudy === understudy.name);
@@ -103,7 +104,10 @@ export const personalise: Step = async (input) => {
   return { kind: 'done', patch: { proof } };
 };
 
-/** Only a verified replica is attached (the storage node refuses others), and only to an address that nobody has. Row P12. */
+/**
+ * Only a verified replica is attached (the storage node refuses others), and only to an address that nobody has. Row
+ * P12.
+ */
 export const boot: Step = async (input) => {
   const { context, service, understudy } = input;
   const { call: callMs } = service.timeoutsMs;

@@ -1,5 +1,6 @@
-// What was under way when the process died may have ended it, or have been beside what did. After a few deaths in a row such a step is
-// begun only while no other suspect is under way: the next death then tells which one it was, and no other is blamed for it.
+// What was under way when the process died may have ended it, or have been beside what did. After a few deaths in a row
+// such a step is begun only while no other suspect is under way: the next death then tells which one it was, and no
+// other is blamed for it.
 import { UnderstudyError } from '../base/mod.ts';
 
 /** From so many tries that never ended on, a step is a suspect. */

@@ -1,5 +1,6 @@
-// Tries of a step are counted in the store before the step begins, so that one that ends this process is counted as well. A step that
-// has ended well is forgotten; what is left after a death is how often the step was begun, and how often it never ended.
+// Tries of a step are counted in the store before the step begins, so that one that ends this process is counted as
+// well. A step that has ended well is forgotten; what is left after a death is how often the step was begun, and how
+// often it never ended.
 import { codeOf } from '../base/mod.ts';
 import type { Store } from '../store/mod.ts';
 import { keys, type TryRecord } from './record.ts';
@@ -13,7 +14,10 @@ export interface Try {
   readonly begun: number;
   /** Those before this one that never ended: the process died while they were under way. */
   readonly lost: number;
-  /** 'stopped': from outside; that is not a try. Never fails: what could not be written counts as a try that never ended. */
+  /**
+   * 'stopped': from outside; that is not a try. Never fails: what could not be written counts as a try that never
+   * ended.
+   */
   ended(how: 'well' | 'failed' | 'stopped'): Promise<void>;
 }
 
@@ -38,8 +42,8 @@ export class Tries {
   }
 
   /**
-   * Counts a try, durably when this resolves. A look that is repeated every few seconds and ended well the last time is not counted once
-   * this process has lived for a minute: it cannot be what ends it at each start.
+   * Counts a try, durably when this resolves. A look that is repeated every few seconds and ended well the last time is
+   * not counted once this process has lived for a minute: it cannot be what ends it at each start.
    * @param key of what is looked at, as in the queue @throws STORE_FAILED, STORE_CONFLICT, RECORD_UNUSABLE
    */
   async begin(key: string, step: string): Promise<Try> {

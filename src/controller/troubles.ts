@@ -1,5 +1,5 @@
-// Errors as they are told: each once, in the log and as an event, and again when it is another one or after all was well. The stack of a
-// defect stands in the log alone.
+// Errors as they are told: each once, in the log and as an event, and again when it is another one or after all was
+// well. The stack of a defect stands in the log alone.
 import { inspect } from 'node:util';
 import { codeOf, messageOf, shown } from '../base/mod.ts';
 

@@ -1,5 +1,6 @@
-// Errors that nobody catches: thrown by a timer, by a listener, by an "error" event that nobody listens to, or in a promise that nobody
-// awaits. Node.js tells the process of them; who began what they were thrown in is known by the context that Node.js carries along.
+// Errors that nobody catches: thrown by a timer, by a listener, by an "error" event that nobody listens to, or in a
+// promise that nobody awaits. Node.js tells the process of them; who began what they were thrown in is known by the
+// context that Node.js carries along.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { messageOf } from '../base/mod.ts';
 
@@ -12,7 +13,10 @@ export class Uncaught extends Error {
   }
 }
 
-/** Does the work so that `whose` tells its subject, in everything that it begins. @param subject "service/wiki", "request GET /v1/status" */
+/**
+ * Does the work so that `whose` tells its subject, in everything that it begins. @param subject "service/wiki",
+ * "request GET /v1/status"
+ */
 export function asWorkOf<T>(subject: string, work: () => T): T {
   return context.run(subject, work);
 }

@@ -93,7 +93,10 @@ export class World {
     return last !== undefined;
   }
 
-  /** Takes the director's counts; one that fell means a restart, and says nothing about the rate. null: it could not be asked. */
+  /**
+   * Takes the director's counts; one that fell means a restart, and says nothing about the rate. null: it could not be
+   * asked.
+   */
   requestsSeen(service: string, seen: Counts | null, atMs: number, keepMs: number): void {
     const before = this.#totals.get(service);
     const since = (now: number, then: number): number | null =>

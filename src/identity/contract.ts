@@ -67,16 +67,24 @@ export interface Kept {
 
 /** One file or link of the image, before and after. Ordered by path in a plan; never two for one path. */
 export interface FileChange {
-  /** Absolute inside the image, and canonical: nothing in it is a symbolic link, except its end when `kind` is 'link'. */
+  /**
+   * Absolute inside the image, and canonical: nothing in it is a symbolic link, except its end when `kind` is 'link'.
+   */
   readonly path: string;
   readonly rule: string;
-  /** What is written, or else removed: a file, or a symbolic link, whose text is what it leads to. May take the other's place. */
+  /**
+   * What is written, or else removed: a file, or a symbolic link, whose text is what it leads to. May take the other's
+   * place.
+   */
   readonly kind: 'file' | 'link';
   /** For people; null: nothing is there. "(secret)" for secrets, "(binary, N bytes)" for what is no text. */
   readonly before: string | null;
   /** SHA-256 of what is there (bytes, or the link's text), hexadecimal; null: nothing. `apply` changes nothing else. */
   readonly beforeDigest: string | null;
-  /** Absolute inside the image, and canonical: `after` is not its text but what makes it known, the digest of this file's bytes. */
+  /**
+   * Absolute inside the image, and canonical: `after` is not its text but what makes it known, the digest of this
+   * file's bytes.
+   */
   readonly copyOf?: string;
   /** null: it will not exist. Secrets are in clear here, and "(secret)" in what `show` makes of it. */
   readonly after: string | null;
@@ -87,7 +95,9 @@ export interface FileChange {
   readonly mode: number | null;
 }
 
-/** A program of the image that is run in it, after all changes, because it alone knows how to make new what was found. */
+/**
+ * A program of the image that is run in it, after all changes, because it alone knows how to make new what was found.
+ */
 export interface PlannedCommand {
   readonly rule: string;
   /** Absolute inside the image: what it is to make anew, or to remove. */
@@ -110,7 +120,9 @@ export interface Plan {
   readonly grow?: boolean;
   /** In this order. Absent: none. They need the engine's `kernelMount`. */
   readonly commands?: readonly PlannedCommand[];
-  /** SSH host key fingerprints ("SHA256:...", sorted) and machine-id that the replica will have: what "prove" compares. */
+  /**
+   * SSH host key fingerprints ("SHA256:...", sorted) and machine-id that the replica will have: what "prove" compares.
+   */
   readonly proof: { readonly sshHostKeys: readonly string[]; readonly machineId: string };
 }
 
@@ -120,7 +132,10 @@ export interface IdentityRequest {
   readonly understudy: HostIdentity;
   /** The hosts have other disks and cards: names of devices mean nothing on the other one. @default false */
   readonly otherHardware?: boolean;
-  /** The image is the understudy's own system, with files of the lead in it: its identity stays, and is verified. @default false */
+  /**
+   * The image is the understudy's own system, with files of the lead in it: its identity stays, and is verified.
+   * @default false
+   */
   readonly keepsOwn?: boolean;
   /** The disk is larger than the lead's: its last partition and the root in it are to fill it. @default false */
   readonly grow?: boolean;
@@ -167,12 +182,17 @@ export interface OpenedImage {
 }
 
 /**
- * All methods take a raw image or block device that nobody has mounted or attached, or the NBD URI of such (nbd+unix:///NAME?socket=PATH,
- * nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile input.
- * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED
+ * All methods take a raw image or block device that nobody has mounted or attached, or the NBD URI of such
+ * (nbd+unix:///NAME?socket=PATH, nbd://HOST:PORT/NAME; not for changes); one at a time for an image. Images are hostile
+ * input.
+ * @throws IMAGE_UNSUPPORTED (no file system that can be edited), IMAGE_DAMAGED, IDENTITY_FAILED, TOOL_MISSING,
+ *   INTERRUPTED
  */
 export interface IdentityEngine {
-  /** Opens an image once for several of the next three questions: a dirty journal is replayed once. Good until `use` has ended. */
+  /**
+   * Opens an image once for several of the next three questions: a dirty journal is replayed once. Good until `use` has
+   * ended.
+   */
   reading<T>(image: string, signal: AbortSignal, use: (opened: OpenedImage) => Promise<T>): Promise<T>;
   /** Reads only; a dirty journal is replayed in a private overlay. */
   inspect(image: string, lead: HostIdentity | null, signal: AbortSignal): Promise<Inspection>;
@@ -184,13 +204,14 @@ export interface IdentityEngine {
   /** Reads only. Deterministic, except for keys, which are made once for a plan. */
   plan(image: string, request: IdentityRequest, signal: AbortSignal): Promise<Plan>;
   /**
-   * Writes the image: all of the plan, durably, or nothing (a call after a crash finishes what had begun). Doing it again
-   * changes nothing more. IDENTITY_FAILED also when the image has changed since it was planned for.
+   * Writes the image: all of the plan, durably, or nothing (a call after a crash finishes what had begun). Doing it
+   * again changes nothing more. IDENTITY_FAILED also when the image has changed since it was planned for.
    */
   apply(image: string, plan: Plan, signal: AbortSignal): Promise<void>;
   /**
-   * Copies a portion of one image's files into the file system of another, so that it has what the lead has in these places and
-   * nothing else there; owners by name. `from` is only read. All of it, durably, or nothing, as with `apply`.
+   * Copies a portion of one image's files into the file system of another, so that it has what the lead has in these
+   * places and nothing else there; owners by name. `from` is only read. All of it, durably, or nothing, as with
+   * `apply`.
    * @throws also IDENTITY_UNKNOWN: something in the portion has an address of the lead, and nobody accepted that
    */
   transplant(from: string, to: string, request: TransplantRequest, signal: AbortSignal): Promise<Transplant>;

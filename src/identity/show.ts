@@ -7,7 +7,10 @@ import { printable } from './tree/mod.ts';
 const HIDDEN = '(secret)\n';
 const ORDER = ['unknown', 'rewrite', 'regenerate', 'disable', 'keep'] as const;
 
-/** By what becomes of them, what is to be decided first. Nothing in it is secret, nor anything that a terminal would obey. */
+/**
+ * By what becomes of them, what is to be decided first. Nothing in it is secret, nor anything that a terminal would
+ * obey.
+ */
 export function showFindings(findings: readonly Finding[]): string {
   return textOf(linesOf(findings));
 }

@@ -46,8 +46,8 @@ export function reserveSpace(fd: number, offset: number, length: number): void {
 }
 
 /**
- * Makes a range read as zeros without writing it: a hole in a file, discarded-and-zero or write-zeroes on a block device
- * (fallocate(2)). False when the file system or device has no such operation, and the caller must write zeros.
+ * Makes a range read as zeros without writing it: a hole in a file, discarded-and-zero or write-zeroes on a block
+ * device (fallocate(2)). False when the file system or device has no such operation, and the caller must write zeros.
  */
 export function zeroRange(fd: number, offset: number, length: number): boolean {
   for (const mode of [FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE]) {
@@ -78,8 +78,8 @@ export function adviseDontNeed(fd: number, offset: number, length: number): void
 }
 
 /**
- * Writes a range of the page cache to its device and waits for it (sync_file_range(2)). Durable it is not by that: the device's own cache
- * and the file's metadata are fdatasync(2)'s. @throws SystemError, EIO and ENOSPC among them
+ * Writes a range of the page cache to its device and waits for it (sync_file_range(2)). Durable it is not by that: the
+ * device's own cache and the file's metadata are fdatasync(2)'s. @throws SystemError, EIO and ENOSPC among them
  */
 export function writeBack(fd: number, offset: number, length: number): void {
   while (libc.syncFileRange(fd, offset, length, SYNC_FILE_RANGE_ALL) !== 0) {
@@ -108,8 +108,8 @@ export function blockDeviceReadOnly(fd: number): boolean {
 }
 
 /**
- * Lets the kernel read the partition table of an open disk again (ioctl BLKRRPART). `busy`: one of its partitions is in use.
- * `none`: it reads none here, as of loop devices without that option, of partitions, or without the right to.
+ * Lets the kernel read the partition table of an open disk again (ioctl BLKRRPART). `busy`: one of its partitions is in
+ * use. `none`: it reads none here, as of loop devices without that option, of partitions, or without the right to.
  */
 export function rereadPartitionTable(fd: number): 'read' | 'busy' | 'none' {
   if (libc.ioctl(fd, BLKRRPART, new Int32Array(1)) === 0) return 'read';

@@ -1,4 +1,5 @@
-// Session keyrings (keyrings(7)): what is started inherits that of whoever starts it, with all keys that are linked there.
+// Session keyrings (keyrings(7)): what is started inherits that of whoever starts it, with all keys that are linked
+// there.
 import { lastError, libc } from './libc.ts';
 
 const KEYCTL = process.arch === 'arm64' ? 219 : 250;

@@ -1,6 +1,6 @@
-// Memory that the kernel can read and write directly: shared-memory files and private page-aligned buffers. Large mappings
-// start at a multiple of a huge page, because a transfer past the page cache costs by the physically connected piece: the
-// same disk moves about twice as much a second to and from huge pages (docs/decisions/0011-huge-pages.md).
+// Memory that the kernel can read and write directly: shared-memory files and private page-aligned buffers. Large
+// mappings start at a multiple of a huge page, because a transfer past the page cache costs by the physically connected
+// piece: the same disk moves about twice as much a second to and from huge pages (docs/decisions/0011-huge-pages.md).
 
 import { constants } from 'node:os';
 import koffi from 'koffi';
@@ -56,15 +56,18 @@ function mapped(length: number, flags: number, fd: number, offset: number): Mapp
   };
 }
 
-/** Maps `length` bytes of an open file from `offset` on, shared with every process that maps it. Should it be cut short: bus-error.ts. */
+/**
+ * Maps `length` bytes of an open file from `offset` on, shared with every process that maps it. Should it be cut short:
+ * bus-error.ts.
+ */
 export function mapShared(fd: number, length: number, offset = 0): Mapping {
   watchBusErrors();
   return mapped(length, MAP_SHARED, fd, offset);
 }
 
 /**
- * Zeroed, page-aligned private memory: what O_DIRECT asks for. Of huge pages where it is large and the kernel has some; of
- * `small` ones, wherever they lie, for comparison.
+ * Zeroed, page-aligned private memory: what O_DIRECT asks for. Of huge pages where it is large and the kernel has some;
+ * of `small` ones, wherever they lie, for comparison.
  */
 export function allocatePages(length: number, pages: 'huge' | 'small' = 'huge'): Mapping {
   const mapping = mapped(length, MAP_PRIVATE_ANONYMOUS, -1, 0);
@@ -76,7 +79,10 @@ export function allocatePages(length: number, pages: 'huge' | 'small' = 'huge'):
   return mapping;
 }
 
-/** Gives the pages under a view of private memory back; what is read there afterwards is zeros (madvise(2), MADV_DONTNEED). */
+/**
+ * Gives the pages under a view of private memory back; what is read there afterwards is zeros (madvise(2),
+ * MADV_DONTNEED).
+ */
 export function discardPages(view: Uint8Array): void {
   if (libc.madvise(addressOf(view), view.byteLength, MADV_DONTNEED) !== 0) throw lastError('madvise');
 }
@@ -93,7 +99,9 @@ export function collapsePages(view: Uint8Array): Collapse {
   return lastErrno() === EAGAIN ? 'busy' : 'refused';
 }
 
-/** The address of a view into mapped memory. Views of ordinary memory have none: the garbage collector may move them. */
+/**
+ * The address of a view into mapped memory. Views of ordinary memory have none: the garbage collector may move them.
+ */
 export function addressOf(view: Uint8Array): bigint {
   const base = baseByBuffer.get(view.buffer as ArrayBuffer);
   assert(base !== undefined, 'only views of mapped memory have an address');

@@ -1,5 +1,5 @@
-// What policy is told, and what it answers. The controller, a replay of recorded samples and a simulation tell it the same things, and so
-// get the same answers.
+// What policy is told, and what it answers. The controller, a replay of recorded samples and a simulation tell it the
+// same things, and so get the same answers.
 
 export type PolicyVerdict = 'healthy' | 'degraded' | 'failing' | 'unknown';
 
@@ -21,7 +21,10 @@ export interface PolicyService {
   readonly scaleOut: {
     /** After any change of the number of hosts nothing is added for so long, nor before the slow window has seen it. */
     readonly cooldownSeconds: number;
-    /** Hosts that may be on their way at the same time; more than the first as far as more requests come than the others carry. 1 and up. */
+    /**
+     * Hosts that may be on their way at the same time; more than the first as far as more requests come than the others
+     * carry. 1 and up.
+     */
     readonly atOnce: number;
   };
   readonly scaleIn: {
@@ -71,7 +74,9 @@ export interface ServiceFacts {
   readonly serving: readonly ServingHost[];
   /** All that have not ended, failed ones too. */
   readonly engagements: readonly PolicyEngagement[];
-  /** Further hosts that count for the maximum: of records that cannot be used, and of dismissals by force. Absent: none. */
+  /**
+   * Further hosts that count for the maximum: of records that cannot be used, and of dismissals by force. Absent: none.
+   */
   readonly others?: number;
   /** Spares of the pool that nobody uses, in the order of preference. */
   readonly freeSpares: readonly string[];

@@ -1,5 +1,6 @@
-// Policy as a pure function: what is known of a service goes in, what is to be done comes out, with the reason. Numbers that
-// change with every look are in the evidence, not in the reason, so that the same decision is recognized as the same.
+// Policy as a pure function: what is known of a service goes in, what is to be done comes out, with the reason. Numbers
+// that change with every look are in the evidence, not in the reason, so that the same decision is recognized as the
+// same.
 import type {
   Decision,
   PolicyEngagement,
@@ -59,8 +60,9 @@ export function decide(facts: ServiceFacts): Decision {
 }
 
 /**
- * Why what is on its way has to arrive first; null: nothing has. Where more requests come than all hosts carry, those on their way included, another is asked
- * for beside them, as far as the policy allows: how much is missing is plain, and each of them takes its time.
+ * Why what is on its way has to arrive first; null: nothing has. Where more requests come than all hosts carry, those
+ * on their way included, another is asked for beside them, as far as the policy allows: how much is missing is plain,
+ * and each of them takes its time.
  */
 function onTheirWay(facts: ServiceFacts, verdict: PolicyVerdict): string | null {
   const coming = facts.engagements.filter(({ phase, goal }) => goal === 'serve' && COMING.includes(phase));
@@ -72,7 +74,10 @@ function onTheirWay(facts: ServiceFacts, verdict: PolicyVerdict): string | null 
   return coming.length === 1 ? `${names} is on its way` : `${names} are on their way`;
 }
 
-/** More requests come than so many hosts carry, by what each of those that serve carries now, when it is too much for them. */
+/**
+ * More requests come than so many hosts carry, by what each of those that serve carries now, when it is too much for
+ * them.
+ */
 function isMissing(facts: ServiceFacts, hosts: number): boolean {
   const [carried, arriving] = [carriedRate(facts), meanOf(facts, ({ arriving: rate }) => rate)];
   if (carried === null || arriving === null || carried === 0 || facts.serving.length === 0) return false;
@@ -114,7 +119,8 @@ function scaleOut(facts: ServiceFacts, verdict: Verdict, none: (reason: string) 
       subject: null,
     };
   }
-  // What a host can carry is measured at the moment when it is too much; without that, nothing could ever be taken away again.
+  // What a host can carry is measured at the moment when it is too much; without that, nothing could ever be taken away
+  // again.
   const carried = carriedRate(facts);
   if (carried === null) return none('the load is not measured yet');
   if (carried === 0) return none('no requests come through the director, so another host would not help');
@@ -127,8 +133,8 @@ function isBroken(verdict: PolicyVerdict): boolean {
 }
 
 /**
- * Requests a second that the hosts carried lately: the mean over the fast window, which a broken objective fills with the rate
- * that is too much; null: not known.
+ * Requests a second that the hosts carried lately: the mean over the fast window, which a broken objective fills with
+ * the rate that is too much; null: not known.
  */
 export function carriedRate(facts: ServiceFacts): number | null {
   return meanOf(facts, ({ rate }) => rate);

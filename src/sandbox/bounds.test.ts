@@ -1,4 +1,5 @@
-// Both ways to bound what a sandbox takes: the watchdog looks at all processes together, the control group is the kernel's.
+// Both ways to bound what a sandbox takes: the watchdog looks at all processes together, the control group is the
+// kernel's.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';

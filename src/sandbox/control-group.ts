@@ -1,5 +1,5 @@
-// A control group for one sandbox (cgroups(7)): memory and tasks of all its processes together. Where none can be made, for want of
-// rights or controllers, a watchdog looks after both (watch.ts).
+// A control group for one sandbox (cgroups(7)): memory and tasks of all its processes together. Where none can be made,
+// for want of rights or controllers, a watchdog looks after both (watch.ts).
 import {
   existsSync,
   mkdirSync,
@@ -33,7 +33,10 @@ interface Layout {
   readonly memory: readonly string[];
 }
 
-/** Between making a group and the first process in it lies a moment; one that has none after so long was left by a process that died. */
+/**
+ * Between making a group and the first process in it lies a moment; one that has none after so long was left by a
+ * process that died.
+ */
 const ABANDONED_MS = 60_000;
 
 let made = 0;

@@ -1,9 +1,10 @@
-// A process of ours that reads images which somebody hostile may have made: an own user where root starts it, an empty environment, no
-// network, none of the machine's files but programs and libraries, no other processes, a filter of system calls, and limits of memory
-// and tasks. What it may touch lies in one folder that only it has: the images, and the folder for its work.
+// A process of ours that reads images which somebody hostile may have made: an own user where root starts it, an empty
+// environment, no network, none of the machine's files but programs and libraries, no other processes, a filter of
+// system calls, and limits of memory and tasks. What it may touch lies in one folder that only it has: the images, and
+// the folder for its work.
 //
-// Root hands it an image through a daemon that knows no format (a raw block node, shown by FUSE), since it may not open the image itself;
-// that daemon opens what we have opened, not a name again. docs/decisions/0076-reader-processes.md
+// Root hands it an image through a daemon that knows no format (a raw block node, shown by FUSE), since it may not open
+// the image itself; that daemon opens what we have opened, not a name again. docs/decisions/0076-reader-processes.md
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, lstatSync, statSync, writeSync } from 'node:fs';
@@ -31,7 +32,9 @@ export interface ReaderOptions {
   /** Absolute, and its own: whoever asks has given it to the user of the reader. Null: it needs none. */
   readonly stateFolder: string | null;
   readonly images: readonly ReaderImage[];
-  /** It keeps root's rights, for mounts by the kernel: only its environment, its processes and its limits are its own. */
+  /**
+   * It keeps root's rights, for mounts by the kernel: only its environment, its processes and its limits are its own.
+   */
   readonly keepsRoot: boolean;
   readonly limits: GroupLimits;
 }
@@ -82,7 +85,10 @@ export class Reader {
     });
   }
 
-  /** Its first word on its standard output says that it runs; what it says on standard error, why it did not. @throws TOOL_MISSING */
+  /**
+   * Its first word on its standard output says that it runs; what it says on standard error, why it did not. @throws
+   * TOOL_MISSING
+   */
   static start(options: ReaderOptions): Reader {
     const { images, limits, keepsRoot } = options;
     for (const [tool, from] of toolsFor(options)) requireTool(tool, from);
@@ -321,7 +327,8 @@ function served({ fd, block, writable }: ReaderImage, index: number, top: string
     own,
   ];
   if (facts === null || !isDevice) return serve;
-  // A device may have a name of the reader's own, by its number, and keeps its size of sectors; where nodes cannot be made it is served.
+  // A device may have a name of the reader's own, by its number, and keeps its size of sectors; where nodes cannot be
+  // made it is served.
   const node = `mknod -m ${writable ? '600' : '400'} ${place} b ${numbersOf(facts.rdev)} 2> /dev/null`;
   return [`if ${node}; then ${own}; else`, ...serve, 'fi'];
 }

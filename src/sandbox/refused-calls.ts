@@ -1,4 +1,5 @@
-// System calls that nothing needs which reads an image or runs in one, and that have been ways into the kernel or out of a sandbox.
+// System calls that nothing needs which reads an image or runs in one, and that have been ways into the kernel or out
+// of a sandbox.
 import { type RefusedCall, seccompFilter } from '../linux/mod.ts';
 
 const NEVER = [
@@ -38,7 +39,9 @@ const ABSENT = [
 const NEW_MOUNTS = ['fsopen', 'fsconfig', 'fsmount', 'fspick', 'open_tree', 'move_mount', 'mount_setattr'];
 const NAMESPACES = ['mount', 'umount', 'umount2', 'pivot_root', 'unshare', 'setns'];
 
-/** Kinds of sockets by number (socket(2)): only those of one machine (1), IPv4 (2), IPv6 (10) and netlink (16) are left. */
+/**
+ * Kinds of sockets by number (socket(2)): only those of one machine (1), IPv4 (2), IPv6 (10) and netlink (16) are left.
+ */
 const FAMILIES_REFUSED = [3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15];
 const FAMILY_LAST = 16;
 /** TIOCSTI and TIOCLINUX put words into the terminal of somebody else. */
@@ -71,8 +74,8 @@ const common: readonly RefusedCall[] = [
 const filters = new Map<'reader' | 'program', Buffer>();
 
 /**
- * The filter of a sandbox, for bwrap's --seccomp. 'reader': of our own process that reads an image, whose helpers mount what they show;
- * 'program': of a program of the image, which has no business with namespaces.
+ * The filter of a sandbox, for bwrap's --seccomp. 'reader': of our own process that reads an image, whose helpers mount
+ * what they show; 'program': of a program of the image, which has no business with namespaces.
  * @throws TOOL_MISSING
  */
 export function filterOf(kind: 'reader' | 'program'): Buffer {

@@ -1,4 +1,5 @@
-// The watchdog of a sandbox without a control group: looks at the resident memory and the number of all its processes together.
+// The watchdog of a sandbox without a control group: looks at the resident memory and the number of all its processes
+// together.
 import { readdirSync, readFileSync } from 'node:fs';
 import type { GroupLimits } from './control-group.ts';
 
@@ -12,8 +13,8 @@ interface Seen {
 }
 
 /**
- * Tells, once, when a process and its descendants have more than they may. Orphans count as long as the process namespace of the sandbox
- * keeps them below its first process.
+ * Tells, once, when a process and its descendants have more than they may. Orphans count as long as the process
+ * namespace of the sandbox keeps them below its first process.
  * @returns ends it
  */
 export function watchOver(pid: number, limits: GroupLimits, onExceeded: (what: string) => void): () => void {

@@ -1,5 +1,6 @@
-// What moves the bytes for a storage node. The node (node.ts) decides and remembers; a backend does what it is told and knows
-// nothing of content, engagements or epochs. Two of them: qemu-storage-daemon with the copy engine, and memory for simulation.
+// What moves the bytes for a storage node. The node (node.ts) decides and remembers; a backend does what it is told and
+// knows nothing of content, engagements or epochs. Two of them: qemu-storage-daemon with the copy engine, and memory
+// for simulation.
 import type { CopyProgress } from './contract.ts';
 
 export interface CopyJob {

@@ -1,4 +1,5 @@
-// What the operations of a node have in common: who may do what to which volume, and how errors of the system are called.
+// What the operations of a node have in common: who may do what to which volume, and how errors of the system are
+// called.
 import { codeOf, errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { IdentityEngine } from '../identity/mod.ts';
 import type { Backend } from './backend.ts';
@@ -37,7 +38,10 @@ export async function withVolume<T>(
   }
 }
 
-/** From here on nobody may boot what the volume holds, until the step has ended. Durable before the first byte is written. */
+/**
+ * From here on nobody may boot what the volume holds, until the step has ended. Durable before the first byte is
+ * written.
+ */
 export async function beginStep(
   { records, backend }: NodeContext,
   volume: string,
@@ -79,7 +83,10 @@ export function asOperatingError(what: string, error: unknown): unknown {
   return new UnderstudyError(code, `${what}: ${messageOf(error)}`, { cause: error });
 }
 
-/** The error without the address at which a volume is served for the moment: whoever asked knows the volume, not this machine. */
+/**
+ * The error without the address at which a volume is served for the moment: whoever asked knows the volume, not this
+ * machine.
+ */
 export function namingVolume(error: unknown, address: string, volume: string): unknown {
   const code = codeOf(error);
   const message = messageOf(error);

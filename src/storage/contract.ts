@@ -1,9 +1,11 @@
-// The storage node: volumes, who may use them, and copies of them made without any host's help. Seed rows P2, P3, P15, P17,
-// P24, D16. The node keeps its wanted graph in the store and makes it so again after any crash.
+// The storage node: volumes, who may use them, and copies of them made without any host's help. Seed rows P2, P3, P15,
+// P17, P24, D16. The node keeps its wanted graph in the store and makes it so again after any crash.
 import type { Call } from '../base/mod.ts';
 import type { HostIdentity, Inspection, Plan } from '../identity/mod.ts';
 
-/** What a volume holds. Only 'own', and a 'replica' whose identity is verified for the host that asks, can be attached. */
+/**
+ * What a volume holds. Only 'own', and a 'replica' whose identity is verified for the host that asks, can be attached.
+ */
 export type VolumeContent =
   /** What its own host put there. */
   | { readonly kind: 'own' }
@@ -36,7 +38,10 @@ export interface VolumeStatus {
   readonly path: string;
   /** Raised by every operation of the node that changes the content. */
   readonly generation: number;
-  /** 'unknown': the record of the volume cannot be used. Nothing is done with it until that is seen to; `problem` says why. */
+  /**
+   * 'unknown': the record of the volume cannot be used. Nothing is done with it until that is seen to; `problem` says
+   * why.
+   */
   readonly content: VolumeContent | { readonly kind: 'unknown' };
   /** The one host that may write it, and where it finds it (NBD URI). */
   readonly attachment: { readonly host: string; readonly uri: string } | null;
@@ -65,8 +70,8 @@ export interface ReplicateRequest {
   readonly from: string;
   readonly to: string;
   /**
-   * Only these paths of the lead are copied, into the system that `to` holds; `accept`: rules whose unknown findings are accepted. Null:
-   * everything. @default null
+   * Only these paths of the lead are copied, into the system that `to` holds; `accept`: rules whose unknown findings
+   * are accepted. Null: everything. @default null
    */
   readonly portion?: { readonly paths: readonly string[]; readonly accept: readonly string[] } | null;
   readonly onProgress?: (progress: CopyProgress) => void;
@@ -84,27 +89,35 @@ export interface PersonaliseRequest {
 }
 
 /**
- * Every method is idempotent: called again after a crash, or by a second controller with a higher epoch, it goes on or finds
- * that all is done. Changing methods ask the EpochGate (thing "volume/NAME"). One that writes a volume is refused while the
- * volume is attached (VOLUME_ATTACHED), whoever asks, and while another operation writes it (VOLUME_BUSY).
+ * Every method is idempotent: called again after a crash, or by a second controller with a higher epoch, it goes on or
+ * finds that all is done. Changing methods ask the EpochGate (thing "volume/NAME"). One that writes a volume is refused
+ * while the volume is attached (VOLUME_ATTACHED), whoever asks, and while another operation writes it (VOLUME_BUSY).
  * @throws VOLUME_UNKNOWN, VOLUME_ATTACHED, VOLUME_BUSY, VOLUME_STATE (content does not allow it), STORAGE_SPACE,
- * STORAGE_FAILED, EPOCH_STALE, INTERRUPTED, and the copy engine's errors
+ *   STORAGE_FAILED, EPOCH_STALE, INTERRUPTED, and the copy engine's errors
  */
 export interface StorageNode {
   status(): Promise<StorageStatus>;
   /** Exports the volume for writing to this host. @returns where the host finds it */
   attach(volume: string, host: string, call: Call): Promise<{ readonly uri: string }>;
-  /** Ends the export, cutting a connection that is open. To be called only after the host was observed off (or never was on). */
+  /**
+   * Ends the export, cutting a connection that is open. To be called only after the host was observed off (or never was
+   * on).
+   */
   detach(volume: string, call: Call): Promise<void>;
-  /** A complete, flushed copy of the volume exists under the engagement's name. Space is checked first: STORAGE_SPACE. */
+  /**
+   * A complete, flushed copy of the volume exists under the engagement's name. Space is checked first: STORAGE_SPACE.
+   */
   backup(volume: string, engagement: string, call: Call, onProgress?: (p: CopyProgress) => void): Promise<Backup>;
-  /** `to` holds what `from` held at one moment, `from` being in use or not. Two at once for one lead share moment and reading. */
+  /**
+   * `to` holds what `from` held at one moment, `from` being in use or not. Two at once for one lead share moment and
+   * reading.
+   */
   replicate(request: ReplicateRequest, call: Call): Promise<{ readonly takenAt: string }>;
   /** What the volume says about who its host is, at one moment, whether it is in use or not. Changes nothing. */
   inspect(volume: string, lead: HostIdentity, call: Call): Promise<Inspection>;
   /**
-   * Gives the replica its identity and verifies it: IDENTITY_UNKNOWN, IDENTITY_UNVERIFIED. A volume that was given a portion has an
-   * identity, which stays, and is verified to be the understudy's.
+   * Gives the replica its identity and verifies it: IDENTITY_UNKNOWN, IDENTITY_UNVERIFIED. A volume that was given a
+   * portion has an identity, which stays, and is verified to be the understudy's.
    */
   personalise(request: PersonaliseRequest, call: Call): Promise<Plan>;
   /** Puts the backup back, compares its digest, and makes the content 'own'. The backup stays until `discard`. */

@@ -15,8 +15,8 @@ export interface StorageNodeOptions {
   /** Absolute path: backups and overlays. Made if it is not there. */
   readonly folder: string;
   /**
-   * Absolute path, on a local file system: sockets, locks, plans that hold secrets. Made with mode 0700 if it is not there.
-   * At most about 90 characters, because sockets lie in it.
+   * Absolute path, on a local file system: sockets, locks, plans that hold secrets. Made with mode 0700 if it is not
+   * there. At most about 90 characters, because sockets lie in it.
    */
   readonly stateFolder: string;
   readonly volumes: readonly { readonly name: string; readonly path: string }[];
@@ -32,9 +32,10 @@ export interface StorageNodeOptions {
 }
 
 /**
- * Starts a storage node, or takes over from one that has ended: finds its daemon, or starts one; serves what is attached; removes
- * what was left half-done.
- * @throws CONFIG_INVALID, TOOL_MISSING, STORAGE_FAILED (also while another process runs the node), VOLUME_STATE, STORE_*
+ * Starts a storage node, or takes over from one that has ended: finds its daemon, or starts one; serves what is
+ * attached; removes what was left half-done.
+ * @throws CONFIG_INVALID, TOOL_MISSING, STORAGE_FAILED (also while another process runs the node), VOLUME_STATE,
+ *   STORE_*
  */
 export async function createStorageNode(options: StorageNodeOptions): Promise<LocalStorageNode> {
   check(options);

@@ -1,9 +1,12 @@
-// How volumes are called inside the daemon, and where its clients find them. The name of a node or export says what it is for,
-// so everything that an earlier life left can be recognized and removed.
+// How volumes are called inside the daemon, and where its clients find them. The name of a node or export says what it
+// is for, so everything that an earlier life left can be recognized and removed.
 import { createHash, randomBytes } from 'node:crypto';
 import type { ServerAddress } from './qmp/mod.ts';
 
-/** Nodes of a volume: the storage itself, what exports use, and what a snapshot adds. "main" is a gateway's way to the volume. */
+/**
+ * Nodes of a volume: the storage itself, what exports use, and what a snapshot adds. "main" is a gateway's way to the
+ * volume.
+ */
 export const NODE_PARTS = ['file', 'top', 'cbw', 'view', 'over', 'room', 'disk', 'main'] as const;
 export type NodePart = (typeof NODE_PARTS)[number];
 
@@ -41,8 +44,8 @@ export function passingExportName(volume: string, part: 'snap' | 'fill'): string
 }
 
 /**
- * The NBD name under which the daemon that holds the volumes offers one to one life of a gateway: never used twice, so what an earlier
- * life had under way never reaches the volume.
+ * The NBD name under which the daemon that holds the volumes offers one to one life of a gateway: never used twice, so
+ * what an earlier life had under way never reaches the volume.
  */
 export function gatewayExportName(volume: string, gateway: string, life: number): string {
   return `gateway/${gateway}/${life}/${volume}`;

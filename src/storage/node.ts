@@ -1,5 +1,5 @@
-// The storage node: decides, remembers, and lets a backend do the work. Every operation first asks the epoch gate, then who else
-// works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
+// The storage node: decides, remembers, and lets a backend do the work. Every operation first asks the epoch gate, then
+// who else works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Call, codeOf, type EpochGate, messageOf, UnderstudyError, withinTime } from '../base/mod.ts';
 import type { HostIdentity, IdentityEngine, Inspection, Plan } from '../identity/mod.ts';
@@ -46,8 +46,8 @@ export interface NodeOptions {
 /** A node of this process. */
 export interface LocalStorageNode extends StorageNode {
   /**
-   * To be called when certificates have changed: the gateways concerned are started again, one after the other, and their hosts
-   * connect again. What cannot be used is told by the status of the volumes. @returns those hosts
+   * To be called when certificates have changed: the gateways concerned are started again, one after the other, and
+   * their hosts connect again. What cannot be used is told by the status of the volumes. @returns those hosts
    */
   renewCertificates(): Promise<readonly string[]>;
   /** Stops what is under way, and ends our side; what hosts have goes on. Idempotent. */

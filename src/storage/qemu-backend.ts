@@ -235,7 +235,8 @@ export class QemuBackend implements Backend {
     } finally {
       room.release();
     }
-    // Every block of the file was compared with what was read; so this is the file's digest, and the volume is still cached.
+    // Every block of the file was compared with what was read; so this is the file's digest, and the volume is still
+    // cached.
     return { bytes, digest: await digestOfVolume({ path, fromDisk: false, signal: job.signal }) };
   }
 

@@ -1,5 +1,5 @@
-// What the node's own records have to look like. One with anything else in it is not used: a volume of which is not known what it holds
-// is neither written nor given to anybody.
+// What the node's own records have to look like. One with anything else in it is not used: a volume of which is not
+// known what it holds is neither written nor given to anybody.
 import * as z from 'zod';
 
 const count = z.int().min(0);

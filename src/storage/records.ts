@@ -1,5 +1,5 @@
-// What the node remembers of each volume, in the store: the wanted graph (who has it), what it holds, what is under way. One
-// record a volume, one writer: the node that holds the lock of the state folder.
+// What the node remembers of each volume, in the store: the wanted graph (who has it), what it holds, what is under
+// way. One record a volume, one writer: the node that holds the lock of the state folder.
 import { assert, codeOf, UnderstudyError } from '../base/mod.ts';
 import { type Store, update } from '../store/mod.ts';
 import type { Backup, VolumeContent } from './contract.ts';
@@ -15,7 +15,10 @@ export interface VolumeRecord {
   /** Host that has it. */
   readonly attachedTo: string | null;
   readonly backups: readonly Backup[];
-  /** A file that is being made or deleted; after a crash whatever is there of it is deleted. Overwriting shows in `content`. */
+  /**
+   * A file that is being made or deleted; after a crash whatever is there of it is deleted. Overwriting shows in
+   * `content`.
+   */
   readonly step: { readonly kind: 'backup' | 'discard'; readonly engagement: string } | null;
 }
 

@@ -1,5 +1,5 @@
-// What a driver of the store has to do: keep texts, revisions and leases. Everything else is the same for all of them, and is in
-// store.ts.
+// What a driver of the store has to do: keep texts, revisions and leases. Everything else is the same for all of them,
+// and is in store.ts.
 import type { Bell } from './bell.ts';
 import type { LeaseDecision, LeaseRow } from './lease-rules.ts';
 
@@ -34,14 +34,14 @@ export interface Backend {
   /** In the order of keys, as of one moment. */
   list(prefix: string): Promise<readonly Row[]>;
   /**
-   * In one transaction, and durable when it resolves: compares the revision (0: no such record), and writes the text, or with
-   * null deletes the record.
+   * In one transaction, and durable when it resolves: compares the revision (0: no such record), and writes the text,
+   * or with null deletes the record.
    * @returns the new revision, or what was found instead of the expected one
    */
   write(key: string, text: string | null, expected: number): Promise<{ revision: number } | { found: number }>;
   /**
-   * As of one moment: the change with the lowest revision above `after` under the prefix. Deletions up to `deletedAfter` are
-   * not told.
+   * As of one moment: the change with the lowest revision above `after` under the prefix. Deletions up to
+   * `deletedAfter` are not told.
    */
   changeAfter(prefix: string, after: number, deletedAfter: number): Promise<Look>;
   /** Deletions further back than this number of changes may have been forgotten. */

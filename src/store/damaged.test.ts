@@ -20,7 +20,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A store with a record, after a change that is not the store's. Another file each time: SQLite's locks are this process's. */
+/**
+ * A store with a record, after a change that is not the store's. Another file each time: SQLite's locks are this
+ * process's.
+ */
 async function damaged(...statements: readonly string[]): Promise<Store> {
   lives += 1;
   const path = join(folder, `store-${lives}.db`);

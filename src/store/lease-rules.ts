@@ -1,15 +1,15 @@
 // Who has a lease: pure decisions over its row, which a backend makes in one transaction.
 //
-// Time. Two processes that both believe in a lease is the accident that must not happen, and wall clocks invite it: one that
-// steps forward ends every lease at once, one that steps back keeps a dead holder's lease for hours. All processes that can open
-// one store run on one machine (SQLite's write-ahead log needs shared memory), so leases are timed by that machine's own
-// CLOCK_MONOTONIC, which is the same for all its processes, never steps, and stands still while the machine is suspended, as do
-// the holders. It begins anew with the kernel; so a row also says in which boot it was written, and one of another boot has
-// expired: its holder ended with its machine.
+// Time. Two processes that both believe in a lease is the accident that must not happen, and wall clocks invite it: one
+// that steps forward ends every lease at once, one that steps back keeps a dead holder's lease for hours. All processes
+// that can open one store run on one machine (SQLite's write-ahead log needs shared memory), so leases are timed by
+// that machine's own CLOCK_MONOTONIC, which is the same for all its processes, never steps, and stands still while the
+// machine is suspended, as do the holders. It begins anew with the kernel; so a row also says in which boot it was
+// written, and one of another boot has expired: its holder ended with its machine.
 //
-// Even a clock that steps would not make two holders. A row alone says who has the lease, and only its last epoch can renew;
-// a step back makes a lease last longer, a step forward makes it expire early, and then whoever takes it raises the epoch,
-// so that the earlier holder's `renew` fails and its calls are refused by every EpochGate.
+// Even a clock that steps would not make two holders. A row alone says who has the lease, and only its last epoch can
+// renew; a step back makes a lease last longer, a step forward makes it expire early, and then whoever takes it raises
+// the epoch, so that the earlier holder's `renew` fails and its calls are refused by every EpochGate.
 
 import { LEASE_TTL_MS_MAX } from './record-rules.ts';
 

@@ -8,8 +8,8 @@ export const VALUE_DEPTH_MAX = 100;
 export const LEASE_TTL_MS_MIN = 100;
 export const LEASE_TTL_MS_MAX = 600_000;
 /**
- * Deletions older than so many changes are forgotten, so that a store does not grow with what is no longer in it. A watch that is
- * further behind has to begin again.
+ * Deletions older than so many changes are forgotten, so that a store does not grow with what is no longer in it. A
+ * watch that is further behind has to begin again.
  */
 export const DELETIONS_KEPT = 100_000;
 

@@ -1,8 +1,8 @@
 // One SQLite file: how it is made and opened, its tables, its transactions, and waiting for other processes.
 //
-// Never open or read the file in any other way in a process that has a store on it: SQLite's locks are POSIX locks, and the
-// kernel drops all of a process's locks on a file when the process closes any descriptor of it (fcntl(2), "Advisory record
-// locking"), which lets another process throw away the log that this one is writing.
+// Never open or read the file in any other way in a process that has a store on it: SQLite's locks are POSIX locks, and
+// the kernel drops all of a process's locks on a file when the process closes any descriptor of it (fcntl(2), "Advisory
+// record locking"), which lets another process throw away the log that this one is writing.
 import { chmodSync, closeSync, fsyncSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -22,7 +22,10 @@ const REVISION_MAX = 2 ** 52;
 const BUSY_PAUSE_MS_MAX = 20;
 /** Room within the file that is given back when it is opened: what a flood has written and the bounds have deleted. */
 const FREE_BYTES_MAX = 8 * 1024 * 1024;
-/** Pages of free room from which on they are given back while it is used, and how many at a time, so that no write takes long. */
+/**
+ * Pages of free room from which on they are given back while it is used, and how many at a time, so that no write takes
+ * long.
+ */
 const FREE_PAGES_MAX = 1024;
 const GIVEN_BACK_PAGES = 128;
 /** https://www.sqlite.org/pragma.html#pragma_auto_vacuum */
@@ -56,7 +59,10 @@ function syncFolder(path: string): void {
   }
 }
 
-/** Makes the file with its mode before SQLite would make it with another; the log and its index get the mode of the file. */
+/**
+ * Makes the file with its mode before SQLite would make it with another; the log and its index get the mode of the
+ * file.
+ */
 function ensureFile(path: string): void {
   try {
     closeSync(openSync(path, 'wx', MODE));
@@ -126,8 +132,8 @@ export class SqliteFile {
   }
 
   /**
-   * Nothing has to be saved by it. The package gives no way to end prepared statements, and SQLite keeps a connection, and its
-   * files open, until the last of them has been collected as garbage or the process ends.
+   * Nothing has to be saved by it. The package gives no way to end prepared statements, and SQLite keeps a connection,
+   * and its files open, until the last of them has been collected as garbage or the process ends.
    */
   close(): void {
     if (this.#closed) return;
@@ -155,8 +161,8 @@ export class SqliteFile {
   }
 
   /**
-   * SQLite's own waiting would stop this whole process, its heartbeats and its answers, for as long as another one writes; so
-   * it is not used, and we wait here.
+   * SQLite's own waiting would stop this whole process, its heartbeats and its answers, for as long as another one
+   * writes; so it is not used, and we wait here.
    */
   async #patiently<T>(what: string, work: () => T): Promise<T> {
     const deadline = performance.now() + this.#waitMsMax;
@@ -197,7 +203,10 @@ export class SqliteFile {
     this.#compact();
   }
 
-  /** Room is all that can be gained by it, so it is left to the next start when others are at the file or the disk is full. */
+  /**
+   * Room is all that can be gained by it, so it is left to the next start when others are at the file or the disk is
+   * full.
+   */
   #compact(): void {
     const freeBytes = Number(this.#pragma('freelist_count')) * Number(this.#pragma('page_size'));
     if (freeBytes <= FREE_BYTES_MAX) return;

@@ -1,6 +1,7 @@
-// The store in one SQLite file (with SQLite's write-ahead log beside it), for one machine: any number of processes may open it.
-// What `put` resolved for survives the death of every process and of the machine: each transaction is synced before it counts.
-// Calls of SQLite are synchronous: each takes this thread for as long as the disk takes to sync, milliseconds mostly.
+// The store in one SQLite file (with SQLite's write-ahead log beside it), for one machine: any number of processes may
+// open it. What `put` resolved for survives the death of every process and of the machine: each transaction is synced
+// before it counts. Calls of SQLite are synchronous: each takes this thread for as long as the disk takes to sync,
+// milliseconds mostly.
 import { UnderstudyError } from '../base/mod.ts';
 import type { Backend, Look, Row, RowChange } from './backend.ts';
 import { Bell } from './bell.ts';
@@ -26,7 +27,10 @@ const WAIT_MS_MAX = 30_000;
 /** Four times within the second that the contract allows. */
 const LOOK_MS = 250;
 
-/** Greater than every character of a key, and of what another program may have put there: the end of the keys that start with a prefix. */
+/**
+ * Greater than every character of a key, and of what another program may have put there: the end of the keys that start
+ * with a prefix.
+ */
 const AFTER_ALL_KEYS = '\u{10ffff}';
 
 /** Revisions that the counter has not given are none, also those that JavaScript could not count. */
@@ -97,7 +101,10 @@ class SqliteBackend implements Backend {
     });
   }
 
-  /** One that a record already has, because another program wrote it, is passed over: replacing it would delete that record. */
+  /**
+   * One that a record already has, because another program wrote it, is passed over: replacing it would delete that
+   * record.
+   */
   #nextRevision(): number {
     for (;;) {
       const { revision } = this.#count.get() as { revision: number };
@@ -138,9 +145,9 @@ class SqliteBackend implements Backend {
 }
 
 /**
- * Opens the store in a file, which is made (mode 0600) if it does not exist; its folder has to be there, on a local file system.
- * Several processes may open one file, and one process may open it several times. A process that ends without closing it loses
- * nothing.
+ * Opens the store in a file, which is made (mode 0600) if it does not exist; its folder has to be there, on a local
+ * file system. Several processes may open one file, and one process may open it several times. A process that ends
+ * without closing it loses nothing.
  * @param path of the file, absolute
  * @throws STORE_FAILED, with the cause
  */

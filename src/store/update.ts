@@ -7,11 +7,12 @@ const TRIES_MAX = 500;
 
 /**
  * Changes a record, again from the start when somebody else has changed it meanwhile.
- * @param change makes the new value of the old one (null: there is none); null deletes the record, and the very value that was
- *   given leaves it as it is and writes nothing. It may be called several times, so it does nothing else; it may throw, and
- *   then nothing is written
+ * @param change makes the new value of the old one (null: there is none); null deletes the record, and the very value
+ *   that was given leaves it as it is and writes nothing. It may be called several times, so it does nothing else; it
+ *   may throw, and then nothing is written
  * @returns the record as it is now, or null when there is none
- * @throws STORE_CONFLICT after very many tries, STORE_INVALID, STORE_FAILED, RECORD_UNUSABLE, and whatever `change` throws
+ * @throws STORE_CONFLICT after very many tries, STORE_INVALID, STORE_FAILED, RECORD_UNUSABLE, and whatever `change`
+ *   throws
  */
 export async function update<T = Json>(
   store: Store,

@@ -1,5 +1,5 @@
-// The benchmarks are run by hand and rarely, so this keeps them alive: one tiny comparison from start to end, and one that
-// is interrupted. Nothing is learnt about speed here.
+// The benchmarks are run by hand and rarely, so this keeps them alive: one tiny comparison from start to end, and one
+// that is interrupted. Nothing is learnt about speed here.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';

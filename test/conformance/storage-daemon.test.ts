@@ -1,5 +1,5 @@
-// The node with qemu-storage-daemon and the copy engine, on raw files and on block devices, its hosts at the Unix socket and at
-// gateways.
+// The node with qemu-storage-daemon and the copy engine, on raw files and on block devices, its hosts at the Unix
+// socket and at gateways.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NbdHost } from '../rig/nbd-host.ts';

@@ -1,5 +1,5 @@
-// What every storage node must do, whatever moves its bytes. The suite is given a rig: volumes with known content, and a way to
-// play the hosts that use them.
+// What every storage node must do, whatever moves its bytes. The suite is given a rig: volumes with known content, and
+// a way to play the hosts that use them.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Call, codeOf } from '../../src/base/mod.ts';
 import type { HostIdentity } from '../../src/identity/mod.ts';
@@ -47,7 +47,9 @@ export function personaliseOf(volume: string, engagement: string, accept: readon
   return { engagement, volume, lead, understudy, host: volume, accept };
 }
 
-/** @param what 'content': only what depends on where the bytes lie; 'attachment': only what depends on how hosts come */
+/**
+ * @param what 'content': only what depends on where the bytes lie; 'attachment': only what depends on how hosts come
+ */
 export function describeStorage(
   driver: string,
   make: () => Promise<StorageRig>,

@@ -1,7 +1,7 @@
-// Parts are killed while an understudy is engaged and dismissed, and the end is the same. `npm test` kills the controller at every
-// boundary of phases, and at a few random moments from a fixed seed; `npm run proof:loop` at more of them, from a new one, and storage and
-// guest as well:
-//   UNDERSTUDY_LOOP_SEED=seed UNDERSTUDY_LOOP_KILLS=n npx vitest run test/e2e/crash.test.ts
+// Parts are killed while an understudy is engaged and dismissed, and the end is the same. `npm test` kills the
+// controller at every boundary of phases, and at a few random moments from a fixed seed; `npm run proof:loop` at more
+// of them, from a new one, and storage and guest as well: UNDERSTUDY_LOOP_SEED=seed UNDERSTUDY_LOOP_KILLS=n npx vitest
+// run test/e2e/crash.test.ts
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -140,7 +140,8 @@ describe('parts that are killed', () => {
       let left = Math.min(kills, SEEN.length);
       process.stdout.write(`crash: seed ${seed}, ${left} random moments\n`);
       try {
-        // A phase that passes by while another one's delay lasts loses its moment, which is then one of a further engagement.
+        // A phase that passes by while another one's delay lasts loses its moment, which is then one of a further
+        // engagement.
         do {
           await engagement(async (phase) => {
             killed.push(phase);
@@ -168,7 +169,8 @@ describe('parts that are killed', () => {
     LOOP_MS,
   );
 
-  // The daemon's death during a copy is also tried by test/fault/storage.test.ts, that of a guest by test/fault/engagement.test.ts.
+  // The daemon's death during a copy is also tried by test/fault/storage.test.ts, that of a guest by
+  // test/fault/engagement.test.ts.
   it(
     'crash - SIGKILL of the storage daemon while it is copied from, and of the guest while it is looked at: the same end',
     async () => {

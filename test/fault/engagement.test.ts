@@ -1,5 +1,6 @@
-// What can go wrong while an understudy is engaged, with real parts: each time the error names the phase and what to do, the lead goes
-// on as if nothing had been, and the spare has its own data. And the same installation, once nothing is in the way.
+// What can go wrong while an understudy is engaged, with real parts: each time the error names the phase and what to
+// do, the lead goes on as if nothing had been, and the spare has its own data. And the same installation, once nothing
+// is in the way.
 import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,6 @@
-// Giving an image another identity when something goes wrong: the process is killed at every step, a tool hangs or fails, the image is
-// damaged, or somebody made it to do harm. It is always one host or the other, and nothing outside of it is read or written.
+// Giving an image another identity when something goes wrong: the process is killed at every step, a tool hangs or
+// fails, the image is damaged, or somebody made it to do harm. It is always one host or the other, and nothing outside
+// of it is read or written.
 import {
   chmodSync,
   closeSync,

@@ -1,5 +1,5 @@
-// What reads an image runs in a process that can do no harm, and its end is the end of one question. Attacks by what an image holds, and
-// looks at the process from outside while it works.
+// What reads an image runs in a process that can do no harm, and its end is the end of one question. Attacks by what an
+// image holds, and looks at the process from outside while it works.
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

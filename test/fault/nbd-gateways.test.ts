@@ -1,6 +1,6 @@
-// Guests whose gateway, or the daemon behind it, is killed again and again while they read and write: no request fails, and what is on
-// the disk is what was written. A failure prints the seed; the same moments are taken again by
-//   UNDERSTUDY_GATEWAY_SEED=seed npx vitest run test/fault/nbd-gateways.test.ts
+// Guests whose gateway, or the daemon behind it, is killed again and again while they read and write: no request fails,
+// and what is on the disk is what was written. A failure prints the seed; the same moments are taken again by
+// UNDERSTUDY_GATEWAY_SEED=seed npx vitest run test/fault/nbd-gateways.test.ts
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, onTestFailed } from 'vitest';
 import { type Random, seededRandom } from '../../src/base/mod.ts';

@@ -1,5 +1,5 @@
-// A program of an image, run in the image because a rule says so, that would like to have more than that: secrets of whoever started it,
-// keys, namespaces, other kinds of sockets, all memory, all processes, a life after its end.
+// A program of an image, run in the image because a rule says so, that would like to have more than that: secrets of
+// whoever started it, keys, namespaces, other kinds of sockets, all memory, all processes, a life after its end.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// Names in folders that everybody may write, taken beforehand by another user: copies of this user find each other all the same.
+// Names in folders that everybody may write, taken beforehand by another user: copies of this user find each other all
+// the same.
 import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// A storage node whose parts die or run out of room while its volumes are in use: nothing acknowledged is lost, nothing half made can
-// be booted, and asked again it comes to the same end.
+// A storage node whose parts die or run out of room while its volumes are in use: nothing acknowledged is lost, nothing
+// half made can be booted, and asked again it comes to the same end.
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/mod.ts';
 import type { StorageNode, VolumeStatus } from '../../src/storage/mod.ts';

@@ -1,5 +1,6 @@
-// What is on a disk, and in which order: the system calls of a real copy as strace(1) sees them, and the commands that a real
-// NBD server gets. A power cut cannot be made here; that nothing is called done before it was made durable can be seen.
+// What is on a disk, and in which order: the system calls of a real copy as strace(1) sees them, and the commands that
+// a real NBD server gets. A power cut cannot be made here; that nothing is called done before it was made durable can
+// be seen.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -12,7 +13,9 @@ const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 const CALLS =
   'open,openat,fsync,fdatasync,rename,renameat,renameat2,link,unlink,pwrite64,pwritev,pwritev2,io_submit,ftruncate,fchmod';
 
-/** `understudy copy` under strace; the calls that were completed, in their order, with paths in place of descriptors. */
+/**
+ * `understudy copy` under strace; the calls that were completed, in their order, with paths in place of descriptors.
+ */
 async function traced(stage: Stage, args: readonly string[], end?: () => Promise<void>): Promise<readonly string[]> {
   const log = stage.path('strace.log');
   const wrap = [requireTool('strace', 'strace'), '-f', '-y', '-qq', '-s', '0', '-e', `trace=${CALLS}`, '-o', log];
@@ -155,7 +158,8 @@ test('durable - an NBD server gets a flush after the last write', () =>
     expect(lines.slice(lastWrite).some((line) => /\bFlush\b/.test(line))).toBe(true);
   }));
 
-// The server caches what it is told and loses it when it is killed: what an exit status of 0 promised must not be among that.
+// The server caches what it is told and loses it when it is killed: what an exit status of 0 promised must not be among
+// that.
 test('durable - a server that is killed after a copy has lost nothing of it', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 2 * MIB);

@@ -1,5 +1,5 @@
-// File targets in a folder that another user can write too: what that user puts in the way, swaps or forges neither gets the
-// image nor loses anybody a file, and no copy is called good that is not one.
+// File targets in a folder that another user can write too: what that user puts in the way, swaps or forges neither
+// gets the image nor loses anybody a file, and no copy is called good that is not one.
 import {
   chmodSync,
   chownSync,

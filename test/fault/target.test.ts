@@ -1,4 +1,5 @@
-// What can be wrong with a target. Each test produces it for real, and checks message, exit status and that nothing stays.
+// What can be wrong with a target. Each test produces it for real, and checks message, exit status and that nothing
+// stays.
 import {
   chmodSync,
   existsSync,

@@ -1,5 +1,5 @@
-// A step that ends the controller, in a real process: it is counted, given up, and nothing is lost; and errors that nobody caught, which end
-// nothing. The same with a store full of records that cannot be used.
+// A step that ends the controller, in a real process: it is counted, given up, and nothing is lost; and errors that
+// nobody caught, which end nothing. The same with a store full of records that cannot be used.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EXIT_INTERNAL, seededRandom } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';

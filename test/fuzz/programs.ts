@@ -1,4 +1,5 @@
-// Readers that start a program, under fire: decompression, images that QEMU reads, and what blkid and sfdisk make of disks.
+// Readers that start a program, under fire: decompression, images that QEMU reads, and what blkid and sfdisk make of
+// disks.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { present } from '../../src/base/mod.ts';
@@ -17,8 +18,8 @@ import { DISK, gptSeed, littles, seed, type Workshop, zipFields } from './seeds.
 const HALF = DISK.length / 2;
 
 /**
- * Whole members and nothing else: of files of two members each has a half, and where such a file is cut off behind the first one
- * nothing can tell. Of the others a half is not all, unless it is said that something was ignored.
+ * Whole members and nothing else: of files of two members each has a half, and where such a file is cut off behind the
+ * first one nothing can tell. Of the others a half is not all, unless it is said that something was ignored.
  */
 function isWhole(bytes: Buffer, halvesMin: number): boolean {
   const halves = [DISK.subarray(0, HALF), DISK.subarray(HALF)];
@@ -49,7 +50,9 @@ function compressedSeeds(shop: Workshop): Seed[] {
   return [...plain, ...pairs, ...layered];
 }
 
-/** Through the pipes and programs of a stream; a part of them a second time in other pieces, and archives as files too. */
+/**
+ * Through the pipes and programs of a stream; a part of them a second time in other pieces, and archives as files too.
+ */
 export function compressionReader(shop: Workshop): Reader {
   return {
     name: 'compression',

@@ -1,6 +1,6 @@
-// A store full of records that no controller would write. Whatever they are, a start comes up, names each, touches nothing that one of them
-// may own, goes on with the rest, and in the end all can be got rid of and everything is as it was.
-//   UNDERSTUDY_RECORDS_SEED=seed UNDERSTUDY_RECORDS_ROUNDS=n npx vitest run test/fuzz/records.test.ts
+// A store full of records that no controller would write. Whatever they are, a start comes up, names each, touches
+// nothing that one of them may own, goes on with the rest, and in the end all can be got rid of and everything is as it
+// was. UNDERSTUDY_RECORDS_SEED=seed UNDERSTUDY_RECORDS_ROUNDS=n npx vitest run test/fuzz/records.test.ts
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,6 @@
-// Goal: whatever is overwritten in a ring, each copy ends, right or with a named error, and none is called verified that is not the
-// source. `npm run proof:rings` plays a hundred thousand cases from a new seed; here it is a share of them, the same every day.
+// Goal: whatever is overwritten in a ring, each copy ends, right or with a named error, and none is called verified
+// that is not the source. `npm run proof:rings` plays a hundred thousand cases from a new seed; here it is a share of
+// them, the same every day.
 import { expect, test } from 'vitest';
 import { isErrorCode } from '../../src/base/mod.ts';
 import { playRing } from './rings.ts';

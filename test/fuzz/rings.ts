@@ -1,6 +1,6 @@
-// A copy of one source to a few targets over a ring in ordinary memory, by the real cores, in which some words are overwritten at
-// some moment: what another program of the same user does by mistake. Every copy is to end, and none may be called verified
-// that is not the source.
+// A copy of one source to a few targets over a ring in ordinary memory, by the real cores, in which some words are
+// overwritten at some moment: what another program of the same user does by mistake. Every copy is to end, and none may
+// be called verified that is not the source.
 import { limits, type Random, seededRandom, UnderstudyError } from '../../src/base/mod.ts';
 import { ConsumerCore, type ConsumerStep } from '../../src/replication/consumer/core.ts';
 import { Ledger } from '../../src/replication/consumer/ledger.ts';
@@ -204,8 +204,8 @@ class RingWorld {
   }
 
   /**
-   * Bytes of a slot that is published. (Where a byte is overwritten between its reading and its digest, it is taken for the source's:
-   * nothing but a digest from elsewhere, --expect, could tell.)
+   * Bytes of a slot that is published. (Where a byte is overwritten between its reading and its digest, it is taken for
+   * the source's: nothing but a digest from elsewhere, --expect, could tell.)
    */
   #publishedData(): readonly [number, number] | null {
     const ring = this.#ring;

@@ -1,5 +1,5 @@
-// What is judged by fixed places under fire: detection of formats, VHD footers, the end of xz data, GUID partition tables, and
-// records of interrupted copies.
+// What is judged by fixed places under fire: detection of formats, VHD footers, the end of xz data, GUID partition
+// tables, and records of interrupted copies.
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -203,7 +203,9 @@ function repairGptHeader(bytes: Uint8Array, at: number): void {
   view.setUint32(at + 16, crc32(header), true);
 }
 
-/** A plan is held against the disk that it leads to: two whole tables that know of each other, and the same partitions. */
+/**
+ * A plan is held against the disk that it leads to: two whole tables that know of each other, and the same partitions.
+ */
 export function gptReader(shop: Workshop, plan: typeof planGpt = planGpt): Reader {
   const table = gptSeed(shop, IMAGE_BYTES);
   return {

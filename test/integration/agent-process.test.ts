@@ -1,5 +1,5 @@
-// The bundled agent as a process: how it begins and ends, what it leaves, what it says of its machine, and that `understudy agent`
-// is the same.
+// The bundled agent as a process: how it begins and ends, what it leaves, what it says of its machine, and that
+// `understudy agent` is the same.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer as createTlsServer } from 'node:https';

@@ -1,4 +1,5 @@
-// Floods from the network: while each goes on, whoever has a token is answered. How fast is measured by `npm run bench -- floods`.
+// Floods from the network: while each goes on, whoever has a token is answered. How fast is measured by `npm run bench
+// -- floods`.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';

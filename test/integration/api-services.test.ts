@@ -1,4 +1,5 @@
-// Operators who are limited to services: held to them on every route that orders something, which is taken from the routes themselves.
+// Operators who are limited to services: held to them on every route that orders something, which is taken from the
+// routes themselves.
 import Fastify from 'fastify';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { guard } from '../../src/api/access.ts';

@@ -1,4 +1,5 @@
-// The commands of the service as processes: what they print, and with which status they end when something is in the way.
+// The commands of the service as processes: what they print, and with which status they end when something is in the
+// way.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';

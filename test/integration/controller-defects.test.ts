@@ -1,4 +1,5 @@
-// Errors that nobody expects, of drivers and of what they begin: each is the failure of one name, told once, and all others go on.
+// Errors that nobody expects, of drivers and of what they begin: each is the failure of one name, told once, and all
+// others go on.
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Controller, EventView } from '../../src/controller/mod.ts';

@@ -1,4 +1,5 @@
-// What the controller does with records that it cannot use, and what people do about them; and what a dismissal by force leaves.
+// What the controller does with records that it cannot use, and what people do about them; and what a dismissal by
+// force leaves.
 import { describe, expect, it } from 'vitest';
 import type { Controller } from '../../src/controller/mod.ts';
 import type { Store } from '../../src/store/mod.ts';

@@ -1,4 +1,5 @@
-// What a copy says, and where to: results on standard output, the rest on standard error, which never holds up or ends a copy.
+// What a copy says, and where to: results on standard output, the rest on standard error, which never holds up or ends
+// a copy.
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { expect, test } from 'vitest';

@@ -1,5 +1,5 @@
-// Which bytes are in use is found by a process that can do no harm: programs that look at the source see nothing of the machine, and when
-// they bring their process down, all is copied.
+// Which bytes are in use is found by a process that can do no harm: programs that look at the source see nothing of the
+// machine, and when they bring their process down, all is copied.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Gateways: who reaches which volume over a network, what becomes of connections when somebody loses a volume or a certificate, and
-// what is left when processes die.
+// Gateways: who reaches which volume over a network, what becomes of connections when somebody loses a volume or a
+// certificate, and what is left when processes die.
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { connect } from 'node:net';

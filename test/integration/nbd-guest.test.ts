@@ -1,5 +1,5 @@
-// Real guests whose disks come over TLS: whatever becomes of gateways and certificates, a guest sees no error. The guest stands still
-// for ever at the first write that fails, so one that counts on has seen none.
+// Real guests whose disks come over TLS: whatever becomes of gateways and certificates, a guest sees no error. The
+// guest stands still for ever at the first write that fails, so one that counts on has seen none.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

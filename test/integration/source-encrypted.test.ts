@@ -27,7 +27,10 @@ function encrypted(stage: Stage, method: string): Buffer {
   return disk;
 }
 
-/** qemu-img chooses the rounds of the key derivation by the processor time of a few, and gives up where it measures none. */
+/**
+ * qemu-img chooses the rounds of the key derivation by the processor time of a few, and gives up where it measures
+ * none.
+ */
 function untilTimed(make: () => void): void {
   for (let tries = 1; ; tries++) {
     try {

@@ -1,5 +1,5 @@
-// An image that names other files, and somebody who puts other files in their places between our judgement and QEMU's opening: what is
-// copied is what was judged.
+// An image that names other files, and somebody who puts other files in their places between our judgement and QEMU's
+// opening: what is copied is what was judged.
 import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findTool } from '../../src/base/mod.ts';

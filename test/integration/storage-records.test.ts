@@ -1,4 +1,5 @@
-// Records of the storage node that cannot be used: nothing is done with what they are about, and everything else goes on.
+// Records of the storage node that cannot be used: nothing is done with what they are about, and everything else goes
+// on.
 import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import { NodeOfBackend } from '../../src/storage/node.ts';

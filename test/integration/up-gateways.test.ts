@@ -1,5 +1,6 @@
-// `understudy up` whose hosts come over a network of their own: a real guest boots at its gateway, its certificate is renewed while it
-// runs, other hosts of the network reach nothing; and what is said of an installation without encryption.
+// `understudy up` whose hosts come over a network of their own: a real guest boots at its gateway, its certificate is
+// renewed while it runs, other hosts of the network reach nothing; and what is said of an installation without
+// encryption.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

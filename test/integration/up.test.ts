@@ -1,4 +1,5 @@
-// `understudy up` in a network of its own, with real store, storage daemon and interface: one state folder has one controller.
+// `understudy up` in a network of its own, with real store, storage daemon and interface: one state folder has one
+// controller.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';

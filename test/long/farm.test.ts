@@ -1,6 +1,6 @@
-// Two services that share two spares, with real machines: what two hosts cannot bear brings a third, and a spare that was released serves
-// the other lead. Users wait for pages of which each host makes one at a time, so that the load is in the queue and not on
-// this computer, and latencies are what queues make of them.
+// Two services that share two spares, with real machines: what two hosts cannot bear brings a third, and a spare that
+// was released serves the other lead. Users wait for pages of which each host makes one at a time, so that the load is
+// in the queue and not on this computer, and latencies are what queues make of them.
 import type { ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,8 +23,8 @@ const BUILD_MS = patience(900_000);
 const PATIENCE_MS = patience(240_000);
 const READERS = 12;
 /**
- * In times of one page. With so many readers, and a probe of each host's own every second, a page takes about 17 of them with one
- * host, 8 with two and 5 to 6 with three.
+ * In times of one page. With so many readers, and a probe of each host's own every second, a page takes about 17 of
+ * them with one host, 8 with two and 5 to 6 with three.
  */
 const OBJECTIVE = 7;
 

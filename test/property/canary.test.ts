@@ -1,5 +1,5 @@
-// Goal: the properties can fail. Method: variants of the protocol with one deliberate fault each, in ways that a mistake in
-// the cores could have it; the simulated world must find every one of them.
+// Goal: the properties can fail. Method: variants of the protocol with one deliberate fault each, in ways that a
+// mistake in the cores could have it; the simulated world must find every one of them.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { present } from '../../src/base/mod.ts';
@@ -136,8 +136,9 @@ interface Variant {
 }
 
 /**
- * What a broken ring leads to. One defect has several of these as consequences, and which one is met first depends on the
- * scenario; anything else (an exception of the rig, say) is not a finding. That the cores themselves see it is one as well.
+ * What a broken ring leads to. One defect has several of these as consequences, and which one is met first depends on
+ * the scenario; anything else (an exception of the rig, say) is not a finding. That the cores themselves see it is one
+ * as well.
  */
 const FINDING =
   /which is overwritten|and its target holds other bytes|another digest than that of its target|holds its sequence|counted block \d+ twice|is done without block \d+|no end in time|RING_BROKEN/;

@@ -1,5 +1,6 @@
-// The simulated world: a ring in ordinary memory, time, and a scheduler that lets one actor take one step after the other,
-// or interrupts a step at any access to a shared word to let others run. Everything follows from the scenario and its seed.
+// The simulated world: a ring in ordinary memory, time, and a scheduler that lets one actor take one step after the
+// other, or interrupts a step at any access to a shared word to let others run. Everything follows from the scenario
+// and its seed.
 import { limits, type Random, seededRandom } from '../../src/base/mod.ts';
 import {
   AccessKind,
@@ -44,8 +45,8 @@ const TURNS_MAX = 200_000;
 /** Simulated time in which everything must have ended; targets at a tenth of the others' speed have minutes of work. */
 const TIME_MS_MAX = 600_000;
 /**
- * The same where actors are preempted, without the pauses that this makes: with everybody waiting for the one who is away, many of those
- * are more than all work. The slowest of 24,000 such scenarios had 15 seconds of it.
+ * The same where actors are preempted, without the pauses that this makes: with everybody waiting for the one who is
+ * away, many of those are more than all work. The slowest of 24,000 such scenarios had 15 seconds of it.
  */
 const PREEMPTED_MS_MAX = 60_000;
 /** Steps may interrupt steps that interrupted steps, but not without end. */
@@ -146,7 +147,10 @@ export class World {
     }
   }
 
-  /** Puts an actor to sleep on a header word, unless the word has changed: as futex wait, which gives up when the time is over. */
+  /**
+   * Puts an actor to sleep on a header word, unless the word has changed: as futex wait, which gives up when the time
+   * is over.
+   */
   sleep(actor: Actor, word: keyof typeof Header, seen: number, timeoutMs: number): void {
     if (this.unobserved(() => this.ring.get(word)) !== seen) return;
     actor.sleepsOn = Header[word];

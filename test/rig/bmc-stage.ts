@@ -1,6 +1,7 @@
-// A stage whose spare is no virtual machine of ours: a computer with a BMC, switched over IPMI, that finds its disk at its gateway
-// on the storage node, over TLS with a certificate of its own, as a diskless computer does. Computer and BMC are QEMU and ipmi_sim; both hosts run small guests, so that an
-// engagement takes seconds. The computer can be made to keep its power, or to come up without a system.
+// A stage whose spare is no virtual machine of ours: a computer with a BMC, switched over IPMI, that finds its disk at
+// its gateway on the storage node, over TLS with a certificate of its own, as a diskless computer does. Computer and
+// BMC are QEMU and ipmi_sim; both hosts run small guests, so that an engagement takes seconds. The computer can be made
+// to keep its power, or to come up without a system.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,8 +31,8 @@ interface Files {
 }
 
 /**
- * What the BMC starts: a shell that passes a cut of power on to the machine unless a file says that it is stubborn, and starts
- * it without its initial file system where a file says that it is broken.
+ * What the BMC starts: a shell that passes a cut of power on to the machine unless a file says that it is stubborn, and
+ * starts it without its initial file system where a file says that it is broken.
  */
 function computer({ kernel, initrd, folder }: Files): string {
   const server = `server.type=inet,server.host=${SUBNET}.1,server.port=${SPARE_PORT}`;

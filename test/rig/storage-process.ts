@@ -1,4 +1,5 @@
-// A storage node in a process of its own, as a test uses it: the contract over messages, and the process that can be killed.
+// A storage node in a process of its own, as a test uses it: the contract over messages, and the process that can be
+// killed.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { resolve } from 'node:path';

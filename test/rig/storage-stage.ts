@@ -1,5 +1,5 @@
-// A real storage node for tests: a process with its store and state, qemu-storage-daemon, raw files or loop devices as volumes, and
-// QEMU's own NBD client as the hosts.
+// A real storage node for tests: a process with its store and state, qemu-storage-daemon, raw files or loop devices as
+// volumes, and QEMU's own NBD client as the hosts.
 
 import { randomInt } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,10 @@ export interface StorageStageOptions {
   readonly block?: boolean;
   readonly backgroundRate?: number;
   readonly overlayBytesMax?: number;
-  /** Hosts come over TLS at gateways, each with the certificate of its name; or over TCP in plain text. @default Unix socket */
+  /**
+   * Hosts come over TLS at gateways, each with the certificate of its name; or over TCP in plain text. @default Unix
+   * socket
+   */
   readonly network?: { readonly hosts: readonly string[] } | 'plain-ports' | 'plain-port';
   /** Room for backups: a file system of its own of this size. */
   readonly roomBytes?: number;

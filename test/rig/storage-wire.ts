@@ -28,7 +28,9 @@ export interface StorageSetting
     | (Omit<PortRange, 'tls'> & { readonly tls: CertificateFolder | null });
   /** SQLite file. */
   readonly store: string;
-  /** The process kills itself at a write to the store: the how manieth from now on, and whether it still gets through. */
+  /**
+   * The process kills itself at a write to the store: the how manieth from now on, and whether it still gets through.
+   */
   readonly dieAt: { readonly write: number; readonly when: 'before' | 'after' } | null;
 }
 

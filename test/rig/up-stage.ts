@@ -1,5 +1,6 @@
-// `understudy up` in a network of its own, with real store, storage daemon and interface, and a part of it that goes wrong when the test
-// says so: a module that Node.js loads first waits for the producer of a copy to be started, and then does what a file says.
+// `understudy up` in a network of its own, with real store, storage daemon and interface, and a part of it that goes
+// wrong when the test says so: a module that Node.js loads first waits for the producer of a copy to be started, and
+// then does what a file says.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';

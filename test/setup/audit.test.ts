@@ -1,5 +1,6 @@
-// Goal: no package of package-lock.json has a known advisory, whether the registry can be asked or not. Method: the lock file against
-// the list of the repository; versions planted in it; the command against a registry on loopback, which the real npm asks.
+// Goal: no package of package-lock.json has a known advisory, whether the registry can be asked or not. Method: the
+// lock file against the list of the repository; versions planted in it; the command against a registry on loopback,
+// which the real npm asks.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

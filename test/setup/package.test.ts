@@ -1,5 +1,5 @@
-// Goal: the package holds a bill of materials that is true. Method: the package is made, taken apart, and its bill is compared with
-// package-lock.json and the list of Debian packages.
+// Goal: the package holds a bill of materials that is true. Method: the package is made, taken apart, and its bill is
+// compared with package-lock.json and the list of Debian packages.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// The disks of the simulation: the storage node itself over disks in memory, the same that pass its suite, small ones. What lies on
-// a disk is whose data it has, and who it says it is.
+// The disks of the simulation: the storage node itself over disks in memory, the same that pass its suite, small ones.
+// What lies on a disk is whose data it has, and who it says it is.
 import { type EpochGate, present } from '../../src/base/mod.ts';
 import type { IdentityEngine } from '../../src/identity/mod.ts';
 import type { StorageNode } from '../../src/storage/mod.ts';

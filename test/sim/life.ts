@@ -1,5 +1,5 @@
-// A controller's life in the simulation: the real reconcilers and the real operations over the plant, step by step, with
-// deaths at every driver call, and calls of the dead that arrive late.
+// A controller's life in the simulation: the real reconcilers and the real operations over the plant, step by step,
+// with deaths at every driver call, and calls of the dead that arrive late.
 import { codeOf, type Random, UnderstudyError } from '../../src/base/mod.ts';
 import { Journal } from '../../src/controller/journal.ts';
 import { look } from '../../src/controller/look.ts';

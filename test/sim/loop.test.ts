@@ -1,6 +1,6 @@
 // The whole loop in simulated time: random load, random orders of operators, relays that fall silent, hosts that never
-// answer, failures and deaths of the controller at random calls, and calls of dead controllers that arrive late. Every change of
-// the plant is checked against the invariants; at the end everything has to be as it was.
+// answer, failures and deaths of the controller at random calls, and calls of dead controllers that arrive late. Every
+// change of the plant is checked against the invariants; at the end everything has to be as it was.
 import { describe, expect, it } from 'vitest';
 import { codeOf, type EpochGate, present, type Random, seededRandom } from '../../src/base/mod.ts';
 import { type Engagement, keys } from '../../src/controller/record.ts';

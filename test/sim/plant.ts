@@ -1,6 +1,6 @@
-// The plant of the simulation: hosts, volumes, a director and a network as they really are, whatever the controller believes.
-// The invariants of the design are checked here, on the truth, at every change. Storage node and director are those that pass
-// their contracts' suites.
+// The plant of the simulation: hosts, volumes, a director and a network as they really are, whatever the controller
+// believes. The invariants of the design are checked here, on the truth, at every change. Storage node and director are
+// those that pass their contracts' suites.
 import { type Call, type EpochGate, UnderstudyError } from '../../src/base/mod.ts';
 import type { Configuration, HostConfig } from '../../src/config/mod.ts';
 import { FakeDirector } from '../../src/director/mod.ts';

@@ -1,4 +1,5 @@
-// A backend in memory: the same node decides and remembers, nothing is on a disk. It passes the suite of the storage node.
+// A backend in memory: the same node decides and remembers, nothing is on a disk. It passes the suite of the storage
+// node.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../../src/base/mod.ts';
 import type { Backend, BackupFile, CopyJob, Recorded, Snapshot } from '../../src/storage/backend.ts';
@@ -24,7 +25,9 @@ export interface MemoryDisks {
   readonly secrets: Map<string, string>;
   readonly served: Set<string>;
   readonly roomBytes: number;
-  /** Told whenever the bytes of a disk, or what is kept of them, have changed, and before a disk is taken from its host. */
+  /**
+   * Told whenever the bytes of a disk, or what is kept of them, have changed, and before a disk is taken from its host.
+   */
   readonly onChange?: (volume: string, what: 'written' | 'discarded' | 'unserving') => void;
 }
 

@@ -1,5 +1,5 @@
-// Records that no controller would write: damaged ones, of other versions, and references to what is not there. Drawn from a seed, and put
-// into a store file past the store itself, as a damaged disk or another program would.
+// Records that no controller would write: damaged ones, of other versions, and references to what is not there. Drawn
+// from a seed, and put into a store file past the store itself, as a damaged disk or another program would.
 import { DatabaseSync } from '@photostructure/sqlite';
 import type { Random } from '../../src/base/mod.ts';
 

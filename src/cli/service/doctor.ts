@@ -17,7 +17,9 @@ export interface Check {
   readonly remedy: string | null;
 }
 
-/** Looks at everything that the configuration needs, and changes nothing. Composed in bin, which alone names drivers. */
+/**
+ * Looks at everything that the configuration needs, and changes nothing. Composed in bin, which alone names drivers.
+ */
 export type Examine = (file: string, signal: AbortSignal) => AsyncIterable<Check>;
 
 const SIGN = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ' } as const;

@@ -5,7 +5,8 @@ import { stderr } from '../output.ts';
 
 /**
  * Shows what will be done and asks; returns when the answer is yes.
- * @param sure `--yes`: it is shown, and not asked @throws USAGE without a terminal and `--yes`, INTERRUPTED when the answer is no
+ * @param sure `--yes`: it is shown, and not asked @throws USAGE without a terminal and `--yes`, INTERRUPTED when the
+ *   answer is no
  */
 export async function confirm(lines: readonly string[], question: string, sure: boolean): Promise<void> {
   for (const line of lines) stderr.say(`${shown(line)}\n`);

@@ -1,5 +1,5 @@
-// An image as the bytes of a disk. Raw ones are that already; a qcow2 image and what an NBD server offers are shown as a file, so that
-// everything else need not know the difference.
+// An image as the bytes of a disk. Raw ones are that already; a qcow2 image and what an NBD server offers are shown as
+// a file, so that everything else need not know the difference.
 import { open, rm } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
@@ -49,7 +49,9 @@ export interface NbdServer {
   readonly export: string;
 }
 
-/** nbd+unix:///EXPORT?socket=PATH and nbd://HOST:PORT/EXPORT: what a storage node offers. Null for what is no such URI. */
+/**
+ * nbd+unix:///EXPORT?socket=PATH and nbd://HOST:PORT/EXPORT: what a storage node offers. Null for what is no such URI.
+ */
 export function nbdServer(image: string): NbdServer | null {
   if (!/^nbd(\+unix)?:\/\//.test(image)) return null;
   const { protocol, hostname, port, pathname, searchParams } = new URL(image);
@@ -94,7 +96,10 @@ async function isQcow(path: string): Promise<boolean> {
   }
 }
 
-/** The names of other files are the image's own: whoever made it chose them. docs/decisions/0010-files-that-an-image-names.md */
+/**
+ * The names of other files are the image's own: whoever made it chose them.
+ * docs/decisions/0010-files-that-an-image-names.md
+ */
 async function refuseOtherFiles(image: string, path: string, signal: AbortSignal): Promise<void> {
   const args = ['info', '--output=json', '-f', 'qcow2', path];
   const info = await runToEnd('qemu-img', args, signal);

@@ -40,7 +40,10 @@ export async function nameImage(image: string): Promise<ImageName> {
 export class WorkFolder {
   readonly path: string;
 
-  /** @param path absolute; made when it is missing. Null: this user's in the folder for temporary files @throws RING_FOLDER */
+  /**
+   * @param path absolute; made when it is missing. Null: this user's in the folder for temporary files @throws
+   *   RING_FOLDER
+   */
   constructor(path: string | null) {
     this.path = path ?? ownFolder(tmpdir(), `understudy-identity-${process.geteuid?.() ?? 0}`);
   }

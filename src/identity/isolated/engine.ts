@@ -1,5 +1,5 @@
-// The engine that everybody uses: what it is asked is done in a process that can do no harm, which this one starts for each image that is
-// opened and believes no further than the shape of what it says.
+// The engine that everybody uses: what it is asked is done in a process that can do no harm, which this one starts for
+// each image that is opened and believes no further than the shape of what it says.
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -15,15 +15,18 @@ import { hostIn, inspectionIn, planIn, transplantIn, verificationIn } from './sh
 
 export interface IdentityOptions {
   /**
-   * Absolute. A private folder for what is written while an image is changed; what lets a later call complete one that was
-   * interrupted lies there, so it has to be durable. @default one below the folder for temporary files
+   * Absolute. A private folder for what is written while an image is changed; what lets a later call complete one that
+   * was interrupted lies there, so it has to be durable. @default one below the folder for temporary files
    */
   readonly stateFolder?: string;
-  /** What an image file may be, beside raw: 'detect' looks for qcow2. Of disks that a guest writes, say 'raw'. @default 'raw' */
+  /**
+   * What an image file may be, beside raw: 'detect' looks for qcow2. Of disks that a guest writes, say 'raw'. @default
+   * 'raw'
+   */
   readonly formats?: ImageFormats;
   /**
-   * The kernel may mount a private overlay of an image: XFS and btrfs are read and changed then, and rules may run commands in
-   * images. Only root may mount. docs/decisions/0053-kernel-mounts.md @default false
+   * The kernel may mount a private overlay of an image: XFS and btrfs are read and changed then, and rules may run
+   * commands in images. Only root may mount. docs/decisions/0053-kernel-mounts.md @default false
    */
   readonly kernelMount?: boolean;
   /** Beside those that come with the program, or instead. @default those that come with the program */
@@ -87,7 +90,9 @@ export function createIdentityEngine(options: IdentityOptions = {}): IdentityEng
   };
 }
 
-/** The folder and what is in it belong to whoever reads: an own user where we are root, unless the kernel mounts for it. */
+/**
+ * The folder and what is in it belong to whoever reads: an own user where we are root, unless the kernel mounts for it.
+ */
 async function giveFolder(folder: string, kernelMount: boolean): Promise<void> {
   const self = process.geteuid?.() ?? 0;
   await mkdir(folder, { recursive: true, mode: 0o700 });

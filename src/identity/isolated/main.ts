@@ -1,5 +1,5 @@
-// The process that reads an image: one operation, or one image opened for several questions, and then it ends. Started by session.ts in
-// a sandbox (src/sandbox/reader.ts); it has nothing but what it is told on its standard input.
+// The process that reads an image: one operation, or one image opened for several questions, and then it ends. Started
+// by session.ts in a sandbox (src/sandbox/reader.ts); it has nothing but what it is told on its standard input.
 import { readSync, writeSync } from 'node:fs';
 import { setInterval } from 'node:timers';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';

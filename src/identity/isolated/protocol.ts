@@ -1,5 +1,5 @@
-// What is said between an engine and the process that reads an image for it: one JSON object a line. That process may be in the hands of
-// whoever made the image, so nothing that it says is believed further than its shape.
+// What is said between an engine and the process that reads an image for it: one JSON object a line. That process may
+// be in the hands of whoever made the image, so nothing that it says is believed further than its shape.
 import type { HostIdentity, IdentityRequest, Kept, Plan, TransplantRequest } from '../contract.ts';
 import type { ImageFormats } from '../image/mod.ts';
 import type { OwnRule } from '../rules/mod.ts';

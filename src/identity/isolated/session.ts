@@ -1,5 +1,5 @@
-// One life of the process that reads images: started, asked, and gone before anybody goes on. However it ends, and whatever it says, what
-// comes of it here is an answer or an error of the registry.
+// One life of the process that reads images: started, asked, and gone before anybody goes on. However it ends, and
+// whatever it says, what comes of it here is an answer or an error of the registry.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, isErrorCode, UnderstudyError } from '../../base/mod.ts';
@@ -12,14 +12,19 @@ const MIB = 1024 * 1024;
 const LIMITS: GroupLimits = { memoryBytesMax: 6 * 1024 * MIB, tasksMax: 512 };
 /** All time-outs of one operation together stay below. */
 const TIMEOUT_MS = 3 * 60 * 60_000;
-/** A text over which a rule broods holds up everything else in its process. Nothing that is well takes a tenth of it. */
+/**
+ * A text over which a rule broods holds up everything else in its process. Nothing that is well takes a tenth of it.
+ */
 const SILENCE_MS = 60_000;
 /** What was told to stop gets so long to leave things in order. */
 const STOP_MS = 30_000;
 const STDERR_CHARS_MAX = 4096;
 const MESSAGE_CHARS_MAX = 4000;
 
-/** The file that it runs is bundled: one is loaded faster than many. Found from sources, from what is compiled, and from a bundle. */
+/**
+ * The file that it runs is bundled: one is loaded faster than many. Found from sources, from what is compiled, and from
+ * a bundle.
+ */
 const PLACES = ['../../../dist/run/isolated/main.js', '../../../run/isolated/main.js', '../isolated/main.js'];
 export const program = fileURLToPath(
   PLACES.map((path) => new URL(path, import.meta.url)).find((url) => existsSync(url)) ??

@@ -1,13 +1,14 @@
-// A command of the image, run in the image: with its files as the root, root's rights over them and over nothing else, no network,
-// no other processes, no devices but those that everybody has. bwrap(1) builds that; the user namespace is made here, since bwrap's own
-// has one user in it, and what belongs to others could not be given to them.
+// A command of the image, run in the image: with its files as the root, root's rights over them and over nothing else,
+// no network, no other processes, no devices but those that everybody has. bwrap(1) builds that; the user namespace is
+// made here, since bwrap's own has one user in it, and what belongs to others could not be given to them.
 //
-// Root inside is root outside by number, so that owners are right on disk. Without rights of its own it would still be the owner of
-// what the kernel shows in /proc/sys: that is read-only, and a mount namespace made inside cannot change it, for it comes from a more
-// privileged one (user_namespaces(7)).
+// Root inside is root outside by number, so that owners are right on disk. Without rights of its own it would still be
+// the owner of what the kernel shows in /proc/sys: that is read-only, and a mount namespace made inside cannot change
+// it, for it comes from a more privileged one (user_namespaces(7)).
 //
-// What it finds of us is nothing: the first process that it sees, bwrap, has an empty environment; keys, other kinds of sockets and the
-// rarer calls of the kernel are refused by a filter; no namespace of users can be made inside. docs/decisions/0077-programs-of-the-image.md
+// What it finds of us is nothing: the first process that it sees, bwrap, has an empty environment; keys, other kinds of
+// sockets and the rarer calls of the kernel are refused by a filter; no namespace of users can be made inside.
+// docs/decisions/0077-programs-of-the-image.md
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -32,7 +33,10 @@ export interface InsideCommand {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-/** @throws TOOL_MISSING, INTERRUPTED, IDENTITY_FAILED when it cannot be run, takes too long, or ends with a status other than 0 */
+/**
+ * @throws TOOL_MISSING, INTERRUPTED, IDENTITY_FAILED when it cannot be run, takes too long, or ends with a status other
+ *   than 0
+ */
 export async function runInside(mount: KernelMount, given: InsideCommand, signal: AbortSignal): Promise<void> {
   const { command, environment } = given;
   const namespace = await UserNamespace.make();
@@ -128,7 +132,10 @@ class UserNamespace {
     }
   }
 
-  /** Nobody makes a further namespace of users in it. Only root of it may say so, which a process is that enters it. @throws IDENTITY_FAILED */
+  /**
+   * Nobody makes a further namespace of users in it. Only root of it may say so, which a process is that enters it.
+   * @throws IDENTITY_FAILED
+   */
   async #close(): Promise<void> {
     const script = 'echo 0 > /proc/sys/user/max_user_namespaces';
     const args = ['--user', '--target', String(this.pid), '--', '/bin/sh', '-c', script];

@@ -1,4 +1,5 @@
-// Our own agent on the lead: its settings name the lead and hold, or name the files of, the lead's token, certificate and key.
+// Our own agent on the lead: its settings name the lead and hold, or name the files of, the lead's token, certificate
+// and key.
 import type { AgentIdentity, HostIdentity } from '../contract.ts';
 import { type FileTree, join, parentOf, readText } from '../tree/mod.ts';
 import { boundedJson } from './bounded-text.ts';

@@ -1,5 +1,5 @@
-// Texts of an image that a parser of a nested language is to read: their shape is measured first, because parsers recurse, and some go
-// over long runs of one sign again and again.
+// Texts of an image that a parser of a nested language is to read: their shape is measured first, because parsers
+// recurse, and some go over long runs of one sign again and again.
 
 /** What the programs themselves write, and people, stays far below. */
 const DEPTH_MAX = 64;
@@ -22,7 +22,9 @@ export function yamlRefusal(text: string, charsMax: number): string | null {
   return null;
 }
 
-/** What a text of JSON says. Null: it is not JSON, or larger or deeper than the programs whose files we know write it. */
+/**
+ * What a text of JSON says. Null: it is not JSON, or larger or deeper than the programs whose files we know write it.
+ */
 export function boundedJson(text: string): { readonly value: unknown } | null {
   if (text.length > JSON_CHARS_MAX || depthOf(text) > DEPTH_MAX) return null;
   try {

@@ -1,4 +1,5 @@
-// Rules that cannot bring anything down: whatever one throws over what an image holds is the failure of the operation that asked it.
+// Rules that cannot bring anything down: whatever one throws over what an image holds is the failure of the operation
+// that asked it.
 import { messageOf, UnderstudyError } from '../../base/mod.ts';
 import type { Rule } from './contract.ts';
 

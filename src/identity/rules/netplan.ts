@@ -1,5 +1,5 @@
-// Addresses and routes in netplan's YAML: https://netplan.readthedocs.io/en/stable/netplan-yaml/. Values are replaced where they
-// stand, so that comments and layout stay.
+// Addresses and routes in netplan's YAML: https://netplan.readthedocs.io/en/stable/netplan-yaml/. Values are replaced
+// where they stand, so that comments and layout stay.
 import { isMap, isPair, isScalar, isSeq, type Node, type Pair, parseDocument, type Scalar, visit } from 'yaml';
 import { type Address, formatAddress, parseAddress, parseMac } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';

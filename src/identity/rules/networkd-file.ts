@@ -81,7 +81,10 @@ function matchesName(patterns: readonly string[], name: string): boolean {
   return matches !== inverted;
 }
 
-/** Names of interfaces have 15 characters (netdevice(7)); a pattern of many stars would be tried in more ways than there is time for. */
+/**
+ * Names of interfaces have 15 characters (netdevice(7)); a pattern of many stars would be tried in more ways than there
+ * is time for.
+ */
 const PATTERN_STARS_MAX = 4;
 const PATTERN_CHARS_MAX = 64;
 
@@ -100,7 +103,10 @@ function globOf(pattern: string): RegExp {
   }
 }
 
-/** @param match the text whose [Match] section says which interface it is for: of the file itself, or of the one it adds to */
+/**
+ * @param match the text whose [Match] section says which interface it is for: of the file itself, or of the one it adds
+ *   to
+ */
 export function networkdFacts(text: string, match: string): NetworkFacts {
   const lines = linesOf(text);
   const values = [...valuesOf(lines, 'Network', ['Address']), ...valuesOf(lines, 'Address', ['Address'])];

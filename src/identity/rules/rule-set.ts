@@ -18,7 +18,8 @@ export interface RuleSet {
  * @param file what messages call the list
  * @param only without those that come with the program
  * @param canRun images may be mounted, so that programs can be run in them
- * @throws CONFIG_INVALID for a rule that contradicts itself, cannot be carried out, or has the name of one that comes with the program
+ * @throws CONFIG_INVALID for a rule that contradicts itself, cannot be carried out, or has the name of one that comes
+ *   with the program
  */
 export function ruleSet(
   file: string,

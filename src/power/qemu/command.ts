@@ -18,8 +18,8 @@ export interface Machine {
 }
 
 /**
- * User and group of machines that root starts, by number: Debian reserves it and gives it to nobody (Debian Policy, 9.2.2). What a guest that
- * breaks out of its machine finds is a process without files and without rights.
+ * User and group of machines that root starts, by number: Debian reserves it and gives it to nobody (Debian Policy,
+ * 9.2.2). What a guest that breaks out of its machine finds is a process without files and without rights.
  */
 export const MACHINE_USER = 65_334;
 
@@ -45,9 +45,9 @@ function kernelArguments({ kernel, initrd, append }: QemuSettings): string[] {
 }
 
 /**
- * A guest that breaks out of the machine cannot start programs or change its rights. Root's QEMU opens what it needs and then becomes
- * another user; it has to be let change its rights for that, and has none afterwards. A disk behind a Unix socket is opened again, by name,
- * whenever the storage daemon comes back, and that name belongs to root.
+ * A guest that breaks out of the machine cannot start programs or change its rights. Root's QEMU opens what it needs
+ * and then becomes another user; it has to be let change its rights for that, and has none afterwards. A disk behind a
+ * Unix socket is opened again, by name, whenever the storage daemon comes back, and that name belongs to root.
  */
 function rightsArguments({ disk, byRoot }: Machine): string[] {
   const becomesOther = byRoot && (disk === null || !disk.startsWith('nbd+unix:'));

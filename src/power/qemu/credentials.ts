@@ -1,6 +1,7 @@
-// The certificate of a host, as files for as long as its machine reads them: https://www.qemu.org/docs/master/system/tls.html. QEMU reads
-// them once, so they are gone before its guest does anything. A machine that root started has become another user when it is given new
-// ones, and all machines have that user in common: the files lie in a folder that only those find who were told its name.
+// The certificate of a host, as files for as long as its machine reads them:
+// https://www.qemu.org/docs/master/system/tls.html. QEMU reads them once, so they are gone before its guest does
+// anything. A machine that root started has become another user when it is given new ones, and all machines have that
+// user in common: the files lie in a folder that only those find who were told its name.
 import { createHash } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

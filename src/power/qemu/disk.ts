@@ -8,8 +8,9 @@ import type { MachineTls } from './credentials.ts';
 /** The virtio device and the block node of the boot volume. */
 export const DISK = 'disk0';
 /**
- * For so long requests of the guest wait for a storage daemon that went away, and are sent again when it is back. Afterwards
- * they fail, which a guest answers by making its file system read-only; a daemon that is started again needs seconds.
+ * For so long requests of the guest wait for a storage daemon that went away, and are sent again when it is back.
+ * Afterwards they fail, which a guest answers by making its file system read-only; a daemon that is started again needs
+ * seconds.
  */
 const RECONNECT_SECONDS = 600;
 /** TLS 1.3 and nothing else: https://gnutls.org/manual/html_node/Priority-Strings.html */
@@ -84,7 +85,10 @@ export function topNode({ id }: MachineTls): QemuOptions {
   return { driver: 'raw', 'node-name': DISK, file: netName(id), discard: 'unmap' };
 }
 
-/** Firmware needs to be told what to start. With a kernel from outside, QEMU gives that the first place, and refuses a second claim to it. */
+/**
+ * Firmware needs to be told what to start. With a kernel from outside, QEMU gives that the first place, and refuses a
+ * second claim to it.
+ */
 export function diskArguments(uri: string, tls: MachineTls | null, kernel: string | undefined): string[] {
   if (nbdServer(uri).tls !== (tls !== null)) {
     throw new UnderstudyError('POWER_FAILED', `${uri} and the certificates of the machine do not belong together`);

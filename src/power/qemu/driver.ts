@@ -1,5 +1,5 @@
-// Virtual machines of ours as hosts. A machine is a QEMU process in a session of its own, which outlives us; all that we know
-// of it is asked of it, of the kernel, or of the file system each time.
+// Virtual machines of ours as hosts. A machine is a QEMU process in a session of its own, which outlives us; all that
+// we know of it is asked of it, of the kernel, or of the file system each time.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -150,8 +150,9 @@ export class QemuPower implements PowerDriver {
   }
 
   /**
-   * Gives a machine that runs the certificate that its host has now; its guest notices nothing. A machine that is off, or whose volume
-   * does not come over TLS, needs nothing. No power is switched, so no epoch is asked. @returns whether it got another one
+   * Gives a machine that runs the certificate that its host has now; its guest notices nothing. A machine that is off,
+   * or whose volume does not come over TLS, needs nothing. No power is switched, so no epoch is asked. @returns whether
+   * it got another one
    * @throws HOST_UNKNOWN, POWER_FAILED, POWER_TIMEOUT, INTERRUPTED, CERTIFICATE_*
    */
   renew(host: string, signal: AbortSignal): Promise<boolean> {
@@ -271,7 +272,9 @@ export class QemuPower implements PowerDriver {
     }
   }
 
-  /** Starts the machine, whose lock we hold as `lock`; from then on its process does. Resolves when its monitor answers. */
+  /**
+   * Starts the machine, whose lock we hold as `lock`; from then on its process does. Resolves when its monitor answers.
+   */
   async #start(host: string, place: Place, lock: number, call: Call, signal: AbortSignal): Promise<void> {
     let held = true;
     const release = (): void => {
@@ -301,7 +304,8 @@ export class QemuPower implements PowerDriver {
     call: Call,
     signal: AbortSignal,
   ): Promise<ChildProcess> {
-    // Last of all and under the lock: whoever is replaced after this holds the lock, and so the machine is not off to anybody.
+    // Last of all and under the lock: whoever is replaced after this holds the lock, and so the machine is not off to
+    // anybody.
     await this.#options.gate.admit(`power/${host}`, call.epoch);
     signal.throwIfAborted();
     if (machineProcesses(place.uuid).length > 0) {

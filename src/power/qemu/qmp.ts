@@ -1,5 +1,5 @@
-// One conversation with a machine's monitor: QEMU Machine Protocol (docs/interop/qmp-spec.txt of QEMU), one line of JSON each
-// way. A monitor talks to one client at a time, so a conversation is short.
+// One conversation with a machine's monitor: QEMU Machine Protocol (docs/interop/qmp-spec.txt of QEMU), one line of
+// JSON each way. A monitor talks to one client at a time, so a conversation is short.
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { errnoOf, messageOf } from '../../base/mod.ts';

@@ -1,6 +1,7 @@
-// Another certificate for a machine that runs. QEMU 7.2 reads certificates once and cannot be told to read them again, so the machine
-// gets a second NBD client with the new ones, and its disk is put on that between two requests (blockdev-reopen). The guest notices
-// nothing. Every step finds out what is there: after a crash in the middle the next call goes on.
+// Another certificate for a machine that runs. QEMU 7.2 reads certificates once and cannot be told to read them again,
+// so the machine gets a second NBD client with the new ones, and its disk is put on that between two requests
+// (blockdev-reopen). The guest notices nothing. Every step finds out what is there: after a crash in the middle the
+// next call goes on.
 import type { MachineTls } from './credentials.ts';
 import { netName, netNode, tlsName, tlsObject, topNode } from './disk.ts';
 import type { Monitor } from './qmp.ts';

@@ -83,8 +83,9 @@ async function copyHeld(
 }
 
 /**
- * What an address means depends on the network namespace, and a socket's path on the mount namespace; both may be others for
- * processes that share /dev/shm (`ip netns exec`, PrivateTmp= of systemd). Files and devices are the same in all.
+ * What an address means depends on the network namespace, and a socket's path on the mount namespace; both may be
+ * others for processes that share /dev/shm (`ip netns exec`, PrivateTmp= of systemd). Files and devices are the same in
+ * all.
  */
 function namespaceOf({ kind, storage }: IdentifiedSource): string {
   if (kind !== 'nbd' && kind !== 'http') return '';

@@ -27,8 +27,8 @@ export interface CopyOptions {
   /** Where a late joiner begins: with the oldest block still in memory, or the one read last. @default 'oldest' */
   readonly join?: 'oldest' | 'newest';
   /**
-   * Time that a first copy of a source waits for others before it reads, milliseconds: whoever comes meanwhile shares the sweep from
-   * its first block on. Without effect on a copy that joins. @default 0
+   * Time that a first copy of a source waits for others before it reads, milliseconds: whoever comes meanwhile shares
+   * the sweep from its first block on. Without effect on a copy that joins. @default 0
    */
   readonly gatherMs?: number;
   /** `detach`: go on without these targets when they alone hold up others. `pace`: never. @default 'detach' */
@@ -63,8 +63,8 @@ export interface CopyOptions {
   /** "sha256:HEX" that the image, or the file that it is stored in, must have. */
   readonly expect?: string;
   /**
-   * A GPT on a block device that is larger than its image. `move`: its backup goes to the end of the device, and the backup
-   * of an older GPT there goes. `keep`: the image's bytes and no others are written. @default 'move'
+   * A GPT on a block device that is larger than its image. `move`: its backup goes to the end of the device, and the
+   * backup of an older GPT there goes. `keep`: the image's bytes and no others are written. @default 'move'
    */
   readonly gpt?: GptPolicy;
   /** Overwrite what targets hold without asking. @default false */

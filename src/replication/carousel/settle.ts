@@ -1,4 +1,5 @@
-// What has to be settled of each target before anything is written: that it can be one, and that somebody agreed to what it loses.
+// What has to be settled of each target before anything is written: that it can be one, and that somebody agreed to
+// what it loses.
 import { statSync } from 'node:fs';
 import { codeOf, messageOf, present, UnderstudyError } from '../../base/mod.ts';
 import type { TargetResult } from '../consumer/mod.ts';
@@ -36,9 +37,9 @@ interface Leave {
 }
 
 /**
- * Whether what the target holds may be lost. No leave, and no question, when a disk holds what an interrupted copy of ours left:
- * then only that may be gone on with, and the worker looks again when it has the disk for itself. Into an NBD target
- * only its one connection can look, which is the worker's.
+ * Whether what the target holds may be lost. No leave, and no question, when a disk holds what an interrupted copy of
+ * ours left: then only that may be gone on with, and the worker looks again when it has the disk for itself. Into an
+ * NBD target only its one connection can look, which is the worker's.
  * @throws TARGET_NOT_CONFIRMED
  */
 async function leaveFor(uri: string, facts: TargetFacts, look: SourceLook, config: CopyConfig): Promise<Leave> {
@@ -81,9 +82,10 @@ const ALL = 0o666;
 const OWNER = 0o600;
 
 /**
- * A new file may be read by whom the source may be read by, as far as the umask lets it. A source without permissions of its own
- * tells nothing: what a pipe brings, and what a server gives to everybody, is as public as the umask says; what needs a
- * password, and what an NBD server exports, is its owner's alone. A key opens an image for those who may read the key.
+ * A new file may be read by whom the source may be read by, as far as the umask lets it. A source without permissions
+ * of its own tells nothing: what a pipe brings, and what a server gives to everybody, is as public as the umask says;
+ * what needs a password, and what an NBD server exports, is its owner's alone. A key opens an image for those who may
+ * read the key.
  */
 function accessOfNewFile(source: IdentifiedSource): { readonly mode: number; readonly group: number | null } {
   const { path, keyFile } = source;

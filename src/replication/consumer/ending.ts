@@ -1,5 +1,5 @@
-// The end of one target, in the order in which it has to happen: zeros, flush, what is read back, the digest of the whole, a
-// last look at the source. Only then what was held back is written, and a file gets its name.
+// The end of one target, in the order in which it has to happen: zeros, flush, what is read back, the digest of the
+// whole, a last look at the source. Only then what was held back is written, and a file gets its name.
 import { assert, limits, UnderstudyError } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import type { Ring } from '../ring/mod.ts';
@@ -62,8 +62,8 @@ export class Ending {
   }
 
   /**
-   * Makes everything durable that came through the ring, and the zeros that did not, and verifies it. Returns the blocks
-   * that have to come once more; none: `complete` is next. @throws VERIFY_MISMATCH and others
+   * Makes everything durable that came through the ring, and the zeros that did not, and verifies it. Returns the
+   * blocks that have to come once more; none: `complete` is next. @throws VERIFY_MISMATCH and others
    */
   settle(): readonly number[] {
     const { ledger, keeper, target, held, verifier, task } = this.#world;

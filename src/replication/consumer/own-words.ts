@@ -1,5 +1,5 @@
-// What only one consumer writes into the ring, and the same where nobody else can write: shared memory is where another program
-// may write by mistake, and a bit lost there would be a block that never comes.
+// What only one consumer writes into the ring, and the same where nobody else can write: shared memory is where another
+// program may write by mistake, and a bit lost there would be a block that never comes.
 import { type Clock, limits } from '../../base/mod.ts';
 import { type ConsumerEntry, NeedSet, type Ring, ringBroken } from '../ring/mod.ts';
 

@@ -41,8 +41,8 @@ export class ProgressKeeper {
   }
 
   /**
-   * Makes a record durable that names the target and no block yet, before the first byte is written: without it nobody could
-   * tell what an interrupted copy left from somebody else's data. What is gone on with has one.
+   * Makes a record durable that names the target and no block yet, before the first byte is written: without it nobody
+   * could tell what an interrupted copy left from somebody else's data. What is gone on with has one.
    */
   begin(): void {
     if (this.#target.resumption?.record != null) return;

@@ -303,8 +303,8 @@ class Session {
   }
 
   /**
-   * After a failure: a target that has nothing to go on with is left as if never begun. What an earlier copy left stays,
-   * unless the failure says that it is of no use either.
+   * After a failure: a target that has nothing to go on with is left as if never begun. What an earlier copy left
+   * stays, unless the failure says that it is of no use either.
    */
   discardUseless(code: string): void {
     const target = this.#target;

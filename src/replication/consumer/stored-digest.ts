@@ -1,5 +1,6 @@
-// The digest of the file that an image is stored in, compressed or in a format of its own: published digests are often of that. The
-// main thread of a copy computes it beside the copying; the workers of its targets wait for it only when the image's own does not fit.
+// The digest of the file that an image is stored in, compressed or in a format of its own: published digests are often
+// of that. The main thread of a copy computes it beside the copying; the workers of its targets wait for it only when
+// the image's own does not fit.
 import { limits, UnderstudyError } from '../../base/mod.ts';
 import type { ConsumerTask } from './options.ts';
 

@@ -40,7 +40,9 @@ export interface FileDeviceOptions {
   readonly uri?: string;
 }
 
-/** Pages asked for ahead of a read through the page cache, and how many of them in one step: one disk's worth of queue. */
+/**
+ * Pages asked for ahead of a read through the page cache, and how many of them in one step: one disk's worth of queue.
+ */
 const READ_AHEAD_BYTES = 64 * limits.MIB;
 const READ_AHEAD_STEP_BYTES = 16 * limits.MIB;
 /** Extents of a source are looked for in at most so many steps; past that, all is data. */
@@ -51,7 +53,8 @@ const errnoNames = new Map(Object.entries(osConstants.errno).map(([name, number]
 /** The error of a failed system call on a device, in the registry's words. */
 export function fileError(role: DeviceRole, action: string, errno: string | null, cause?: unknown): UnderstudyError {
   const message = `cannot ${action}: ${errno === null ? messageOf(cause) : reasonOf(errno)}`;
-  // Memory that a transfer was to use is gone: buffers of ours are there as long as their device, slots of a ring are shared.
+  // Memory that a transfer was to use is gone: buffers of ours are there as long as their device, slots of a ring are
+  // shared.
   if (errno === 'EFAULT')
     return new UnderstudyError('RING_BROKEN', `${message}: the shared memory was cut short`, { cause });
   if (errno === 'ENOENT') return new UnderstudyError(deviceCode(role, 'NOT_FOUND'), message, { cause });
@@ -80,7 +83,10 @@ export function fileIdentity(stats: Stats): string {
   return `file:${stats.dev}:${stats.ino}`;
 }
 
-/** Size and time of last change of a file's content; '' for what has no such time. The inode's own time of change is left out: a new link to the file changes it too. */
+/**
+ * Size and time of last change of a file's content; '' for what has no such time. The inode's own time of change is
+ * left out: a new link to the file changes it too.
+ */
 export function fileFingerprint(fd: number): string {
   const stats = fstatSync(fd, { bigint: true });
   return stats.isFile() ? `${stats.size}:${stats.mtimeNs}` : '';
@@ -157,7 +163,8 @@ class FileDevice implements Device {
       this.#aio.submit({ kind: 'read', fd: this.#fd, buffer, offsetBytes, tag });
       return;
     }
-    // The end of the device may be odd; O_DIRECT wants whole sectors and reads short there. Buffers are whole pages long.
+    // The end of the device may be odd; O_DIRECT wants whole sectors and reads short there. Buffers are whole pages
+    // long.
     const whole = Math.ceil(buffer.byteLength / limits.PAGE_BYTES) * limits.PAGE_BYTES;
     const fits = buffer.byteOffset + whole <= buffer.buffer.byteLength && offsetBytes % limits.PAGE_BYTES === 0;
     if (!fits || buffer.byteOffset % limits.PAGE_BYTES !== 0) {
@@ -181,8 +188,8 @@ class FileDevice implements Device {
   }
 
   /**
-   * What a target is asked for is what it holds, and the page cache may hold something else, so the range leaves it first. (A read past the
-   * page cache does that by itself.)
+   * What a target is asked for is what it holds, and the page cache may hold something else, so the range leaves it
+   * first. (A read past the page cache does that by itself.)
    */
   #dropCached({ offsetBytes, buffer }: Transfer): void {
     this.#durably(() => writeBack(this.#fd, offsetBytes, buffer.byteLength));
@@ -239,8 +246,8 @@ class FileDevice implements Device {
     const action = `${transfer.kind} ${transfer.buffer.byteLength} bytes at ${transfer.offsetBytes} of ${this.#path}`;
     const endBytes = transfer.offsetBytes + transfer.buffer.byteLength;
     const beyondEnd = !this.#regular && this.info.sizeBytes !== null && endBytes > this.info.sizeBytes;
-    // The end of a device, met by an image whose length nobody knew beforehand. Before its end, what it rests on is full: the
-    // pool of a thin volume, the file system that holds the file of a loop device.
+    // The end of a device, met by an image whose length nobody knew beforehand. Before its end, what it rests on is
+    // full: the pool of a thin volume, the file system that holds the file of a loop device.
     const error =
       name === 'ENOSPC' && this.#role === 'target' && beyondEnd
         ? new UnderstudyError('TARGET_TOO_SMALL', `${action}: the device ends there`)
@@ -310,8 +317,8 @@ class FileDevice implements Device {
 }
 
 /**
- * statfs(2), f_type: tmpfs is the page cache, and takes O_DIRECT since Linux 6.6 without meaning anything by it. Asked of regular files only:
- * /dev is one too, which says nothing of the devices that have their names there.
+ * statfs(2), f_type: tmpfs is the page cache, and takes O_DIRECT since Linux 6.6 without meaning anything by it. Asked
+ * of regular files only: /dev is one too, which says nothing of the devices that have their names there.
  */
 const TMPFS_MAGIC = 0x01021994;
 

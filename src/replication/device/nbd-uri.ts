@@ -1,4 +1,5 @@
-// NBD URIs (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md), as libnbd reads them: nbd_connect_uri(3).
+// NBD URIs (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md), as libnbd reads them:
+// nbd_connect_uri(3).
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
@@ -46,8 +47,8 @@ export function isNbdUri(name: string): boolean {
 }
 
 /**
- * The URI for libnbd in any process: it knows schemes in small letters only, forgets the port where there is no host, and a
- * reader has another current folder than who named a socket by a relative path. @throws USAGE
+ * The URI for libnbd in any process: it knows schemes in small letters only, forgets the port where there is no host,
+ * and a reader has another current folder than who named a socket by a relative path. @throws USAGE
  */
 export function reachableNbdUri(uri: string): string {
   const known = uri
@@ -63,8 +64,9 @@ export function reachableNbdUri(uri: string): string {
 }
 
 /**
- * One spelling for every way to name the same export: scheme, lower-case host, port, escaped export name; for Unix sockets
- * the real path of the socket. Credentials (user, TLS files) are no part of it: they do not change what is stored.
+ * One spelling for every way to name the same export: scheme, lower-case host, port, escaped export name; for Unix
+ * sockets the real path of the socket. Credentials (user, TLS files) are no part of it: they do not change what is
+ * stored.
  * @throws USAGE for a URI that libnbd would not read
  */
 export function canonicalNbdUri(uri: string): string {

@@ -1,5 +1,5 @@
-// The process that looks for file systems in a source: one question on its standard input, one answer on its standard output. Started by
-// isolated.ts in a sandbox.
+// The process that looks for file systems in a source: one question on its standard input, one answer on its standard
+// output. Started by isolated.ts in a sandbox.
 import { codeOf, messageOf } from '../../base/mod.ts';
 import { type ExtentAnswer, type ExtentQuestion, READY } from './protocol.ts';
 import { resolveExtent } from './resolve.ts';

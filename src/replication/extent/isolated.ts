@@ -1,5 +1,5 @@
-// Which bytes of a source are to be copied, found by a process that can do no harm (docs/decisions/0076-reader-processes.md). However
-// that ends, and whatever it answers, the worst is "all of it".
+// Which bytes of a source are to be copied, found by a process that can do no harm
+// (docs/decisions/0076-reader-processes.md). However that ends, and whatever it answers, the worst is "all of it".
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, formatDuration, isErrorCode, UnderstudyError } from '../../base/mod.ts';
@@ -40,7 +40,10 @@ export async function resolveIsolated(request: ExtentRequest, view: LocalView): 
   return extentIn(extent, view) ?? all('the process that looked for file systems gave an answer without sense');
 }
 
-/** The answer as it was given, or why there is none. @throws TOOL_MISSING; EXTENT_UNSUPPORTED when the sandbox cannot be made */
+/**
+ * The answer as it was given, or why there is none. @throws TOOL_MISSING; EXTENT_UNSUPPORTED when the sandbox cannot be
+ * made
+ */
 async function ask(fd: number, request: ExtentRequest, view: LocalView): Promise<unknown> {
   const image = { fd, path: view.path, block: null, writable: false };
   const reader = Reader.start({ program, stateFolder: null, images: [image], keepsRoot: false, limits: LIMITS });

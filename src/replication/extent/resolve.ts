@@ -9,9 +9,9 @@ import { isExt, type Probe, probe } from './probe.ts';
 import { type ByteRange, mergeRanges, totalBytes } from './ranges.ts';
 
 /**
- * `whole`: all. `image`: up to the end of the last partition, or of the file system on a disk without partitions; a backup
- * GPT behind it is left out. `used`: all except what ext2/3/4 file systems call free, and the gap before the backup GPT.
- * `bytes`: the first so many.
+ * `whole`: all. `image`: up to the end of the last partition, or of the file system on a disk without partitions; a
+ * backup GPT behind it is left out. `used`: all except what ext2/3/4 file systems call free, and the gap before the
+ * backup GPT. `bytes`: the first so many.
  */
 export type ExtentRequest =
   | { readonly kind: 'whole' }
@@ -24,7 +24,8 @@ export interface CopyExtent {
   readonly endBytes: number;
   /**
    * Ascending ranges below `endBytes`, not touching each other, that need not be read; the target is made to read as
-   * zeros there. Ranges shorter than the smallest block of a copy (limits.BLOCK_BYTES_MIN) are left out: they save nothing.
+   * zeros there. Ranges shorter than the smallest block of a copy (limits.BLOCK_BYTES_MIN) are left out: they save
+   * nothing.
    */
   readonly skip: readonly ByteRange[];
   /** One line for people. */
@@ -95,8 +96,9 @@ async function imageExtent(view: LocalView): Promise<CopyExtent> {
 }
 
 /**
- * An MBR does not say in which sectors it counts. In an image of a disk with 4 KiB sectors everything would seem to lie at
- * an eighth of its place: then something is found at the eightfold place of a partition and nothing at the place itself.
+ * An MBR does not say in which sectors it counts. In an image of a disk with 4 KiB sectors everything would seem to lie
+ * at an eighth of its place: then something is found at the eightfold place of a partition and nothing at the place
+ * itself.
  */
 async function sectorSizeDoubtful(view: LocalView, table: PartitionTable): Promise<boolean> {
   if (table.label !== 'MBR' || view.kind !== 'image' || table.sectorBytes !== 512) return false;

@@ -32,7 +32,9 @@ export type ProducerStep =
 /** What the core needs of the world around it. */
 export interface ProducerWorld {
   readonly clock: Clock;
-  /** Calls `free` if the process behind an entry is gone, while nobody else can take the entry (its lock byte is held). */
+  /**
+   * Calls `free` if the process behind an entry is gone, while nobody else can take the entry (its lock byte is held).
+   */
   ifDead(index: number, free: () => void): void;
   digest(bytes: Uint8Array): Digest;
   /** Blocks that may be read before the fastest consumer needs them, 1 or more; Infinity: as many as the ring holds. */
@@ -90,7 +92,10 @@ export class ProducerCore {
     this.#rebuild();
   }
 
-  /** Where the sweep goes on: what a dead producer had begun to read and not published would else wait for the next sweep. */
+  /**
+   * Where the sweep goes on: what a dead producer had begun to read and not published would else wait for the next
+   * sweep.
+   */
   #positionAfterHead(): number {
     const last = (this.#ring.get('head') - 1) | 0;
     const entry = this.#ring.slotEntry(last);
@@ -172,8 +177,8 @@ export class ProducerCore {
   }
 
   /**
-   * Whether even the fastest consumer has as much before it as is good. It goes on with that, rings the bell, and is further: so
-   * nobody is kept waiting, and how far the slowest may fall behind is still the whole ring.
+   * Whether even the fastest consumer has as much before it as is good. It goes on with that, rings the bell, and is
+   * further: so nobody is kept waiting, and how far the slowest may fall behind is still the whole ring.
    */
   #isFarAhead(): boolean {
     if (this.#world.readAheadBlocks >= this.#ring.geometry.slotCount) return false;
@@ -182,12 +187,15 @@ export class ProducerCore {
     return attached.length > 0 && Math.min(...ahead) >= this.#world.readAheadBlocks;
   }
 
-  /** The next block in sweep order that an attached consumer needs and will not find in the ring; -1 when there is none. */
+  /**
+   * The next block in sweep order that an attached consumer needs and will not find in the ring; -1 when there is none.
+   */
   #nextNeeded(): number {
     const attached = this.#ring.entries.filter((entry) => entry.attached);
     if (attached.length === 0) return -1;
     // Each cursor is loaded before any bit of its consumer: a consumer clears its bit and then moves its cursor, so a
-    // cursor beyond a block's sequence together with a bit still set means that it came later and really needs the block.
+    // cursor beyond a block's sequence together with a bit still set means that it came later and really needs the
+    // block.
     const cursors = attached.map((entry) => entry.get('cursor'));
     const sets = attached.map((entry) => this.#ring.needSet(entry.index));
     const needs = (block: number): boolean => {
@@ -210,9 +218,9 @@ export class ProducerCore {
   }
 
   /**
-   * Claims the slot of the next sequence for overwriting. The claim (`tail`) is stored before the consumers are looked at,
-   * and a joiner stores its cursor before it looks at `tail`: so either we see the joiner here and wait for it, or it sees
-   * the claim and starts later.
+   * Claims the slot of the next sequence for overwriting. The claim (`tail`) is stored before the consumers are looked
+   * at, and a joiner stores its cursor before it looks at `tail`: so either we see the joiner here and wait for it, or
+   * it sees the claim and starts later.
    */
   #claimSlot(): boolean {
     const overwritten = (this.#claimed - this.#ring.geometry.slotCount) | 0;

@@ -88,8 +88,8 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
 }
 
 /**
- * Nothing can be read any more, and all that is wrong is that some targets came too late: those that find the rest of theirs in
- * the ring take it first. Ends when all have taken what there is, or none takes anything for a while.
+ * Nothing can be read any more, and all that is wrong is that some targets came too late: those that find the rest of
+ * theirs in the ring take it first. Ends when all have taken what there is, or none takes anything for a while.
  */
 function letFinish(ring: Ring): void {
   const head = ring.get('head');
@@ -140,9 +140,10 @@ function wait(core: ProducerCore, step: ProducerStep, { ring, pages, askFd, ring
 }
 
 /**
- * The first invocation may bring several targets: reading starts when all have arrived, so that none comes late; and when the time
- * is over for which it wants others to be waited for. When everybody has left instead (all targets were refused, or the copies were
- * stopped or killed), there is nothing to wait for. A producer that follows a dead one waits for the rest of that time.
+ * The first invocation may bring several targets: reading starts when all have arrived, so that none comes late; and
+ * when the time is over for which it wants others to be waited for. When everybody has left instead (all targets were
+ * refused, or the copies were stopped or killed), there is nothing to wait for. A producer that follows a dead one
+ * waits for the rest of that time.
  */
 function awaitQuorum(ring: Ring, askFd: number): void {
   const deadlineMs = performance.now() + QUORUM_MS_MAX;

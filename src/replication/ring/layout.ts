@@ -108,7 +108,10 @@ export const Header = {
   contentsLength: 28,
   /** [producer, before the last block] What was ignored in the source, one line each. */
   warningsLength: 29,
-  /** [producer, before the last block] Hexadecimal SHA-256 of the stored bytes, where somebody expects a digest and only the producer sees them. */
+  /**
+   * [producer, before the last block] Hexadecimal SHA-256 of the stored bytes, where somebody expects a digest and only
+   * the producer sees them.
+   */
   storedDigestLength: 30,
   /** [producer, before `ready`] 1: `sizeKnown` was 1 from the start. */
   sizeGiven: 31,
@@ -128,7 +131,10 @@ export const HeaderDouble = {
   bytesRead: 33,
   /** [producer] Milliseconds since 1970 when the ring was made. */
   startedAtMs: 34,
-  /** [producer, before `ready`] Milliseconds since 1970 until which the first sweep waits for further copies; 0: it does not. */
+  /**
+   * [producer, before `ready`] Milliseconds since 1970 until which the first sweep waits for further copies; 0: it does
+   * not.
+   */
   gatherUntilMs: 35,
 } as const;
 

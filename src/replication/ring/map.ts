@@ -19,8 +19,8 @@ export function mapRing(fd: number): MappedRing {
 }
 
 /**
- * The same without the slots, for whoever only looks on: `slotData` of such a ring fails. V8 counts mapped memory as the heap's and
- * collects garbage for the sake of it when the ring has its default size.
+ * The same without the slots, for whoever only looks on: `slotData` of such a ring fails. V8 counts mapped memory as
+ * the heap's and collects garbage for the sake of it when the ring has its default size.
  */
 export function mapTables(fd: number): MappedRing {
   return map(fd, ({ tablesEnd }) => tablesEnd);

@@ -92,7 +92,8 @@ export async function meet(path: string, quorum: number): Promise<Rendezvous> {
     const fd = openFresh(path);
     try {
       await takeRendezvous(fd);
-      // Between open and lock the file may have been removed by its last user: then this one is nobody's, and we try again.
+      // Between open and lock the file may have been removed by its last user: then this one is nobody's, and we try
+      // again.
       if (fstatSync(fd).nlink === 0) {
         closeSync(fd);
         continue;
@@ -117,7 +118,10 @@ export async function meet(path: string, quorum: number): Promise<Rendezvous> {
   }
 }
 
-/** Reserved, not only promised: whoever wrote to a page for which there is no memory would get SIGBUS. @throws RING_MEMORY */
+/**
+ * Reserved, not only promised: whoever wrote to a page for which there is no memory would get SIGBUS. @throws
+ * RING_MEMORY
+ */
 function reserveHeader(fd: number): void {
   try {
     reserveSpace(fd, 0, HEADER_BYTES);
@@ -167,9 +171,9 @@ export interface ProducerCommand {
 export const PRODUCER_OPTIONS = 'UNDERSTUDY_PRODUCER_OPTIONS';
 
 /**
- * Starts a producer when there is none: takes its lock byte on an open file of its own and lets a detached child inherit
- * that open file, so the lock passes to the child with no moment in between. Two processes that both find no producer
- * cannot both get the byte. Returns whether one was started.
+ * Starts a producer when there is none: takes its lock byte on an open file of its own and lets a detached child
+ * inherit that open file, so the lock passes to the child with no moment in between. Two processes that both find no
+ * producer cannot both get the byte. Returns whether one was started.
  */
 export function ensureProducer(rendezvous: Rendezvous, command: ProducerCommand): boolean {
   if (isLockedByOther(rendezvous.fd, LockByte.producer)) return false;
@@ -178,7 +182,8 @@ export function ensureProducer(rendezvous: Rendezvous, command: ProducerCommand)
     if (!tryLock(fd, LockByte.producer)) return false;
     const log = process.env.UNDERSTUDY_PRODUCER_LOG;
     const logFd = log === undefined ? null : openSync(log, 'a', 0o600);
-    // Node.js reads those certificates at each start, which takes longer than all the rest of it; the producer itself makes no TLS connection.
+    // Node.js reads those certificates at each start, which takes longer than all the rest of it; the producer itself
+    // makes no TLS connection.
     const { NODE_EXTRA_CA_CERTS: _, ...environment } = process.env;
     const child = spawn(process.execPath, [command.program], {
       env: { ...environment, [PRODUCER_OPTIONS]: command.options },
@@ -201,8 +206,8 @@ export function producerAlive(rendezvous: Rendezvous): boolean {
 }
 
 /**
- * Gives up interest: from now on the producer may remove the ring. Said explicitly, because a mapping keeps its open file,
- * and with it the lock, alive beyond the close of the descriptor.
+ * Gives up interest: from now on the producer may remove the ring. Said explicitly, because a mapping keeps its open
+ * file, and with it the lock, alive beyond the close of the descriptor.
  */
 export function loseInterest(rendezvous: Rendezvous): void {
   unlock(rendezvous.fd, LockByte.interest);
@@ -210,8 +215,9 @@ export function loseInterest(rendezvous: Rendezvous): void {
 }
 
 /**
- * [producer] Removes the ring if nobody is interested: under the rendezvous lock, so that a joiner either is seen here or
- * finds the file gone and makes a new one. `fd` is an open file that holds no other locks. Returns whether it is removed.
+ * [producer] Removes the ring if nobody is interested: under the rendezvous lock, so that a joiner either is seen here
+ * or finds the file gone and makes a new one. `fd` is an open file that holds no other locks. Returns whether it is
+ * removed.
  */
 export function tryClose(path: string, fd: number, header: RingHeader): boolean {
   if (!tryLock(fd, LockByte.rendezvous)) return false;
@@ -225,9 +231,9 @@ export function tryClose(path: string, fd: number, header: RingHeader): boolean 
 }
 
 /**
- * Unlinks a ring that is of no use any more, waiting for the rendezvous lock: without it a joiner could have replaced the
- * file between our look and our unlinking, and its new ring would go instead. Blocks the thread for as long as others hold
- * the lock, which is for a few system calls; gives up with the file in place when that never ends.
+ * Unlinks a ring that is of no use any more, waiting for the rendezvous lock: without it a joiner could have replaced
+ * the file between our look and our unlinking, and its new ring would go instead. Blocks the thread for as long as
+ * others hold the lock, which is for a few system calls; gives up with the file in place when that never ends.
  */
 export function removeRing(path: string, fd: number): void {
   const deadline = performance.now() + RENDEZVOUS_MS_MAX;

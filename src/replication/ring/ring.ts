@@ -1,5 +1,5 @@
-// The shared memory of one carousel, as typed views over any buffer: a mapping of /dev/shm in real life, plain memory in
-// property tests. Nothing here blocks or decides; it names and orders accesses (layout.ts says who may write what).
+// The shared memory of one carousel, as typed views over any buffer: a mapping of /dev/shm in real life, plain memory
+// in property tests. Nothing here blocks or decides; it names and orders accesses (layout.ts says who may write what).
 import { assert, limits } from '../../base/mod.ts';
 import {
   BAD_RANGE_BYTES,
@@ -137,8 +137,9 @@ export class ConsumerEntry {
   }
 
   /**
-   * Keeps plain reads of slot bytes before it from being done after atomic loads behind it. An atomic load alone holds back
-   * only what follows it (arm64); a read-modify-write, here of a word of the consumer's own that it leaves as it is, both.
+   * Keeps plain reads of slot bytes before it from being done after atomic loads behind it. An atomic load alone holds
+   * back only what follows it (arm64); a read-modify-write, here of a word of the consumer's own that it leaves as it
+   * is, both.
    */
   fence(): void {
     Atomics.add(this.#words, Entry.pid, 0);
@@ -249,7 +250,9 @@ export class Ring extends RingHeader {
     Atomics.store(words, at + Slot.check, check);
   }
 
-  /** The digest of a block's first reading, or null before it. (One in 2^64 digests looks absent, and is taken again.) */
+  /**
+   * The digest of a block's first reading, or null before it. (One in 2^64 digests looks absent, and is taken again.)
+   */
   digest(block: number): Digest | null {
     const lo = Atomics.load(this.#digests, block * 2);
     return lo === 0n ? null : { lo, hi: Atomics.load(this.#digests, block * 2 + 1) };
@@ -269,7 +272,9 @@ export class Ring extends RingHeader {
     }));
   }
 
-  /** Adds a range once, however often it is read; neighbours are merged, and so is whatever the table has no room for. */
+  /**
+   * Adds a range once, however often it is read; neighbours are merged, and so is whatever the table has no room for.
+   */
   addBadRange(range: BadRange): void {
     const end = range.offsetBytes + range.lengthBytes;
     const known = (one: BadRange): boolean =>
@@ -347,7 +352,10 @@ export class Ring extends RingHeader {
     if (known === 0 && count !== this.geometry.blockCapacity) throw ringBroken('the number of blocks has changed');
   }
 
-  /** The map of zeros and the names of the source, too: before they are used, and before a copy is called complete. @throws RING_BROKEN */
+  /**
+   * The map of zeros and the names of the source, too: before they are used, and before a copy is called complete.
+   * @throws RING_BROKEN
+   */
   requireDescription(): void {
     this.requireSound();
     if (this.get('describedSeal') !== this.#described()) throw ringBroken('its map of zeros or its names have changed');
@@ -360,8 +368,8 @@ export class Ring extends RingHeader {
   }
 
   /**
-   * [producer] Sleeps until the bell rings. `seen` was loaded before the producer looked whether it has something to do:
-   * a bell rung since then makes this return at once, so no wake-up is lost.
+   * [producer] Sleeps until the bell rings. `seen` was loaded before the producer looked whether it has something to
+   * do: a bell rung since then makes this return at once, so no wake-up is lost.
    */
   waitBell(seen: number, timeoutMs: number): void {
     this.set('bellWaiter', 1);

@@ -3,13 +3,17 @@ import { lstatSync, mkdirSync, statfsSync } from 'node:fs';
 import { errnoOf, intrusionOn, lookAlong, ownFolder, reasonOf, UnderstudyError } from '../../base/mod.ts';
 
 const SHARED_MEMORY = '/dev/shm';
-/** Made by root for users that are to have a place of their own (tmpfiles.d(5)); rings lie in memory, so only on a tmpfs. */
+/**
+ * Made by root for users that are to have a place of their own (tmpfiles.d(5)); rings lie in memory, so only on a
+ * tmpfs.
+ */
 const MADE_BY_ROOT = '/run/understudy';
 /** statfs(2), f_type. */
 const TMPFS_MAGIC = 0x01021994;
 
 /**
- * `UNDERSTUDY_RUNTIME_DIR`; /run/understudy/UID where root has made that; a folder of this user's in /dev/shm. It has mode 0700.
+ * `UNDERSTUDY_RUNTIME_DIR`; /run/understudy/UID where root has made that; a folder of this user's in /dev/shm. It has
+ * mode 0700.
  * @throws RING_FOLDER when it is somebody else's, RING_MEMORY when it cannot be made
  */
 export function runtimeFolder(): string {

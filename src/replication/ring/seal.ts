@@ -1,5 +1,6 @@
-// Checks of what is in shared memory. Other programs of the same user can write there by mistake, and a ring can be cut short: what
-// is found then must be seen to be nobody's writing. Not against a user who means to forge: that one can write the targets.
+// Checks of what is in shared memory. Other programs of the same user can write there by mistake, and a ring can be cut
+// short: what is found then must be seen to be nobody's writing. Not against a user who means to forge: that one can
+// write the targets.
 import { UnderstudyError } from '../../base/mod.ts';
 import { busErrors } from '../../linux/mod.ts';
 

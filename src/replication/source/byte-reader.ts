@@ -1,5 +1,5 @@
-// Reads in pieces of the reader's own choice what comes in pieces of others' choice. Bounded: it holds one piece, and what
-// is asked for at a time.
+// Reads in pieces of the reader's own choice what comes in pieces of others' choice. Bounded: it holds one piece, and
+// what is asked for at a time.
 
 const NOTHING = new Uint8Array(0);
 

@@ -145,7 +145,10 @@ function refusePlanted(uri: string, path: string): void {
   );
 }
 
-/** statfs(2), f_type: what lies in /proc and /sys is made when it is read, and has a length of its own making (/proc/kcore). */
+/**
+ * statfs(2), f_type: what lies in /proc and /sys is made when it is read, and has a length of its own making
+ * (/proc/kcore).
+ */
 const KERNEL_TYPES: readonly number[] = [0x9fa0, 0x6265_6572];
 
 function identifyOpen(
@@ -251,7 +254,10 @@ function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
   return { uri: '-', kind: 'stdin', format, identity, storage, access: 'once', fingerprint: '', insecure: false };
 }
 
-/** All of a file is read, from its start. Whoever has read a part of it means the rest, as any other program would read it. */
+/**
+ * All of a file is read, from its start. Whoever has read a part of it means the rest, as any other program would read
+ * it.
+ */
 function refuseOffset(): void {
   const offset = Number(/^pos:\s+(\d+)$/m.exec(readFileSync('/proc/self/fdinfo/0', 'utf8'))?.[1] ?? 0);
   if (offset === 0) return;

@@ -1,5 +1,5 @@
-// The files that an image consists of, opened by us and judged as what has been opened: QEMU is given descriptors, and never a name that
-// could lead elsewhere by the time it is opened.
+// The files that an image consists of, opened by us and judged as what has been opened: QEMU is given descriptors, and
+// never a name that could lead elsewhere by the time it is opened.
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { privateFolder } from './private-folder.ts';
@@ -54,8 +54,8 @@ export class ImageFiles {
   }
 
   /**
-   * A private folder in which those files lie beside each other by their names, as links to what is open: for a format whose names cannot be
-   * said otherwise. @returns where the first of them is @param names relative, and in the folder
+   * A private folder in which those files lie beside each other by their names, as links to what is open: for a format
+   * whose names cannot be said otherwise. @returns where the first of them is @param names relative, and in the folder
    */
   asFolder(first: { readonly path: string; readonly file: HeldFile }, names: ReadonlyMap<string, HeldFile>): string {
     const folder = privateFolder();

@@ -1,7 +1,6 @@
 // From an image file to the block graph that QEMU is to open: every file in it named, every format said, the whole
-// checked
-// before anything is read. docs/decisions/0010 says which files an image may name. Each is opened by us, and QEMU opens no name that an
-// image holds.
+// checked before anything is read. docs/decisions/0010 says which files an image may name. Each is opened by us, and
+// QEMU opens no name that an image holds.
 import { readSync, realpathSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
@@ -194,8 +193,9 @@ function dataFileOf(origin: ImageOrigin, info: ImageInfo): HeldFile | null {
 }
 
 /**
- * How QEMU reaches the file. A vmdk that is spread over others names them in a text, and there is no other way to say them: then it finds
- * all of them as links in a folder of ours. Flat ones have no table that could tell whether they are whole.
+ * How QEMU reaches the file. A vmdk that is spread over others names them in a text, and there is no other way to say
+ * them: then it finds all of them as links in a folder of ours. Flat ones have no table that could tell whether they
+ * are whole.
  */
 function storageOf(origin: ImageOrigin): BlockNode {
   const { format, path, held, files, uri } = origin;
@@ -221,7 +221,10 @@ function startOf({ fd, sizeBytes }: HeldFile): Buffer {
   return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
 }
 
-/** A file that an image names, which must lie beside the image or below: opened, and judged as what is open. @throws SOURCE_UNREADABLE */
+/**
+ * A file that an image names, which must lie beside the image or below: opened, and judged as what is open. @throws
+ * SOURCE_UNREADABLE
+ */
 function namedFile(origin: ImageOrigin, name: string): { readonly path: string; readonly held: HeldFile } {
   if (origin.path === null) throw unreadable(origin, `it names another file, ${name}`);
   const folder = dirname(origin.path);

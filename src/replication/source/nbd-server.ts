@@ -1,5 +1,6 @@
 // Bytes of ours for programs that speak NBD: QEMU, and those that look at partitions and file systems. A small server,
-// read-only, on a Unix socket in a private folder; the protocol is https://github.com/NetworkBlockDevice/nbd, doc/proto.md.
+// read-only, on a Unix socket in a private folder; the protocol is https://github.com/NetworkBlockDevice/nbd,
+// doc/proto.md.
 import { once } from 'node:events';
 import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/mod.ts';

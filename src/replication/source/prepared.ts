@@ -56,7 +56,9 @@ export interface ServedImage {
   readonly fingerprintFds: readonly number[];
   /** Instead of files: what tells one content from another. */
   readonly fingerprint: string | null;
-  /** A length of 32 bits and so many bytes of "CODE text", once what the server reads from has failed; shared with it. */
+  /**
+   * A length of 32 bits and so many bytes of "CODE text", once what the server reads from has failed; shared with it.
+   */
   readonly failure: SharedArrayBuffer | null;
 }
 

@@ -1,5 +1,5 @@
-// The extents of a VMDK that is a text with the names of other files ("VMware Virtual Disk Format 1.1", The Extent Description). QEMU opens
-// them by these names, so they have to be known before it does.
+// The extents of a VMDK that is a text with the names of other files ("VMware Virtual Disk Format 1.1", The Extent
+// Description). QEMU opens them by these names, so they have to be known before it does.
 
 const MAGICS = ['KDMV', 'COWD'];
 const SECTOR_BYTES = 512;
@@ -10,7 +10,10 @@ export interface VmdkExtent {
   readonly bytesMin: number | null;
 }
 
-/** None for an image in one file. @param start the first megabyte of the file @returns null: it names what is not beside it */
+/**
+ * None for an image in one file. @param start the first megabyte of the file @returns null: it names what is not beside
+ * it
+ */
 export function extentsIn(start: Buffer): readonly VmdkExtent[] | null {
   if (MAGICS.includes(start.toString('latin1', 0, 4))) return [];
   const extents: VmdkExtent[] = [];

@@ -1,8 +1,9 @@
 // May this target be overwritten? Refuses what must never be, and says what has to be agreed to.
 //
 // All this is looked at before anything is written, and may change in between. The last guard of a block device is the
-// engine's own open with O_EXCL (device/file.ts), which the kernel refuses while somebody mounts or holds it, and during
-// which nobody else can; files are written under a provisional name, so nothing that uses the old one is overwritten.
+// engine's own open with O_EXCL (device/file.ts), which the kernel refuses while somebody mounts or holds it, and
+// during which nobody else can; files are written under a provisional name, so nothing that uses the old one is
+// overwritten.
 import { accessSync, constants, lstatSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { errnoOf, formatBytes, linkOfStranger, lookAlong, UnderstudyError } from '../../base/mod.ts';
@@ -77,9 +78,10 @@ const NOTHING_KNOWN = {
 } as const;
 
 /**
- * @throws TARGET_IS_SOURCE: the same storage by any name, or storage that shares bytes with it. TARGET_IN_USE: mounted, swap,
- * built upon, or held exclusively; also a file behind a loop device in such use. TARGET_READ_ONLY, TARGET_KIND (a directory,
- * pipe, character device, or a URI that cannot be written), TARGET_NOT_FOUND, TARGET_PERMISSION, USAGE (a malformed URI).
+ * @throws TARGET_IS_SOURCE: the same storage by any name, or storage that shares bytes with it. TARGET_IN_USE: mounted,
+ *   swap, built upon, or held exclusively; also a file behind a loop device in such use. TARGET_READ_ONLY, TARGET_KIND
+ *   (a directory, pipe, character device, or a URI that cannot be written), TARGET_NOT_FOUND, TARGET_PERMISSION, USAGE
+ *   (a malformed URI).
  */
 export async function checkTarget(question: TargetQuestion): Promise<TargetFacts> {
   const { target } = question;
@@ -211,8 +213,8 @@ function otherNames({ nlink }: Stats): string {
 }
 
 /**
- * Swap files, and files behind loop devices that are in use: the file would be replaced by another under the same name, and
- * what is mounted would go on in one without a name. Idle loop devices are returned, to be told to whoever agrees.
+ * Swap files, and files behind loop devices that are in use: the file would be replaced by another under the same name,
+ * and what is mounted would go on in one without a name. Idle loop devices are returned, to be told to whoever agrees.
  */
 function refuseUsedFile(target: string, stats: Stats, footprints: readonly Footprint[], use: KernelUse): string[] {
   if (isSwapFile(stats, use)) throw new UnderstudyError('TARGET_IN_USE', `${target} is an active swap file`);
@@ -228,7 +230,10 @@ function refuseUsedLoops(target: string, loops: readonly BlockDevice[], use: Ker
   }
 }
 
-/** The provisional name is overwritten without asking, so it must not be something else that matters. @throws TARGET_PARTIAL_FOREIGN */
+/**
+ * The provisional name is overwritten without asking, so it must not be something else that matters. @throws
+ * TARGET_PARTIAL_FOREIGN
+ */
 function refuseUsedProvisional(path: string, question: TargetQuestion, use: KernelUse): void {
   const provisional = partialPath(path);
   const stats = statTarget(provisional);

@@ -1,5 +1,5 @@
-// A file while it is written: NAME.partial, readable by its owner alone, beside a record that names it; NAME only when the
-// image is complete and durable.
+// A file while it is written: NAME.partial, readable by its owner alone, beside a record that names it; NAME only when
+// the image is complete and durable.
 import { type BigIntStats, closeSync, fchmodSync, fstatSync, fsyncSync, ftruncateSync, renameSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
@@ -19,7 +19,10 @@ import { TargetFolder } from './target-folder.ts';
 
 const PRIVATE_MODE = 0o600;
 
-/** @throws TARGET_BUSY, TARGET_PARTIAL_FOREIGN, TARGET_UNSAFE, TARGET_PERMISSION (the owner cannot be kept) and open errors */
+/**
+ * @throws TARGET_BUSY, TARGET_PARTIAL_FOREIGN, TARGET_UNSAFE, TARGET_PERMISSION (the owner cannot be kept) and open
+ *   errors
+ */
 export function openFileTarget(spec: FileSpec, resume: boolean): Target {
   const folder = new TargetFolder(dirname(spec.path), spec.folder);
   try {
@@ -160,9 +163,10 @@ function finish(fd: number, names: Names, imageBytes: number, notes: string[]): 
 }
 
 /**
- * Gives the final name. A name that was free is taken only if it still is, by the kernel itself. A file that is replaced is
- * looked at immediately before rename(2), which has no way to say which file it may replace: one that takes the name within
- * those microseconds is replaced. Nor can it say which file it is to name, so that is looked at before and after.
+ * Gives the final name. A name that was free is taken only if it still is, by the kernel itself. A file that is
+ * replaced is looked at immediately before rename(2), which has no way to say which file it may replace: one that takes
+ * the name within those microseconds is replaced. Nor can it say which file it is to name, so that is looked at before
+ * and after.
  */
 function takeName(fd: number, { folder, partial, spec }: Names): void {
   const { path, uri, replaces } = spec;

@@ -1,5 +1,5 @@
-// Locks that keep two copies off one target: on the provisional file itself, or on a file in the runtime folder for storage
-// that has no file beside it. They disappear with their process.
+// Locks that keep two copies off one target: on the provisional file itself, or on a file in the runtime folder for
+// storage that has no file beside it. They disappear with their process.
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, unlinkSync } from 'node:fs';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
 import { tryLock } from '../../linux/mod.ts';
@@ -11,14 +11,17 @@ export const LOCK_BYTE = 2 ** 40;
 export const LOCK_SUFFIX = '.target';
 /** Claims of room (room.ts) are locks with something in them. */
 export const ROOM_SUFFIX = '.room';
-/** Whoever sweeps holds a lock for microseconds, which must not look like another copy: a refusal is believed the third time. */
+/**
+ * Whoever sweeps holds a lock for microseconds, which must not look like another copy: a refusal is believed the third
+ * time.
+ */
 const SWEEPS_MAX = 2;
 const SWEEP_MS = 5;
 const pause = new Int32Array(new SharedArrayBuffer(4));
 
 /**
- * Opens or makes a file in a private folder and locks it; the lock is on the inode, so the name is looked at again after taking
- * it. @throws TARGET_BUSY and open errors
+ * Opens or makes a file in a private folder and locks it; the lock is on the inode, so the name is looked at again
+ * after taking it. @throws TARGET_BUSY and open errors
  */
 export function openLocked(path: string, uri: string): number {
   for (let refusals = 0; ; ) {

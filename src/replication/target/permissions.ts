@@ -1,5 +1,5 @@
-// Owner, group and permissions of a file target. One that replaces a file has that file's; a new one has the source's, less
-// the umask. Until it is complete, only its owner may read it.
+// Owner, group and permissions of a file target. One that replaces a file has that file's; a new one has the source's,
+// less the umask. Until it is complete, only its owner may read it.
 import { closeSync, constants, fchmodSync, fchownSync, fstatSync, openSync } from 'node:fs';
 import { errnoOf, isTrusted, UnderstudyError } from '../../base/mod.ts';
 import { attributesOf, removeAttribute, setAttribute } from '../../linux/mod.ts';
@@ -15,8 +15,8 @@ const PRIVATE_MODE = 0o600;
 const O_PATH = 0o10000000;
 
 /**
- * Tries whether the owner of the file that is replaced can be kept, and undoes it: the provisional file stays ours. In a folder
- * that others can write, a file of somebody else may have been put there so that the copy becomes theirs.
+ * Tries whether the owner of the file that is replaced can be kept, and undoes it: the provisional file stays ours. In
+ * a folder that others can write, a file of somebody else may have been put there so that the copy becomes theirs.
  * @throws TARGET_PERMISSION
  */
 export function refuseLostOwner(fd: number, { uri, replaces, mayLoseOwner }: FileSpec, folder: TargetFolder): void {

@@ -18,8 +18,8 @@ export interface Provisional {
 }
 
 /**
- * Makes the file, or opens the one that an interrupted copy left. The lock is on the inode, so the name is looked at again after
- * taking it. @throws TARGET_BUSY, TARGET_PARTIAL_FOREIGN and open errors
+ * Makes the file, or opens the one that an interrupted copy left. The lock is on the inode, so the name is looked at
+ * again after taking it. @throws TARGET_BUSY, TARGET_PARTIAL_FOREIGN and open errors
  */
 export function openProvisional(folder: TargetFolder, name: string, place: RecordPlace, uri: string): Provisional {
   for (let refusals = 0; ; ) {
@@ -56,7 +56,10 @@ function refuseForeign(path: string, fd: number, place: RecordPlace): void {
   throw inTheWay(path, 'no record says that an interrupted copy made it');
 }
 
-/** What a record says of a file: its device, inode, and time of birth, which is 0 where the file system does not keep it. */
+/**
+ * What a record says of a file: its device, inode, and time of birth, which is 0 where the file system does not keep
+ * it.
+ */
 export function stampOf({ dev, ino, birthtimeNs }: BigIntStats): string {
   return `file:${dev}:${ino}:${birthtimeNs}`;
 }
@@ -72,9 +75,10 @@ export function isOwn({ uid, nlink }: BigIntStats): boolean {
 }
 
 /**
- * Whether an interrupted copy of this user made a file with a provisional name. It is this user's, has no other name, and nobody
- * else may read or write it; and a record names it, or it has nothing in it yet (the record comes before the first byte), or
- * there is a record that does not tell, because it is damaged or was made by a version that did not write that down.
+ * Whether an interrupted copy of this user made a file with a provisional name. It is this user's, has no other name,
+ * and nobody else may read or write it; and a record names it, or it has nothing in it yet (the record comes before the
+ * first byte), or there is a record that does not tell, because it is damaged or was made by a version that did not
+ * write that down.
  */
 export function isProvisional(stats: BigIntStats, place: RecordPlace): boolean {
   if (!stats.isFile() || !isOwn(stats) || (stats.mode & 0o777n) !== PRIVATE_MODE) return false;

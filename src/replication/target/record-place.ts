@@ -1,6 +1,6 @@
-// Where a resume record lies, and by what it is known for one of ours. Where only this user and root can write, a checksum
-// is enough. In a folder that others can write, anybody can put a record beside a file; there it is signed with a key that
-// lies in this user's own folder.
+// Where a resume record lies, and by what it is known for one of ours. Where only this user and root can write, a
+// checksum is enough. In a folder that others can write, anybody can put a record beside a file; there it is signed
+// with a key that lies in this user's own folder.
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -1,6 +1,6 @@
-// Whether what a resume record says is true of the storage that is there now: the record must name this very target, and
-// blocks that it lists, read past the page cache, must have the digests that it lists. Device names move between disks, and
-// a disk may have been written by somebody else since.
+// Whether what a resume record says is true of the storage that is there now: the record must name this very target,
+// and blocks that it lists, read past the page cache, must have the digests that it lists. Device names move between
+// disks, and a disk may have been written by somebody else since.
 import { codeOf, limits, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { allocatePages, digestOf } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';

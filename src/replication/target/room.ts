@@ -1,6 +1,6 @@
-// Room on a file system, claimed before anything is written: the free space, less what other copies of this user have still to
-// write there, must hold what this copy will write. A claim is a file in the runtime folder, locked as long as it holds, so that it
-// dies with its process.
+// Room on a file system, claimed before anything is written: the free space, less what other copies of this user have
+// still to write there, must hold what this copy will write. A claim is a file in the runtime folder, locked as long as
+// it holds, so that it dies with its process.
 import {
   closeSync,
   ftruncateSync,

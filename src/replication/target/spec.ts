@@ -13,8 +13,9 @@ interface SpecOfAll {
   readonly identity: string;
   readonly direct: boolean;
   /**
-   * What it holds is nothing, or the user agreed to its loss. False: only what an interrupted copy left may be overwritten;
-   * and of an NBD target, into which nobody has looked yet, what shows no partition table and no file system.
+   * What it holds is nothing, or the user agreed to its loss. False: only what an interrupted copy left may be
+   * overwritten; and of an NBD target, into which nobody has looked yet, what shows no partition table and no file
+   * system.
    */
   readonly mayOverwrite: boolean;
 }
@@ -50,7 +51,10 @@ export interface FileSpec extends SpecOfAll {
 
 export interface NbdSpec extends SpecOfAll {
   readonly kind: 'nbd';
-  /** Why the source may be the wrong one, which only what is gone on with may pass over; null: nothing speaks against it. */
+  /**
+   * Why the source may be the wrong one, which only what is gone on with may pass over; null: nothing speaks against
+   * it.
+   */
   readonly doubt: string | null;
 }
 
@@ -69,8 +73,8 @@ export interface Target {
   /** What the user should know of it; grows until it is finished. */
   readonly notes: readonly string[];
   /**
-   * Gives it its size, where it has none of its own, and claims room for what will be written; null while that is not known.
-   * Before the first write. @throws TARGET_TOO_SMALL, TARGET_FULL
+   * Gives it its size, where it has none of its own, and claims room for what will be written; null while that is not
+   * known. Before the first write. @throws TARGET_TOO_SMALL, TARGET_FULL
    */
   begin(imageBytes: number | null, dataBytes: number | null): void;
   /** Makes the complete image durable under its final name. @throws TARGET_FLUSH_FAILED, TARGET_WRITE_FAILED */

@@ -1,5 +1,5 @@
-// The folder of a file target, held open: every name in it is looked up in this very folder (openat(2), by way of the folder's
-// descriptor in /proc), wherever its path leads by then. Others may be able to write the folder.
+// The folder of a file target, held open: every name in it is looked up in this very folder (openat(2), by way of the
+// folder's descriptor in /proc), wherever its path leads by then. Others may be able to write the folder.
 import {
   type BigIntStats,
   closeSync,

@@ -42,7 +42,10 @@ function openDisk({ path, uri, direct, identity, disk }: BlockSpec): Device {
   );
 }
 
-/** Whether what an interrupted copy left on a disk is there, for a question that then need not be asked. Changes nothing. */
+/**
+ * Whether what an interrupted copy left on a disk is there, for a question that then need not be asked. Changes
+ * nothing.
+ */
 export function isResumable(path: string, uri: string, disk: BlockSpec['disk']): boolean {
   const device = openFileDevice({ path, uri, role: 'source', direct: true });
   try {
@@ -114,8 +117,8 @@ function openStorageTarget(
 }
 
 /**
- * What was not asked about must not be lost. A server may end with its first connection (qemu-nbd does), so that nobody can look
- * before this one. @throws TARGET_NOT_CONFIRMED
+ * What was not asked about must not be lost. A server may end with its first connection (qemu-nbd does), so that nobody
+ * can look before this one. @throws TARGET_NOT_CONFIRMED
  */
 function refuseUnasked({ uri, doubt }: NbdSpec, device: Device): void {
   const held = dataHeldBy(device);

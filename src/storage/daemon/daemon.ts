@@ -39,7 +39,9 @@ export class StorageDaemon {
     this.#options = options;
   }
 
-  /** Resolves when the daemon is up and settled for the first time. @throws TOOL_MISSING, STORAGE_FAILED, and `settle`'s */
+  /**
+   * Resolves when the daemon is up and settled for the first time. @throws TOOL_MISSING, STORAGE_FAILED, and `settle`'s
+   */
   async start(): Promise<void> {
     const qmp = await this.#bringUp();
     this.#running = this.#supervise(qmp);
@@ -72,7 +74,10 @@ export class StorageDaemon {
     if (!this.isUp) void this.qmp;
   }
 
-  /** The same, but does not wait for a second try when one fails. @throws what it failed with, STORAGE_FAILED after the time-out */
+  /**
+   * The same, but does not wait for a second try when one fails. @throws what it failed with, STORAGE_FAILED after the
+   * time-out
+   */
   async untilTried(timeoutMs: number): Promise<void> {
     if (!this.isUp) await inTime(timeoutMs, new Promise<void>((resolve) => this.#tried.push(resolve)));
     if (!this.isUp) throw this.#failure ?? failed(`${this.#options.what} does not come up within ${timeoutMs} ms`);

@@ -1,6 +1,6 @@
-// A daemon as a process: at most one for a lock file, whoever starts it. It holds the lock through a file that it inherits, so the
-// kernel says whether it lives, and the lock is free only when its last request to a disk is over: a successor can never
-// overtake it. No process id is looked at.
+// A daemon as a process: at most one for a lock file, whoever starts it. It holds the lock through a file that it
+// inherits, so the kernel says whether it lives, and the lock is free only when its last request to a disk is over: a
+// successor can never overtake it. No process id is looked at.
 import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,9 @@ export function daemonPaths(stateFolder: string, name = 'daemon'): DaemonPaths {
   );
 }
 
-/** Where clients on this machine find the exports of the daemon that holds the volumes: the only place where it listens. */
+/**
+ * Where clients on this machine find the exports of the daemon that holds the volumes: the only place where it listens.
+ */
 export function volumesSocket(stateFolder: string): string {
   return join(stateFolder, 'nbd');
 }
@@ -62,7 +64,8 @@ export function daemonLives(paths: DaemonPaths): boolean {
 }
 
 /**
- * Starts the daemon in a session of its own, so that it goes on when we end, however we end. Does nothing when one lives.
+ * Starts the daemon in a session of its own, so that it goes on when we end, however we end. Does nothing when one
+ * lives.
  * @param launch asked under the lock: from then on nobody else starts one
  * @returns whether it was started; it listens a moment later
  * @throws TOOL_MISSING, STORAGE_FAILED
@@ -97,7 +100,8 @@ function controlArgument({ qmp }: DaemonPaths): string {
 function commandOf(program: string, paths: DaemonPaths, { args, exposed = false }: Launch): readonly string[] {
   const command = [program, '--chardev', controlArgument(paths), '--monitor', 'chardev=control', ...args];
   if (!exposed) return command;
-  // A write beyond the bound fails and ends nothing: the signal that would end the process is ignored (setrlimit(2), RLIMIT_FSIZE).
+  // A write beyond the bound fails and ends nothing: the signal that would end the process is ignored (setrlimit(2),
+  // RLIMIT_FSIZE).
   const bounds = [`--fsize=${LOG_BYTES_MAX}`, `--nofile=${OPEN_FILES_MAX}`, '--core=0'];
   const ignore = [requireTool('env', 'coreutils'), '--ignore-signal=XFSZ'];
   return [requireTool('prlimit', 'util-linux'), ...bounds, ...ignore, ...command];
@@ -121,8 +125,9 @@ function spawnDetached(command: readonly string[], lock: number, log: number): P
 }
 
 /**
- * Kills a daemon that holds nothing, if one lives, and waits until it is gone: one that waits for another daemon does not end when it is
- * told to. It is recognized by an argument that nobody else has. One that is started meanwhile is left alone.
+ * Kills a daemon that holds nothing, if one lives, and waits until it is gone: one that waits for another daemon does
+ * not end when it is told to. It is recognized by an argument that nobody else has. One that is started meanwhile is
+ * left alone.
  * @throws STORAGE_FAILED when it is still there after the time-out
  */
 export async function killDaemon(paths: DaemonPaths): Promise<void> {

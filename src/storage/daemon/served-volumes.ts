@@ -1,6 +1,6 @@
-// What the daemon does for volumes: serves them to hosts, shows one moment of them, takes what overwrites them. Changes of the graph
-// are made one at a time. When one fails half-way and cannot be taken back, the connection is closed: what follows is the same
-// as after a crash, and removes everything that nobody wants (`settle`).
+// What the daemon does for volumes: serves them to hosts, shows one moment of them, takes what overwrites them. Changes
+// of the graph are made one at a time. When one fails half-way and cannot be taken back, the connection is closed: what
+// follows is the same as after a crash, and removes everything that nobody wants (`settle`).
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { baseOf, exportUri, nameOf, passingExportName } from '../names.ts';
 import { type QmpConnection, type ServerAddress, startServer, stopServer, writtenEnd } from '../qmp/mod.ts';
@@ -54,7 +54,10 @@ export interface ServedOptions {
 export interface DaemonMemory {
   /** A new daemon is about to be started; it has no NBD server yet. */
   started(): Promise<void>;
-  /** Where the NBD server of the daemon that runs listens, and for whom; null when it has none yet, '' when that is not known. */
+  /**
+   * Where the NBD server of the daemon that runs listens, and for whom; null when it has none yet, '' when that is not
+   * known.
+   */
   address(): Promise<string | null>;
   keepAddress(address: string): Promise<void>;
 }
@@ -261,7 +264,10 @@ export class ServedVolumes {
     }
   }
 
-  /** The graph that is recorded, and nothing else. A volume that cannot be served does not keep others from being served. */
+  /**
+   * The graph that is recorded, and nothing else. A volume that cannot be served does not keep others from being
+   * served.
+   */
   async #settle(qmp: QmpConnection): Promise<void> {
     const { recorded, audience, folder, memory } = this.#options;
     const { attached: places, unknown } = await recorded();

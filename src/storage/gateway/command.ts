@@ -1,13 +1,13 @@
-// The command line of a gateway, and nothing else. Everything is on it: a daemon answers only after it has gone through its whole
-// command line, so no client ever meets a gateway without its exports.
+// The command line of a gateway, and nothing else. Everything is on it: a daemon answers only after it has gone through
+// its whole command line, so no client ever meets a gateway without its exports.
 import { baseOf, nameOf } from '../names.ts';
 import type { NodeOptions } from '../qmp/mod.ts';
 
 /** TLS 1.3 and nothing else: https://gnutls.org/manual/html_node/Priority-Strings.html */
 export const TLS_PRIORITY = 'NORMAL:-VERS-ALL:+VERS-TLS1.3';
 /**
- * For so long requests wait for the daemon that holds the volumes. As long as a machine waits for its gateway, so that a host sees no
- * difference between the two.
+ * For so long requests wait for the daemon that holds the volumes. As long as a machine waits for its gateway, so that
+ * a host sees no difference between the two.
  */
 const RECONNECT_SECONDS = 600;
 /** Strangers may open connections too; QEMU ends those that have not negotiated within 10 s. */
@@ -40,8 +40,8 @@ export function volumeNode(volume: string, exportName: string, socket: string): 
 }
 
 /**
- * The host's name as GnuTLS writes it in QEMU: in the order of the certificate. Names of hosts are labels (RFC 1123), so nothing in
- * them has to be escaped.
+ * The host's name as GnuTLS writes it in QEMU: in the order of the certificate. Names of hosts are labels (RFC 1123),
+ * so nothing in them has to be escaped.
  */
 export function hostDistinguishedName(host: string): string {
   return `O=understudy,OU=host,CN=${host}`;

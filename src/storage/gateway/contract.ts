@@ -1,5 +1,6 @@
-// Where hosts find their volumes when they come over a network. The daemon that holds the volumes listens on a Unix socket only. In
-// front of it stand gateways, daemons that hold nothing: one for each host, with TLS, a port of its own, and that host's name.
+// Where hosts find their volumes when they come over a network. The daemon that holds the volumes listens on a Unix
+// socket only. In front of it stand gateways, daemons that hold nothing: one for each host, with TLS, a port of its
+// own, and that host's name.
 import { isLoopback } from '../../base/mod.ts';
 
 /** What the gateway of one host proves itself with, and what it judges the host by. PEM. */
@@ -8,7 +9,10 @@ export interface GatewayCertificates {
   readonly authority: string;
   /** The authority's list of what it revoked, signed; null: there is none. */
   readonly revocations: string | null;
-  /** Serial numbers of certificates of this host that were revoked: a gateway is started again for these and for no other host's. */
+  /**
+   * Serial numbers of certificates of this host that were revoked: a gateway is started again for these and for no
+   * other host's.
+   */
   readonly revokedSerials: readonly string[];
   /** Of this node, and its key. */
   readonly certificate: string;

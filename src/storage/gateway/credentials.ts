@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { GatewayCertificates } from './contract.ts';
 
 /**
- * A digest of all for which a gateway is started again; `plain` without certificates. The signed list of what was revoked is not in it:
- * it is another one with every certificate that the authority signs, whoever's that is.
+ * A digest of all for which a gateway is started again; `plain` without certificates. The signed list of what was
+ * revoked is not in it: it is another one with every certificate that the authority signs, whoever's that is.
  */
 export function digestOf(certificates: GatewayCertificates | null): string {
   if (certificates === null) return 'plain';

@@ -1,7 +1,8 @@
-// One gateway: a daemon that holds no volume, and offers those of one host at a port of its own. Which these are is remembered here,
-// and the daemon is made so whenever it comes up. Nothing is lost with it: the host's client waits, connects to the next one and
-// sends again what was not answered. Each life of a gateway has export names of its own in the daemon that holds the volumes, and those
-// of the life before are ended first: what an earlier life still had under way never comes after what the host sent later.
+// One gateway: a daemon that holds no volume, and offers those of one host at a port of its own. Which these are is
+// remembered here, and the daemon is made so whenever it comes up. Nothing is lost with it: the host's client waits,
+// connects to the next one and sends again what was not answered. Each life of a gateway has export names of its own in
+// the daemon that holds the volumes, and those of the life before are ended first: what an earlier life still had under
+// way never comes after what the host sent later.
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type DaemonPaths, endDaemon, type ServedVolumes, StorageDaemon, type VolumePlace } from '../daemon/mod.ts';
 import { baseOf, baseOfName, gatewayExportName, nameOf } from '../names.ts';

@@ -1,4 +1,5 @@
-// All gateways of a node: which host has which, who is started, who is ended. A gateway lives as long as its host has a volume.
+// All gateways of a node: which host has which, who is started, who is ended. A gateway lives as long as its host has a
+// volume.
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, codeOf, present, UnderstudyError } from '../../base/mod.ts';
@@ -133,8 +134,8 @@ export class Gateways {
   }
 
   /**
-   * Finds or starts the gateways of what is attached, and ends all others; not while a volume's host is not known. Those that are only kept
-   * are looked at again with the next start.
+   * Finds or starts the gateways of what is attached, and ends all others; not while a volume's host is not known.
+   * Those that are only kept are looked at again with the next start.
    */
   async start(attached: readonly AttachedVolume[]): Promise<void> {
     if (this.#lost !== null) return;
@@ -211,7 +212,8 @@ export class Gateways {
       try {
         if (await this.#turnsOf(name).take(() => gateway.renew())) renewed.push(name);
       } catch (error) {
-        // Told by the status of its volumes; the next change or try may mend it, and the others are not kept from theirs.
+        // Told by the status of its volumes; the next change or try may mend it, and the others are not kept from
+        // theirs.
         if (codeOf(error) === null) throw error;
       }
     }

@@ -1,5 +1,5 @@
-// The commands of qemu-storage-daemon that the storage node uses, typed: QEMU's QMP reference, "Block devices", for 7.2 and
-// later. Answers are checked for what is read of them and no further.
+// The commands of qemu-storage-daemon that the storage node uses, typed: QEMU's QMP reference, "Block devices", for 7.2
+// and later. Answers are checked for what is read of them and no further.
 import * as z from 'zod';
 import { limits } from '../../base/mod.ts';
 import { type QmpConnection, refusalOf } from './connection.ts';
@@ -68,7 +68,9 @@ const statistics = z.array(
   }),
 );
 
-/** End of the farthest write to a node since it was opened, also of one that failed; null when there is no such node. */
+/**
+ * End of the farthest write to a node since it was opened, also of one that failed; null when there is no such node.
+ */
 export async function writtenEnd(qmp: QmpConnection, node: string): Promise<number | null> {
   const all = await qmp.execute('query-blockstats', { 'query-nodes': true }, statistics);
   return all.find((one) => one['node-name'] === node)?.stats.wr_highest_offset ?? null;
@@ -111,7 +113,9 @@ export function addExport(qmp: QmpConnection, options: ExportOptions): Promise<v
   return qmp.execute('block-export-add', { type: 'nbd', id, 'node-name': node, name, writable }, nothing);
 }
 
-/** Ends an export, cutting its connections, and returns when it is gone: no request of a client is under way any more. */
+/**
+ * Ends an export, cutting its connections, and returns when it is gone: no request of a client is under way any more.
+ */
 export async function removeExport(qmp: QmpConnection, id: string): Promise<void> {
   const gone = qmp.expectEvent(`export ${id} is gone`, EXPORT_END_TIMEOUT_MS, (event) => {
     return event.name === 'BLOCK_EXPORT_DELETED' && event.data.id === id;

@@ -1,6 +1,6 @@
-// Goal: no request, whatever it is, ends the controller, makes it grow, changes what it shows, or is answered with what only the
-// program should see. Method: requests of one seed to `understudy up`, through every route that it describes: methods, paths, headers,
-// tokens, bodies, framing. 4,000 here, 100,000 by `npm run proof:api`.
+// Goal: no request, whatever it is, ends the controller, makes it grow, changes what it shows, or is answered with what
+// only the program should see. Method: requests of one seed to `understudy up`, through every route that it describes:
+// methods, paths, headers, tokens, bodies, framing. 4,000 here, 100,000 by `npm run proof:api`.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ATTACK_MS_MAX, attack, REQUESTS } from './attack.ts';
 import { Subject } from './subject.ts';

@@ -1,4 +1,5 @@
-// Goal: the attack sees what it is there for. Method: the interface with one planted defect each; the requests of every day must find it.
+// Goal: the attack sees what it is there for. Method: the interface with one planted defect each; the requests of every
+// day must find it.
 import { afterEach, describe, expect, test } from 'vitest';
 import { ATTACK_MS_MAX, attack } from './attack.ts';
 import { Subject } from './subject.ts';

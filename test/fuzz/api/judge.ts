@@ -1,4 +1,5 @@
-// What an answer may be: right, or an error as docs/errors.md has it; and never what only the program itself should see.
+// What an answer may be: right, or an error as docs/errors.md has it; and never what only the program itself should
+// see.
 import { type ErrorCode, errorRegistry, isErrorCode } from '../../../src/base/mod.ts';
 import { Finding, holds } from '../fuzz.ts';
 import type { Sent } from './requests.ts';

@@ -1,5 +1,5 @@
-// The interface in front of a controller with a defect, for the proof that the attack finds each: planted FOLDER DEFECT. What the
-// interface itself would not say is put into its answers on their way out.
+// The interface in front of a controller with a defect, for the proof that the attack finds each: planted FOLDER
+// DEFECT. What the interface itself would not say is put into its answers on their way out.
 import { createServer, connect as dial, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { driverSchemas } from '../../../bin/drivers.ts';

@@ -1,4 +1,5 @@
-// Requests in bytes: what a good client sends, and everything that another can. Each follows from the seed and its number alone.
+// Requests in bytes: what a good client sends, and everything that another can. Each follows from the seed and its
+// number alone.
 import { type Random, seededRandom } from '../../../src/base/mod.ts';
 import { damaged, damagedText, made, NOBODY, pick, type Schema, type Schemas } from './shapes.ts';
 
@@ -26,7 +27,10 @@ export interface Sent {
   readonly pieces: readonly Buffer[];
   /** Requests in them. */
   readonly count: number;
-  /** Of what is sent whole, and nothing is wrong with its form: it has to be answered, and not with a refusal of its form. */
+  /**
+   * Of what is sent whole, and nothing is wrong with its form: it has to be answered, and not with a refusal of its
+   * form.
+   */
   readonly good: boolean;
   /** Its form as HTTP is right: every request has to be answered. */
   readonly framed: boolean;

@@ -1,5 +1,5 @@
-// Goal: the parade of images sees what it is there for. Method: programs in place of the command that do one thing wrong, each found at
-// the first image or soon after.
+// Goal: the parade of images sees what it is there for. Method: programs in place of the command that do one thing
+// wrong, each found at the first image or soon after.
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// File systems, partition tables and image formats whose structure lies. Made by the tools that make good ones, then spoiled.
+// File systems, partition tables and image formats whose structure lies. Made by the tools that make good ones, then
+// spoiled.
 import {
   appendFileSync,
   closeSync,

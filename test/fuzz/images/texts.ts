@@ -1,4 +1,5 @@
-// Configuration files that a guest fills to do harm: every place that the rules of identity read, and texts for its format.
+// Configuration files that a guest fills to do harm: every place that the rules of identity read, and texts for its
+// format.
 import type { Random } from '../../../src/base/mod.ts';
 import { pick } from '../api/shapes.ts';
 

@@ -141,7 +141,10 @@ async function noProcesses(mark: string, what: () => string): Promise<void> {
   holds(left.length === 0, () => `leaves processes behind: ${left.join('; ')}: ${what()}`);
 }
 
-/** An answer in the documented form: {"ok": false, "error": {code, message}} with the exit status of the code, or a result. */
+/**
+ * An answer in the documented form: {"ok": false, "error": {code, message}} with the exit status of the code, or a
+ * result.
+ */
 function codeOf({ status, stdout, stderr }: End, what: () => string): string {
   holds(!/\n {4}at |\bat .*\.[cm]?[jt]s:\d+/.test(stderr), () => `shows a stack: ${what()}`);
   if (status === 0) return 'ok';

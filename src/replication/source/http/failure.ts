@@ -199,7 +199,10 @@ export class Patience {
     this.#failures = 0;
   }
 
-  /** Waits before the next try, longer each time, and not as long as others who failed at the same moment. @throws when there is none */
+  /**
+   * Waits before the next try, longer each time, and not as long as others who failed at the same moment. @throws when
+   * there is none
+   */
   async after(failure: unknown): Promise<void> {
     if (!(failure instanceof HttpFailure)) throw failure;
     if (!failure.retry) throw failure.error;
