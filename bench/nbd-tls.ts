@@ -1,9 +1,10 @@
 // What TLS and a gateway cost a host: one client at the daemon that holds the volume, directly and through a gateway,
 // in plain text and encrypted, each beside the plain connection to the daemon itself.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatBytes, limits } from '../src/base/mod.ts';
+import { listenTcp } from '../src/linux/mod.ts';
 import { initAuthority, issueCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
 import { gatewayArguments, hostDistinguishedName } from '../src/storage/mod.ts';
 import type { Bench, Question } from './question.ts';
@@ -18,6 +19,8 @@ const ROUNDS = 7;
 const VOLUME_BYTES = limits.GIB;
 const NODE = 'san-a';
 const HOST = 'web1';
+/** Number of the listening socket in a server. */
+const LISTENER = 3;
 const FIRST_PORT = 24_810;
 const READY_MS_MAX = 20_000;
 const REQUESTS = [
@@ -133,10 +136,9 @@ async function measure(place: Place, way: Way, requests: Requests): Promise<Cost
   const { workbench, image, bytes, credentials, folder } = place;
   const group = makeGroup(workbench);
   const socket = join(folder, workbench.uniqueName('nbd'));
-  const address = { host: '127.0.0.1', port: way.port };
   const tls = way.tls ? { folder: credentials.server, distinguishedName: hostDistinguishedName(HOST) } : null;
   const front = gatewayArguments({
-    address,
+    listener: LISTENER,
     volumesSocket: socket,
     volumes: [{ name: HOST, exportName: 'volume' }],
     tls,
@@ -144,12 +146,12 @@ async function measure(place: Place, way: Way, requests: Requests): Promise<Cost
   const file = { driver: 'file', 'node-name': 'v-web1-main', filename: image, discard: 'unmap' };
   if (way.name.endsWith('directly')) {
     // The same command line as a gateway's, with the volume itself instead of the way to it.
-    await serve(place, group, front.with(front.indexOf('--blockdev') + 1, JSON.stringify(file)));
+    await serve(place, group, front.with(front.indexOf('--blockdev') + 1, JSON.stringify(file)), way.port);
   } else {
     const server = ['--nbd-server', `addr.type=unix,addr.path=${socket}`];
     const offered = ['--export', 'type=nbd,id=e,node-name=v-web1-main,name=volume,writable=on'];
     await serve(place, group, ['--blockdev', JSON.stringify(file), ...server, ...offered]);
-    await serve(place, group, front);
+    await serve(place, group, front, way.port);
   }
   const before = group.cpuSeconds();
   const { seconds } = await run(workbench, group, ['nbdcopy', ...clientArguments(way, place, requests)]);
@@ -166,9 +168,16 @@ function clientArguments(way: Way, place: Place, requests: Requests): readonly s
 }
 
 /** Starts a daemon; it is ready when it has written its number, after all else on its command line. */
-async function serve({ workbench, folder }: Place, group: ControlGroup, args: readonly string[]): Promise<void> {
+async function serve(
+  { workbench, folder }: Place,
+  group: ControlGroup,
+  args: readonly string[],
+  port: number | null = null,
+): Promise<void> {
   const ready = join(folder, workbench.uniqueName('ready'));
-  const daemon = start(workbench, group, ['qemu-storage-daemon', ...args, '--pidfile', ready]);
+  const inherited = port === null ? [] : [listenTcp({ address: '127.0.0.1', family: 4, port })];
+  const daemon = start(workbench, group, ['qemu-storage-daemon', ...args, '--pidfile', ready], inherited);
+  for (const fd of inherited) closeSync(fd);
   workbench.defer(async () => {
     process.kill(daemon.pid, 'SIGTERM');
     await daemon.finished;

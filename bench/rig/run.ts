@@ -39,14 +39,20 @@ export interface Running {
 /**
  * Output goes to files, not to pipes: a detached process that inherits a pipe would hold it open beyond the end of the
  * program that is timed.
+ * @param inherited open files that it has as 3 and on
  */
-export function start(workbench: Workbench, group: ControlGroup, command: Command): Running {
+export function start(
+  workbench: Workbench,
+  group: ControlGroup,
+  command: Command,
+  inherited: readonly number[] = [],
+): Running {
   const stem = join(workbench.folder, workbench.uniqueName('output'));
   const files = [`${stem}.out`, `${stem}.err`] as const;
   const fds = files.map((file) => openSync(file, 'w'));
   const startMs = performance.now();
   const child = spawn('/bin/sh', ['-c', JOIN_THEN_EXEC, 'sh', ...command], {
-    stdio: ['ignore', ...fds],
+    stdio: ['ignore', ...fds, ...inherited],
     env: { ...process.env, LC_ALL: 'C', JOIN_FILES: group.joinFiles.join(' ') },
   });
   for (const fd of fds) closeSync(fd);

@@ -70,6 +70,19 @@ export const libc = {
   ) => number,
   socket: library.func('int socket(int, int, int)') as (family: number, type: number, protocol: number) => number,
   bind: library.func('int bind(int, void*, uint32_t)') as (fd: number, address: Uint8Array, length: number) => number,
+  listen: library.func('int listen(int, int)') as (fd: number, backlog: number) => number,
+  setsockopt: library.func('int setsockopt(int, int, int, void*, uint32_t)') as (
+    fd: number,
+    level: number,
+    option: number,
+    value: Int32Array,
+    length: number,
+  ) => number,
+  inetPton: library.func('int inet_pton(int, const char*, void*)') as (
+    family: number,
+    text: string,
+    address: Uint8Array,
+  ) => number,
   getsockname: library.func('int getsockname(int, void*, void*)') as (
     fd: number,
     address: Uint8Array,

@@ -41,3 +41,4 @@ export {
 export { killProcess } from './process.ts';
 export { renameNoReplace } from './rename.ts';
 export { type CallCondition, type RefusedCall, seccompFilter } from './seccomp.ts';
+export { listenTcp, type TcpAddress } from './tcp-listener.ts';

@@ -1,7 +1,7 @@
 // Gateways: who reaches which volume over a network, what becomes of connections when somebody loses a volume or a
 // certificate, and what is left when processes die.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -20,6 +20,17 @@ import {
 import { type ClientCredentials, credentialsIn, NbdHost, tryNbd } from '../rig/nbd-host.ts';
 import { eventually } from '../rig/wait.ts';
 import { TestAuthority } from '../support/authority.ts';
+
+const SMALL_READS = 400;
+
+/** Of all connections of this machine: netstat(8), DelayedACKs. */
+function delayedAcknowledgements(): number {
+  const [names, values] = readFileSync('/proc/net/netstat', 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('TcpExt:'))
+    .map((line) => line.split(' '));
+  return Number(values?.[names?.indexOf('DelayedACKs') ?? -1]);
+}
 
 describe('gateways', () => {
   it("gateways - no host's certificate opens another host's port, lists its exports, or reaches another volume", () =>
@@ -139,6 +150,16 @@ describe('gateways', () => {
       } finally {
         await impatient.end();
       }
+    }));
+
+  it('gateways - small reads over TLS do not wait for acknowledgements that the host puts off', () =>
+    onGateways(async (stage) => {
+      const host = stage.host((await attachAll(stage, ['web1'])).get('web1') ?? '', 'web1');
+      await host.write(0, 1, PIECE);
+      const before = delayedAcknowledgements();
+      for (let count = 0; count < SMALL_READS; count += 1) await host.expectByte(0, 1, 4096);
+      // Others on this machine put some off too.
+      expect(delayedAcknowledgements() - before).toBeLessThan(SMALL_READS / 2);
     }));
 
   it('gateways - a host with two volumes loses one, and goes on with the other', () =>

@@ -53,7 +53,12 @@ export interface Launch {
   readonly args: readonly string[];
   /** Strangers reach it: what it writes and how many files it has open is bounded. @default false */
   readonly exposed?: boolean;
+  /** An open file that the daemon has as number `INHERITED_FILE`; it is closed here, whatever comes of the start. */
+  readonly file?: number;
 }
+
+/** What a daemon knows the file by that it was given. */
+export const INHERITED_FILE = 4;
 
 /** Whether a daemon of these paths lives, one that ends just now included. */
 export function daemonLives(paths: DaemonPaths): boolean {
@@ -75,12 +80,11 @@ export async function startDaemon(paths: DaemonPaths, launch: () => Promise<Laun
   const lock = openLock(paths);
   try {
     if (!tryLock(lock, LOCK_BYTE)) return false;
-    const command = commandOf(program, paths, await launch());
-    const log = openSync(paths.log, 'w', 0o600);
+    const { file, ...command } = await launch();
     try {
-      await spawnDetached(command, lock, log);
+      await spawnLogged(commandOf(program, paths, command), paths, file === undefined ? [lock] : [lock, file]);
     } finally {
-      closeSync(log);
+      if (file !== undefined) closeSync(file);
     }
     return true;
   } finally {
@@ -107,12 +111,25 @@ function commandOf(program: string, paths: DaemonPaths, { args, exposed = false 
   return [requireTool('prlimit', 'util-linux'), ...bounds, ...ignore, ...command];
 }
 
-function spawnDetached(command: readonly string[], lock: number, log: number): Promise<void> {
+async function spawnLogged(
+  command: readonly string[],
+  paths: DaemonPaths,
+  inherited: readonly number[],
+): Promise<void> {
+  const log = openSync(paths.log, 'w', 0o600);
+  try {
+    await spawnDetached(command, ['ignore', log, log, ...inherited]);
+  } finally {
+    closeSync(log);
+  }
+}
+
+function spawnDetached(command: readonly string[], stdio: ('ignore' | number)[]): Promise<void> {
   const [program = '', ...args] = command;
   const child = spawn(program, args, {
     cwd: '/',
     detached: true,
-    stdio: ['ignore', log, log, lock],
+    stdio,
     env: { ...process.env, LC_ALL: 'C' },
   });
   child.unref();

@@ -14,7 +14,8 @@ const RECONNECT_SECONDS = 600;
 const CONNECTIONS_MAX = 1024;
 
 export interface GatewayCommand {
-  readonly address: { readonly host: string; readonly port: number };
+  /** The listening socket that the gateway inherits. */
+  readonly listener: number;
   /** Of the daemon that holds the volumes. */
   readonly volumesSocket: string;
   readonly volumes: readonly { readonly name: string; readonly exportName: string }[];
@@ -48,11 +49,10 @@ export function hostDistinguishedName(host: string): string {
 }
 
 /** For qemu-storage-daemon(1). */
-export function gatewayArguments({ address, volumesSocket, volumes, tls }: GatewayCommand): string[] {
+export function gatewayArguments({ listener, volumesSocket, volumes, tls }: GatewayCommand): string[] {
   const server = [
-    'addr.type=inet',
-    `addr.host=${value(address.host)}`,
-    `addr.port=${address.port}`,
+    'addr.type=fd',
+    `addr.str=${listener}`,
     `max-connections=${CONNECTIONS_MAX}`,
     ...(tls === null ? [] : ['tls-creds=tls0', 'tls-authz=host0']),
   ];
