@@ -16,7 +16,7 @@ const ON_DEMAND = ['./service-commands.js', './agent-command.js', './installatio
 /**
  * The first lines of the command: a script for sh(1) that starts Node.js with the same file, to which its second line
  * is a string and a comment. Node.js forgets at its start which signals were ignored; the shell reads that before it
- * (src/base/hang-up.ts).
+ * (src/base/ending-signals.ts).
  */
 const LAUNCHER = [
   '#!/bin/sh',

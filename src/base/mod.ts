@@ -3,6 +3,7 @@ export { breaksProcess } from './broken.ts';
 export { type Call, type EpochGate, epochStale, memoryEpochGate } from './call.ts';
 export { findTool, requireTool, runTool, spawnBound, type ToolOptions, type ToolResult } from './child.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { endingSignals } from './ending-signals.ts';
 export {
   codeOf,
   type ErrorCode,
@@ -18,7 +19,6 @@ export {
   UnderstudyError,
   withoutResources,
 } from './errors.ts';
-export { endingSignals } from './hang-up.ts';
 export * as limits from './limits.ts';
 export { isLoopback } from './loopback.ts';
 export { ownFolder } from './own-folder.ts';

@@ -60,6 +60,36 @@ test.each<[string, readonly string[]]>([
   }),
 );
 
+// Each signal that whoever starts the copy ignores; the others end it as ever.
+test.each<[NodeJS.Signals, NodeJS.Signals]>([
+  ['SIGINT', 'SIGTERM'],
+  ['SIGTERM', 'SIGHUP'],
+  ['SIGHUP', 'SIGINT'],
+])('hang-up - %s is ignored where a program that is no shell ignores it, and %s is not', (ignored, heard) =>
+  onStage(async (stage) => {
+    const wrap = ['env', `--ignore-signal=${ignored.slice(3)}`];
+    const { copy, source, content } = await half(stage, { installed: true, wrap });
+    for (let times = 0; times < 3; times++) copy.signal(ignored);
+    source.open(30 * BLOCK);
+    await stage.sees('more of it', ({ consumers }) => consumers[0]?.blocksLeft === 10);
+    copy.signal(ignored);
+    copy.signal(heard);
+    expect(await copy.ended).toEqual({ status: 130, signal: null });
+    source.open();
+    await stage.copyJson('--resume', ...SHAPE, source.uri, stage.target('a')).good();
+    expect(stage.difference('a', content)).toBe(null);
+  }),
+);
+
+test('hang-up - SIGINT ends a copy that a script has put into the background', () =>
+  onStage(async (stage) => {
+    const wrap = ['sh', '-c', `"$@" & echo $! >'${stage.path('pid')}'; wait $!; exit $?`, 'sh'];
+    const { copy, source } = await half(stage, { installed: true, wrap });
+    process.kill(Number(readFileSync(stage.path('pid'), 'utf8')), 'SIGINT');
+    expect(await copy.ended).toEqual({ status: 130, signal: null });
+    source.open();
+  }));
+
 test('hang-up - a parent that ignores SIGHUP is heard when node itself is started', () =>
   onStage(async (stage) => {
     const wrap = ['sh', '-c', `trap '' HUP; "$@"; exit $?`, 'sh'];
