@@ -1,12 +1,17 @@
 // Every wake-up is rung after the change that it announces (invariant 4 of ARCHITECTURE.md): real processes whose waits do not
 // end by time-out go through everything that one of them waits for another with, and end.
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { errnoOf } from '../../src/base/mod.ts';
 import { randomBytesOf } from '../rig/content.ts';
 import type { CopyProcess } from '../rig/copy-process.ts';
 import { GatedSource } from '../rig/gated-source.ts';
 import { patientProgram } from '../rig/patient-program.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
+import { eventually } from '../rig/wait.ts';
 
 const BLOCK = 64 * 1024;
 const BLOCKS = 40;
@@ -14,6 +19,7 @@ const SHAPE = ['--on-slow', 'pace', '--block-size', String(BLOCK), '--buffer', S
 
 interface Scene {
   readonly stage: Stage;
+  readonly program: string;
   copy(...args: readonly string[]): CopyProcess;
   /** Waits until a target has all but so many blocks. */
   left(name: string, blocks: number): Promise<unknown>;
@@ -24,6 +30,7 @@ function onPatientStage(play: (scene: Scene) => Promise<void>): Promise<void> {
     const program = patientProgram(stage);
     await play({
       stage,
+      program,
       copy: (...args) => stage.run(['copy', '--json', '--quiet', ...SHAPE, ...args], { program }),
       left: (name, blocks) =>
         stage.sees(`${name} has all but ${blocks} blocks`, ({ consumers }) =>
@@ -112,4 +119,55 @@ test('wakes - a copy that leaves in the middle makes room for those that it held
     expect((await slow.ended).status).toBe(130);
     await fast.good();
     expect(stage.difference('fast', image.content)).toBe(null);
+  }));
+
+/** futex(2), by the name of its number; proc_pid_syscall(5). Without FUTEX_PRIVATE_FLAG only our own waits are made. */
+const SHARED_WAIT = /^(202|98) 0x[0-9a-f]+ 0x0 /;
+
+/** Whether a thread of the process sleeps on a word of the ring. */
+function sleepsOnRing(pid: number): boolean {
+  const calls = readdirSync(`/proc/${pid}/task`).map((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/syscall`, 'utf8');
+    } catch (error) {
+      // Threads end.
+      if (errnoOf(error) === null) throw error;
+      return '';
+    }
+  });
+  return calls.some((call) => SHARED_WAIT.test(call));
+}
+
+test('wakes - targets sleep until the source is known, and then begin', () =>
+  onPatientStage(async ({ stage, copy }) => {
+    const content = stage.allow(randomBytesOf(7, BLOCK));
+    const held: ServerResponse[] = [];
+    let open = false;
+    const server = createServer((_, response) => {
+      if (open) response.end(content);
+      else held.push(response);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    stage.defer(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const one = copy(`http://127.0.0.1:${port}/image`, stage.target('a'));
+    await eventually('the reader asks, and the target sleeps', () => held.length > 0 && sleepsOnRing(one.pid));
+    open = true;
+    for (const response of held) response.end(content);
+    await one.good();
+    expect(stage.difference('a', content)).toBe(null);
+  }));
+
+test('wakes - a target that has all of a stream sleeps until its end is known', () =>
+  onPatientStage(async ({ stage, program }) => {
+    const content = stage.allow(randomBytesOf(8, 3 * BLOCK));
+    const args = ['copy', '--json', '--quiet', ...SHAPE, '-', stage.target('a')];
+    const one = stage.run(args, { program, stdin: 'pipe' });
+    one.child.stdin?.write(content);
+    // The whole blocks are there, and no other follows.
+    await stage.sees('it has them', ({ consumers, blocksTotal }) => consumers[0]?.blocksLeft === blocksTotal - 3);
+    await eventually('it sleeps', () => sleepsOnRing(one.pid));
+    one.child.stdin?.end();
+    await one.good();
+    expect(stage.difference('a', content)).toBe(null);
   }));

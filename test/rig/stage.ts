@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTool } from '../../src/base/mod.ts';
-import type { RunningCopy } from '../../src/replication/mod.ts';
+import { copies, type RunningCopy } from '../../src/replication/mod.ts';
 import { type NbdkitOptions, type NbdServer, startNbdkit } from '../support/nbd-server.ts';
 import { diskBytes } from '../support/packed-image.ts';
 import { firstDifference } from './content.ts';
@@ -125,11 +125,26 @@ export class Stage {
     return JSON.parse(process.stdout) as readonly RunningCopy[];
   }
 
+  /**
+   * The same, asked in this process: what is looked at a hundred times a second must not take the processor from the
+   * copies that it looks at.
+   */
+  look(): readonly RunningCopy[] {
+    const before = process.env.UNDERSTUDY_RUNTIME_DIR;
+    process.env.UNDERSTUDY_RUNTIME_DIR = this.runtime;
+    try {
+      return copies();
+    } finally {
+      if (before === undefined) delete process.env.UNDERSTUDY_RUNTIME_DIR;
+      else process.env.UNDERSTUDY_RUNTIME_DIR = before;
+    }
+  }
+
   /** Waits until the one running copy is as wanted; not longer than there is anything that could become so. */
   async sees(what: string, wanted: (copy: RunningCopy) => boolean): Promise<RunningCopy> {
     let last: RunningCopy | undefined;
-    const look = async (): Promise<RunningCopy | null> => {
-      const [running] = await this.copies();
+    const look = (): RunningCopy | null => {
+      const [running] = this.look();
       last = running ?? last;
       if (running === undefined && this.processes.length === 0) throw new Error(`no copy runs any more: ${this.#told}`);
       return running !== undefined && wanted(running) ? running : null;
