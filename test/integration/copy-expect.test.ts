@@ -6,6 +6,7 @@ import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
 
 const MIB = 1024 * 1024;
+const WRONG = 'ab'.repeat(32);
 
 interface Published {
   readonly image: { readonly path: string; readonly content: Buffer };
@@ -20,6 +21,7 @@ function hexOf(stage: Stage, path: string): string {
 const FORMS: Readonly<Record<string, readonly [string, string, readonly string[]]>> = {
   'golden.img.xz': ['xz', 'xz-utils', ['-0', '-k', 'golden.img']],
   'golden.img.gz': ['gzip', 'gzip', ['-1', '-k', 'golden.img']],
+  'golden.img.zip': ['zip', 'zip', ['-q', '-1', 'golden.img.zip', 'golden.img']],
   'golden.qcow2': ['qemu-img', 'qemu-utils', ['convert', '-O', 'qcow2', 'golden.img', 'golden.qcow2']],
 };
 
@@ -53,13 +55,12 @@ test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
         expect(result.digest).toBe(`sha256:${own}`);
         expect(stage.difference(`${index}b`, image.content)).toBe(null);
       }
-      const wrong = 'ab'.repeat(32);
-      const copy = stage.copyJson('--expect', `sha256:${wrong}`, stage.path(name), stage.target('c'));
+      const copy = stage.copyJson('--expect', `sha256:${WRONG}`, stage.path(name), stage.target('c'));
       const stored = name === 'golden.img' ? '' : `, the file .*${name} has sha256:${digests.get(name)}`;
       await expectFailure(
         copy,
         'DIGEST_MISMATCH',
-        new RegExp(`the image has sha256:${own}${stored}, but sha256:${wrong} was expected`),
+        new RegExp(`the image has sha256:${own}${stored}, but sha256:${WRONG} was expected`),
       );
       expect(stage.targets).not.toContain('c');
     }),
@@ -85,13 +86,35 @@ test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
   }),
 );
 
-test('expect - of standard input the digest of the image counts, and a failure says so', () =>
+// A pipe with all of it in its first bytes, and ones of which most comes later; a file that the shell opened.
+test.each<[string, string]>([
+  ['golden.img.xz', 'cat "$FILE" | "$@"'],
+  ['golden.img.gz', '(head -c 1000 "$FILE"; sleep 0.1; tail -c +1001 "$FILE") | "$@"'],
+  ['golden.img.zip', 'cat "$FILE" | "$@"'],
+  ['golden.img', 'cat "$FILE" | "$@"'],
+  ['small.img.gz', 'cat "$FILE" | "$@"'],
+  ['golden.img.gz', '"$@" <"$FILE"'],
+])('expect - standard input, %s by %s: the digest of either', (name, script) =>
   onStage(async (stage) => {
-    const { digests } = publish(stage, 'golden.img.xz');
-    const args = ['--json', '--expect', `sha256:${digests.get('golden.img.xz')}`, '-', stage.target('a')];
-    const copy = stage.copy(args, { wrap: ['sh', '-c', `cat '${stage.path('golden.img.xz')}' | "$@"`, 'sh'] });
-    await expectFailure(copy, 'DIGEST_MISMATCH', /if it is that of a compressed file, save that file first/);
-  }));
+    const { content } = name.startsWith('small') ? stage.image('small.img', 64 * 1024) : publish(stage, name).image;
+    if (name.startsWith('small')) stage.tool('gzip', 'gzip', ['-k', stage.path('small.img')]);
+    const own = createHash('sha256').update(content).digest('hex');
+    const stored = hexOf(stage, stage.path(name));
+    const copy = (expect: string, target: string) =>
+      stage.copy(['--json', '--expect', `sha256:${expect}`, '-', stage.target(target)], {
+        wrap: ['sh', '-c', script, 'sh'],
+        env: { FILE: stage.path(name) },
+      });
+    for (const [index, hex] of [own, stored].entries()) {
+      await copy(hex, `${index}`).good();
+      expect(stage.difference(`${index}`, content)).toBe(null);
+    }
+    const told = name === 'golden.img' ? '' : `, the file - has sha256:${stored}`;
+    const words = new RegExp(`the image has sha256:${own}${told}, but sha256:${WRONG} was expected`);
+    await expectFailure(copy(WRONG, 'c'), 'DIGEST_MISMATCH', words);
+    expect(stage.targets).toEqual(['0', '1']);
+  }),
+);
 
 test('expect - a file that names no digest of the source is refused before anything is written', () =>
   onStage(async (stage) => {

@@ -1,5 +1,6 @@
 // Odd names, and limits of the process: a copy says what is in its way, or does not mind.
-import { closeSync, openSync, readSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, symlinkSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { randomBytesOf } from '../rig/content.ts';
 import { expectFailure } from '../rig/failure.ts';
@@ -62,19 +63,54 @@ function openAt(stage: Stage, path: string, offset: number): number {
   return fd;
 }
 
-test('limits - standard input that is a file of which a part has been read', () =>
+// Odd offsets: neither sectors nor pages.
+test.each<[string, readonly [string, readonly string[]] | null]>([
+  ['image', null],
+  ['image', ['gzip', ['-1', '-k', 'image']]],
+  ['image', ['xz', ['-0', '-k', 'image']]],
+  ['image', ['zip', ['-q', '-1', '-j', 'image.zip', 'image']]],
+  ['image', ['qemu-img', ['convert', '-O', 'qcow2', 'image', 'image.qcow2']]],
+  ['image', ['qemu-img', ['convert', '-O', 'vpc', '-o', 'subformat=fixed,force_size=on', 'image', 'image.vpc']]],
+])('limits - standard input that is a file of which a part has been read: %s by %j', (name, form) =>
   onStage(async (stage) => {
-    const image = stage.image('golden.img', MIB);
-    const part = { stdin: openAt(stage, image.path, 512) };
-    const copy = stage.copy(['--json', '-', stage.target('a')], part);
-    await expectFailure(
-      copy,
-      'USAGE',
-      /a file of which 512 bytes have been read already.*name the file, or pipe the rest/,
-    );
-    expect(stage.targets).toEqual([]);
-    await stage.copy(['--json', '-', stage.target('a')], { stdin: openAt(stage, image.path, 0) }).good();
-    expect(stage.difference('a', image.content)).toBe(null);
+    const { path, content } = stage.image(name, 3 * MIB);
+    if (form !== null) {
+      const [tool, args] = form;
+      stage.tool(
+        tool,
+        tool,
+        args.map((word) => (word.startsWith('image') ? stage.path(word) : word)),
+      );
+    }
+    const made = readdirSync(stage.folder).find((one) => one.startsWith('image.'));
+    const stored = readFileSync(made === undefined ? path : stage.path(made));
+    const digest = createHash('sha256').update(stored).digest('hex');
+    writeFileSync(stage.path('both'), Buffer.concat([Buffer.alloc(1003, 'before '), stored]));
+    for (const target of ['a', 'b']) {
+      const args = ['--json', '--verify', '--expect', `sha256:${digest}`, '--direct', target === 'a' ? 'on' : 'off'];
+      const options = { stdin: openAt(stage, stage.path('both'), 1003) };
+      await stage.copy([...args, '-', stage.target(target)], options).good();
+      expect(stage.difference(target, content)).toBe(null);
+    }
+  }),
+);
+
+test('limits - standard input from the middle on: a device, what is known, what is not, what is over', () =>
+  onStage(async (stage) => {
+    const image = stage.image('golden.img', 2 * MIB);
+    writeFileSync(stage.path('both'), Buffer.concat([Buffer.alloc(512, 'before '), image.content]));
+    const from = (path: string, offset: number, target: string) =>
+      stage.copy(['--json', '-', stage.target(target)], { stdin: openAt(stage, path, offset) });
+    for (const [target, path] of [stage.path('both'), stage.loop(stage.path('both'))].entries()) {
+      const result = await from(path, 512, `${target}`).result();
+      expect(result).toMatchObject({ ok: true, source: { warnings: [] } });
+      expect(stage.difference(`${target}`, image.content)).toBe(null);
+    }
+    stage.allow(image.content.subarray(1));
+    const odd = await from(stage.path('both'), 513, 'odd').result();
+    expect(odd.source.warnings).toEqual([expect.stringMatching(/neither a partition table nor a file system/)]);
+    const read = from(stage.path('both'), 512 + 2 * MIB, 'x');
+    await expectFailure(read, 'SOURCE_EMPTY', /of which 2097664 bytes have been read already/);
   }));
 
 test('limits - a limit on the size of files is named, and a ring fits below it', () =>

@@ -3,6 +3,8 @@
 import { execFileSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { randomBytesOf } from '../rig/content.ts';
+import { expectFailure } from '../rig/failure.ts';
 import { onStage, type Stage } from '../rig/stage.ts';
 import { androidSparse, diskBytes, SPARSE_BLOCK_BYTES } from '../support/packed-image.ts';
 
@@ -167,4 +169,56 @@ test('formats - what standard input redirects from a file is read like the file'
     const copy = stage.copy(['--json', '--quiet', '-', stage.target('a.img')], { stdin: fd });
     await copy.good();
     expect(stage.difference('a.img', disk)).toBe(null);
+  }));
+
+/** A tar archive of so many small files, each compressed with a tool, and the disk in the middle. */
+function crowded(stage: Stage, tool: string, files: number): Buffer {
+  run(stage, 'mkdir', ['crowd']);
+  // Not too small to be a disk.
+  const small = run(stage, tool, ['-c'], randomBytesOf(3, 2048));
+  for (let index = 0; index < files; index++) stage.write(`crowd/${index}`, small);
+  const names = Array.from({ length: files }, (_, index) => `crowd/${index}`);
+  const half = files >> 1;
+  return run(stage, 'tar', ['-cf', '-', ...names.slice(0, half), 'disk.img', ...names.slice(half)]);
+}
+
+// Programs are counted by a decompressor of ours in front of the real one.
+test.each<[number, string, number]>([
+  [400, 'gzip', 0],
+  [60, 'xz', 60],
+])('formats - an archive with %i files compressed by %s starts %i programs to look into them', (files, tool, most) =>
+  onStage(async (stage) => {
+    const disk = material(stage);
+    stage.write('packed', crowded(stage, tool, files));
+    const counted = stage.path('counted');
+    run(stage, 'mkdir', ['bin']);
+    stage.write(`bin/${tool}`, Buffer.from(`#!/bin/sh\necho >>'${counted}'\nPATH=/usr/bin:/bin exec ${tool} "$@"\n`));
+    run(stage, 'chmod', ['0755', `bin/${tool}`]);
+    stage.write('counted', Buffer.from(''));
+    const env = { PATH: `${stage.path('bin')}:${process.env.PATH}` };
+    await stage.copy(['--json', stage.path('packed'), stage.target('a')], { env }).good();
+    expect(stage.difference('a', disk)).toBe(null);
+    expect(run(stage, 'cat', ['counted']).length).toBe(most);
+  }),
+);
+
+test('formats - an archive with too many compressed files to look into is refused by name, from a file and from a pipe', () =>
+  onStage(async (stage) => {
+    material(stage);
+    stage.write('packed', crowded(stage, 'xz', 300));
+    const words = /tar archive that is not searched to its end: any of its more than 256 compressed members/;
+    await expectFailure(stage.copyJson(stage.path('packed'), stage.target('a')), 'FORMAT_UNKNOWN', words);
+    const wrap = ['sh', '-c', `cat '${stage.path('packed')}' | "$@"`, 'sh'];
+    await expectFailure(stage.copy(['--json', '-', stage.target('b')], { wrap }), 'FORMAT_UNKNOWN', words);
+    expect(stage.targets).toEqual([]);
+  }));
+
+test('formats - a second image in a gzip file far behind the first one is found', () =>
+  onStage(async (stage) => {
+    material(stage);
+    run(stage, 'gzip', ['-k', 'disk.img']);
+    const args = ['-cf', 'packed', 'disk.img', 'README.md', 'disk.img.gz'];
+    run(stage, 'tar', args);
+    const words = /more than one image, disk\.img and disk\.img\.gz/;
+    await expectFailure(stage.copyJson(stage.path('packed'), stage.target('a')), 'FORMAT_UNKNOWN', words);
   }));

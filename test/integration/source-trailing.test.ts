@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { identifySource, prepareSource } from '../../src/replication/source/mod.ts';
+import { expectFailure } from '../rig/failure.ts';
 import { onStage } from '../rig/stage.ts';
 import { diskBytes } from '../support/packed-image.ts';
 import { SourceBench } from '../support/source-bench.ts';
@@ -33,6 +34,8 @@ describe.each(FORMATS)('behind the end of %s', (format) => {
   it.each<[string, Buffer, boolean]>([
     ['metadata', Buffer.from('FWx0 metadata of OpenWrt\n'), true],
     ['a few bytes', Buffer.from('end\n'), true],
+    ['one byte', Buffer.from('\n'), true],
+    ['two bytes', Buffer.from('\r\n'), true],
     ['much more', Buffer.alloc(300_000, 'metadata '), true],
     ['zeros', Buffer.alloc(1024), false],
   ])('%s are not an error', async (_, behind, told) => {
@@ -85,4 +88,40 @@ test('trailing - the copy succeeds, from a file and from a pipe, and JSON and st
     expect((await piped.ended).status).toBe(0);
     expect(piped.stderr).toMatch(/^understudy: warning: standard input: ignored data behind/);
     for (const name of ['a', 'b']) expect(stage.difference(name, disk)).toBe(null);
+  }));
+
+// A byte that is missing must not be taken from what is put behind the data.
+test.each(FORMATS)('trailing - %s that lacks its last byte, or few of them, is damaged', async (format) => {
+  const packed = bench.compress(format, disk);
+  for (const missing of [1, 2, 4, 8]) {
+    const answer = await read(packed.subarray(0, packed.length - missing)).catch((error: { code: string }) => error);
+    expect([missing, answer.code]).toEqual([missing, 'SOURCE_CORRUPT']);
+  }
+});
+
+test('trailing - gzip data in a pipe that lack their last byte, which is a zero, are damaged', () =>
+  onStage(async (stage) => {
+    const { path } = stage.write('cut.gz', bench.compress('gzip', disk).subarray(0, -1));
+    const wrap = ['sh', '-c', `cat '${path}' | "$@"`, 'sh'];
+    const copy = stage.copy(['--json', '-', stage.target('a')], { wrap });
+    await expectFailure(copy, 'SOURCE_CORRUPT', /standard input.*unexpected end of file/);
+  }));
+
+test('trailing - one byte behind gzip data, from a file, a pipe and within a tar archive', () =>
+  onStage(async (stage) => {
+    stage.allow(disk);
+    const packed = bench.compress('gzip', disk);
+    const { path } = stage.write('o.img.gz', Buffer.concat([packed, packed, Buffer.from('\n')]));
+    const twice = stage.allow(Buffer.concat([disk, disk]));
+    stage.tool('tar', 'tar', ['-C', stage.folder, '-cf', stage.path('o.tar'), 'o.img.gz']);
+    const words = /ignored data behind the end of the gzip data/;
+    for (const [index, source] of [path, '-', stage.path('o.tar')].entries()) {
+      const wrap = source === '-' ? ['sh', '-c', `cat '${path}' | "$@"`, 'sh'] : [];
+      const result = await stage.copy(['--json', source, stage.target(`${index}`)], { wrap }).result();
+      expect(result).toMatchObject({ ok: true, source: { warnings: [expect.stringMatching(words)] } });
+      expect(stage.difference(`${index}`, twice)).toBe(null);
+    }
+    // The first byte of a member: perhaps the rest of one is missing.
+    const begun = stage.write('begun.gz', Buffer.concat([packed, packed.subarray(0, 1)]));
+    await expectFailure(stage.copyJson(begun.path, stage.target('x')), 'SOURCE_CORRUPT', /unexpected end of file/);
   }));

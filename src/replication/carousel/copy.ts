@@ -128,7 +128,7 @@ function producerOf({ source, fd }: HeldSource, path: string, config: CopyConfig
     direct: config.direct,
     gatherMs: config.gatherMs,
     look: mayHaveToAsk(config),
-    storedDigest: config.expect !== null && source.kind === 'http',
+    storedDigest: config.expect !== null && (source.kind === 'http' || source.kind === 'stdin'),
   };
   return { program: producerProgram, options: JSON.stringify(options), stdin: fd ?? 'ignore' };
 }

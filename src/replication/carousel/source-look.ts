@@ -49,8 +49,9 @@ export class SourceLook {
   }
 
   #rawPath(): string | null {
-    const { kind, format, path } = this.#source;
-    return (kind === 'file' || kind === 'block') && format === 'raw' ? (path ?? null) : null;
+    const { kind, format, path, fromBytes } = this.#source;
+    const whole = (kind === 'file' || kind === 'block') && fromBytes === undefined;
+    return whole && format === 'raw' ? (path ?? null) : null;
   }
 
   async #untilKnown(): Promise<number> {

@@ -6,26 +6,26 @@ import type { IdentifiedSource } from '../source/mod.ts';
 import type { CopyConfig } from './options.ts';
 
 /**
- * Starts when a digest is expected and the image is stored in a file in another form. What a server stores only the process that
- * reads it sees, which says so in the ring; for standard input the digest expected is that of the image.
+ * Starts when a digest is expected and the image is stored in a file in another form. What a server or a pipe gives only
+ * the process that reads it sees, which says so in the ring.
  */
 export function startStoredDigest(
   source: IdentifiedSource,
   config: CopyConfig,
   signal: AbortSignal,
 ): SharedArrayBuffer | null {
-  const { path, kind, format } = source;
+  const { path, kind, format, fromBytes = 0 } = source;
   if (config.expect === null || kind !== 'file' || format === 'raw' || path === undefined) return null;
   const memory = createStoredDigest();
-  void digestOfFile(path, signal).then((hex) => publishStoredDigest(memory, hex));
+  void digestOfFile(path, fromBytes, signal).then((hex) => publishStoredDigest(memory, hex));
   return memory;
 }
 
 /** Hexadecimal; null when the file cannot be read to its end, which the copy itself then tells. */
-async function digestOfFile(path: string, signal: AbortSignal): Promise<string | null> {
+async function digestOfFile(path: string, start: number, signal: AbortSignal): Promise<string | null> {
   const hash = sha256();
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: limits.MIB, signal }))
+    for await (const piece of createReadStream(path, { start, highWaterMark: limits.MIB, signal }))
       hash.update(piece as Buffer);
     return hash.digest('hex');
   } catch {

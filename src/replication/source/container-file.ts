@@ -48,6 +48,7 @@ export async function imageOfFile(
     try {
       const { image, plain, what } = await judgeMember(member, member.open(), trial, look);
       if (image === null) {
+        ignored.countPrograms(trial, uri, format);
         ignored.add(member, what);
         continue;
       }

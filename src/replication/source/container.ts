@@ -21,11 +21,22 @@ export type Look = (flow: Flow, run: Run) => Promise<Unwrapped>;
 /** Smaller than a sector, nothing is a disk. */
 const IMAGE_BYTES_MIN = 512;
 const NAMES_SHOWN = 8;
+/** Programs that are started to look into compressed members, which takes some ten milliseconds for each. */
+export const TRIALS_MAX = 256;
 
-/** Names of what was ignored, in one sentence. */
+/** Names of what was ignored, in one sentence, and what it cost to find out. */
 export class Ignored {
   readonly #names: string[] = [];
   #count = 0;
+  #programs = 0;
+
+  /** A trial has ended. @throws FORMAT_UNKNOWN when too many members needed programs */
+  countPrograms({ started }: Run, uri: string, format: string): void {
+    this.#programs += started;
+    if (this.#programs <= TRIALS_MAX) return;
+    const why = `any of its more than ${TRIALS_MAX} compressed members may be an image`;
+    throw unreadable(uri, `is a ${format} archive that is not searched to its end: ${why}; unpack the right one first`);
+  }
 
   add(member: Member, what = ''): void {
     if (member.kind !== 'file') return;
@@ -152,6 +163,7 @@ async function nextImage(members: Members, ignored: Ignored, options: ContainerO
     try {
       const { image, what } = await judgeMember(member, content, trial, look);
       if (image !== null) return { member, image, trial, over: content.over };
+      ignored.countPrograms(trial, run.options.uri, options.format);
       ignored.add(member, what);
     } catch (error) {
       await trial.stop();

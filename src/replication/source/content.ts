@@ -13,7 +13,7 @@ import type { Member } from './members.ts';
 import type { PreparedSource } from './prepared.ts';
 import { listedBytes } from './programs.ts';
 import { Run, type RunOptions } from './run.ts';
-import { hashing } from './stored-hash.ts';
+import { hashing, hashingFlow } from './stored-hash.ts';
 import { hostStream, type Opened } from './stream-host.ts';
 import { unreadFormat } from './unread.ts';
 import { FIRST_BYTES, lookInside, unwrap } from './unwrap.ts';
@@ -71,7 +71,9 @@ export interface PrepareOptions {
  */
 export async function prepareContent(given: ContentRequest, options: PrepareOptions = {}): Promise<PreparedSource> {
   const { onStoredDigest } = options;
-  const bytes = onStoredDigest === undefined ? given.bytes : hashing(given.bytes, onStoredDigest);
+  // A pipe is read before it is known whether what it stores is the image itself: it is hashed from there on.
+  const isHashed = onStoredDigest !== undefined && given.bytes.access !== 'once';
+  const bytes = isHashed ? hashing(given.bytes, onStoredDigest) : given.bytes;
   const request = { ...given, bytes };
   const told = new Set<string>();
   const runOptions: RunOptions = {
@@ -85,8 +87,11 @@ export async function prepareContent(given: ContentRequest, options: PrepareOpti
     },
   };
   try {
-    const prepare = bytes.access === 'random' ? prepareStored : prepareFlow;
-    return closing(await prepare(request, runOptions), bytes);
+    const prepared =
+      bytes.access === 'random'
+        ? await prepareStored(request, runOptions)
+        : await prepareFlow(request, runOptions, isHashed ? undefined : onStoredDigest);
+    return closing(prepared, bytes);
   } catch (error) {
     await bytes.close();
     throw error;
@@ -215,7 +220,11 @@ async function requireXzEnd(bytes: ByteSource, complaint: string): Promise<void>
 }
 
 /** Sources without offsets: read from the start, once or again and again. */
-async function prepareFlow(request: ContentRequest, options: RunOptions): Promise<PreparedSource> {
+async function prepareFlow(
+  request: ContentRequest,
+  options: RunOptions,
+  onStoredDigest?: (hex: string) => void,
+): Promise<PreparedSource> {
   const { source, bytes } = request;
   const { uri, fd } = bytes;
   const stored =
@@ -230,7 +239,8 @@ async function prepareFlow(request: ContentRequest, options: RunOptions): Promis
     if (unread !== null) throw refusal(uri, unread);
     return request.raw({ first: stored.first, contents: contentsText(judgeFlow(stored)) });
   }
-  let next: Flow | null = stored;
+  let next: Flow | null =
+    onStoredDigest === undefined ? stored : hashingFlow(stored, () => bytes.open(), onStoredDigest);
   const open = () =>
     opening(options, async (run) => {
       const flow = next ?? (await flowOfPieces(bytes.open(), FIRST_BYTES, bytes.sizeBytes));

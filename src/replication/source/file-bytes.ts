@@ -9,18 +9,20 @@ import type { ByteSource } from './byte-source.ts';
 const PIECE_BYTES = 1024 * 1024;
 const readFrom = promisify(read);
 
-/** The descriptor becomes the source's, which closes it. */
-export function fileBytes(uri: string, fd: number, sizeBytes: number): ByteSource {
+/**
+ * The descriptor becomes the source's, which closes it. Bytes before `fromBytes` of the file are not the source's; a
+ * program that inherits the descriptor would read them, so none does.
+ */
+export function fileBytes(uri: string, fd: number, sizeBytes: number, fromBytes = 0): ByteSource {
   let open = true;
   const readAt = async (offsetBytes: number, lengthBytes: number): Promise<Uint8Array> => {
     const buffer = Buffer.allocUnsafe(lengthBytes);
     let filled = 0;
     while (filled < lengthBytes) {
-      const { bytesRead } = await readFrom(fd, buffer, filled, lengthBytes - filled, offsetBytes + filled).catch(
-        (cause: unknown) => {
-          throw fileError('source', `read ${uri} at byte ${offsetBytes + filled}`, errnoOf(cause), cause);
-        },
-      );
+      const at = fromBytes + offsetBytes + filled;
+      const { bytesRead } = await readFrom(fd, buffer, filled, lengthBytes - filled, at).catch((cause: unknown) => {
+        throw fileError('source', `read ${uri} at byte ${at}`, errnoOf(cause), cause);
+      });
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -30,7 +32,7 @@ export function fileBytes(uri: string, fd: number, sizeBytes: number): ByteSourc
     uri,
     sizeBytes,
     access: 'random',
-    fd,
+    fd: fromBytes === 0 ? fd : null,
     async *open() {
       for (let at = 0; ; ) {
         const piece = await readAt(at, PIECE_BYTES);

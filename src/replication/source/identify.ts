@@ -54,6 +54,8 @@ export interface IdentifiedSource {
   readonly kind: 'file' | 'block' | 'nbd' | 'http' | 'stdin';
   /** Of kinds file and block: what to open, absolute. */
   readonly path?: string;
+  /** Of standard input that is a file or block device, part of which has been read: where the rest begins. */
+  readonly fromBytes?: number;
   /** `auto`: only the producer finds out, from the first bytes that the server or the pipe gives. */
   readonly format: SourceFormat | 'auto';
   /** Equal for requests that can share one reading: the storage and the way to read it. */
@@ -157,6 +159,7 @@ function identifyOpen(
   fd: number,
   stats: Stats,
   given: SourceFormat | undefined,
+  fromBytes = 0,
 ): IdentifiedSource {
   const regular = stats.isFile();
   if (regular && KERNEL_TYPES.includes(statfsSync(`/proc/self/fd/${fd}`).type)) {
@@ -164,15 +167,18 @@ function identifyOpen(
   }
   const sizeBytes = regular ? stats.size : blockDeviceBytes(fd);
   if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
+  if (sizeBytes <= fromBytes) throw allRead(fromBytes);
   // Block devices are never looked into: their first bytes belong to whoever uses the disk (see detectFormat).
-  const format = given ?? (regular ? detectFile(uri, fd, sizeBytes) : 'raw');
+  const format = given ?? (regular ? detectFile(uri, fd, fromBytes, sizeBytes) : 'raw');
   const storage = fileIdentity(stats);
+  const from = fromBytes === 0 ? '' : `+from=${fromBytes}`;
   return {
     uri,
     kind: regular ? 'file' : 'block',
     path,
+    ...(fromBytes === 0 ? {} : { fromBytes }),
     format,
-    identity: `${storage}+${format}`,
+    identity: `${storage}+${format}${from}`,
     storage,
     access: isImage(format) || format === 'raw' ? 'random' : 'rewind',
     fingerprint: fileFingerprint(fd),
@@ -217,9 +223,9 @@ function kindOf(stats: Stats): string {
 }
 
 /** @throws FORMAT_UNKNOWN for what is known and not read */
-function detectFile(uri: string, fd: number, sizeBytes: number): SourceFormat {
-  const head = bytesAt(uri, fd, 0, HEAD_BYTES);
-  const footer = bytesAt(uri, fd, Math.max(0, sizeBytes - FOOTER_BYTES), FOOTER_BYTES);
+function detectFile(uri: string, fd: number, fromBytes: number, endBytes: number): SourceFormat {
+  const head = bytesAt(uri, fd, fromBytes, HEAD_BYTES);
+  const footer = bytesAt(uri, fd, Math.max(fromBytes, endBytes - FOOTER_BYTES), FOOTER_BYTES);
   const format = detectStored(head, footer);
   const unread = format === 'raw' ? unreadFormat(head, footer) : null;
   if (unread !== null) throw refusal(uri, unread);
@@ -238,9 +244,10 @@ function bytesAt(uri: string, fd: number, offsetBytes: number, lengthBytes: numb
 function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
   if (isatty(STDIN_FD)) throw new UnderstudyError('USAGE', 'standard input is a terminal; redirect an image into it');
   const stats = stdinStats();
-  // A file that the shell opened is as good as one named, unless a part of it has been read already.
-  if (stats.isFile() || stats.isBlockDevice()) refuseOffset();
-  if (stats.isFile() || stats.isBlockDevice()) return identifyOpen('-', STDIN_PATH, STDIN_FD, stats, given);
+  // A file that the shell opened is as good as one named.
+  if (stats.isFile() || stats.isBlockDevice()) {
+    return identifyOpen('-', STDIN_PATH, STDIN_FD, stats, given, offsetOfStdin());
+  }
   if (!stats.isFIFO() && !stats.isSocket()) {
     throw new UnderstudyError('SOURCE_KIND', `standard input is ${kindOf(stats)}, which no image can come from`);
   }
@@ -255,17 +262,16 @@ function identifyStdin(given: SourceFormat | undefined): IdentifiedSource {
 }
 
 /**
- * All of a file is read, from its start. Whoever has read a part of it means the rest, as any other program would read
- * it.
+ * Who has read a part of a file before (`dd count=1`, `read` of a shell) means the rest of it, as any program reads it
+ * from standard input. proc_pid_fdinfo(5).
  */
-function refuseOffset(): void {
-  const offset = Number(/^pos:\s+(\d+)$/m.exec(readFileSync('/proc/self/fdinfo/0', 'utf8'))?.[1] ?? 0);
-  if (offset === 0) return;
-  throw new UnderstudyError(
-    'USAGE',
-    `standard input is a file of which ${offset} bytes have been read already, and a copy reads all of it; ` +
-      'name the file, or pipe the rest: cat | understudy copy - TARGET',
-  );
+function offsetOfStdin(): number {
+  return Number(/^pos:\s+(\d+)$/m.exec(readFileSync('/proc/self/fdinfo/0', 'utf8'))?.[1] ?? 0);
+}
+
+function allRead(fromBytes: number): UnderstudyError {
+  const message = `standard input holds no more bytes: it is a file of which ${fromBytes} bytes have been read already`;
+  return new UnderstudyError('SOURCE_EMPTY', `${message}, and that is all of it`);
 }
 
 function stdinStats(): Stats {

@@ -5,6 +5,7 @@ import { blockDeviceBytes } from '../../linux/mod.ts';
 import { fileError, fileIdentity } from '../device/file.ts';
 import { canonicalNbdUri } from '../device/nbd-uri.ts';
 import { type ContentRequest, type PrepareOptions, prepareContent } from './content.ts';
+import { contentsText, judgeContents, LOOK_BYTES } from './contents.ts';
 import { fileBytes, pipeBytes } from './file-bytes.ts';
 import type { ImageFormat } from './format.ts';
 import type { IdentifiedSource } from './identify.ts';
@@ -66,23 +67,32 @@ function prepareStdin(source: IdentifiedSource, options: PrepareOptions): Promis
 }
 
 function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
-  const { uri } = source;
+  const { uri, fromBytes = 0 } = source;
   const { fd, path, sizeBytes } = openHeld(source);
   const regular = source.kind === 'file';
+  const bytes = fileBytes(uri, fd, sizeBytes - fromBytes, fromBytes);
+  const windowOf = ({ offsetBytes, lengthBytes }: Window, contents: string): PreparedSource =>
+    plain({ kind: 'file', uri, path, window: { offsetBytes: fromBytes + offsetBytes, lengthBytes }, contents });
+  const rest: Window | null = fromBytes === 0 ? null : { offsetBytes: 0, lengthBytes: sizeBytes - fromBytes };
   const storageOf = ({ place }: HeldFile, window: Window | null): BlockNode => {
     const node: BlockNode = { driver: regular ? 'file' : 'host_device', filename: place };
-    return window === null ? node : { driver: 'raw', offset: window.offsetBytes, size: window.lengthBytes, file: node };
+    if (window === null) return node;
+    return { driver: 'raw', offset: fromBytes + window.offsetBytes, size: window.lengthBytes, file: node };
   };
   const request: ContentRequest = {
     source,
-    bytes: fileBytes(uri, fd, sizeBytes),
-    path: regular ? nameOf(path) : null,
-    raw: () => plain({ kind: 'file', uri, path, window: null, contents: '' }),
-    window: (window, contents) => plain({ kind: 'file', uri, path, window, contents }),
-    image: (format, window) => {
+    bytes,
+    path: regular && rest === null ? nameOf(path) : null,
+    raw: async () => {
+      if (rest === null) return plain({ kind: 'file', uri, path, window: null, contents: '' });
+      return windowOf(rest, contentsText(judgeContents(await bytes.readAt(0, LOOK_BYTES), rest.lengthBytes)));
+    },
+    window: windowOf,
+    image: (format, inner) => {
       const name = realPathOf(source, path);
       const files = new ImageFiles();
       const held = files.take(name, openHeld(source).fd);
+      const window = inner ?? rest;
       // An image within an archive has no folder in which other files could be its own.
       const own = regular && window === null ? { path: name, held } : { path: null };
       return prepareImage(source, format, { storage: storageOf(held, window), files, ...own });

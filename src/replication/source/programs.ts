@@ -3,6 +3,7 @@ import { requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
 
 import { damaged } from './damage.ts';
 import type { CompressedFormat } from './format.ts';
+import { ZEROS } from './gzip-end.ts';
 
 interface Program {
   readonly debianPackage: string;
@@ -12,7 +13,8 @@ interface Program {
 }
 
 export const PROGRAMS: Readonly<Record<CompressedFormat, Program>> = {
-  gzip: { debianPackage: 'gzip', args: ['-dc'], garbage: /decompression OK, trailing garbage ignored/ },
+  // It tells of zeros with -v only.
+  gzip: { debianPackage: 'gzip', args: ['-dcv'], garbage: /decompression OK, trailing garbage ignored/ },
   // Threads only help where the image was written in several blocks, and stay below a quarter of the memory (xz(1)).
   // Its words for garbage are those for damage: xz-end.ts looks for the end of the data before.
   xz: { debianPackage: 'xz-utils', args: ['-dc', '-T0'], garbage: null },
@@ -36,6 +38,8 @@ export interface ProgramEnd {
   readonly signal: string | null;
   readonly stderr: string;
   readonly failure: Error | null;
+  /** A zero was written behind the data (gzip-end.ts). */
+  readonly zeroBehind: boolean;
 }
 
 /** What the end of a program means: an error, or nothing but perhaps something to know. */
@@ -60,7 +64,10 @@ export function judgeEnd(
     const text = `ignored data behind the end of the ${format} data${place}: they are not ${format}`;
     return { error: null, warning: text };
   }
-  if (status === 0) return { error: null, warning: null };
+  const zeros = format === 'gzip' && status === 2 && ZEROS.test(stderr);
+  // A program that found nothing behind the data has used up the zero, for a byte that is missing.
+  if (status === 0 && end.zeroBehind) return { error: damaged(uri, 'unexpected end of file'), warning: null };
+  if (status === 0 || zeros) return { error: null, warning: null };
   const message = firstLine(stderr) ?? `${format} ended with status ${status}`;
   if (NOT_THE_IMAGE.test(stderr)) return broken(message);
   return { error: damaged(uri, message), warning: null };

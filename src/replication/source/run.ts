@@ -5,11 +5,12 @@ import { closeSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { limits, requireTool, spawnBound } from '../../base/mod.ts';
+import { limits, messageOf, requireTool, spawnBound } from '../../base/mod.ts';
 import { createPipe } from '../../linux/mod.ts';
 import { socketPieces } from './file-bytes.ts';
 import { type Flow, flowOfPipe, type Patience, piecesOf } from './flow.ts';
 import type { CompressedFormat } from './format.ts';
+import { CUT_OFF, piecesOfFile, withZeroBehind } from './gzip-end.ts';
 import { judgeEnd, PROGRAMS } from './programs.ts';
 import { upToXzEnd } from './xz-end.ts';
 
@@ -20,6 +21,11 @@ const STDERR_CHARACTERS_MAX = 4096;
 
 export interface RunOptions extends Patience {
   readonly onWarning: (warning: string) => void;
+}
+
+/** What a program was given besides the data; known at its end. */
+interface Fed {
+  readonly zeroBehind: boolean;
 }
 
 /** Stored bytes that a program can read by itself from a descriptor of its own. */
@@ -35,11 +41,17 @@ export class Run {
   readonly #sockets: Socket[] = [];
   readonly #adopted: Run[] = [];
   #pending = 0;
+  #started = 0;
   #failure: { readonly error: unknown } | null = null;
   #wake: (() => void)[] = [];
 
   constructor(options: RunOptions) {
     this.options = options;
+  }
+
+  /** Programs that were started so far. */
+  get started(): number {
+    return this.#started;
   }
 
   /** Process ids of the programs that run now. */
@@ -94,28 +106,49 @@ export class Run {
     } finally {
       closeSync(pipe.writeFd);
     }
-    this.#children.add(child);
-    if (feed !== null && !('fd' in input)) this.#feed(feed.writeFd, format, input);
-    const over = this.#supervise(child, format);
+    const over =
+      feed !== null && !('fd' in input)
+        ? this.#supervise(child, format, this.#feed(feed.writeFd, format, this.pieces(input)))
+        : this.#superviseAlone(child, format, 'fd' in input ? input.fd : -1);
     this.#over.push(over.catch(() => undefined));
     this.task(over);
     return this.explainEnd(await flowOfPipe(pipe.readFd, maxBytes, this.options));
   }
 
-  #feed(writeFd: number, format: CompressedFormat, input: Flow): void {
+  #feed(writeFd: number, format: CompressedFormat, pieces: AsyncIterable<Uint8Array>): Fed {
     const { onWarning } = this.options;
-    const pieces = this.pieces(input);
-    const checked =
-      format === 'xz'
-        ? upToXzEnd(pieces, (count, from) => {
-            onWarning(`ignored ${count} bytes behind the end of the xz data, from byte ${from} of them on`);
-          })
-        : pieces;
-    this.#write(checked, writeFd);
+    const fed = { zeroBehind: false };
+    const onIgnored = (count: number, from: number): void =>
+      onWarning(`ignored ${count} bytes behind the end of the xz data, from byte ${from} of them on`);
+    const onZero = (): void => {
+      fed.zeroBehind = true;
+    };
+    if (format === 'xz') this.#write(upToXzEnd(pieces, onIgnored), writeFd);
+    else if (format === 'gzip') this.#write(withZeroBehind(pieces, onZero), writeFd);
+    else this.#write(pieces, writeFd);
+    return fed;
   }
 
-  async #supervise(child: ChildProcess, format: CompressedFormat): Promise<void> {
+  /**
+   * A program that reads the file by itself. Where that is said to be cut off, the same is asked once more with a zero
+   * behind it: perhaps it is one byte too long. The first reading has given all that there is, and checked it.
+   */
+  async #superviseAlone(child: ChildProcess, format: CompressedFormat, fd: number): Promise<void> {
+    try {
+      await this.#supervise(child, format, { zeroBehind: false });
+    } catch (error) {
+      if (format !== 'gzip' || !CUT_OFF.test(messageOf(error)) || this.#failure !== null) throw error;
+      const feed = createPipe(PIPE_BYTES);
+      const { debianPackage } = PROGRAMS.gzip;
+      const again = spawnProgram(requireTool('gzip', debianPackage), ['-tv'], feed.readFd, 'ignore');
+      await this.#supervise(again, format, this.#feed(feed.writeFd, format, piecesOfFile(reopenFile(fd))));
+    }
+  }
+
+  async #supervise(child: ChildProcess, format: CompressedFormat, fed: Fed): Promise<void> {
     const { uri, onWarning } = this.options;
+    this.#children.add(child);
+    this.#started += 1;
     let stderr = '';
     let failure: Error | null = null;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -129,7 +162,7 @@ export class Run {
       child.on('close', (status, signal) => resolve({ status, signal }));
     });
     this.#children.delete(child);
-    const { error, warning } = judgeEnd(format, uri, { ...end, stderr, failure });
+    const { error, warning } = judgeEnd(format, uri, { ...end, ...fed, stderr, failure });
     if (error !== null) throw error;
     if (warning !== null) onWarning(warning);
   }
@@ -187,7 +220,7 @@ export function reopenFile(fd: number): number {
 }
 
 /** The child has its own copy of `readFd`, which is closed here. */
-function spawnProgram(path: string, args: readonly string[], readFd: number, writeFd: number): ChildProcess {
+function spawnProgram(path: string, args: readonly string[], readFd: number, writeFd: number | 'ignore'): ChildProcess {
   // Only what is needed of the environment: XZ_OPT, GZIP and their like change what the programs do and say.
   const env = { PATH: process.env.PATH, LC_ALL: 'C' };
   try {

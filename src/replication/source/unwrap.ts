@@ -8,6 +8,7 @@ import { imageOfStream } from './container.ts';
 import { unreadable } from './damage.ts';
 import { type Flow, flowOfPieces } from './flow.ts';
 import { detectFormat, isCompressed, type SourceFormat } from './format.ts';
+import { peek } from './peek.ts';
 import type { Run } from './run.ts';
 import { SIGNATURE_BYTES } from './signature.ts';
 import { tarMembers } from './tar.ts';
@@ -54,8 +55,9 @@ export async function unwrap(stored: Flow, run: Run, options: UnwrapOptions): Pr
 }
 
 /** A member of a container, as far as it takes to see what it is. */
-export function lookInside(flow: Flow, run: Run): Promise<Unwrapped> {
-  return unwrap(flow, run, { format: null, inContainer: true, firstBytes: SIGNATURE_BYTES });
+export async function lookInside(flow: Flow, run: Run): Promise<Unwrapped> {
+  const peeked = await peek(flow);
+  return peeked ?? unwrap(flow, run, { format: null, inContainer: true, firstBytes: SIGNATURE_BYTES });
 }
 
 function rawOrUnread(flow: Flow, options: UnwrapOptions): Unwrapped {
