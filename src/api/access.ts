@@ -7,6 +7,7 @@ import type { Audit } from './audit.ts';
 import { authenticate, type Identity, type IdentitySource, isIdentity, type Refusal } from './authentication.ts';
 import type { Door } from './door.ts';
 import type { Pace } from './pace.ts';
+import type { WaitingRoom } from './waiting-room.ts';
 
 /** 'agent': the agent of the host in the path. An operator may do what a viewer may. */
 export type Access = 'none' | 'viewer' | 'operator' | 'agent';
@@ -36,6 +37,7 @@ export interface Guard {
   readonly audit: Audit;
   /** Of agents. */
   readonly pace: Pace;
+  readonly waitingRoom: WaitingRoom;
   /** @throws HOST_UNKNOWN */
   readonly requireHost: (name: string) => void;
 }
@@ -59,9 +61,9 @@ export function guard(app: FastifyInstance, parts: Guard): void {
   app.addHook('onRequest', async (request, reply) => {
     const answer = authenticate(parts.sources, request.raw);
     const failure = admit(parts, request, reply, answer);
+    if (failure !== null) parts.audit.refused(request, isIdentity(answer) ? answer : answer.who, failure.code);
+    if (failure !== null || !isIdentity(answer)) await parts.waitingRoom.turn(request.raw.socket);
     if (failure === null) return;
-    const who = isIdentity(answer) ? answer : answer.who;
-    parts.audit.refused(request, who, failure.code);
     // What nobody reads any more would keep us busy, or the sender waiting.
     if (!(await drained(request.raw))) reply.header('Connection', 'close');
     throw failure;
@@ -99,12 +101,11 @@ function admit(
     return new UnderstudyError('API_UNAUTHORIZED', answer.refusal);
   }
   if (!door.welcome(request.raw.socket, answer)) {
-    reply.header('Connection', 'close').header('Retry-After', '1');
+    reply.header('Connection', 'close');
     return new UnderstudyError('API_BUSY', `${answer.name} has as many connections as it may have; close some`);
   }
   request.identity = answer;
   if (answer.role === 'agent' && !pace.take(answer.name)) {
-    reply.header('Retry-After', '1');
     return new UnderstudyError('API_BUSY', `the agent of ${answer.name} reports too often; report every few seconds`);
   }
   if (access === 'none') return null;
@@ -155,9 +156,10 @@ async function checkServices(
   throw new UnderstudyError('API_FORBIDDEN', `${name} may change ${allowed.join(', ')}, and ${what}`);
 }
 
-/** @returns whether the request was read to its end, within what is taken of it */
+/** @returns whether the request was read to its end, within what is taken of it: what says how long it is, and is short */
 function drained(request: IncomingMessage): Promise<boolean> {
-  if (Number(request.headers['content-length'] ?? 0) > DRAINED_BYTES_MAX) return Promise.resolve(false);
+  const { 'content-length': lengthBytes = '0', 'transfer-encoding': coding } = request.headers;
+  if (coding !== undefined || Number(lengthBytes) > DRAINED_BYTES_MAX) return Promise.resolve(false);
   return new Promise((resolve) => {
     let bytes = 0;
     const done = (isRead: boolean): void => {

@@ -12,6 +12,7 @@ import { Metrics } from './metrics.ts';
 import { AGENT_PACE, Pace, type PaceLimits } from './pace.ts';
 import { STREAMS_MAX } from './stream-places.ts';
 import { TokenBook } from './tokens.ts';
+import { type WaitingLimits, WaitingRoom } from './waiting-room.ts';
 
 /** Requests that are being answered when the server is to end have so long. */
 const GRACE_MS = 10_000;
@@ -40,6 +41,8 @@ export interface ApiOptions {
   readonly warnings?: () => readonly string[];
   /** How often an agent may report. @default 5 a second, 20 at once */
   readonly agentPace?: PaceLimits;
+  /** At what pace those are answered who are not let in. @default 20 a second of one address, 50 at once */
+  readonly waiting?: WaitingLimits;
 }
 
 export interface Api {
@@ -59,7 +62,7 @@ export interface Api {
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens; CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
 export async function createApi(options: ApiOptions): Promise<Api> {
-  const { controller, configuration, version, onDefect = raise, say = () => undefined } = options;
+  const { controller, configuration, version, onDefect = raise, say = () => undefined, waiting } = options;
   const audit = new Audit({ record: (entry) => controller.record(entry), say });
   const tokens = new TokenBook(configuration, { onChange: (lines) => audit.changed(lines) });
   const credentials = configuration.tls === null ? null : await Credentials.open(configuration.tls, { say });
@@ -70,9 +73,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     ...(options.warnings?.() ?? []),
   ];
   const metrics = new Metrics(controller, version, () => credentials?.expiries(Date.now()) ?? []);
-  const closing = new AbortController();
-  // One a stream, and the metrics.
-  setMaxListeners(STREAMS_MAX + 1, closing.signal);
+  const closing = closingOf();
   // Only who serves loads the server: commands that ask start in half the time without it.
   const { buildServer } = await import('./server.ts');
   const app = await buildServer({
@@ -82,6 +83,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     sources: credentials === null ? [tokens] : [credentials, tokens],
     audit,
     pace: new Pace(options.agentPace ?? AGENT_PACE),
+    waitingRoom: new WaitingRoom(waiting),
     services: configuration.services,
     version,
     onDefect,
@@ -96,7 +98,6 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   // Given TLS options, the framework makes a server of node:https.
   credentials?.follow(app.server as TlsServer, closing.signal);
   const following = metrics.follow(closing.signal);
-  const { host, port } = configuration.api;
   let written = false;
   let closed: Promise<void> | null = null;
   return {
@@ -104,6 +105,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     warnings,
     async listen() {
       refuseOpenness(configuration);
+      const { host, port } = configuration.api;
       try {
         await app.listen({ host, port, backlog: BACKLOG });
       } catch (cause) {
@@ -127,6 +129,13 @@ export async function createApi(options: ApiOptions): Promise<Api> {
       return closed;
     },
   };
+}
+
+function closingOf(): AbortController {
+  const closing = new AbortController();
+  // One a stream, and the metrics.
+  setMaxListeners(STREAMS_MAX + 1, closing.signal);
+  return closing;
 }
 
 type Listening = Pick<Configuration, 'api' | 'tls'>;

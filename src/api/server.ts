@@ -26,6 +26,7 @@ const HANDLER_MS = 30_000;
 /** How often connections are looked at for these. */
 const CHECK_MS = 1000;
 const IDLE_MS = 60_000;
+const RETRY_SECONDS = '1';
 /**
  * Of node:http and node:https. A request without Host they would answer in a form of their own; a hook refuses it in
  * ours.
@@ -151,6 +152,8 @@ function answerErrors(app: FastifyInstance, { audit, onDefect }: ServerParts): v
     const { status, body } = failure ?? INTERNAL;
     // The rest of it is not read.
     if (body.error.code === 'API_TOO_LARGE') reply.header('Connection', 'close');
+    // RFC 9110, 10.2.3, and RFC 6585, 4: whoever is to come again hears when.
+    if (status === 429 || status === 503) reply.header('Retry-After', RETRY_SECONDS);
     if (request.ordered && request.identity !== null) audit.failed(request, request.identity, body.error.code);
     return reply
       .code(status)

@@ -154,7 +154,9 @@ describe('events', () => {
     stage.controller.fail('LEASE_LOST', 'replaced');
     emit(1);
     await eventually('the end', () => reader.ended);
+    // Also when to come again.
     expect(reader.messages.at(-1)).toEqual([
+      expect.stringMatching(/^retry: [0-9]+$/),
       'event: failure',
       'data: {"error":{"code":"LEASE_LOST","message":"replaced"}}',
     ]);
@@ -176,6 +178,7 @@ describe('events', () => {
     await Promise.all(many.map((reader) => reader.connected()));
     const refused = await stage.ask('/v1/events', { token: VIEWER });
     expect([refused.status, refused.json]).toMatchObject([429, { error: { code: 'API_BUSY' } }]);
+    expect(refused.headers['retry-after']).toBe('1');
     many[0]?.end();
     await eventually('one is gone', () => stage.controller.readers === 64);
     await new Reader().connected();

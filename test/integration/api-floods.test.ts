@@ -8,6 +8,7 @@ import { type Attack, type AttackName, attack, reportOf } from '../../bench/rig/
 import { DOOR_LIMITS, Door, networkOf } from '../../src/api/door.ts';
 import { Pace } from '../../src/api/pace.ts';
 import { StreamPlaces } from '../../src/api/stream-places.ts';
+import { WAITING_LIMITS, WaitingRoom } from '../../src/api/waiting-room.ts';
 import { eventually } from '../rig/wait.ts';
 import { AGENT, ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 
@@ -242,6 +243,77 @@ describe('connections', () => {
   });
 });
 
+describe('waiting', () => {
+  it('api - whoever is refused too often waits with all others of its address; whoever is let in does not', async () => {
+    await stage.close();
+    const waiting = { ...WAITING_LIMITS, pace: { perSecond: 0, burst: 3 }, waitMs: 3_600_000 };
+    stage = await ApiStage.open('', undefined, { waiting });
+    const refused = { token: 'nobody-0123456789abcdef' };
+    for (const path of ['/healthz', '/nowhere']) expect((await stage.ask(path)).status).not.toBe(401);
+    expect((await stage.ask('/v1/status', refused)).status).toBe(401);
+    const head = (path: string, token: string): string =>
+      `POST ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
+    const requests = [
+      'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n',
+      `${head('/v1/clone', VIEWER)}Content-Length: 2\r\n\r\n{}`,
+      `${head('/v1/agents/web1/reports', refused.token)}Transfer-Encoding: chunked\r\n\r\nffff\r\n`,
+    ];
+    const heardOf: string[] = [];
+    for (const [index, request] of requests.entries()) {
+      const socket = await open(request);
+      socket.on('data', (data) => void heardOf.push(`${index}: ${data}`));
+    }
+    await isAnswered();
+    await eventually('all of them are refused', () => stage.controller.audited.length >= 2);
+    await isAnswered();
+    expect(heardOf).toEqual([]);
+  });
+
+  it('api - what does not say how long it is is refused without being read', async () => {
+    const head = 'POST /v1/agents/web1/reports HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
+    expect(await heard(await open(`${head}ffff\r\nxxx`))).toMatch(/^HTTP\/1\.1 401 .*\r\nconnection: close\r\n/is);
+  });
+
+  it('api - a wait ends with the connection, and with the one after the last that may wait', async () => {
+    const server = createServer();
+    const taken: Socket[] = [];
+    server.on('connection', (socket) => void taken.push(socket));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const room = new WaitingRoom({
+      ...{ pace: { perSecond: 0, burst: 1 }, waitMs: 3_600_000, waitingMax: 2, addressesMax: 2 },
+    });
+    const answered: string[] = [];
+    const come = async (name: string, localAddress = '127.0.0.1'): Promise<Socket> => {
+      const socket = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', localAddress });
+      sockets.push(socket.on('error', () => undefined));
+      const before = taken.length;
+      await eventually('it is taken', () => taken.length > before);
+      void room.turn(taken[before] as Socket).then(() => answered.push(name));
+      return socket;
+    };
+    const is = (...names: string[]) => eventually(`answered: ${names}`, () => answered.join() === names.join());
+    await come('first');
+    await is('first');
+    const [second] = [await come('second'), await come('third')];
+    await come('another', '127.0.0.2');
+    await is('first', 'another');
+    second.destroy();
+    await is('first', 'another', 'second');
+    await come('fourth');
+    await come('fifth');
+    await is('first', 'another', 'second', 'third');
+    // A third address: the one that asked longest ago is forgotten.
+    await come('elsewhere', '127.0.0.3');
+    await come('again', '127.0.0.2');
+    await is('first', 'another', 'second', 'third', 'elsewhere', 'again');
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, 'close');
+  });
+});
+
 describe('shares', () => {
   it('api - an address is that of IPv4, or the network of IPv6', () => {
     const networks = [
@@ -264,7 +336,7 @@ describe('shares', () => {
 
   it('api - a pace lets a burst pass, then so many a second', () => {
     let nowMs = 0;
-    const pace = new Pace({ perSecond: 2, burst: 3 }, () => nowMs);
+    const pace = new Pace({ perSecond: 2, burst: 3 }, { nowMs: () => nowMs });
     const taken = (): number => Array.from({ length: 10 }, () => pace.take('web1')).filter(Boolean).length;
     expect(taken()).toBe(3);
     nowMs += 1000;

@@ -1,6 +1,6 @@
 // An interface that really listens on loopback, in front of a controller of a test.
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import { type Api, createApi } from '../../src/api/mod.ts';
+import { type Api, type ApiOptions, createApi } from '../../src/api/mod.ts';
 import { loadConfiguration } from '../../src/config/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { ConfigFolder, changed, drivers } from './config-folder.ts';
@@ -40,7 +40,11 @@ export class ApiStage {
   readonly api: Api;
 
   /** @param tokens further lines of the file of tokens @param edit changes understudy.yaml */
-  static async open(tokens = '', edit = (text: string): string => text): Promise<ApiStage> {
+  static async open(
+    tokens = '',
+    edit = (text: string): string => text,
+    options: Pick<ApiOptions, 'waiting'> = {},
+  ): Promise<ApiStage> {
     const config = new ConfigFolder();
     config.secret('api', `# people\noperator alice ${OPERATOR}\n\nviewer grafana ${VIEWER}\n${tokens}`);
     config.secret('web1', `${AGENT}\n`);
@@ -59,7 +63,7 @@ export class ApiStage {
     const say = (line: string): void => {
       said.push(line);
     };
-    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, say });
+    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, say, ...options });
     const { url } = await api.listen();
     return new ApiStage({ config, controller, defects, routes, said, file, url, api });
   }
