@@ -5,8 +5,15 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { formatBytes, limits } from '../src/base/mod.ts';
 import { listenTcp } from '../src/linux/mod.ts';
-import { initAuthority, issueCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
-import { gatewayArguments, hostDistinguishedName } from '../src/storage/mod.ts';
+import {
+  distinguishedNameOf,
+  initAuthority,
+  issueCertificate,
+  readCertificates,
+  readKeyPair,
+  type Subject,
+} from '../src/pki/mod.ts';
+import { gatewayArguments } from '../src/storage/mod.ts';
 import type { Bench, Question } from './question.ts';
 import type { Report, Table } from './report.ts';
 import { type ControlGroup, cgroupObstacle, makeGroup } from './rig/cgroup.ts';
@@ -99,6 +106,8 @@ async function runNbdTls(bench: Bench): Promise<Report> {
   };
 }
 
+const CLIENT: Subject = { kind: 'host', name: HOST, role: null };
+
 interface Credentials {
   readonly server: string;
   readonly client: string;
@@ -108,7 +117,7 @@ async function makeCredentials(parent: string): Promise<Credentials> {
   const folder = join(parent, 'pki');
   await initAuthority({ folder });
   await issueCertificate({ folder, subject: { kind: 'node', name: NODE, role: null }, addresses: ['127.0.0.1'] });
-  await issueCertificate({ folder, subject: { kind: 'host', name: HOST, role: null } });
+  await issueCertificate({ folder, subject: CLIENT });
   const certificates = await readCertificates(folder);
   const write = async (end: 'server' | 'client', kind: 'node' | 'host', name: string): Promise<string> => {
     const { certificate, key } = await readKeyPair(certificates, kind, name);
@@ -136,7 +145,7 @@ async function measure(place: Place, way: Way, requests: Requests): Promise<Cost
   const { workbench, image, bytes, credentials, folder } = place;
   const group = makeGroup(workbench);
   const socket = join(folder, workbench.uniqueName('nbd'));
-  const tls = way.tls ? { folder: credentials.server, distinguishedName: hostDistinguishedName(HOST) } : null;
+  const tls = way.tls ? { folder: credentials.server, distinguishedName: distinguishedNameOf(CLIENT) } : null;
   const front = gatewayArguments({
     listener: LISTENER,
     volumesSocket: socket,

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { errnoOf, isLoopback, UnderstudyError } from '../src/base/mod.ts';
 import type { Configuration } from '../src/config/mod.ts';
 import {
+  distinguishedNameOf,
   findCertificate,
+  ownRevocationList,
   REVOCATION_LIST,
   readCertificates,
   readIssued,
@@ -27,32 +29,24 @@ async function readAll(folder: string, node: string, host: string): Promise<Gate
   const revokedSerials = issued
     .filter(({ title, serial }) => title === titleOf({ kind: 'host', name: host }) && certificates.revoked.has(serial))
     .map(({ serial }) => serial);
-  const revocations = await signedRevocations(folder);
+  const signed = await signedRevocations(folder);
   return {
+    distinguishedName: distinguishedNameOf({ kind: 'host', name: host, role: null }),
     authority: certificates.authorityPem,
-    revocations,
+    // Without the authority's key the signed list falls behind, and GnuTLS would take an earlier certificate of the
+    // host for the one that it has now.
+    revocations: lists(signed, revokedSerials) ? signed : await ownRevocationList(certificates),
     revokedSerials,
     certificate: certificate.pem,
     key,
     hostCertificate: own?.pem ?? null,
-    refused: refusalOf(host, own?.revoked === true, revokedSerials, revocations),
+    refused: own?.revoked === true ? `the certificate of ${host} was revoked` : null,
   };
 }
 
-/**
- * GnuTLS takes the signed list only. Without the authority's key it falls behind, and then nobody could tell old from
- * new.
- */
-function refusalOf(
-  host: string,
-  revoked: boolean,
-  serials: readonly string[],
-  revocations: string | null,
-): string | null {
-  if (revoked) return `the certificate of ${host} was revoked`;
+function lists(revocations: string | null, serials: readonly string[]): boolean {
   const listed = Buffer.from((revocations ?? '').replaceAll(/-----[^-]+-----|\s/g, ''), 'base64');
-  if (serials.every((serial) => listed.includes(integerOf(serial)))) return null;
-  return `a certificate of ${host} was revoked, and ${REVOCATION_LIST} does not list it: sign it with the authority's key`;
+  return serials.every((serial) => listed.includes(integerOf(serial)));
 }
 
 /** A serial number as it stands in a certificate revocation list (X.690, 8.3). */

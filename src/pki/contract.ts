@@ -38,7 +38,7 @@ export interface Authority extends Dated {
 export interface Certificate extends Subject, Dated {
   /** Lower-case hexadecimal digits, without leading zeros. */
   readonly serial: string;
-  /** As GnuTLS and QEMU write it (RFC 4514): "CN=web1,OU=host,O=understudy". */
+  /** As GnuTLS in QEMU writes and compares it: "O=understudy,OU=host,CN=web1". */
   readonly distinguishedName: string;
   /** Names and addresses that it vouches for, as they were asked for: "san-a", "10.20.0.1". */
   readonly addresses: readonly string[];

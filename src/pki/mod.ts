@@ -31,6 +31,6 @@ export {
 } from './folder.ts';
 export { readIssued } from './lists.ts';
 export { certificateReason, trustProblem } from './reasons.ts';
-export { REVOCATION_LIST } from './revocation-list.ts';
+export { ownRevocationList, REVOCATION_LIST } from './revocation-list.ts';
 export { distinguishedNameOf, parseSubject, titleOf } from './subject.ts';
 export { type WatchOptions, watchCertificates } from './watch.ts';

@@ -64,10 +64,13 @@ function unitsOf({ kind, role, services }: Subject): readonly string[] {
   return [kind, ...(role === null ? [] : [`${ROLE}${role}`]), ...limits];
 }
 
-/** RFC 4514: the last part first. */
+/**
+ * As GnuTLS in QEMU writes it, which `authz-simple` compares: in the order of the certificate, not in that of RFC 4514.
+ * Names and units have no character that would be escaped.
+ */
 export function distinguishedNameOf(subject: Subject): string {
   const units = unitsOf(subject).map((unit) => `OU=${unit},`);
-  return `CN=${subject.name},${units.toReversed().join('')}O=${ORGANIZATION}`;
+  return `O=${ORGANIZATION},${units.join('')}CN=${subject.name}`;
 }
 
 /** @param text of X509Certificate.subject, one part a line. @returns null when it is not a subject of ours */

@@ -13,7 +13,6 @@ export {
   type GatewayCertificates,
   type GatewayTls,
   gatewayArguments,
-  hostDistinguishedName,
   type Listen,
   TLS_PRIORITY,
 } from './gateway/mod.ts';

@@ -172,7 +172,7 @@ describe('operators with a certificate for some services', () => {
       ({ kind: 'user', name, role: 'operator', services: [service] }) as const;
     const made = await issueCertificate({ folder, subject: subject('wendy', 'wiki') });
     expect(made).toMatchObject({
-      distinguishedName: 'CN=wendy,OU=service:wiki,OU=role:operator,OU=user,O=understudy',
+      distinguishedName: 'O=understudy,OU=user,OU=role:operator,OU=service:wiki,CN=wendy',
       services: ['wiki'],
     });
     expect((await renewCertificate(made, { folder })).services).toEqual(['wiki']);

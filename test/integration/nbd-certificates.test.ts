@@ -1,4 +1,5 @@
 // Certificates of gateways and hosts that are renewed, revoked or damaged while hosts are served.
+import { readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { callOf, codeThrown } from '../conformance/storage.ts';
@@ -78,6 +79,36 @@ describe('certificates that change', () => {
         await impatient.end();
       }
     }));
+
+  it.each(['falls behind', 'does not exist'])(
+    'gateways - the signed list of revoked certificates %s: the new one is served, each earlier one is refused',
+    (what) =>
+      onGateways(async (stage) => {
+        const authority = authorityOf(stage);
+        const uri = (await attachAll(stage, ['web1'])).get('web1') ?? '';
+        const first = stage.credentials('web1');
+        const { authorityPem, folder } = authority;
+        const fresh = (name: string) =>
+          credentialsIn(join(folder, name), authorityPem, authority.pem('host-web1'), first.serverName);
+        const earlier = [first];
+        await authority.node('san-b');
+        const signed = readFileSync(authority.path('ca.crl'), 'utf8');
+        for (const name of ['second', 'third']) {
+          renameSync(authority.path('ca.key'), authority.path('away'));
+          await authority.revoke('host-web1');
+          renameSync(authority.path('away'), authority.path('ca.key'));
+          await authority.host('web1');
+          if (name === 'second') earlier.push(fresh(name));
+        }
+        // As if it had been issued elsewhere, where nothing is known of the revocation.
+        if (what === 'falls behind') authority.write('ca.crl', signed);
+        else renameSync(authority.path('ca.crl'), authority.path('ca.crl.away'));
+        await stage.node.renewCertificates();
+        expect(await tryNbd(uri, fresh('third'))).toMatchObject({ ok: true });
+        for (const one of earlier) expect(await tryNbd(uri, one)).toMatchObject({ ok: false });
+        expect((await stage.node.status()).volumes[0]?.problem).toBe(null);
+      }),
+  );
 
   it('gateways - certificates that cannot be read are told, and take nothing from a host that is served', () =>
     onGateways(async (stage) => {

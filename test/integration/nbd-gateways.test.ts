@@ -120,6 +120,12 @@ describe('gateways', () => {
           [true, false],
         ].sort(),
       );
+      for (const [name, pid] of [...stage.daemons].filter(([one]) => one !== 'daemon')) {
+        const facts = readFileSync(`/proc/${pid}/status`, 'utf8');
+        const rights = /^CapPrm:\t(.*)\nCapEff:\t(.*)\nCapBnd:\t(.*)\n/m.exec(facts)?.slice(1);
+        expect([name, rights?.map((mask) => BigInt(`0x${mask}`))]).toEqual([name, [0n, 0n, 0n]]);
+        expect([name, /^NoNewPrivs:\t(.*)$/m.exec(facts)?.[1]]).toEqual([name, '1']);
+      }
       const folders = filesOfGateways(stage).filter((name) => name.endsWith('.tls'));
       expect(folders).toHaveLength(HOSTS.length);
       for (const folder of folders) {

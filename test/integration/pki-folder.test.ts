@@ -50,9 +50,9 @@ describe('what is made', () => {
     const { certificates, authorities, problems } = await authority.read();
     expect(problems).toEqual([]);
     expect(certificates.map(({ title, distinguishedName, role }) => [title, distinguishedName, role])).toEqual([
-      ['host-web1', 'CN=web1,OU=host,O=understudy', null],
-      ['node-san-a', 'CN=san-a,OU=node,O=understudy', null],
-      ['user-alice@example.org', 'CN=alice@example.org,OU=role:operator,OU=user,O=understudy', 'operator'],
+      ['host-web1', 'O=understudy,OU=host,CN=web1', null],
+      ['node-san-a', 'O=understudy,OU=node,CN=san-a', null],
+      ['user-alice@example.org', 'O=understudy,OU=user,OU=role:operator,CN=alice@example.org', 'operator'],
     ]);
     const node = certificates[1];
     expect(node?.addresses).toEqual(['san-a', '10.20.0.1', '0:0:0:0:0:0:0:1', 'san-a.example.org']);

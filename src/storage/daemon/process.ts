@@ -51,7 +51,10 @@ export function volumesSocket(stateFolder: string): string {
 export interface Launch {
   /** Of qemu-storage-daemon(1), after those of its control connection. */
   readonly args: readonly string[];
-  /** Strangers reach it: what it writes and how many files it has open is bounded. @default false */
+  /**
+   * Strangers reach it: what it writes and how many files it has open is bounded, and it has no rights beyond those of
+   * its user. @default false
+   */
   readonly exposed?: boolean;
   /** An open file that the daemon has as number `INHERITED_FILE`; it is closed here, whatever comes of the start. */
   readonly file?: number;
@@ -108,7 +111,14 @@ function commandOf(program: string, paths: DaemonPaths, { args, exposed = false 
   // RLIMIT_FSIZE).
   const bounds = [`--fsize=${LOG_BYTES_MAX}`, `--nofile=${OPEN_FILES_MAX}`, '--core=0'];
   const ignore = [requireTool('env', 'coreutils'), '--ignore-signal=XFSZ'];
-  return [requireTool('prlimit', 'util-linux'), ...bounds, ...ignore, ...command];
+  return [requireTool('prlimit', 'util-linux'), ...bounds, ...withoutRights(), ...ignore, ...command];
+}
+
+/** Root is a user as others are without its capabilities (capabilities(7)). */
+function withoutRights(): readonly string[] {
+  const ofRoot = ['--bounding-set=-all', '--inh-caps=-all', '--ambient-caps=-all'];
+  const rights = process.geteuid?.() === 0 ? ofRoot : [];
+  return [requireTool('setpriv', 'util-linux'), '--no-new-privs', ...rights, '--'];
 }
 
 async function spawnLogged(

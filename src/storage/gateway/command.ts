@@ -40,14 +40,6 @@ export function volumeNode(volume: string, exportName: string, socket: string): 
   };
 }
 
-/**
- * The host's name as GnuTLS writes it in QEMU: in the order of the certificate. Names of hosts are labels (RFC 1123),
- * so nothing in them has to be escaped.
- */
-export function hostDistinguishedName(host: string): string {
-  return `O=understudy,OU=host,CN=${host}`;
-}
-
 /** For qemu-storage-daemon(1). */
 export function gatewayArguments({ listener, volumesSocket, volumes, tls }: GatewayCommand): string[] {
   const server = [

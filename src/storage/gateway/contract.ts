@@ -5,6 +5,8 @@ import { isLoopback } from '../../base/mod.ts';
 
 /** What the gateway of one host proves itself with, and what it judges the host by. PEM. */
 export interface GatewayCertificates {
+  /** Of the host, as QEMU compares it. */
+  readonly distinguishedName: string;
   /** Of the authority that must have signed the host's certificate. */
   readonly authority: string;
   /** The authority's list of what it revoked, signed; null: there is none. */

@@ -25,7 +25,7 @@ import {
   removeNode,
 } from '../qmp/mod.ts';
 import { Turns } from '../turns.ts';
-import { gatewayArguments, hostDistinguishedName, volumeNode } from './command.ts';
+import { gatewayArguments, volumeNode } from './command.ts';
 import type { GatewayCertificates, GatewayRecord, GatewayTls } from './contract.ts';
 import { digestOf, removeCredentials, writeCredentials } from './credentials.ts';
 
@@ -153,7 +153,7 @@ export class Gateway {
 
   /** Before a life: the one before has ended, and what it had under way ends here. */
   async #launch() {
-    const { name, volumes, volumesSocket, change, tlsFolder } = this.#options;
+    const { volumes, volumesSocket, change, tlsFolder } = this.#options;
     const certificates = await this.#certificates();
     if (certificates?.refused) throw failed(`${this.#what} is not started: ${certificates.refused}`);
     await volumes.daemon.untilUp(UP_TIMEOUT_MS);
@@ -164,7 +164,7 @@ export class Gateway {
     }
     if (certificates !== null) await this.#keep(certificates);
     this.#launched = digestOf(certificates);
-    const tls = certificates === null ? null : { folder: tlsFolder, distinguishedName: hostDistinguishedName(name) };
+    const tls = certificates && { folder: tlsFolder, distinguishedName: certificates.distinguishedName };
     const args = gatewayArguments({ listener: INHERITED_FILE, volumesSocket, volumes: served, tls });
     return { args, exposed: true, file: await this.#listen() };
   }

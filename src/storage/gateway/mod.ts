@@ -1,4 +1,4 @@
-export { gatewayArguments, hostDistinguishedName, TLS_PRIORITY } from './command.ts';
+export { gatewayArguments, TLS_PRIORITY } from './command.ts';
 export {
   type GatewayCertificates,
   type GatewayMemory,
