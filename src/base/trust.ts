@@ -104,6 +104,7 @@ export interface Intrusion {
  * Why what the path names is not only this user's and root's to change, as the end of a sentence about it; null: it is.
  * Looked at are all links and folders on the way and what is at the end. That its folder may be written by a group
  * counts; that one further up may be does not, for distributions give groups folders of their own there (/usr/local).
+ * What does not exist yet is this user's to make: only where counts.
  */
 export function intrusionOn(way: Way): Intrusion | null {
   const link = linkOfStranger(way);
@@ -113,7 +114,7 @@ export function intrusionOn(way: Way): Intrusion | null {
       hint: 'name the file itself',
     };
   }
-  const last = way.entries.length - 1;
+  const last = way.entries.length - (way.entries.at(-1)?.path === way.path ? 1 : 0);
   for (const [index, { path, facts }] of way.entries.entries()) {
     const what = index === last ? '' : `lies in ${path}, which `;
     if (!isTrusted(facts.uid)) {

@@ -8,6 +8,7 @@ import { buildApi, buildConfiguration } from './build.ts';
 import { checkDrivers, type Settings } from './check-drivers.ts';
 import { checkReferences } from './check-references.ts';
 import { checkSecrets } from './check-secrets.ts';
+import { checkState } from './check-state.ts';
 import { checkValues } from './check-values.ts';
 import type { ApiConfig, Configuration, DriverSchemas, TlsConfig } from './contract.ts';
 import { type ConfigDocument, FILE_BYTES_MAX, readDocument } from './document.ts';
@@ -53,6 +54,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
   checkValues(partly, report);
   const settings: Settings = checkDrivers(partly, drivers, folder, report);
   checkSecrets(partly, settings, report);
+  checkState(partly, report);
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (problems.length > 0) return { configuration: null, problems };
   // Nothing is wrong, so nothing was left out.

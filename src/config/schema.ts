@@ -226,7 +226,9 @@ export const serviceSchema = z.strictObject({
 });
 
 export const configurationSchema = z.strictObject({
-  state: path().describe('Folder for all durable state; made with mode 0700 when it is not there.'),
+  state: path().describe(
+    'Folder for all durable state; made with mode 0700 when it is not there. Others may not be able to write or move it.',
+  ),
   tls: tlsSchema.optional().describe('Certificates of this machine. Without it nothing is encrypted.'),
   api: apiSchema.describe('The HTTP interface of the controller.'),
   storage: storageSchema.prefault({}).describe('The storage node.'),

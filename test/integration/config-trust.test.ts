@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { messageOf, secretProblem } from '../../src/base/mod.ts';
 import { loadConfiguration, loadRules } from '../../src/config/mod.ts';
 import { asStranger, STRANGER } from '../rig/stranger.ts';
-import { ConfigFolder, changed, drivers } from '../support/config-folder.ts';
+import { ConfigFolder, changed, drivers, GOOD } from '../support/config-folder.ts';
 
 const path = z.string().meta({ format: 'path' });
 const secretPlug = z.strictObject({ socket: path, outlet: z.int(), passwordFile: path.optional() });
@@ -81,6 +81,41 @@ it('config - a file of rules that others can write is refused, for rules run pro
   chmodSync(path, 0o666);
   await expect(loadRules(path)).rejects.toThrow(/can be written by other users/);
 });
+
+it.each(['state', 'storage.folder'])(
+  'config - a folder of %s that others can write, or move, is refused',
+  async (entry) => {
+    const name = `${entry.replace('.', '-')}/deep`;
+    const [upper, folder] = [config.path(entry.replace('.', '-')), config.path(name)];
+    chmodSync(config.folder, 0o755);
+    const text =
+      entry === 'state' ? changed('state: state', `state: ${name}`) : `${GOOD}storage: { folder: ${name} }\n`;
+    const complaint = () => complaintOf(config.write(text));
+    // Not there: it will be made for this user alone.
+    expect(await complaint()).toBe('taken');
+    mkdirSync(folder, { recursive: true, mode: 0o755 });
+    expect(await complaint()).toBe('taken');
+    chmodSync(folder, 0o777);
+    expect(await complaint()).toMatch(
+      new RegExp(`^understudy.yaml:[0-9]+:[0-9]+: ${entry}: ${name} can be written by`),
+    );
+    chmodSync(folder, 0o1777);
+    expect(await complaint()).toContain('can be written by other users (mode 01777)');
+    chmodSync(folder, 0o700);
+    chownSync(folder, STRANGER, 0);
+    expect(await complaint()).toContain('belongs to user 4711');
+    chownSync(folder, 0, STRANGER);
+    chmodSync(folder, 0o770);
+    expect(await complaint()).toContain('(mode 0770)');
+    rmSync(folder, { recursive: true });
+    chmodSync(upper, 0o777);
+    expect(await complaint()).toMatch(/lies in .*, which can be written by other users \(mode 0777\)/);
+    chmodSync(upper, 0o1777);
+    expect(await complaint()).toBe('taken');
+    asStranger('mkdir "$1"', folder);
+    expect(await complaint()).toContain('belongs to user 4711');
+  },
+);
 
 it('config - a secret that a driver names is looked at as every other one', async () => {
   const text = changed(

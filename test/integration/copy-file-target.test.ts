@@ -1,5 +1,5 @@
 // A file target: what stands in its way, what becomes of the file that it replaces, and to whom it belongs.
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -17,7 +17,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { attributesOf, setAttribute } from '../../src/linux/mod.ts';
 import { ACL, accessList } from '../rig/access-list.ts';
@@ -91,6 +91,29 @@ test.each([
     await stage.copy(['--json', '--quiet', image.path, stage.target('a')], { wrap }).good();
     expect(accessOf(stage.target('a')).mode).toBe(expected);
   }),
+);
+
+const QCOW2 = ['-q', '-f', 'qcow2'];
+test.each([
+  ['a backing file', (base: string) => ['create', ...QCOW2, '-F', 'raw', '-b', base], [], 0o600],
+  ['a data file', (base: string) => ['create', ...QCOW2, '-o', `data_file_raw=on,data_file=${base}`], [MIB], 0o600],
+  ['nothing beside it', (base: string) => ['convert', '-f', 'raw', '-O', 'qcow2', base], [], 0o644],
+] as const)(
+  'file - of an image with %s: readable by nobody who may not read each of its files',
+  (_, make, size, expected) =>
+    onStage(async (stage) => {
+      const base = stage.image('base.img', MIB);
+      chmodSync(base.path, 0o600);
+      const image = join(dirname(base.path), 'image.qcow2');
+      execFileSync('qemu-img', [...make(base.path), image, ...size.map(String)], { stdio: 'ignore' });
+      // A data file is made empty.
+      writeFileSync(base.path, base.content);
+      chmodSync(image, 0o644);
+      const wrap = ['sh', '-c', 'umask 022; exec "$@"', 'sh'];
+      await stage.copy(['--json', '--quiet', image, stage.target('a')], { wrap }).good();
+      expect(readFileSync(stage.target('a')).equals(base.content)).toBe(true);
+      expect(accessOf(stage.target('a')).mode).toBe(expected);
+    }),
 );
 
 test('file - what comes from a pipe is readable as the umask lets it', () =>

@@ -1,7 +1,7 @@
 // A private copy of an image that costs nothing: what is written goes to a file of ours, the image below stays as it is. It is a
 // qcow2 file over the image, of which each file system is shown as a plain file that its own programs can read and write. (The option of
 // e2fsprogs for file systems inside an image, "?offset=", gets lost when e2fsck 1.47 replays a journal.)
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { present } from '../../base/mod.ts';
 import { ShownFile } from './shown-file.ts';
@@ -40,6 +40,8 @@ export class Overlay {
   static async open(below: Below, offsets: readonly number[], folder: string, signal: AbortSignal): Promise<Overlay> {
     const file = join(folder, 'overlay.qcow2');
     const create = ['create', '-q', '-f', 'qcow2', '-F', below.format, '-b', below.path, file];
+    // qemu-img would make it with mode 0644; what is there already keeps its mode.
+    await writeFile(file, '', { mode: 0o600, flag: 'wx' });
     const created = await runToEnd('qemu-img', create, signal);
     if (created.status !== 0) throw identityFailed(`no overlay for ${below.path}: ${created.stderr.trim()}`);
     const overlay = { driver: 'qcow2', file: { driver: 'file', filename: file } };

@@ -10,6 +10,7 @@ import {
   type NetworkFacts,
   type Rewritten,
 } from './network-file.ts';
+import { matchesShellPattern } from './shell-pattern.ts';
 
 interface Line {
   readonly text: string;
@@ -77,30 +78,8 @@ function words(values: readonly string[]): string[] {
 /** Patterns of a shell; one with "!" before the first word turns the whole list round. */
 function matchesName(patterns: readonly string[], name: string): boolean {
   const inverted = patterns[0]?.startsWith('!') === true;
-  const matches = patterns.some((pattern) => globOf(pattern.replace(/^!/, '')).test(name));
+  const matches = patterns.some((pattern) => matchesShellPattern(pattern.replace(/^!/, ''), name));
   return matches !== inverted;
-}
-
-/**
- * Names of interfaces have 15 characters (netdevice(7)); a pattern of many stars would be tried in more ways than there
- * is time for.
- */
-const PATTERN_STARS_MAX = 4;
-const PATTERN_CHARS_MAX = 64;
-
-function globOf(pattern: string): RegExp {
-  const stars = pattern.split(/\*+/).length - 1;
-  if (pattern.length > PATTERN_CHARS_MAX || stars > PATTERN_STARS_MAX) return /^$/;
-  const escaped = pattern
-    .replace(/[.+^${}()|\\]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replaceAll('?', '.');
-  try {
-    return new RegExp(`^${escaped.replaceAll('[!', '[^')}$`);
-  } catch {
-    // A bracket without its partner matches only itself, which no interface is called.
-    return /^$/;
-  }
 }
 
 /**

@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { codeOf, messageOf, present, UnderstudyError } from '../../base/mod.ts';
 import type { TargetResult } from '../consumer/mod.ts';
-import type { IdentifiedSource } from '../source/mod.ts';
+import { hasSeveralFiles, type IdentifiedSource } from '../source/mod.ts';
 import { isResumable, type TargetSpec } from '../target/mod.ts';
 import { checkTarget, type TargetFacts } from '../target-safety/mod.ts';
 import { notCopied } from './crew.ts';
@@ -84,15 +84,17 @@ const OWNER = 0o600;
 /**
  * A new file may be read by whom the source may be read by, as far as the umask lets it. A source without permissions
  * of its own tells nothing: what a pipe brings, and what a server gives to everybody, is as public as the umask says;
- * what needs a password, and what an NBD server exports, is its owner's alone. A key opens an image for those who may
- * read the key.
+ * what needs a password, and what an NBD server exports, is its owner's alone. So is what an image holds that consists
+ * of several files, for those behind the named one may be less open. A key opens an image for those who may read the
+ * key.
  */
 function accessOfNewFile(source: IdentifiedSource): { readonly mode: number; readonly group: number | null } {
   const { path, keyFile } = source;
   const stats = path === undefined ? null : statSync(path);
   // A key that is not there is told of by who opens it.
   const ofKey = keyFile === undefined ? ALL : (statSync(keyFile, { throwIfNoEntry: false })?.mode ?? OWNER);
-  const mode = (stats?.mode ?? (isPublic(source) ? ALL : OWNER)) & ofKey & 0o777;
+  const ofFiles = path !== undefined && hasSeveralFiles(path, source.format) ? OWNER : ALL;
+  const mode = (stats?.mode ?? (isPublic(source) ? ALL : OWNER)) & ofKey & ofFiles & 0o777;
   return { mode: mode & ~process.umask(), group: stats?.gid ?? null };
 }
 

@@ -6,3 +6,4 @@ export { type IdentifiedSource, identifySource, type SourceOptions } from './ide
 export { type OpenOptions, openPrepared } from './open.ts';
 export { prepareSource } from './prepare.ts';
 export type { PreparedSource, SourceDescriptor } from './prepared.ts';
+export { hasSeveralFiles } from './several-files.ts';

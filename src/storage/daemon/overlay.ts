@@ -1,6 +1,6 @@
 // The file that keeps what a lead has overwritten since its snapshot. It loses its name as soon as the daemon has opened it, so
 // it is gone with the snapshot or with the daemon, and at most a crash in the moment between leaves a name.
-import { mkdirSync, rmSync, truncateSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, rmSync, truncateSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatBytes, limits, messageOf, requireTool, runTool, UnderstudyError } from '../../base/mod.ts';
@@ -11,6 +11,8 @@ const FOLDER = '.overlays';
 export const OVERLAY_BYTES_MIN = limits.MIB;
 /** Bounds are whole clusters of qcow2. */
 const CLUSTER_BYTES = 64 * limits.KIB;
+/** What a lead's disk held is nobody else's to read, whatever mode the folder has. */
+const PRIVATE_MODE = 0o600;
 /** Share of the free space that one overlay may fill: leads' own sparse files may lie on the same file system. */
 const FREE_SHARE = 7 / 8;
 
@@ -28,10 +30,15 @@ export async function makeOverlay(request: OverlayRequest): Promise<OverlayFile>
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const boundBytes = await boundOf(request);
   const path = join(folder, `${request.name}.qcow2`);
-  const args = ['create', '-q', '-f', 'qcow2', path, String(request.volumeBytes)];
-  const { status, stderr } = await runTool(requireTool('qemu-img', 'qemu-utils'), args);
-  if (status !== 0) throw new UnderstudyError('STORAGE_FAILED', `an overlay cannot be made: ${stderr.trim()}`);
+  const qemuImg = requireTool('qemu-img', 'qemu-utils');
   try {
+    // A name that a crash left, or anything else. qemu-img would write through a link, and make a new file with mode 0644;
+    // one that is there keeps its mode.
+    dropOverlayName(path);
+    closeSync(openSync(path, 'wx', PRIVATE_MODE));
+    const args = ['create', '-q', '-f', 'qcow2', path, String(request.volumeBytes)];
+    const { status, stderr } = await runTool(qemuImg, args);
+    if (status !== 0) throw new Error(stderr.trim());
     truncateSync(path, boundBytes);
   } catch (cause) {
     dropOverlayName(path);
