@@ -24,18 +24,22 @@ export async function reconcileHosts(
   const status = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
   const held = heldHosts(engagements, config, status);
   const engaged = new Set(engagements.all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
-  let stale: unknown = null;
-  for (const host of config.hosts.values()) {
-    const volume = status.volumes.find(({ name }) => name === host.volume);
-    const free = volume !== undefined && volume.attachment === null && volume.content.kind === 'own';
-    if (!free || engaged.has(host.name) || held.has(host.name)) continue;
-    const replaced = await asOneOf(context, journal, host, () =>
-      within(context, `attaching ${host.volume}`, CALL_MS, (call) => storage.attach(host.volume, host.name, call)),
-    );
-    stale ??= replaced;
-  }
+  const free = [...config.hosts.values()].filter(({ name, volume }) => {
+    const found = status.volumes.find((one) => one.name === volume);
+    const isOwn = found?.attachment === null && found.content.kind === 'own';
+    return isOwn && !engaged.has(name) && !held.has(name);
+  });
+  // Side by side: one that fails, or is not answered, keeps no other from its volume.
+  const replaced = await Promise.all(
+    free.map((host) =>
+      asOneOf(context, journal, host, () =>
+        within(context, `attaching ${host.volume}`, CALL_MS, (call) => storage.attach(host.volume, host.name, call)),
+      ),
+    ),
+  );
   await Promise.all([...config.hosts.values()].map((host) => lookAtPower(context, world, journal, host)));
-  if (stale !== null) throw stale;
+  const stale = replaced.find((error) => error !== null);
+  if (stale !== undefined) throw stale;
   return { inMs: LOOK_MS };
 }
 

@@ -204,6 +204,9 @@ export class Operations implements ControllerApi {
     if (key.startsWith(keys.engagements)) {
       throw refused(`${key} is removed by "understudy dismiss ${key.slice(keys.engagements.length)} --force"`);
     }
+    if (revision !== record.revision) {
+      throw new UnderstudyError('STORE_CONFLICT', `the record ${shown(key)} has changed: look at it again`);
+    }
     await parts.store.delete(record.key, revision);
     const text = `the record ${shown(key)} was removed: it could not be used (${record.why})`;
     await this.#journal.event({ kind: 'controller', subject: 'controller', text, data: { key, why: record.why } });

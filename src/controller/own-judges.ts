@@ -2,6 +2,7 @@
 // memory; after a restart nothing is known until the windows are filled again, but what baselines have learned comes back.
 import { intervalOf, type ServiceConfig, type SignalConfig } from '../config/mod.ts';
 import { type BaselineMemory, Judge, parseBaselineMemory, wayOf } from '../detection/mod.ts';
+import { cutText } from './evidence.ts';
 import { NOTHING_KNOWN, type Standing } from './standing.ts';
 
 interface Judged {
@@ -64,7 +65,7 @@ export class OwnJudges {
     judged.standing = {
       verdict: condition,
       sinceMs: isSame ? judged.standing.sinceMs : nowMs,
-      evidence: [...facts, ...missing].map((fact) => ({ host, ...fact })),
+      evidence: [...facts, ...missing].map((fact) => ({ host, ...fact, text: cutText(fact.text) })),
       lacksCapacity,
       outside: outside === null ? null : { host, ...outside },
     };

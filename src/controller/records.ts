@@ -3,7 +3,7 @@
 import { messageOf, shown, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
-import { type Json, type Store, type StoredRecord, update } from '../store/mod.ts';
+import { isKey, type Json, type Store, type StoredRecord, update } from '../store/mod.ts';
 import { type Engagement, keys } from './record.ts';
 import { flawOf } from './record-kinds.ts';
 
@@ -92,8 +92,9 @@ export async function listEngagements(store: Store, config: Configuration): Prom
   return { all: all.toSorted((a, b) => a.sequence - b.sequence), unusable: [...others, ...lost] };
 }
 
-/** @throws RECORD_UNUSABLE */
+/** @param name whatever somebody calls it: what cannot be a key is nobody's. @throws RECORD_UNUSABLE */
 export async function getEngagement(store: Store, config: Configuration, name: string): Promise<Engagement | null> {
+  if (!isKey(keys.engagement(name))) return null;
   const record = await getRecord<Engagement>(store, keys.engagement(name));
   if (record === null) return null;
   const why = reference(record.value, config);

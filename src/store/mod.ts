@@ -2,5 +2,6 @@ export { type Change, FOREIGN, type Json, type Lease, type Store, type StoredRec
 export { epochFlaw, storeEpochGate } from './epoch-gate.ts';
 export type { LeaseClock } from './lease-rules.ts';
 export { type MemoryStoreOptions, memoryStore, StoreMemory } from './memory.ts';
+export { isKey } from './record-rules.ts';
 export { openSqliteStore, type SqliteStoreOptions } from './sqlite.ts';
 export { update } from './update.ts';

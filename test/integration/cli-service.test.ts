@@ -10,7 +10,7 @@ import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { EngagementView } from '../../src/controller/mod.ts';
 import { ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 import { changed } from '../support/config-folder.ts';
-import { decision, engagement, inspection } from '../support/controller-peer.ts';
+import { decision, engagement, inspection, NOW } from '../support/controller-peer.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -161,6 +161,29 @@ describe('what commands print', () => {
     expect(shapeDifferences(documentedJson('clone'), object)).toEqual([]);
     expect(object).toMatchObject({ ok: true, engagement: 'wiki-2', timeToCapacitySeconds: 34.5, error: null });
     expect(stage.controller.asked.filter((what) => what.startsWith('clone'))).toEqual(['clone web1 spare2']);
+  });
+
+  it('cli - what others have said begins no line of ours, and acts on no terminal', async () => {
+    const forged = 'slow\n2026-11-24T10:00:00.000Z  scale-out started: \u001b[2Jforged\u2028\trecord x';
+    const evidence = [{ host: 'web1', text: forged, values: {} }];
+    const said = { ...decision, reason: forged, evidence };
+    const [wiki] = stage.controller.services;
+    if (wiki === undefined) throw new Error('there is a service');
+    stage.controller.services = [{ ...wiki, evidence, lastDecision: said }];
+    stage.controller.decisions = [said];
+    const error = { code: 'POWER_FAILED', message: forged, phase: 'boot', at: NOW, remedy: 'see' } as const;
+    stage.controller.engagements = [{ ...engagement, error }];
+    stage.controller.hosts = stage.controller.hosts.map((one) => ({ ...one, keptOut: forged }));
+    stage.controller.unusable = [{ key: `event/${forged}`, revision: 1, reason: forged, text: null, sizeBytes: 1 }];
+    for (const args of LOOKING) {
+      const { stdout } = await understudy([...args, '-f', stage.file]);
+      const lines = stdout.split('\n').filter((line) => line.includes('forged'));
+      expect(lines.length).toBeGreaterThan(1);
+      for (const line of lines) {
+        expect(line).toMatch(/slow\\x0a2026/);
+        expect(['\t', '\u001b', '\u2028'].filter((one) => line.includes(one))).toEqual([]);
+      }
+    }
   });
 
   it('cli - explain and the short orders print what docs/cli.md says', async () => {

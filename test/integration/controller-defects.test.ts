@@ -139,6 +139,36 @@ describe('a driver with a defect', () => {
     expect(life.log.filter((text) => text.includes('poison'))).toHaveLength(1);
   });
 
+  it('defects - a volume that cannot be attached, and one that is never, keep no other host from its own', async () => {
+    const first = await start('advise');
+    const { attach, detach, status } = life.plant.storage;
+    const attached = async () => {
+      const { volumes } = await status();
+      return volumes.filter(({ attachment }) => attachment !== null).map(({ name }) => name);
+    };
+    await eventually('all are attached', async () => (await attached()).length === life.plant.config.hosts.size);
+    await first.stop();
+    for (const name of ['spare1', 'spare2', 'spare3'])
+      await detach(name, { epoch: 2, signal: new AbortController().signal });
+    let waits = 0;
+    Object.assign(life.plant.storage, {
+      attach: (volume: string, host: string, call: Parameters<typeof attach>[2]) => {
+        if (volume === 'spare2') throw new TypeError('poison');
+        if (volume !== 'spare1') return attach(volume, host, call);
+        waits += 1;
+        return new Promise((_, reject) => {
+          call.signal.addEventListener('abort', () => {
+            waits -= 1;
+            reject(call.signal.reason);
+          });
+        });
+      },
+    });
+    await start('advise');
+    await eventually('the other has its volume', async () => (await attached()).includes('spare3'));
+    expect(waits).toBe(1);
+  });
+
   it('defects - a call that is never answered is given up after some tries, with the phase and their number', async () => {
     const controller = await start('advise', 'one', [], {
       timeoutsMs: { off: 5000, boot: 60_000, drain: 5000, call: 20, copy: 20 },

@@ -167,6 +167,21 @@ describe('records that cannot be used', () => {
   });
 });
 
+describe('names that nothing can have', () => {
+  it.each(['Wiki-1', 'wiki 1', '..', 'wiki-1/', '', 'x'.repeat(200), 'wiki-1\n'])(
+    'records - %j is no engagement: that is what the caller hears, not what the store says of it',
+    async (name) => {
+      const controller = await start('advise');
+      const unknown = { code: 'ENGAGEMENT_UNKNOWN' };
+      await expect(controller.engagement(name)).rejects.toMatchObject(unknown);
+      await expect(controller.dismissal({ engagement: name })).rejects.toMatchObject(unknown);
+      await expect(controller.dismiss({ engagement: name })).rejects.toMatchObject(unknown);
+      await expect(controller.dismiss({ engagement: name, force: true })).rejects.toMatchObject(unknown);
+      await expect(controller.removeRecord({ key: `plan/${name}`, revision: 1 })).rejects.toMatchObject(refused);
+    },
+  );
+});
+
 describe('a dismissal by force', () => {
   it('force - a host that cannot be switched off keeps its replica, is in no pool and counts, and is dismissed later', async () => {
     const controller = await start('advise', 'one', [shop], { hostsMax: 2 });

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { jsonText, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
-import { describeDecision } from './status.ts';
+import { describeDecision, describeEvidence } from './status.ts';
 
 interface Flags extends ConnectionFlags {
   limit: number;
@@ -22,9 +22,7 @@ export function explainCommand(done: (exit: number) => void): Command {
     if (flags.json === true) printResult(`${jsonText(decisions)}\n`);
     for (const decision of flags.json === true ? [] : decisions.toReversed()) {
       printResult(`${describeDecision(decision)}\n`);
-      for (const { host, text } of decision.evidence) {
-        printResult(`    ${host === null ? '' : `${host}: `}${text}\n`);
-      }
+      for (const fact of decision.evidence) printResult(`    ${describeEvidence(fact)}\n`);
     }
     done(0);
   });

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import type { StatusAnswer } from '../../api/mod.ts';
 import { formatDuration, shown } from '../../base/mod.ts';
-import type { DecisionView, EngagementView } from '../../controller/mod.ts';
+import type { DecisionView, EngagementView, EvidenceView } from '../../controller/mod.ts';
 import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
@@ -45,7 +45,7 @@ export function describeStatus(view: StatusAnswer): string {
   for (const service of view.services) {
     const { name, verdict, mode, lastDecision, pendingPlan, evidence } = service;
     lines.push(`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}`);
-    for (const { host, text } of evidence) lines.push(`    ${host === null ? '' : `${host}: `}${text}`);
+    for (const fact of evidence) lines.push(`    ${describeEvidence(fact)}`);
     if (lastDecision !== null) lines.push(`    ${describeDecision(lastDecision)}`);
     if (pendingPlan !== null) {
       const { action, understudy, id } = pendingPlan;
@@ -58,7 +58,7 @@ export function describeStatus(view: StatusAnswer): string {
     lines.push(
       `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
     );
-    if (keptOut !== null) lines.push(`    kept out of every pool: ${keptOut}`);
+    if (keptOut !== null) lines.push(`    kept out of every pool: ${shown(keptOut)}`);
     if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
   }
   for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
@@ -69,7 +69,7 @@ function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswe
   const lines = unusableRecords.map(({ key, reason }) => {
     const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
     const remedy = name === null ? `understudy records ${key} --remove` : `understudy dismiss ${name} --force`;
-    return `  record ${key} cannot be used: ${reason}\n    shows more, and asks: ${remedy}`;
+    return `  record ${shown(key)} cannot be used: ${shown(reason)}\n    shows more, and asks: ${shown(remedy)}`;
   });
   const more = unusableRecordsTotal - unusableRecords.length;
   return more === 0 ? lines : [...lines, `  ${more} more: understudy records`];
@@ -85,12 +85,17 @@ function describeEngagement({ name, lead, understudy, phase, state, error, progr
 
 /** "preserve: the backup of spare1 needs ... (STORAGE_SPACE); make room in ..." */
 export function describeError({ phase, message, code, remedy }: NonNullable<EngagementView['error']>): string {
-  return `${phase}: ${message} (${code}); ${remedy}`;
+  return `${phase}: ${shown(message)} (${code}); ${remedy}`;
+}
+
+/** One line: what others have said in it begins no other, which would be taken for ours. */
+export function describeEvidence({ host, text }: EvidenceView): string {
+  return shown(host === null ? text : `${host}: ${text}`);
 }
 
 export function describeDecision(decision: DecisionView): string {
   const { at, lastAt, action, outcome, reason, repeated } = decision;
   const what = action === 'none' ? 'nothing changed' : `${action} ${outcome}`;
   const span = repeated === 0 ? '' : ` (for ${formatDuration((Date.parse(lastAt) - Date.parse(at)) / 1000)})`;
-  return `${at}  ${what}${span}: ${reason}`;
+  return `${at}  ${what}${span}: ${shown(reason)}`;
 }
