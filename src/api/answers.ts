@@ -5,11 +5,13 @@ import { errorRegistry } from '../base/mod.ts';
 import {
   type AuditView,
   auditSchema,
+  type ComponentView,
   type DecisionView,
   type DismissalView,
   type EngagementView,
   type EventView,
   type EvidenceView,
+  type HoldView,
   type HostView,
   type InspectionView,
   type PlanView,
@@ -90,6 +92,17 @@ const plan = z
   })
   .meta({ id: 'Plan' }) satisfies Schema<PlanView>;
 
+export const hold = z
+  .object({
+    kind: z.enum(['pause', 'dismissal', 'maintenance']),
+    name: z.string(),
+    by: z.string().nullable(),
+    since: time,
+    until: time.nullable(),
+    text: z.string(),
+  })
+  .meta({ id: 'Hold' }) satisfies Schema<HoldView>;
+
 const service = z
   .object({
     name: z.string(),
@@ -101,6 +114,7 @@ const service = z
     hostsMax: z.int().min(1),
     engagements: z.array(z.string()),
     pendingPlan: plan.nullable(),
+    holds: z.array(hold),
     lastDecision: decision.nullable(),
   })
   .meta({ id: 'Service' }) satisfies Schema<ServiceView>;
@@ -113,6 +127,7 @@ const host = z
     service: z.string().nullable(),
     engagement: z.string().nullable(),
     keptOut: z.string().nullable(),
+    holds: z.array(hold),
     agent: z.object({ lastSeenAt: time, verdict }).nullable(),
     volume: z.object({
       name: z.string(),
@@ -138,9 +153,21 @@ export const engagement = z
     left: z.array(phase),
     stages: z.array(z.object({ phase, seconds })),
     timeToCapacitySeconds: seconds.nullable(),
+    acknowledgedAt: time.nullable(),
     progress: z.object({ bytesDone: z.number().min(0), bytesTotal: z.number().min(0) }).nullable(),
   })
   .meta({ id: 'Engagement' }) satisfies Schema<EngagementView>;
+
+const component = z
+  .object({
+    kind: z.enum(['director', 'storage', 'store']),
+    name: z.string(),
+    driver: z.string(),
+    state: z.enum(['ok', 'degraded', 'down', 'unreachable', 'unknown']),
+    detail: z.string(),
+    since: time.nullable(),
+  })
+  .meta({ id: 'Component' }) satisfies Schema<ComponentView>;
 
 export const status = z
   .object({
@@ -148,9 +175,11 @@ export const status = z
     controller: z.object({ name: z.string(), epoch: z.int().min(0), since: time }),
     services: z.array(service),
     hosts: z.array(host),
+    components: z.array(component),
     unusableRecords: z.array(z.object({ key: z.string(), reason: z.string() })),
     unusableRecordsTotal: z.int().min(0),
     engagements: z.array(engagement),
+    engagementsTotal: z.int().min(0),
     warnings: z.array(z.string()),
   })
   .meta({ id: 'Status' }) satisfies Schema<StatusAnswer>;
@@ -205,7 +234,7 @@ export const event = z
     z.object({ ...eventBase, kind: z.literal('audit'), data: auditSchema }),
     z.object({
       ...eventBase,
-      kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'error']),
+      kind: z.enum(['verdict', 'engagement', 'plan', 'power', 'agent', 'controller', 'hold', 'error']),
       data: z.record(z.string(), z.unknown()),
     }),
   ])

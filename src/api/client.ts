@@ -7,6 +7,7 @@ import type {
   DismissalView,
   EngagementView,
   EventView,
+  HoldView,
   InspectionView,
   UnusableRecordView,
 } from '../controller/mod.ts';
@@ -60,12 +61,26 @@ export interface Client {
   status(): Promise<StatusAnswer>;
   decisions(service: string, limit?: number): Promise<readonly DecisionView[]>;
   engagement(name: string): Promise<EngagementView>;
+  /** The newest first. */
+  engagements(limit?: number): Promise<readonly EngagementView[]>;
   clone(request: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }>;
-  dismiss(request: Subject & { readonly force?: boolean }): Promise<{ readonly engagement: string }>;
+  /** @param request `holdSeconds`: without it the controller's default */
+  dismiss(
+    request: Subject & { readonly force?: boolean; readonly holdSeconds?: number },
+  ): Promise<{ readonly engagement: string }>;
   /** What a dismissal by force would do. */
   dismissal(subject: Subject): Promise<DismissalView>;
   records(): Promise<readonly UnusableRecordView[]>;
   removeRecord(record: { readonly key: string; readonly revision: number }): Promise<void>;
+  /** @param forSeconds null: until it is resumed */
+  pause(service: string, forSeconds: number | null): Promise<{ readonly hold: HoldView }>;
+  resume(service: string): Promise<{ readonly lifted: readonly HoldView[] }>;
+  /** @returns `engagement`: the one that ends because of it */
+  maintenance(
+    host: string,
+    state: 'on' | 'off',
+  ): Promise<{ readonly hold: HoldView | null; readonly engagement: string | null }>;
+  acknowledge(engagement: string): Promise<{ readonly engagement: string }>;
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
   inspect(host: string): Promise<InspectionView>;
@@ -93,6 +108,9 @@ export function createClient(options: ClientOptions): Client {
       return (await call.get<{ readonly decisions: readonly DecisionView[] }>(path)).decisions;
     },
     engagement: (name) => call.get(`/v1/engagements/${part(name)}`),
+    engagements: async (limit = 100) =>
+      (await call.get<{ readonly engagements: readonly EngagementView[] }>(`/v1/engagements?limit=${limit}`))
+        .engagements,
     clone: (request) => call.post('/v1/clone', request),
     dismiss: (request) => call.post('/v1/dismiss', request),
     dismissal: (subject) => call.post('/v1/dismissal', subject),
@@ -100,6 +118,12 @@ export function createClient(options: ClientOptions): Client {
     removeRecord: async ({ key, revision }) => {
       await call.post('/v1/records/remove', { key, revision });
     },
+    pause: (service, forSeconds) => {
+      return call.post(`/v1/services/${part(service)}/pause`, forSeconds === null ? {} : { forSeconds });
+    },
+    resume: (service) => call.post(`/v1/services/${part(service)}/resume`, {}),
+    maintenance: (host, state) => call.post(`/v1/hosts/${part(host)}/maintenance`, { state }),
+    acknowledge: (engagement) => call.post(`/v1/engagements/${part(engagement)}/acknowledge`, {}),
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
     inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),

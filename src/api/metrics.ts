@@ -71,6 +71,8 @@ export class Metrics {
     services(out, status);
     hosts(out, status);
     engagements(out, status);
+    held(out, status);
+    components(out, status);
     out.gauge(
       'understudy_certificate_expiry_timestamp_seconds',
       'When each certificate expires.',
@@ -101,6 +103,41 @@ function services(out: Exposition, { services: all }: StatusView): void {
   out.gauge('understudy_service_hosts', 'Hosts of the service in any state.', ['service'], counts);
   const limits = all.map(({ name, hostsMax }) => [[name], hostsMax] as const);
   out.gauge('understudy_service_hosts_max', 'Hosts that the service may have.', ['service'], limits);
+}
+
+/** What waits for people, or was ordered by them. */
+function held(out: Exposition, { services: all, hosts: list }: StatusView): void {
+  const plans = all.map(({ name, pendingPlan }) => [[name], pendingPlan === null ? 0 : 1] as const);
+  out.gauge('understudy_pending_plans', 'Plans that wait for an approval (mode approve).', ['service'], plans);
+  const proposed = all.flatMap(({ name, pendingPlan }) =>
+    pendingPlan === null ? [] : [[[name], Date.parse(pendingPlan.proposedAt) / 1000] as const],
+  );
+  out.gauge(
+    'understudy_pending_plan_proposed_timestamp_seconds',
+    'When the plan that waits was proposed.',
+    ['service'],
+    proposed,
+  );
+  const holds = all.flatMap(({ name, holds: found }) =>
+    (['pause', 'dismissal'] as const).map((kind) => {
+      return [[name, kind], found.some((hold) => hold.kind === kind) ? 1 : 0] as const;
+    }),
+  );
+  out.gauge('understudy_service_held', '1 while a pause or a dismissal by hand holds.', ['service', 'kind'], holds);
+  const maintained = list.map(({ name, holds: found }) => {
+    return [[name], found.some(({ kind }) => kind === 'maintenance') ? 1 : 0] as const;
+  });
+  out.gauge('understudy_host_maintenance', '1 while the host is in maintenance.', ['host'], maintained);
+}
+
+const COMPONENT_STATES = ['ok', 'degraded', 'down', 'unreachable', 'unknown'] as const;
+
+function components(out: Exposition, { components: all, unusableRecordsTotal }: StatusView): void {
+  const rows = all.flatMap(({ kind, name, state }) =>
+    COMPONENT_STATES.map((one) => [[kind, name, one], one === state ? 1 : 0] as const),
+  );
+  out.gauge('understudy_component_state', '1 for the state that holds.', ['kind', 'name', 'state'], rows);
+  out.gauge('understudy_unusable_records', 'Records that cannot be used.', [], [[[], unusableRecordsTotal]]);
 }
 
 function hosts(out: Exposition, { hosts: all }: StatusView): void {

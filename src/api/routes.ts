@@ -1,91 +1,36 @@
 // The routes: what each takes and answers, who may use it, and which errors it can have.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { REPORT_BYTES_MAX } from '../agent/mod.ts';
-import { type ErrorCode, errorRegistry, UnderstudyError } from '../base/mod.ts';
-import type { ControllerApi } from '../controller/mod.ts';
-import type { Access } from './access.ts';
-import {
-  answer,
-  audit,
-  decision,
-  dismissal,
-  engagement,
-  event,
-  failure,
-  inspection,
-  record,
-  status,
-} from './answers.ts';
-import { authenticate, type IdentitySource, isIdentity } from './authentication.ts';
-import {
-  engagementOf,
-  type Services,
-  servicesOfDismissal,
-  servicesOfHost,
-  servicesOfPair,
-  servicesOfPlan,
-} from './concerns.ts';
+import { type ErrorCode, UnderstudyError } from '../base/mod.ts';
+import { answer, audit, decision, dismissal, engagement, event, inspection, record, status } from './answers.ts';
+import { authenticate, isIdentity } from './authentication.ts';
+import { engagementOf, servicesOfDismissal, servicesOfPair, servicesOfPlan } from './concerns.ts';
 import { streamEvents } from './event-stream.ts';
-import type { Metrics } from './metrics.ts';
+import { addHolds, HOLD_SECONDS_MAX } from './holds.ts';
 import { instruction, report } from './reports.ts';
+import { type App, label, ofHostIn, operation, type RouteParts } from './route.ts';
 import { StreamPlaces } from './stream-places.ts';
-
-export interface RouteParts {
-  readonly controller: ControllerApi;
-  readonly metrics: Metrics;
-  readonly services: Services;
-  /** Who asks; see access.ts. */
-  readonly sources: readonly IdentitySource[];
-  /** Aborts when the server closes: ends streams. */
-  readonly closing: AbortSignal;
-  /** Longest time that switching a host may take, milliseconds. */
-  readonly powerTimeoutMs: number;
-  readonly onDefect: (error: unknown, request: string) => void;
-  /** What somebody has to see to, one line each. */
-  readonly warnings: () => readonly string[];
-}
-
-type App = FastifyInstance;
 
 /** Above what the controller allows it. */
 const INSPECTION_MS = 330_000;
 
-/** Errors that any route that asks the controller can have. */
-const ANY: readonly ErrorCode[] = [
-  'API_INVALID',
-  'API_UNAUTHORIZED',
-  'API_FORBIDDEN',
-  'API_BUSY',
-  'API_TIMEOUT',
-  'STORE_FAILED',
-  'LEASE_LOST',
-  'EPOCH_STALE',
-  'STORE_CONFLICT',
-];
-
-/** Answers by status: the good one, and the form of all others. */
-function responses<T extends z.ZodType>(good: T, codes: readonly ErrorCode[]): { readonly 200: T } {
-  const others = ['default', ...codes.map((code) => errorRegistry[code].http)];
-  return { 200: good, ...Object.fromEntries(others.map((status) => [status, failure] as const)) };
-}
-
-/** What every route says of itself: who may use it, what it does, and how it can end. */
-function operation<T extends z.ZodType>(access: Access, summary: string, good: T, codes: readonly ErrorCode[] = []) {
-  const errors = [...new Set([...codes, ...ANY])].sort();
-  return { config: { access, errors }, schema: { summary, response: responses(good, errors) } };
-}
-
-const label = z.string().regex(/^[A-Za-z0-9._-]{1,200}$/, { error: 'is no name' });
 /** Also of a record that is none of this program's, as it is shown. It is only looked up. */
 const anyName = z.string().min(1).max(4096);
 const force = z.boolean().optional().describe('Does what can be done, and leaves the rest undone');
+const holdSeconds = z
+  .int()
+  .min(0)
+  .max(HOLD_SECONDS_MAX)
+  .optional()
+  .describe('So long the policy engages nothing for the service; without it 3600, 0: not held');
 const started = z.object({ engagement: z.string() });
 
 export function addRoutes(app: App, parts: RouteParts): void {
   addViews(app, parts);
   addOrders(app, parts);
+  addHolds(app, parts);
   addRecords(app, parts);
   addPower(app, parts);
   addInspection(app, parts);
@@ -112,6 +57,16 @@ function addViews(app: App, { controller, warnings }: RouteParts): void {
     { ...decisions, schema: { ...decisions.schema, params, querystring } },
     async (request) => ({ decisions: answer(await controller.explain(request.params.name, request.query.limit)) }),
   );
+
+  const limited = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100) });
+  const list = operation(
+    'viewer',
+    'Engagements that are kept, the newest first',
+    z.object({ engagements: z.array(engagement) }),
+  );
+  routes.get('/v1/engagements', { ...list, schema: { ...list.schema, querystring: limited } }, async ({ query }) => ({
+    engagements: answer(await controller.history(query.limit)),
+  }));
 
   const one = operation('viewer', 'One engagement, also one that is done', engagement, ['ENGAGEMENT_UNKNOWN']);
   routes.get('/v1/engagements/:name', { ...one, schema: { ...one.schema, params } }, async (request) =>
@@ -143,14 +98,21 @@ function addOrders(app: App, { controller, services }: RouteParts): void {
 
   const dismiss = order(
     'Ends an engagement in good order, named by itself or by its understudy',
-    z.union([z.strictObject({ host: label, force }), z.strictObject({ engagement: anyName, force })]),
+    z.union([
+      z.strictObject({ host: label, force, holdSeconds }),
+      z.strictObject({ engagement: anyName, force, holdSeconds }),
+    ]),
     ['HOST_UNKNOWN', 'ENGAGEMENT_UNKNOWN', 'ENGAGEMENT_REFUSED', 'RECORD_UNUSABLE', 'STORAGE_FAILED'],
     (subject) => servicesOfDismissal(controller, services, subject),
   );
-  routes.post('/v1/dismiss', dismiss, async ({ body: { force: forced, ...subject }, identity }) => {
-    const how = forced === true ? { force: true } : {};
+  routes.post('/v1/dismiss', dismiss, async ({ body: { force: forced, holdSeconds: held, ...subject }, identity }) => {
+    const how = {
+      ...(forced === true ? { force: true } : {}),
+      ...(held === undefined ? {} : { holdMs: held * 1000 }),
+    };
+    const by = identity?.name ?? null;
     const isLimited = identity !== null && identity.services !== null;
-    if (!isLimited || 'engagement' in subject) return controller.dismiss({ ...subject, ...how });
+    if (!isLimited || 'engagement' in subject) return controller.dismiss({ ...subject, ...how }, by);
     // By its own name: the spare may be in another service's engagement by now.
     const found = await engagementOf(controller, subject.host);
     if (found === null || !(identity.services ?? []).includes(found.service)) {
@@ -159,7 +121,7 @@ function addOrders(app: App, { controller, services }: RouteParts): void {
         `${subject.host} is not engaged for a service of ${identity.name}`,
       );
     }
-    return controller.dismiss({ engagement: found.name, ...how });
+    return controller.dismiss({ engagement: found.name, ...how }, by);
   });
 
   const approve = order(
@@ -204,11 +166,6 @@ function addRecords(app: App, { controller, services }: RouteParts): void {
     await controller.removeRecord(request.body);
     return { ok: true as const };
   });
-}
-
-/** Of a route that has the host in its path. */
-function ofHostIn(services: Services) {
-  return ({ params }: FastifyRequest) => servicesOfHost(services, (params as { readonly name: string }).name);
 }
 
 function addPower(app: App, { controller, services, powerTimeoutMs }: RouteParts): void {

@@ -15,7 +15,8 @@ import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { Door } from './door.ts';
 import { fail, failureOf, INTERNAL } from './failures.ts';
-import { addRoutes, type RouteParts } from './routes.ts';
+import type { RouteParts } from './route.ts';
+import { addRoutes } from './routes.ts';
 
 /** Orders are short; reports of agents have a limit of their own. */
 const BODY_BYTES_MAX = 16 * 1024;

@@ -5,6 +5,7 @@ import type { Instruction, Report } from '../agent/mod.ts';
 import type { JsonRecord, Mode } from '../config/mod.ts';
 import type { Inspection } from '../identity/mod.ts';
 import type { PowerState } from '../power/mod.ts';
+import type { ComponentView, HoldView } from './contract-parts.ts';
 
 /** What a host's disk says about who it is. */
 export type InspectionView = Inspection;
@@ -81,6 +82,8 @@ export interface ServiceView {
   /** Names of those that are not done, failed ones too. */
   readonly engagements: readonly string[];
   readonly pendingPlan: PlanView | null;
+  /** What keeps it from being changed by itself, maintenance of its lead included. Empty: nothing. */
+  readonly holds: readonly HoldView[];
   readonly lastDecision: DecisionView | null;
 }
 
@@ -97,6 +100,8 @@ export interface HostView {
    * null: it is not.
    */
   readonly keptOut: string | null;
+  /** Maintenance, and a dismissal that keeps it from being engaged by itself. Empty: nothing. */
+  readonly holds: readonly HoldView[];
   /** null: it never reported, or has no agent. */
   readonly agent: { readonly lastSeenAt: string; readonly verdict: VerdictView } | null;
   /** 'unknown': the storage node could not be asked. */
@@ -129,7 +134,8 @@ export interface EngagementView {
   readonly since: string;
   /**
    * 'running': something is being done, or will be tried again by itself. 'waiting': nothing is to be done (serving).
-   * 'failed': it needs somebody. 'done': the spare is free again.
+   * 'failed': it needs somebody. 'done': the spare is free again, and somebody has acknowledged the failure if there
+   * was one.
    */
   readonly state: 'running' | 'waiting' | 'failed' | 'done';
   /** Of the last try of a phase that is being tried again; else what it failed of. */
@@ -147,6 +153,8 @@ export interface EngagementView {
   readonly stages: readonly StageView[];
   /** From the start of "choose" to the end of "admit"; null before, and when it was never admitted. */
   readonly timeToCapacitySeconds: number | null;
+  /** When somebody acknowledged that it failed; null: nobody has. */
+  readonly acknowledgedAt: string | null;
   /** Bytes of the phase that copies (preserve, replicate, restore); null in others. */
   readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
 }
@@ -186,11 +194,15 @@ export interface StatusView {
   /** In the order of understudy.yaml, as are the hosts. */
   readonly services: readonly ServiceView[];
   readonly hosts: readonly HostView[];
+  /** The director of each service, the storage node, the store. */
+  readonly components: readonly ComponentView[];
   /** Records of the store that cannot be used, those that may own a host first; at most 100. */
   readonly unusableRecords: readonly Pick<UnusableRecordView, 'key' | 'reason'>[];
   readonly unusableRecordsTotal: number;
-  /** All that are not done, and the last few that are; oldest first. */
+  /** All that are not done, at most 100, and the last few that are; oldest first. */
   readonly engagements: readonly EngagementView[];
+  /** Of all that are kept, which `engagements` lists. */
+  readonly engagementsTotal: number;
 }
 
 interface EventBase {
@@ -222,7 +234,7 @@ export type EventView =
   | (EventBase & { readonly kind: 'audit'; readonly data: AuditEntry })
   /** Anything else of which people or a display that looks on should hear. */
   | (EventBase & {
-      readonly kind: 'verdict' | 'engagement' | 'plan' | 'power' | 'agent' | 'controller' | 'error';
+      readonly kind: 'verdict' | 'engagement' | 'plan' | 'power' | 'agent' | 'controller' | 'hold' | 'error';
       readonly data: JsonRecord;
     });
 
@@ -257,6 +269,11 @@ export interface AuditView extends AuditEntry {
   readonly at: string;
 }
 
+export type DismissRequest = ({ readonly host: string } | { readonly engagement: string }) & {
+  readonly force?: boolean;
+  readonly holdMs?: number;
+};
+
 /**
  * Every method may be called at any time, also while engagements run, and answers within seconds: it records what is
  * wanted, and the reconcilers do it. Only `power` and `inspect` wait for the world.
@@ -273,13 +290,14 @@ export interface ControllerApi {
   /**
    * Ends an engagement in good order: drain, off, restore, release; also one that failed. Asked again, it answers the
    * same; one whose step is not tried any more, or that was ended by force, goes its way down again.
+   * The policy begins no engagement of the service for a while after it (`holdMs`), so that what was dismissed does not
+   * come back at once.
    * @param request `force`: each step is tried once, and what fails is left undone; also for a record that cannot be
-   *   used
+   *   used. `holdMs`: milliseconds, 0: not held; default one hour, and none for an engagement that is over
+   * @param by who ordered it
    * @throws RECORD_UNUSABLE without `force`
    */
-  dismiss(
-    request: ({ readonly host: string } | { readonly engagement: string }) & { readonly force?: boolean },
-  ): Promise<{ readonly engagement: string }>;
+  dismiss(request: DismissRequest, by?: string | null): Promise<{ readonly engagement: string }>;
   /** What `dismiss` with `force` would do now. */
   dismissal(request: { readonly host: string } | { readonly engagement: string }): Promise<DismissalView>;
   /** All records that cannot be used, as they are now. */
@@ -289,7 +307,31 @@ export interface ControllerApi {
    * STORE_CONFLICT
    */
   removeRecord(record: { readonly key: string; readonly revision: number }): Promise<void>;
-  /** @throws ENGAGEMENT_REFUSED when there is no such plan, or no longer. */
+  /**
+   * Begins and ends no engagement of the service but by hand, until `resume` or for a time. What is under way goes on.
+   * @param request `forMs`: milliseconds; null: until resumed
+   */
+  pause(
+    request: { readonly service: string; readonly forMs: number | null },
+    by?: string | null,
+  ): Promise<{ readonly hold: HoldView }>;
+  /** Lifts the pause of a service, and what a dismissal by hand left. @returns what was lifted */
+  resume(service: string, by?: string | null): Promise<{ readonly lifted: readonly HoldView[] }>;
+  /**
+   * Takes a host out of all engagements, as lead or understudy, until it is given back. An engagement that has it as
+   * its understudy is ended in good order.
+   * @returns `engagement`: the one that ends because of it; null: none
+   */
+  maintenance(
+    request: { readonly host: string; readonly state: 'on' | 'off' },
+    by?: string | null,
+  ): Promise<{ readonly hold: HoldView | null; readonly engagement: string | null }>;
+  /**
+   * Takes note of an engagement that failed and is over, which `status` then shows as done. Asked again, it answers the
+   * same. @throws ENGAGEMENT_REFUSED while it is under way, or has left something undone
+   */
+  acknowledge(engagement: string): Promise<{ readonly engagement: string }>;
+  /** @throws ENGAGEMENT_REFUSED when there is no such plan, or no longer; or the service is paused. */
   approve(plan: string): Promise<{ readonly engagement: string }>;
   /**
    * Resolves when the state was read back. Refused for a host that is in an engagement, and 'off' for a lead that takes
@@ -305,6 +347,8 @@ export interface ControllerApi {
   inspect(host: string, signal: AbortSignal): Promise<InspectionView>;
   /** The newest first. @param limit 1 to 1000 */
   explain(service: string, limit: number): Promise<readonly DecisionView[]>;
+  /** All that are kept, the newest first. @param limit 1 to 1000 */
+  history(limit: number): Promise<readonly EngagementView[]>;
   /** Any that is kept, also one that was done long ago. */
   engagement(name: string): Promise<EngagementView>;
   /**

@@ -5,6 +5,7 @@ export type {
   DecisionAction,
   DecisionView,
   DismissalView,
+  DismissRequest,
   EngagementView,
   EventView,
   EvidenceView,
@@ -18,9 +19,11 @@ export type {
   UnusableRecordView,
   VerdictView,
 } from './contract.ts';
+export type { ComponentState, ComponentView, HoldView } from './contract-parts.ts';
 export { type Controller, startController } from './controller.ts';
 export { queryFor } from './observe.ts';
 export type { AgentSecret, ControllerParts } from './parts.ts';
 export { auditSchema } from './record-kinds.ts';
+export { understudiesOf } from './records.ts';
 export { unusableRecords } from './scan.ts';
 export { asWorkOf } from './uncaught.ts';

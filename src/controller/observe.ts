@@ -4,6 +4,7 @@ import { codeOf, messageOf } from '../base/mod.ts';
 import type { Configuration, ServiceConfig, SignalConfig } from '../config/mod.ts';
 import type { Observation, ObservedServer } from '../director/mod.ts';
 import { RATE_GAP_MS_MAX } from '../policy/mod.ts';
+import { directorCondition } from './components.ts';
 import { type Context, directorOf, hostOf, within } from './parts.ts';
 import type { Engagement } from './record.ts';
 import { listEngagements } from './records.ts';
@@ -22,12 +23,13 @@ export function servingNames(service: ServiceConfig, engagements: readonly Engag
 
 /**
  * Requests of the whole service and of its hosts, as the director counts them; that it cannot be asked is a gap in what
- * is known.
+ * is known. @returns why it could not be asked; null: it was
  */
-export async function lookAtDirector(context: Context, world: World, service: ServiceConfig): Promise<void> {
+export async function lookAtDirector(context: Context, world: World, service: ServiceConfig): Promise<unknown> {
   const keepMs = service.scaleIn.windowSeconds * 1000 + 2 * RATE_GAP_MS_MAX;
   let seen: Observation | null = null;
   let reason = '';
+  let trouble: unknown = null;
   try {
     seen = await within(context, 'asking the director', service.timeoutsMs.call, (call) =>
       directorOf(context.parts, service).observe(service.name, call),
@@ -37,11 +39,15 @@ export async function lookAtDirector(context: Context, world: World, service: Se
     // defect is not.
     if (context.signal.aborted || codeOf(error) === null) throw error;
     reason = messageOf(error);
+    trouble = error;
   }
   const atMs = context.parts.wall();
+  const condition =
+    seen === null ? ({ state: 'unreachable', detail: reason } as const) : directorCondition(service, seen);
+  world.components.saw(`director/${service.name}`, condition, atMs);
   world.requestsSeen(service.name, seen, atMs, keepMs);
   const signals = service.signals.filter(({ source }) => source.kind === 'director');
-  if (signals.length === 0) return;
+  if (signals.length === 0) return trouble;
   const hosts = servingNames(service, await allEngagements(context));
   for (const host of hosts) {
     const server = seen?.servers.find(({ name }) => name === host) ?? null;
@@ -52,6 +58,7 @@ export async function lookAtDirector(context: Context, world: World, service: Se
       world.own.add({ service, host, signal, atMs, value, reason: why });
     }
   }
+  return trouble;
 }
 
 /** @param before the same server at the look before; null: this is the first one */

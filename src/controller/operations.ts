@@ -9,6 +9,7 @@ import type {
   ControllerApi,
   DecisionView,
   DismissalView,
+  DismissRequest,
   EngagementView,
   EventView,
   EvidenceView,
@@ -17,33 +18,37 @@ import type {
   UnusableRecordView,
   VerdictView,
 } from './contract.ts';
+import type { HoldView } from './contract-parts.ts';
 import { dismissByForce, dismissInOrder, dismissUnusable, explain, find, type Subject } from './dismissal.ts';
 import { AGENT_EVIDENCE_BYTES_MAX, cutEvidence } from './evidence.ts';
+import {
+  acknowledge,
+  DISMISSAL_HOLD_MS,
+  holdAfterDismissal,
+  maintain,
+  pauseService,
+  resumeService,
+} from './hold-orders.ts';
+import { Holds, holdText, holdView } from './holds.ts';
 import { switchHost } from './hosts.ts';
-import { iso, type Journal } from './journal.ts';
+import type { Journal } from './journal.ts';
 import { isLeft, occupied } from './occupied.ts';
 import { type Context, hostOf, serviceOf, within } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
-import { type Engagements, getEngagement, listEngagements, listRecords } from './records.ts';
+import { type Engagements, getEngagement, listEngagements, listRecords, serviceOfKey } from './records.ts';
 import { unusableRecords } from './scan.ts';
-import { carryOut, createEngagement, factsOf } from './service.ts';
+import { askRelease, carryOut, createEngagement, factsOf } from './service.ts';
+import { engagementViews, statusOf } from './status.ts';
 import { identityOf } from './step.ts';
 import type { Tries } from './tries.ts';
-import { engagementView, hostView, recordView, serviceView } from './view.ts';
+import { engagementView, recordView } from './view.ts';
 import type { World } from './world.ts';
 
 const REPORT_SECONDS = 5;
-const STORAGE_MS = 5000;
 /** Reads some hundred files of a disk, after its journal was replayed. */
 const INSPECT_MS = 300_000;
 /** News of one host are told, and have its service looked at, at most so often. */
 const HOST_NEWS_MS = 1000;
-/** Ended engagements in the status. */
-const ENDED_SHOWN = 5;
-/** Unusable records in the status; `records` has them all. */
-const UNUSABLE_SHOWN = 100;
-
-type Dismissal = Subject & { readonly force?: boolean };
 
 export interface OperationsInput {
   readonly context: Context;
@@ -74,45 +79,12 @@ export class Operations implements ControllerApi {
     this.#journal = input.journal;
   }
 
-  async status(): Promise<StatusView> {
-    const context = this.#context;
-    const { config, store, storage } = context.parts;
-    // Before anything else is read, so that nothing newer is claimed to be in the view.
-    const revision = await this.#journal.revision();
-    const known = await listEngagements(store, config);
-    const engagements = known.all;
-    const plans = (await listRecords<PendingPlan>(store, keys.plans)).usable;
-    // A storage node that is away must not keep anybody from seeing that it is.
-    const node = await within(context, 'asking the storage node', STORAGE_MS, () => storage.status()).then(
-      (status) => status,
-      () => null,
-    );
-    const services = await Promise.all(
-      [...config.services.values()].map(async (service) => {
-        const plan = plans.find(({ value }) => value.service === service.name)?.value ?? null;
-        const last = this.#journal.lastDecision(service.name);
-        return serviceView(await factsOf(context, this.#world, service), plan, last);
-      }),
-    );
-    const { why: keptOut } = await occupied(context, this.#world, known);
-    const facts = { config, world: this.#world, nowMs: context.parts.wall(), engagements, storage: node, keptOut };
-    const others = this.#world.unusable.filter(({ key }) => !key.startsWith(keys.engagements));
-    const unusable = [...known.unusable, ...others];
-    const ended = engagements.filter((engagement) => engagement.ended && !isLeft(engagement)).slice(-ENDED_SHOWN);
-    const listed = engagements.filter(
-      (engagement) => !engagement.ended || isLeft(engagement) || ended.includes(engagement),
-    );
-    return {
-      revision,
-      controller: { name: this.#input.name, epoch: context.epoch, since: iso(this.#input.sinceMs) },
-      services,
-      hosts: [...config.hosts.values()].map((host) => hostView(host, facts)),
-      unusableRecords: unusable
-        .slice(0, UNUSABLE_SHOWN)
-        .map(({ key, why }) => ({ key: shown(key), reason: shown(why) })),
-      unusableRecordsTotal: unusable.length,
-      engagements: listed.map((engagement) => engagementView(engagement, this.#world)),
-    };
+  status(): Promise<StatusView> {
+    return statusOf(this.#input);
+  }
+
+  history(limit: number): Promise<readonly EngagementView[]> {
+    return engagementViews(this.#input, limit);
   }
 
   async clone({ lead, to }: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }> {
@@ -124,6 +96,9 @@ export class Operations implements ControllerApi {
     const same = engagements.find((one) => one.lead === lead && one.understudy === to && one.goal === 'serve');
     if (same !== undefined) return { engagement: same.name };
     const service = this.#serviceFor(lead, spare);
+    const holds = await Holds.read(this.#context.parts);
+    const maintained = holds.maintenanceOf(to) ?? holds.maintenanceOf(lead);
+    if (maintained !== null) throw refused(`${to} cannot be engaged for ${lead}: ${maintained}`);
     const rival = engagements.find(({ understudy }) => understudy === to);
     if (rival !== undefined) throw refused(`${to} is engaged for ${rival.lead} (${rival.name}, ${rival.phase})`);
     const { why, countOf } = await occupied(this.#context, this.#world, known);
@@ -152,7 +127,8 @@ export class Operations implements ControllerApi {
     throw refused(`${spare.name} is in no pool of ${lead} (${services.flatMap(({ pool }) => pool).join(', ')})`);
   }
 
-  async dismiss({ force, ...subject }: Dismissal): Promise<{ readonly engagement: string }> {
+  async dismiss(request: DismissRequest, by: string | null = null): Promise<{ readonly engagement: string }> {
+    const { force, holdMs, ...subject } = request;
     const { tries, wake, interrupt } = this.#input;
     const found = await find(this.#context, subject);
     if (found.kind === 'unusable') {
@@ -161,6 +137,11 @@ export class Operations implements ControllerApi {
       if (force !== true) {
         const what = `the record ${key} cannot be used (${why}); "understudy dismiss ${name} --force" says what can be done`;
         throw new UnderstudyError('RECORD_UNUSABLE', what);
+      }
+      const service = serviceOfKey(key);
+      if (this.#context.parts.config.services.has(service)) {
+        const about = { service, understudy: found.marked?.[0]?.host ?? null };
+        await holdAfterDismissal(this.#context, this.#journal, about, { holdMs: holdMs ?? DISMISSAL_HOLD_MS, by });
       }
       const goesOn = await dismissUnusable(this.#context, found);
       await this.#journal.event({
@@ -175,6 +156,9 @@ export class Operations implements ControllerApi {
       return { engagement: name };
     }
     const key = keys.engagement(found.engagement.name);
+    // Held first: once it is over, the policy might engage the spare again.
+    const hold = { holdMs: holdMs ?? (found.engagement.ended ? 0 : DISMISSAL_HOLD_MS), by };
+    await holdAfterDismissal(this.#context, this.#journal, found.engagement, hold);
     if (force === true) {
       await dismissByForce(this.#context, found.engagement);
       interrupt(key);
@@ -218,9 +202,11 @@ export class Operations implements ControllerApi {
     const { usable } = await listRecords<PendingPlan>(store, keys.plans);
     const record = usable.find(({ value }) => value.id === plan);
     if (record === undefined) throw refused(`there is no plan "${plan}", or no longer`);
+    const service = serviceOf(config, record.value.service);
+    const held = (await Holds.read(this.#context.parts)).against(service, record.value.action);
+    if (held !== null) throw refused(`the plan "${plan}" is not carried out: ${held}`);
     // Whoever deletes the plan carries it out: of two approvals in the same moment, one finds it gone.
     await store.delete(record.key, record.revision);
-    const service = serviceOf(config, record.value.service);
     const facts = await factsOf(this.#context, this.#world, service);
     const engagement = await carryOut(this.#context, facts, {
       ...record.value,
@@ -228,6 +214,46 @@ export class Operations implements ControllerApi {
     });
     if (engagement === null) throw refused(`the plan "${plan}" has no subject`);
     this.#input.wake(keys.engagement(engagement));
+    return { engagement };
+  }
+
+  async pause(
+    { service: name, forMs }: { readonly service: string; readonly forMs: number | null },
+    by: string | null = null,
+  ): Promise<{ readonly hold: HoldView }> {
+    serviceOf(this.#context.parts.config, name);
+    const hold = await pauseService(this.#context, this.#journal, { name, forMs, by });
+    this.#input.wake(`service/${name}`);
+    return { hold: holdView(hold) };
+  }
+
+  async resume(name: string, by: string | null = null): Promise<{ readonly lifted: readonly HoldView[] }> {
+    serviceOf(this.#context.parts.config, name);
+    const lifted = await resumeService(this.#context, this.#journal, { name, by });
+    this.#input.wake(`service/${name}`);
+    return { lifted: lifted.map(holdView) };
+  }
+
+  async maintenance(
+    { host: name, state }: { readonly host: string; readonly state: 'on' | 'off' },
+    by: string | null = null,
+  ): Promise<{ readonly hold: HoldView | null; readonly engagement: string | null }> {
+    const { config } = this.#context.parts;
+    hostOf(config, name);
+    const hold = await maintain(this.#context, this.#journal, { name, state, by });
+    const all = hold === null ? [] : await this.#engagements();
+    const engaged = all.find(({ understudy, ended }) => understudy === name && !ended);
+    if (hold !== null && engaged !== undefined) {
+      await askRelease(this.#context, engaged.name, holdText(hold));
+      this.#input.wake(keys.engagement(engaged.name));
+    }
+    const services = [...config.services.values()].filter(({ lead, pool }) => lead === name || pool.includes(name));
+    for (const service of services) this.#input.wake(`service/${service.name}`);
+    return { hold: hold === null ? null : holdView(hold), engagement: engaged?.name ?? null };
+  }
+
+  async acknowledge(engagement: string): Promise<{ readonly engagement: string }> {
+    await acknowledge(this.#context, engagement);
     return { engagement };
   }
 

@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { storageRecordFlaw } from '../storage/mod.ts';
 import { epochFlaw } from '../store/mod.ts';
 import type { AuditEntry, EventView } from './contract.ts';
-import { type Engagement, isUp, keys, type PendingPlan, phases } from './record.ts';
+import { type Engagement, type Hold, isUp, keys, type PendingPlan, phases } from './record.ts';
 
 /** What is wrong with a value, one line; null: nothing. */
 export type Flaw = (key: string, value: unknown) => string | null;
@@ -48,6 +48,16 @@ export const engagementSchema = z.strictObject({
   proof: z.looseObject({ sshHostKeys: z.array(text), machineId: text }).nullable(),
   admittedAt: time.nullable(),
   breach: z.strictObject({ rate: z.number().nullable(), hosts: count }).nullable(),
+  acknowledgedAt: time.optional(),
+});
+
+const holdSchema = z.strictObject({
+  kind: z.enum(['pause', 'dismissal', 'maintenance']),
+  name,
+  hosts: z.array(name),
+  by: z.string().nullable(),
+  sinceMs: time,
+  untilMs: time.nullable(),
 });
 
 const planSchema = z.strictObject({
@@ -91,6 +101,7 @@ const freeKinds: Readonly<Record<Exclude<EventView['kind'], 'decision' | 'stage'
   power: true,
   agent: true,
   controller: true,
+  hold: true,
   error: true,
 };
 
@@ -157,6 +168,7 @@ const engagement = named(engagementSchema, (value) => keys.engagement((value as 
 const flaws: Readonly<Record<string, Flaw>> = {
   engagement: (key, value) => engagement(key, value) ?? contradiction(value as Engagement),
   plan: named(planSchema, (value) => keys.plan((value as PendingPlan).service)),
+  hold: named(holdSchema, (value) => keys.hold((value as Hold).kind, (value as Hold).name)),
   try: bySchema(trySchema),
   event: bySchema(eventSchema),
   decision: bySchema(decisionSchema),

@@ -79,6 +79,27 @@ export interface Engagement {
   readonly admittedAt: number | null;
   /** Requests a second of the service and hosts that carried them, when the objective broke. */
   readonly breach: { readonly rate: number | null; readonly hosts: number } | null;
+  /** When somebody took note that it failed, milliseconds since 1970. Absent: not. */
+  readonly acknowledgedAt?: number | undefined;
+}
+
+/**
+ * What holds the controller back until somebody says otherwise, or until a time. 'pause': it begins and ends no
+ * engagement of the service by itself. 'dismissal': somebody dismissed spares of the service, and it adds none by
+ * itself. 'maintenance': the host takes part in no engagement.
+ */
+export interface Hold {
+  readonly kind: 'pause' | 'dismissal' | 'maintenance';
+  /** Of the service; of the host for maintenance. */
+  readonly name: string;
+  /** Spares that were dismissed, which no other service engages by itself either; else none. */
+  readonly hosts: readonly string[];
+  /** Who ordered it; null: not known. */
+  readonly by: string | null;
+  /** Milliseconds since 1970. */
+  readonly sinceMs: number;
+  /** Milliseconds since 1970; null: until it is lifted. */
+  readonly untilMs: number | null;
 }
 
 /** A scaling that waits for a yes (mode approve). */
@@ -118,6 +139,8 @@ export const keys = {
   sequence: 'counter/engagement',
   tries: (key: string): string => `try/${key}`,
   allTries: 'try/',
+  hold: (kind: Hold['kind'], name: string): string => `hold/${kind}/${name}`,
+  holds: 'hold/',
   learned: 'learned/',
   learnedOf: (service: string, host: string): string => `learned/${service}/${host}`,
 } as const;

@@ -4,6 +4,7 @@ import { messageOf, shown, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
 import { isKey, type Json, type Store, type StoredRecord, update } from '../store/mod.ts';
+import type { ControllerParts } from './parts.ts';
 import { type Engagement, keys } from './record.ts';
 import { flawOf } from './record-kinds.ts';
 
@@ -90,6 +91,11 @@ export async function listEngagements(store: Store, config: Configuration): Prom
   const lostKeys = new Set(lost.map(({ key }) => key));
   const all = usable.filter(({ key }) => !lostKeys.has(key)).map(({ value }) => value);
   return { all: all.toSorted((a, b) => a.sequence - b.sequence), unusable: [...others, ...lost] };
+}
+
+/** Hosts that engagements have which are not over; of records that cannot be used none. */
+export async function understudiesOf({ store, config }: Pick<ControllerParts, 'store' | 'config'>): Promise<string[]> {
+  return (await listEngagements(store, config)).all.flatMap(({ ended, understudy }) => (ended ? [] : [understudy]));
 }
 
 /** @param name whatever somebody calls it: what cannot be a key is nobody's. @throws RECORD_UNUSABLE */

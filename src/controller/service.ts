@@ -3,8 +3,11 @@ import { codeOf, present, UnderstudyError } from '../base/mod.ts';
 import type { ServiceConfig } from '../config/mod.ts';
 import { carriedRate, type Decision, decide, type ServingHost } from '../policy/mod.ts';
 import { update } from '../store/mod.ts';
+import { withDirector } from './components.ts';
 import type { DecisionView } from './contract.ts';
 import type { ControllerFacts } from './facts.ts';
+import { forgetExpired } from './hold-orders.ts';
+import { Holds } from './holds.ts';
 import type { Journal } from './journal.ts';
 import { lookAtDirector, servingNames } from './observe.ts';
 import { isLeft, occupied } from './occupied.ts';
@@ -27,10 +30,14 @@ export async function reconcileService(
   journal: Journal,
   service: ServiceConfig,
 ): Promise<{ readonly inMs: number }> {
-  await lookAtDirector(context, world, service);
+  const trouble = await lookAtDirector(context, world, service);
+  if (trouble === null) journal.well(`director/${service.name}`);
+  else await journal.trouble(`director/${service.name}`, trouble);
   await remember(context, world, service);
   const facts = await factsOf(context, world, service);
-  const decision = decide(facts);
+  await forgetExpired(context, journal, facts.holds.expired(service.name));
+  const decided = decide(facts);
+  const decision = heldBack({ ...decided, ...withDirector(decided, facts.director) }, facts);
   await act(context, journal, service, facts, decision);
   return { inMs: LOOK_MS };
 }
@@ -49,6 +56,7 @@ export async function factsOf(context: Context, world: World, service: ServiceCo
   const found = await listEngagements(context.parts.store, context.parts.config);
   const { all } = found;
   const { why, countOf } = await occupied(context, world, found);
+  const holds = await Holds.read(context.parts);
   const ours = all.filter((engagement) => engagement.service === service.name);
   const engagements = ours.filter(({ ended }) => !ended);
   const names = servingNames(service, engagements);
@@ -67,10 +75,23 @@ export async function factsOf(context: Context, world: World, service: ServiceCo
     engagements,
     others: countOf(service),
     outside: standings.find(({ outside }) => outside !== null)?.outside ?? null,
-    freeSpares: service.pool.filter((spare) => !used.has(spare) && !leads.has(spare) && !why.has(spare)),
+    freeSpares: service.pool.filter((spare) => {
+      return !used.has(spare) && !leads.has(spare) && !why.has(spare) && holds.ofHost(spare).length === 0;
+    }),
+    holds,
+    director: world.components.director(service.name, nowMs),
     rates: world.ratesSince(service.name, nowMs - service.scaleIn.windowSeconds * 1000),
     lastChangeMs: changes.length === 0 ? null : Math.max(...changes),
   };
+}
+
+/** What is wanted, and must not be done by itself now. What cannot be done anyway says so beside it. */
+function heldBack(decision: Decision, { service, holds, director }: ControllerFacts): Decision {
+  if (decision.outcome === 'none') return decision;
+  const away = director?.state === 'unreachable' ? `the director of ${service.name} cannot be asked` : null;
+  const why = holds.against(service, decision.action) ?? away;
+  if (why === null) return decision;
+  return { ...decision, outcome: 'refused', subject: null, reason: `${why}; else: ${decision.reason}` };
 }
 
 function servingHost(name: string, { verdict, sinceMs, evidence, lacksCapacity }: Standing): ServingHost {

@@ -1,6 +1,8 @@
 // The way up: from the choice of a spare to the understudy on stage. Every step reads what is, and does what is
 // missing.
 import { UnderstudyError } from '../base/mod.ts';
+import { leaveDirectors, refuseForeignServers } from './director-places.ts';
+import { Holds } from './holds.ts';
 import { occupied } from './occupied.ts';
 import { directorOf, powerOf, within } from './parts.ts';
 import { type Engagement, phaseSince } from './record.ts';
@@ -27,6 +29,8 @@ export const choose: Step = async (input) => {
   const { why, countOf } = await occupied(context, input.world, engagements);
   const taken = why.get(understudy.name);
   if (taken !== undefined) refuse(taken);
+  const held = await heldBack(input);
+  if (held !== null) refuse(held);
   const hosts = 2 + countOf(service) + earlier.filter((other) => other.service === service.name).length;
   if (hosts > service.hostsMax)
     refuse(`${service.name} would have ${hosts} hosts, and at most ${service.hostsMax} are allowed`);
@@ -38,21 +42,43 @@ export const choose: Step = async (input) => {
     refuse(`its volume has ${to.sizeBytes} bytes, and that of ${lead.name} has ${from.sizeBytes}`);
   }
   if (isReplaced(to) && !understudy.expendable) refuse(`its volume does not hold its own data (${to.content.kind})`);
-  if ((await powerState(input, understudy)) === 'unknown') {
+  const power = await powerState(input, understudy);
+  if (power === 'unknown') {
     throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on; nothing was changed`);
   }
+  await refuseForeignServers(input);
+  await refuseTakenAddress(input, power === 'on' ? ownMacs(understudy) : []);
   return { kind: 'done' };
 };
+
+/** Why somebody does not want it, who may have said so while it was being decided. */
+async function heldBack({ context, engagement, service, lead, understudy }: StepInput): Promise<string | null> {
+  const holds = await Holds.read(context.parts);
+  const maintained = holds.maintenanceOf(understudy.name) ?? holds.maintenanceOf(lead.name);
+  return maintained ?? (engagement.origin === 'automatic' ? holds.against(service, 'scale-out') : null);
+}
 
 function isEarlier(other: Engagement, engagement: Engagement): boolean {
   if (other.sequence !== engagement.sequence) return other.sequence < engagement.sequence;
   return other.name < engagement.name;
 }
 
-/** The spare is off, and cannot write its volume even if it were not. Seed rows P7, P15. */
+/**
+ * The spare gets no requests, is off, and cannot write its volume even if it were not; and nobody answers at its
+ * address. Seed rows P7, P15.
+ */
 export const fence: Step = async (input) => {
   const { context, service, understudy } = input;
-  await switchOff(input, understudy);
+  const leaving = await leaveDirectors(input, false);
+  if (leaving !== null) return leaving;
+  if ((await powerState(input, understudy)) === 'off') {
+    // Both take a second or two, and neither needs the other.
+    const both = await Promise.allSettled([switchOff(input, understudy), refuseTakenAddress(input, [])]);
+    for (const one of both) if (one.status === 'rejected') throw one.reason;
+  } else {
+    await switchOff(input, understudy);
+    await refuseTakenAddress(input, []);
+  }
   await within(context, `detaching ${understudy.volume}`, service.timeoutsMs.call, (call) =>
     context.parts.storage.detach(understudy.volume, call),
   );
@@ -114,7 +140,11 @@ export const boot: Step = async (input) => {
   const state = await powerState(input, understudy);
   if (state === 'unknown')
     throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on`);
-  if (state === 'off') await refuseTakenAddress(input, []);
+  if (state === 'off') {
+    const leaving = await leaveDirectors(input, true);
+    if (leaving !== null) return leaving;
+    await refuseTakenAddress(input, []);
+  }
   await within(context, `attaching ${understudy.volume}`, callMs, (call) =>
     context.parts.storage.attach(understudy.volume, understudy.name, call),
   );
@@ -122,6 +152,10 @@ export const boot: Step = async (input) => {
   await within(context, `switching ${understudy.name} on`, callMs, (call) => driver.on(understudy.name, call));
   return { kind: 'done' };
 };
+
+function ownMacs({ interfaces }: StepInput['understudy']): readonly string[] {
+  return interfaces.map(({ mac }) => mac);
+}
 
 /** @throws ADDRESS_IN_USE when anybody but those expected answers for the understudy's address (RFC 5227) */
 async function refuseTakenAddress(input: StepInput, expected: readonly string[]): Promise<void> {
@@ -170,10 +204,7 @@ export const prove: Step = async (input) => {
       );
     }
   }
-  await refuseTakenAddress(
-    input,
-    understudy.interfaces.map(({ mac }) => mac),
-  );
+  await refuseTakenAddress(input, ownMacs(understudy));
   return { kind: 'done' };
 };
 

@@ -3,8 +3,10 @@ import { shown } from '../base/mod.ts';
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
 import { verdictOf } from '../policy/mod.ts';
 import type { StorageStatus } from '../storage/mod.ts';
+import { withDirector } from './components.ts';
 import type { DecisionView, EngagementView, HostView, PlanView, ServiceView, UnusableRecordView } from './contract.ts';
 import type { ControllerFacts } from './facts.ts';
+import { type Holds, holdView } from './holds.ts';
 import { iso } from './journal.ts';
 import { type Engagement, type PendingPlan, phaseSince, timeToCapacity } from './record.ts';
 import { isOurs } from './record-kinds.ts';
@@ -30,6 +32,7 @@ export function engagementView(engagement: Engagement, world: World): Engagement
     left: engagement.left ?? [],
     stages: stagesOf(engagement),
     timeToCapacitySeconds: timeToCapacity(engagement),
+    acknowledgedAt: engagement.acknowledgedAt === undefined ? null : iso(engagement.acknowledgedAt),
     progress: world.progress.get(engagement.name) ?? null,
   };
 }
@@ -43,7 +46,7 @@ function errorOf({ hold, failure }: Engagement): EngagementView['error'] {
 
 /** A failed one is 'failed' from the moment it turned round; its way down goes on by itself all the same. */
 function stateOf(engagement: Engagement): EngagementView['state'] {
-  if (engagement.failed) return 'failed';
+  if (engagement.failed && engagement.acknowledgedAt === undefined) return 'failed';
   if (engagement.ended) return 'done';
   return engagement.phase === 'serving' && engagement.goal === 'serve' ? 'waiting' : 'running';
 }
@@ -75,11 +78,12 @@ export function serviceView(facts: ControllerFacts, plan: PendingPlan | null, la
     name: service.name,
     mode: service.mode,
     lead: service.lead,
-    ...verdictOf(facts.serving),
+    ...withDirector(verdictOf(facts.serving), facts.director),
     hosts: [service.lead, ...engagements.map(({ understudy }) => understudy)],
     hostsMax: service.hostsMax,
     engagements: engagements.map(({ name }) => name),
     pendingPlan: plan === null ? null : planView(plan, engagements, service),
+    holds: facts.holds.ofService(service).map(holdView),
     lastDecision: last,
   };
 }
@@ -100,6 +104,7 @@ export interface HostFacts {
   readonly keptOut: ReadonlyMap<string, string>;
   /** null: the storage node could not be asked. */
   readonly storage: StorageStatus | null;
+  readonly holds: Holds;
 }
 
 export function hostView(host: HostConfig, facts: HostFacts): HostView {
@@ -118,6 +123,7 @@ export function hostView(host: HostConfig, facts: HostFacts): HostView {
     service: led?.name ?? engagement?.service ?? null,
     engagement: engagement?.name ?? null,
     keptOut: facts.keptOut.get(host.name) ?? null,
+    holds: facts.holds.ofHost(host.name).map(holdView),
     agent:
       seen === undefined
         ? null

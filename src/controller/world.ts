@@ -5,6 +5,7 @@ import type { ServiceConfig } from '../config/mod.ts';
 import type { Observation, ObservedServer } from '../director/mod.ts';
 import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
+import { Components } from './components.ts';
 import type { EvidenceView, VerdictView } from './contract.ts';
 import { OwnJudges } from './own-judges.ts';
 import type { UnusableRecord } from './records.ts';
@@ -36,6 +37,8 @@ export class World {
   unusable: readonly UnusableRecord[] = [];
   /** Revisions of records that were found to be good, by their key. */
   readonly checked = new Map<string, number>();
+  /** Directors, the storage node and the store. */
+  readonly components = new Components();
   /** Signals that no agent brings. */
   readonly own = new OwnJudges();
   readonly #servers = new Map<string, ObservedServer>();

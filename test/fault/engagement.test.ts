@@ -142,7 +142,7 @@ describe('an engagement in which something goes wrong', () => {
       const { mac } = await room.stage.lan.addHost('clash', { address: SPARE_ADDRESS });
       try {
         await expectFailure(
-          'boot',
+          'choose',
           'ADDRESS_IN_USE',
           new RegExp(`${SPARE_ADDRESS} of spare1 is held by ${mac}`),
           /take the address from it/,

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { errorRegistry } from '../../src/base/mod.ts';
 import { eventually } from '../rig/wait.ts';
 import { type Answer, ApiStage, OPERATOR, VIEWER } from '../support/api-stage.ts';
-import { decision } from '../support/controller-peer.ts';
+import { decision, hold, NOW } from '../support/controller-peer.ts';
 import { parseMetrics, sampleOf } from '../support/prometheus.ts';
 
 let stage: ApiStage;
@@ -69,6 +69,7 @@ describe('the description', () => {
       'get /healthz': undefined,
       'get /metrics': 'For: viewer.',
       'get /v1/audit': 'For: viewer.',
+      'get /v1/engagements': 'For: viewer.',
       'get /v1/engagements/{name}': 'For: viewer.',
       'get /v1/events': 'For: viewer.',
       'get /v1/hosts/{name}/inspection': 'For: operator.',
@@ -82,6 +83,10 @@ describe('the description', () => {
       'post /v1/dismissal': 'For: operator.',
       'post /v1/records/remove': 'For: operator.',
       'post /v1/hosts/{name}/power': 'For: operator.',
+      'post /v1/hosts/{name}/maintenance': 'For: operator.',
+      'post /v1/services/{name}/pause': 'For: operator.',
+      'post /v1/services/{name}/resume': 'For: operator.',
+      'post /v1/engagements/{name}/acknowledge': 'For: operator.',
     });
   });
 
@@ -133,6 +138,10 @@ describe('the description', () => {
       '/v1/dismissal': { host: 'spare1' },
       '/v1/records/remove': { key: 'plan/wiki', revision: 1 },
       '/v1/approve': { plan: 'p' },
+      '/v1/services/{name}/pause': {},
+      '/v1/services/{name}/resume': {},
+      '/v1/hosts/{name}/maintenance': { state: 'on' },
+      '/v1/engagements/{name}/acknowledge': {},
       '/v1/hosts/{name}/power': { state: 'on' },
     };
     for (const [name, { responses }] of operationsOf(document)) {
@@ -188,6 +197,34 @@ describe('metrics', () => {
     expect([upTo('1'), upTo('10'), upTo('20'), upTo('60'), upTo('14400'), upTo('+Inf')]).toEqual([1, 1, 3, 4, 4, 5]);
     expect(sampleOf(capacity, { service: 'wiki' }, 'understudy_time_to_capacity_seconds_sum')).toBe(90_069.5);
     expect(sampleOf(capacity, { service: 'wiki' }, 'understudy_time_to_capacity_seconds_count')).toBe(5);
+  });
+
+  it('api - what waits for people, what they ordered, and what services need beside hosts', async () => {
+    const { controller } = stage;
+    const plan = { id: 'wiki-plan', action: 'scale-out', lead: 'web1', understudy: 'spare1', reason: 'x' } as const;
+    const value = async (name: string, labels: Readonly<Record<string, string>>) => {
+      return sampleOf((await metrics()).get(name), labels);
+    };
+    const wiki = { service: 'wiki' };
+    expect(await value('understudy_pending_plans', wiki)).toBe(0);
+    expect(await value('understudy_service_held', { ...wiki, kind: 'pause' })).toBe(0);
+    const [service] = controller.services;
+    const [web1, ...others] = controller.hosts;
+    if (service === undefined || web1 === undefined) throw new Error('there is nothing to change');
+    controller.services = [{ ...service, pendingPlan: { ...plan, proposedAt: NOW }, holds: [hold] }];
+    controller.hosts = [{ ...web1, holds: [{ ...hold, kind: 'maintenance', name: 'web1' }] }, ...others];
+    const director = { kind: 'director', name: 'wiki' };
+    expect([
+      await value('understudy_pending_plans', wiki),
+      await value('understudy_pending_plan_proposed_timestamp_seconds', wiki),
+      await value('understudy_service_held', { ...wiki, kind: 'pause' }),
+      await value('understudy_service_held', { ...wiki, kind: 'dismissal' }),
+      await value('understudy_host_maintenance', { host: 'web1' }),
+      await value('understudy_host_maintenance', { host: 'spare1' }),
+      await value('understudy_component_state', { ...director, state: 'ok' }),
+      await value('understudy_component_state', { ...director, state: 'down' }),
+      await value('understudy_unusable_records', {}),
+    ]).toEqual([1, Date.parse(NOW) / 1000, 1, 0, 1, 0, 1, 0, 0]);
   });
 
   it('api - verdicts, hosts, engagements, decisions and requests are counted', async () => {

@@ -52,6 +52,17 @@ const ORDERS: Readonly<Record<string, { readonly path?: string; readonly body?: 
   'post /v1/dismiss': { body: { engagement: 'wiki-1' }, asked: 'dismiss {"engagement":"wiki-1"}' },
   'post /v1/dismissal': { body: { engagement: 'wiki-1' }, asked: 'dismissal {"engagement":"wiki-1"}' },
   'post /v1/approve': { body: { plan: 'wiki-plan' }, asked: 'approve wiki-plan' },
+  'post /v1/services/{name}/pause': {
+    ...{ path: '/v1/services/wiki/pause', body: { forSeconds: 60 } },
+    asked: 'pause {"service":"wiki","forMs":60000}',
+  },
+  'post /v1/services/{name}/resume': { path: '/v1/services/wiki/resume', body: {}, asked: 'resume wiki' },
+  'post /v1/hosts/{name}/maintenance': {
+    ...{ path: '/v1/hosts/web1/maintenance', body: { state: 'on' }, asked: 'maintenance web1 on' },
+  },
+  'post /v1/engagements/{name}/acknowledge': {
+    ...{ path: '/v1/engagements/wiki-1/acknowledge', body: {}, asked: 'acknowledge wiki-1' },
+  },
   'post /v1/hosts/{name}/power': { path: '/v1/hosts/web1/power', body: { state: 'off' }, asked: 'power web1 off' },
   'get /v1/hosts/{name}/inspection': { path: '/v1/hosts/web1/inspection', asked: 'inspect web1' },
 };
@@ -121,6 +132,10 @@ describe('operators of some services', () => {
       stage.ask(`/v1/hosts/${host}/power`, { token, body: { state: 'on' } });
     // In the pools of both.
     expect((await power('spare1', OF_WIKI)).json).toMatchObject({
+      error: { message: expect.stringMatching(/concerns shop$/) },
+    });
+    const maintenance = { token: OF_WIKI, body: { state: 'on' } };
+    expect((await stage.ask('/v1/hosts/spare1/maintenance', maintenance)).json).toMatchObject({
       error: { message: expect.stringMatching(/concerns shop$/) },
     });
     expect((await power('spare9', OF_WIKI)).json).toMatchObject({

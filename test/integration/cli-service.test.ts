@@ -10,7 +10,7 @@ import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { EngagementView } from '../../src/controller/mod.ts';
 import { ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 import { changed } from '../support/config-folder.ts';
-import { decision, engagement, inspection, NOW } from '../support/controller-peer.ts';
+import { decision, engagement, hold, inspection, NOW } from '../support/controller-peer.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
@@ -20,6 +20,10 @@ const CHANGING = [
   ['dismiss', 'spare1'],
   ['approve', 'wiki-plan'],
   ['power', 'spare2', 'on'],
+  ['pause', 'wiki', '--for', '2h'],
+  ['resume', 'wiki'],
+  ['maintenance', 'spare2', 'on'],
+  ['ack', 'wiki-1'],
 ] as const;
 const COMMANDS = [...LOOKING, ...CHANGING];
 /** What is set around the test is not the test's; an empty variable says nothing. */
@@ -204,6 +208,50 @@ describe('what commands print', () => {
       'power spare2 off',
       'inspect web1',
     ]);
+  });
+
+  it('cli - what holds the controller back, and for how long', async () => {
+    expect(await json('pause', 'wiki', '--for', '2h')).toEqual({ hold });
+    expect(await json('resume', 'wiki')).toEqual({ lifted: [hold] });
+    const maintained = (await json('maintenance', 'spare1', 'on')) as object;
+    expect(maintained).toMatchObject({ hold: { kind: 'maintenance' }, engagement: 'wiki-1' });
+    expect(await json('ack', 'wiki-1', 'wiki-2')).toEqual({ engagements: ['wiki-1', 'wiki-2'] });
+    await json('dismiss', 'spare1', '--hold', '30m');
+    await json('dismiss', 'spare1', '--hold', '0s');
+    const plain = await understudy(['pause', 'wiki', '-f', stage.file]);
+    expect(plain.stdout).toBe('wiki is paused by alice; "understudy resume wiki" ends it\n');
+    expect(stage.controller.asked).toEqual([
+      'pause {"service":"wiki","forMs":7200000}',
+      'resume wiki',
+      'maintenance spare1 on',
+      'acknowledge wiki-1',
+      'acknowledge wiki-2',
+      'dismiss {"host":"spare1","holdMs":1800000}',
+      'dismiss {"host":"spare1","holdMs":0}',
+      'pause {"service":"wiki","forMs":null}',
+    ]);
+    await expectRefusal(['pause', 'wiki', '--for', '0s', '-f', stage.file], 'USAGE', /not a time from 1s to 365d/);
+    await expectRefusal(['dismiss', 'spare1', '--hold', 'soon', '-f', stage.file], 'USAGE', /"soon" is not a time/);
+  });
+
+  it('cli - status shows what is not over; failures until they are acknowledged, and all with --all', async () => {
+    const named = (number: number, change: Partial<EngagementView>): EngagementView => ({
+      ...{ ...engagement, name: `wiki-${number}`, progress: null, ...change },
+    });
+    const failed = [2, 3, 4, 5].map((number) => named(number, { state: 'failed', phase: 'prove' }));
+    stage.controller.engagements = [...failed, named(6, { state: 'done', phase: 'release' }), engagement];
+    const [wiki] = stage.controller.services;
+    if (wiki !== undefined) stage.controller.services = [{ ...wiki, holds: [hold] }];
+    const { stdout } = await understudy(['status', '-f', stage.file]);
+    expect(stdout).toMatch(/^wiki {2}degraded, 2 of at most 3 hosts, automatic, paused$/m);
+    expect(stdout).toMatch(/^ {4}wiki is paused by alice: understudy resume wiki$/m);
+    expect(stdout).toMatch(/^ {2}director of wiki +ok +haproxy: web1 takes requests$/m);
+    const names = (text: string) => [...text.matchAll(/^ {2}(wiki-\d+): /gm)].map(([, name]) => name);
+    expect(names(stdout)).toEqual(['wiki-3', 'wiki-4', 'wiki-5', 'wiki-1']);
+    expect(stdout).toContain('it is over: understudy ack wiki-5');
+    expect(stdout).toMatch(/^ {2}2 more are over, 1 of them failed: understudy status --all$/m);
+    const all = await understudy(['status', '--all', '-f', stage.file]);
+    expect(names(all.stdout)).toEqual(['wiki-2', 'wiki-3', 'wiki-4', 'wiki-5', 'wiki-6', 'wiki-1']);
   });
 
   it('cli - what cannot be undone is shown first, asked on a terminal, and done with --yes', async () => {

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect } from 'vitest';
 import type { Configuration, Mode, ServiceConfig } from '../../src/config/mod.ts';
 import { type Controller, startController } from '../../src/controller/mod.ts';
+import type { Director } from '../../src/director/mod.ts';
 import { FakeMetrics } from '../../src/metrics/mod.ts';
 import { StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
 import { config, service } from '../sim/installation.ts';
@@ -20,6 +21,8 @@ export interface Life {
   /** What the controllers wrote to their log. */
   log: string[];
   plant: Plant;
+  /** In place of the simulated one; null: that one. */
+  director: Director | null;
   ticker: NodeJS.Timeout | null;
   running: Controller[];
   sequence: number;
@@ -33,7 +36,7 @@ export const life = {} as Life;
 export function eachWithALife(): void {
   beforeEach(() => {
     const fresh = { memory: new StoreMemory(), metrics: new FakeMetrics(), log: [] };
-    Object.assign(life, { ...fresh, ticker: null, running: [], sequence: 0, load: 1 });
+    Object.assign(life, { ...fresh, director: null, ticker: null, running: [], sequence: 0, load: 1 });
   });
   afterEach(async () => {
     if (life.ticker !== null) clearInterval(life.ticker);
@@ -63,7 +66,7 @@ export async function start(
     store,
     storage: life.plant.storage,
     power: new Map([['sim', life.plant.power]]),
-    directors: new Map([['sim', life.plant.director]]),
+    directors: new Map([['sim', life.director ?? life.plant.director]]),
     network: life.plant.network,
     metrics: life.metrics,
     agentSecret: async () => null,

@@ -5,11 +5,13 @@ import { type ErrorCode, UnderstudyError } from '../../src/base/mod.ts';
 import type {
   AuditEntry,
   AuditView,
+  ComponentView,
   ControllerApi,
   DecisionView,
   DismissalView,
   EngagementView,
   EventView,
+  HoldView,
   HostView,
   InspectionView,
   ServiceView,
@@ -57,6 +59,7 @@ export const engagement: EngagementView = {
     { phase: 'preserve', seconds: 12 },
   ],
   timeToCapacitySeconds: null,
+  acknowledgedAt: null,
   progress: { bytesDone: 1024, bytesTotal: 4096 },
 };
 
@@ -70,7 +73,26 @@ const wiki: ServiceView = {
   hostsMax: 3,
   engagements: ['wiki-1'],
   pendingPlan: null,
+  holds: [],
   lastDecision: decision,
+};
+
+export const hold: HoldView = {
+  kind: 'pause',
+  name: 'wiki',
+  by: 'alice',
+  since: NOW,
+  until: null,
+  text: 'wiki is paused by alice',
+};
+
+const director: ComponentView = {
+  kind: 'director',
+  name: 'wiki',
+  driver: 'haproxy',
+  state: 'ok',
+  detail: 'web1 takes requests',
+  since: NOW,
 };
 
 function host(name: string, role: HostView['role']): HostView {
@@ -81,6 +103,7 @@ function host(name: string, role: HostView['role']): HostView {
     service: role === 'spare' ? null : 'wiki',
     engagement: role === 'understudy' ? 'wiki-1' : null,
     keptOut: null,
+    holds: [],
     agent: role === 'lead' ? { lastSeenAt: NOW, verdict: 'degraded' } : null,
     volume: {
       name,
@@ -110,6 +133,7 @@ export class ControllerPeer implements ControllerApi {
   services: readonly ServiceView[] = [wiki];
   hosts: readonly HostView[] = [host('web1', 'lead'), host('spare1', 'understudy'), host('spare2', 'spare')];
   engagements: readonly EngagementView[] = [engagement];
+  components: readonly ComponentView[] = [director];
   decisions: readonly DecisionView[] = [decision];
   unusable: readonly UnusableRecordView[] = [];
   /** Thrown by every method from now on. */
@@ -153,7 +177,34 @@ export class ControllerPeer implements ControllerApi {
       unusableRecords: this.unusable.map(({ key, reason }) => ({ key, reason })),
       unusableRecordsTotal: this.unusable.length,
       engagements: this.engagements,
+      engagementsTotal: this.engagements.length,
+      components: this.components,
     };
+  }
+
+  async pause(request: { readonly service: string; readonly forMs: number | null }): Promise<{ hold: HoldView }> {
+    await this.#ask(`pause ${JSON.stringify(request)}`);
+    return { hold };
+  }
+
+  async resume(service: string): Promise<{ lifted: readonly HoldView[] }> {
+    await this.#ask(`resume ${service}`);
+    return { lifted: [hold] };
+  }
+
+  async maintenance(request: { readonly host: string; readonly state: 'on' | 'off' }) {
+    await this.#ask(`maintenance ${request.host} ${request.state}`);
+    return { hold: request.state === 'on' ? { ...hold, kind: 'maintenance' as const } : null, engagement: 'wiki-1' };
+  }
+
+  async acknowledge(name: string): Promise<{ engagement: string }> {
+    await this.#ask(`acknowledge ${name}`);
+    return { engagement: name };
+  }
+
+  async history(limit: number): Promise<readonly EngagementView[]> {
+    await this.#ask(`history ${limit}`);
+    return this.engagements.slice(-limit).reverse();
   }
 
   async clone({ lead, to }: { readonly lead: string; readonly to: string }): Promise<{ engagement: string }> {

@@ -5,6 +5,7 @@ import { cloneCommand } from './clone.ts';
 import { dismissCommand } from './dismiss.ts';
 import { doctorCommand, type Examine } from './doctor.ts';
 import { explainCommand } from './explain.ts';
+import { holdCommands } from './holds.ts';
 import { inspectCommand } from './inspect.ts';
 import { approveCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
@@ -31,6 +32,7 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     statusCommand(done),
     cloneCommand(done),
     dismissCommand(done),
+    ...holdCommands(done),
     explainCommand(done),
     approveCommand(done),
     powerCommand(done),

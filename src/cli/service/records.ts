@@ -27,6 +27,7 @@ const CONSEQUENCES: Readonly<Record<string, string>> = {
   'storage/daemon/': 'The storage node will begin to count the starts of its daemon again. Nothing else is lost.',
   'counter/': 'The next engagement gets a number above those of all engagements and backups that there are.',
   'epoch/': 'A controller that was replaced, and still runs, could change that thing once more: see that none does.',
+  'hold/': 'What it holds back goes on by itself: a service that was paused is changed again, a host is engaged again.',
   'try/': 'The tries of that step are counted from the beginning.',
   'learned/': 'What the signals of that host usually are is learned again.',
 };

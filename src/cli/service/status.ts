@@ -1,30 +1,49 @@
 import { Command } from 'commander';
 import type { StatusAnswer } from '../../api/mod.ts';
 import { formatDuration, shown } from '../../base/mod.ts';
-import type { DecisionView, EngagementView, EvidenceView } from '../../controller/mod.ts';
+import type {
+  ComponentView,
+  DecisionView,
+  EngagementView,
+  EvidenceView,
+  HoldView,
+  HostView,
+  ServiceView,
+} from '../../controller/mod.ts';
 import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
   watch?: boolean;
+  all?: boolean;
   json?: boolean;
 }
 
+/** As many as the controller lists. */
+const ALL_MAX = 1000;
+/** Failed engagements that are over, in the short view. */
+const FAILED_SHOWN = 3;
 const CLEAR = '\u001b[H\u001b[2J';
 
 export function statusCommand(done: (exit: number) => void): Command {
   const command = new Command('status')
     .description('Shows services, hosts and engagements, and why they are as they are.')
+    .option('--all', 'show every engagement that is kept, also those that are done')
     .option('--watch', 'show it again whenever something changes')
     .option('--json', 'print one JSON object on standard output, with --watch one per line (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy status --watch -f understudy.yaml');
   return withConnection(command).action(async (flags: Flags) => {
     const client = await connect(flags);
-    let view = await client.status();
+    const look = async (): Promise<StatusAnswer> => {
+      const view = await client.status();
+      if (flags.all !== true) return view;
+      return { ...view, engagements: (await client.engagements(ALL_MAX)).toReversed() };
+    };
+    let view = await look();
     show(view, flags);
     if (flags.watch === true) {
       for await (const _ of client.events(view.revision)) {
-        view = await client.status();
+        view = await look();
         // Whoever watched may have left (`| head`): nobody is there to be shown more.
         if (!show(view, flags)) process.exit(0);
       }
@@ -34,35 +53,76 @@ export function statusCommand(done: (exit: number) => void): Command {
 }
 
 /** False when whoever watched has left. */
-function show(view: StatusAnswer, { json, watch }: Flags): boolean {
+function show(view: StatusAnswer, { json, watch, all }: Flags): boolean {
   if (json === true) return printResult(`${jsonText(view)}\n`);
   if (watch === true && process.stdout.isTTY) printBytes(CLEAR);
-  return printResult(describeStatus(view));
+  return printResult(describeStatus(view, all));
 }
 
-export function describeStatus(view: StatusAnswer): string {
+/** @param all also engagements that are done @default false */
+export function describeStatus(view: StatusAnswer, all = false): string {
   const lines: string[] = view.warnings.map((warning) => `warning: ${shown(warning)}`);
-  for (const service of view.services) {
-    const { name, verdict, mode, lastDecision, pendingPlan, evidence } = service;
-    lines.push(`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}`);
-    for (const fact of evidence) lines.push(`    ${describeEvidence(fact)}`);
-    if (lastDecision !== null) lines.push(`    ${describeDecision(lastDecision)}`);
-    if (pendingPlan !== null) {
-      const { action, understudy, id } = pendingPlan;
-      lines.push(`    waits for a yes: ${action} with ${understudy}: understudy approve ${id}`);
-    }
-  }
-  for (const { name, power, role, service, volume, agent, keptOut } of view.hosts) {
-    const part = role === 'lead' || role === 'understudy' ? `${role} of ${service}` : role;
-    const disk = `${volume.content}${volume.attached ? '' : ', detached'}`;
-    lines.push(
-      `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
-    );
-    if (keptOut !== null) lines.push(`    kept out of every pool: ${shown(keptOut)}`);
-    if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
-  }
-  for (const engagement of view.engagements) lines.push(`  ${describeEngagement(engagement)}`);
+  for (const service of view.services) lines.push(...describeService(service));
+  for (const host of view.hosts) lines.push(...describeHost(host));
+  for (const component of view.components) lines.push(...describeComponent(component, all));
+  lines.push(...describeEngagements(view, all));
   return `${[...lines, ...describeUnusable(view)].join('\n')}\n`;
+}
+
+function describeService(service: ServiceView): readonly string[] {
+  const { name, verdict, mode, lastDecision, pendingPlan, evidence, holds } = service;
+  const paused = holds.some(({ kind }) => kind === 'pause') ? ', paused' : '';
+  const lines = [`${name}  ${verdict}, ${service.hosts.length} of at most ${service.hostsMax} hosts, ${mode}${paused}`];
+  for (const fact of evidence) lines.push(`    ${describeEvidence(fact)}`);
+  for (const hold of holds) lines.push(`    ${shown(hold.text)}: ${endOf(hold)}`);
+  if (lastDecision !== null) lines.push(`    ${describeDecision(lastDecision)}`);
+  if (pendingPlan !== null) {
+    const { action, understudy, id } = pendingPlan;
+    lines.push(`    waits for a yes: ${action} with ${understudy}: understudy approve ${id}`);
+  }
+  return lines;
+}
+
+function describeComponent({ kind, name, driver, state, detail, since }: ComponentView, all: boolean): string[] {
+  const what = kind === 'director' ? `${kind} of ${name}` : kind;
+  const sinceWhen = since === null || (state === 'ok' && !all) ? '' : ` since ${since}`;
+  return [`  ${what.padEnd(21)} ${state.padEnd(12)} ${driver}: ${shown(detail)}${sinceWhen}`];
+}
+
+/** The command that lifts it. */
+function endOf({ kind, name }: HoldView): string {
+  return kind === 'maintenance' ? `understudy maintenance ${name} off` : `understudy resume ${name}`;
+}
+
+function describeHost(host: HostView): readonly string[] {
+  const { name, power, role, service, volume, agent, keptOut, holds } = host;
+  const part = role === 'lead' || role === 'understudy' ? `${role} of ${service}` : role;
+  const disk = `${volume.content}${volume.attached ? '' : ', detached'}`;
+  const lines = [
+    `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
+  ];
+  if (keptOut !== null) lines.push(`    kept out of every pool: ${keptOut}`);
+  for (const hold of holds) lines.push(`    ${shown(hold.text)}: ${endOf(hold)}`);
+  if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
+  return lines;
+}
+
+/** Those that are under way, and the last that failed; what is over is a number, unless all are asked for. */
+function describeEngagements({ engagements, engagementsTotal, services }: StatusAnswer, all: boolean): string[] {
+  if (all) return engagements.map((engagement) => `  ${describeEngagement(engagement)}`);
+  const underWay = new Set(services.flatMap((service) => service.engagements));
+  const isOpen = ({ name, left }: EngagementView): boolean => underWay.has(name) || left.length > 0;
+  const failed = engagements.filter((one) => one.state === 'failed' && !isOpen(one));
+  const last = failed.slice(-FAILED_SHOWN);
+  const listed = engagements.filter((one) => isOpen(one) || last.includes(one));
+  const lines = listed.map((engagement) => {
+    const over = last.includes(engagement) ? `\n    it is over: understudy ack ${engagement.name}` : '';
+    return `  ${describeEngagement(engagement)}${over}`;
+  });
+  const others = engagementsTotal - listed.length;
+  const more = failed.length - last.length;
+  if (others <= 0) return lines;
+  return [...lines, `  ${others} more are over${more > 0 ? `, ${more} of them failed` : ''}: understudy status --all`];
 }
 
 function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswer): readonly string[] {
