@@ -23,11 +23,12 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
   }
   for (const host of hosts) {
     yield checked('power', host.name, null, () => power(host, signal));
+    if (host.power.driver === 'qemu') yield checked('cards', host.name, null, () => cards(host));
     if (host.link !== null) {
       yield checked('network', host.name, 'the link has to be one of this machine, and understudy root', () =>
         network(host, signal),
       );
-    }
+    } else yield checked('network', host.name, null, () => unwatched(host));
   }
   for (const { name, lead, pool, signals } of configuration.services.values()) {
     if (!signals.some(({ source }) => source.kind === 'agent')) continue;
@@ -100,6 +101,27 @@ async function machine({ kernel, initrd, interfaces, netns }: QemuSettings): Pro
   return interfaces.length === 0
     ? 'a virtual machine without a network'
     : 'a virtual machine; its tap devices are there';
+}
+
+/** A machine whose cards have other addresses than its disk is told of comes up and has no network. */
+function cards({ interfaces, power: { settings } }: HostConfig): Finding | string {
+  const ofDisk = interfaces.map(({ mac }) => mac);
+  const ofMachine = (settings as unknown as QemuSettings).interfaces.map(({ mac }) => mac);
+  const missing = ofDisk.filter((mac) => !ofMachine.includes(mac));
+  const others = ofMachine.filter((mac) => !ofDisk.includes(mac));
+  const remedy = 'give interfaces of the host and power.settings.interfaces the same mac';
+  if (ofMachine.length === 0) return 'the machine has no network card';
+  if (missing.length === 0 && others.length === 0) return `${ofMachine.join(' and ')}, as in power.settings`;
+  if (missing.length === 0) return warning(`power.settings has ${others.join(' and ')} besides`, remedy);
+  const machine = `power.settings has ${ofMachine.join(' and ')}`;
+  return failure(`interfaces has ${missing.join(' and ')}, and ${machine}`, remedy);
+}
+
+function unwatched({ address }: HostConfig): Finding {
+  return warning(
+    `another computer with the address ${address} would not be noticed: the host has no link`,
+    'name the link of this machine on which the host is (link)',
+  );
 }
 
 async function network(host: HostConfig, signal: AbortSignal): Promise<Finding | string> {

@@ -3,12 +3,14 @@
 import type { Check } from '../../src/cli/mod.ts';
 import { readConfiguration } from '../../src/config/mod.ts';
 import { driverSchemas } from '../drivers.ts';
+import { examineBackups } from './backups.ts';
 import { examineCertificates } from './certificates.ts';
 import { examineGateways } from './gateways.ts';
 import { examineHosts } from './hosts.ts';
 import { examineMachine } from './machine.ts';
 import { examineRecords } from './records.ts';
 import { examineServices } from './services.ts';
+import { examineUsers } from './users.ts';
 import { examineVolumes } from './volumes.ts';
 
 /** @throws CONFIG_UNREADABLE, INTERRUPTED */
@@ -24,9 +26,11 @@ export async function* examine(file: string, signal: AbortSignal): AsyncIterable
   yield { check: 'configuration', subject: file, state: 'ok', detail, remedy: null };
   yield* examineMachine(configuration);
   yield* examineRecords(configuration);
+  yield* examineBackups(configuration);
   yield* examineCertificates(configuration);
   yield* examineGateways(configuration);
   yield* examineVolumes(configuration);
+  yield* examineUsers(configuration);
   yield* examineHosts(configuration, signal);
   yield* examineServices(configuration, signal);
 }

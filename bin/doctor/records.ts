@@ -6,17 +6,24 @@ import { shown } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { Configuration } from '../../src/config/mod.ts';
 import { unusableRecords } from '../../src/controller/mod.ts';
-import { openSqliteStore } from '../../src/store/mod.ts';
-import { checked } from './check.ts';
+import { damageOfStore, openSqliteStore } from '../../src/store/mod.ts';
+import { checked, failure } from './check.ts';
 
 const SHOWN_MAX = 100;
 const REMEDY = 'restore the state folder, or let the user of the controller run doctor';
+
+const LOST =
+  'do not start the controller with an empty store while spares hold replicas: docs/operations.md ("When the records ' +
+  'are lost") says how records are put back';
 
 export async function* examineRecords(configuration: Configuration): AsyncIterable<Check> {
   const file = join(configuration.state, 'store.db');
   if (!existsSync(file)) return;
   const found: Check[] = [];
   yield checked('records', file, REMEDY, async () => {
+    // Before it is opened as a store, which would make an empty file a good one.
+    const damage = await damageOfStore(file);
+    if (damage !== null) return failure(`is damaged: ${shown(damage)}`, LOST);
     const store = await openSqliteStore(file);
     try {
       for (const { key, why } of await unusableRecords({ store, config: configuration }, Number.POSITIVE_INFINITY)) {

@@ -18,3 +18,4 @@ export {
 } from './gateway/mod.ts';
 export type { LocalStorageNode } from './node.ts';
 export { storageRecordFlaw } from './record-flaw.ts';
+export { recordedBackups, storagePaths } from './recorded.ts';
