@@ -155,6 +155,7 @@ export const engagement = z
     timeToCapacitySeconds: seconds.nullable(),
     acknowledgedAt: time.nullable(),
     progress: z.object({ bytesDone: z.number().min(0), bytesTotal: z.number().min(0) }).nullable(),
+    waitsFor: z.string().nullable(),
   })
   .meta({ id: 'Engagement' }) satisfies Schema<EngagementView>;
 

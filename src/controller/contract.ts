@@ -157,6 +157,11 @@ export interface EngagementView {
   readonly acknowledgedAt: string | null;
   /** Bytes of the phase that copies (preserve, replicate, restore); null in others. */
   readonly progress: { readonly bytesDone: number; readonly bytesTotal: number } | null;
+  /**
+   * What the phase waits for now, in words that follow "waits for": "a good answer from 10.0.0.21, port 80 (connection
+   * refused)". Of prove and drain; null: it waits for nothing that it could name.
+   */
+  readonly waitsFor: string | null;
 }
 
 /** A record that is damaged, of another version, or refers to what does not exist. Nothing is done by it. */

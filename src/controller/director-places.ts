@@ -78,7 +78,8 @@ export async function leaveDirectors(input: StepInput, mustKnow: boolean): Promi
     );
     const open = servers.find(({ name }) => name === server.name)?.connections ?? 0;
     if (open > 0 && waitedMs < drainMs) {
-      return { kind: 'again', inMs: POLL_MS, note: `${open} connections of ${service.name} are open` };
+      await input.tell('connections', `the end of ${open} open connection${open === 1 ? '' : 's'} of ${service.name}`);
+      return { kind: 'again', inMs: POLL_MS };
     }
     await within(context, `removing ${server.name}`, callMs, (call) =>
       director.remove(service.name, server.name, call),

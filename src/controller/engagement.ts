@@ -13,6 +13,7 @@ import { drain, off, release, restore } from './steps-down.ts';
 import { admit, boot, choose, fence, personalise, preserve, prove, replicate, serving } from './steps-up.ts';
 import type { Try } from './tries.ts';
 import { Uncaught } from './uncaught.ts';
+import type { World } from './world.ts';
 
 const steps: Readonly<Record<Phase, Step>> = {
   choose,
@@ -91,7 +92,9 @@ async function reconcileEngagement(
       service: serviceOf(config, engagement.service),
       lead: hostOf(config, engagement.lead),
       understudy: hostOf(config, engagement.understudy),
+      tell: (what, text) => tell(world, journal, engagement, what, text),
     });
+    if (outcome.kind !== 'again') world.waits.delete(name);
     return await settle(context, journal, engagement, outcome);
   } catch (error) {
     const uncaught = context.signal.reason instanceof Uncaught ? context.signal.reason.cause : null;
@@ -99,6 +102,7 @@ async function reconcileEngagement(
     if (context.signal.aborted && uncaught === null) throw error;
     const code = codeOf(error);
     if (code === 'EPOCH_STALE' || code === 'LEASE_LOST' || code === 'STORE_CONFLICT') throw error;
+    world.waits.delete(name);
     return fail(context, journal, engagement, uncaught ?? error, begun);
   } finally {
     world.progress.delete(name);
@@ -301,6 +305,14 @@ async function giveUp(
   await note(journal, engagement, `${engagement.phase} failed: ${message} (${code})`, code);
   const reason = `${engagement.phase} failed: ${message}`;
   await move(context, journal, engagement, 'drain', { goal: 'release', failed: true, failure, reason });
+}
+
+async function tell(world: World, journal: Journal, engagement: Engagement, what: string, text: string): Promise<void> {
+  const { name, phase } = engagement;
+  const before = world.waits.get(name);
+  world.waits.set(name, { phase, what, text });
+  if (before?.phase === phase && before.what === what) return;
+  await note(journal, engagement, `${phase} waits for ${text}`);
 }
 
 async function note(journal: Journal, engagement: Engagement, text: string, code: string | null = null): Promise<void> {

@@ -2,7 +2,7 @@
 // known.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { HostConfig } from '../config/mod.ts';
-import type { PowerState } from '../power/mod.ts';
+import { type PowerState, untilOff } from '../power/mod.ts';
 import type { Journal } from './journal.ts';
 import { type Context, powerOf, within } from './parts.ts';
 import { heldHosts, listEngagements } from './records.ts';
@@ -100,17 +100,29 @@ export async function switchHost(context: Context, host: HostConfig, wanted: 'on
     );
   }
   await within(context, `switching ${host.name} ${wanted}`, CALL_MS, (call) => driver[wanted](host.name, call));
-  const deadline = parts.wall() + SWITCH_MS;
-  for (;;) {
-    const state = await within(context, `asking for the power of ${host.name}`, CALL_MS, (call) =>
-      driver.state(host.name, call),
-    );
-    if (state === wanted) return state;
-    if (parts.wall() >= deadline) {
-      const code = state === 'unknown' ? 'POWER_UNKNOWN' : 'POWER_TIMEOUT';
-      throw new UnderstudyError(code, `${host.name} is ${state} a minute after it was switched ${wanted}`);
-    }
-    await parts.pause(SWITCH_POLL_MS, context.signal);
+  const read = (): Promise<PowerState> =>
+    within(context, `asking for the power of ${host.name}`, CALL_MS, (call) => driver.state(host.name, call));
+  const pause = async (ms: number): Promise<void> => {
+    await parts.pause(ms, context.signal);
     if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `switching ${host.name} was stopped`);
+  };
+  const state = await (wanted === 'off'
+    ? untilOff({ read, pause, timeoutMs: SWITCH_MS, nowMs: parts.wall })
+    : untilOn(read, pause, parts.wall));
+  if (state === wanted) return state;
+  const code = state === 'unknown' ? 'POWER_UNKNOWN' : 'POWER_TIMEOUT';
+  throw new UnderstudyError(code, `${host.name} is ${state} a minute after it was switched ${wanted}`);
+}
+
+async function untilOn(
+  read: () => Promise<PowerState>,
+  pause: (ms: number) => Promise<void>,
+  wall: () => number,
+): Promise<PowerState> {
+  const deadline = wall() + SWITCH_MS;
+  for (;;) {
+    const state = await read();
+    if (state === 'on' || wall() >= deadline) return state;
+    await pause(SWITCH_POLL_MS);
   }
 }

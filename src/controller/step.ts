@@ -2,7 +2,7 @@
 import { UnderstudyError } from '../base/mod.ts';
 import type { HostConfig, ServiceConfig } from '../config/mod.ts';
 import type { HostIdentity } from '../identity/mod.ts';
-import type { PowerState } from '../power/mod.ts';
+import { type PowerState, type ReadBack, readBackOff, untilOff } from '../power/mod.ts';
 import type { VolumeStatus } from '../storage/mod.ts';
 import type { Phase } from './contract.ts';
 import { type Context, powerOf, within } from './parts.ts';
@@ -16,6 +16,11 @@ export interface StepInput {
   readonly service: ServiceConfig;
   readonly lead: HostConfig;
   readonly understudy: HostConfig;
+  /**
+   * Tells what the step waits for, in words that follow "waits for". It is shown by the status; another `what` is an
+   * event as well.
+   */
+  readonly tell: (what: string, text: string) => Promise<void>;
 }
 
 type Patch = Partial<Pick<Engagement, 'takenAt' | 'proof' | 'admittedAt'>>;
@@ -25,15 +30,11 @@ export type StepOutcome =
   /** The phase is over. */
   | { readonly kind: 'done'; readonly patch?: Patch }
   /** Nothing is wrong, it takes its time: look again. */
-  | { readonly kind: 'again'; readonly inMs: number; readonly note?: string }
+  | { readonly kind: 'again'; readonly inMs: number }
   /** The understudy went down while it was to be up: another try from there. */
   | { readonly kind: 'back'; readonly to: Phase; readonly reason: string };
 
 export type Step = (input: StepInput) => Promise<StepOutcome>;
-
-/** Off is what was read back twice, so far apart. A BMC may still tell the state of a second ago. */
-const OFF_AGAIN_MS = 1000;
-const POLL_MS = 500;
 
 export async function powerState(input: StepInput, host: HostConfig): Promise<PowerState> {
   const { context, service, world } = input;
@@ -45,6 +46,23 @@ export async function powerState(input: StepInput, host: HostConfig): Promise<Po
   return state;
 }
 
+/** How the power of a host is read back within a step. */
+function readBackOf(input: StepInput, host: HostConfig): ReadBack {
+  const { context } = input;
+  return {
+    read: () => powerState(input, host),
+    pause: async (ms) => {
+      await context.parts.pause(ms, context.signal);
+      if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `waiting for ${host.name} was stopped`);
+    },
+  };
+}
+
+/** The power of a host for whoever acts on "off": that is what was read twice. */
+export function surePowerState(input: StepInput, host: HostConfig): Promise<PowerState> {
+  return readBackOff(readBackOf(input, host));
+}
+
 /**
  * Cuts the power and sees that it is off.
  * @throws POWER_TIMEOUT when it stays on, POWER_UNKNOWN when nobody can tell, and the driver's errors
@@ -52,19 +70,12 @@ export async function powerState(input: StepInput, host: HostConfig): Promise<Po
 export async function switchOff(input: StepInput, host: HostConfig): Promise<void> {
   const { context, service } = input;
   const driver = powerOf(context.parts, host);
-  const deadline = context.parts.wall() + service.timeoutsMs.off;
-  await within(context, `switching ${host.name} off`, service.timeoutsMs.call, (call) => driver.off(host.name, call));
-  let last: PowerState = 'unknown';
-  for (let offs = 0; offs < 2; ) {
-    last = await powerState(input, host);
-    offs = last === 'off' ? offs + 1 : 0;
-    if (offs === 2) return;
-    if (context.parts.wall() >= deadline) break;
-    await context.parts.pause(last === 'off' ? OFF_AGAIN_MS : POLL_MS, context.signal);
-    if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `switching ${host.name} off was stopped`);
-  }
-  const seconds = Math.round(service.timeoutsMs.off / 1000);
+  const { off: timeoutMs, call: callMs } = service.timeoutsMs;
+  await within(context, `switching ${host.name} off`, callMs, (call) => driver.off(host.name, call));
+  const last = await untilOff({ ...readBackOf(input, host), timeoutMs, nowMs: context.parts.wall });
+  if (last === 'off') return;
   if (last === 'unknown') throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${host.name} is off`);
+  const seconds = Math.round(timeoutMs / 1000);
   throw new UnderstudyError('POWER_TIMEOUT', `${host.name} is not off ${seconds} s after its power was cut`);
 }
 

@@ -20,7 +20,8 @@ export const drain: Step = async (input) => {
   );
   const open = servers.find(({ name }) => name === understudy.name)?.connections ?? 0;
   if (open > 0 && context.parts.wall() - phaseSince(engagement) < drainMs) {
-    return { kind: 'again', inMs: DRAIN_POLL_MS, note: `${open} connections are open` };
+    await input.tell('connections', `the end of ${open} open connection${open === 1 ? '' : 's'}`);
+    return { kind: 'again', inMs: DRAIN_POLL_MS };
   }
   await within(context, `removing ${understudy.name}`, callMs, (call) =>
     director.remove(service.name, understudy.name, call),

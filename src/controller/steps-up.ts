@@ -5,12 +5,23 @@ import { leaveDirectors, refuseForeignServers } from './director-places.ts';
 import { Holds } from './holds.ts';
 import { occupied } from './occupied.ts';
 import { directorOf, powerOf, within } from './parts.ts';
+import { holdersOf, ownMacs, proveLife, refuseStrangers } from './proof-of-life.ts';
 import { type Engagement, phaseSince } from './record.ts';
 import { listEngagements } from './records.ts';
-import { identityOf, isReplaced, powerState, type Step, type StepInput, switchOff, volumeOf } from './step.ts';
+import {
+  identityOf,
+  isReplaced,
+  powerState,
+  type Step,
+  type StepInput,
+  surePowerState,
+  switchOff,
+  volumeOf,
+} from './step.ts';
 
-/** How often an understudy that comes up is asked whether it answers. */
-const PROVE_POLL_MS = 1000;
+/** How long one look of prove lasts at most and at least; a search for others at an address takes two seconds. */
+const PROVE_LOOK_MS_MAX = 20_000;
+const PROVE_LOOK_MS_MIN = 3000;
 /** How often one that serves is looked after. */
 const SERVING_POLL_MS = 3000;
 
@@ -47,7 +58,7 @@ export const choose: Step = async (input) => {
     throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on; nothing was changed`);
   }
   await refuseForeignServers(input);
-  await refuseTakenAddress(input, power === 'on' ? ownMacs(understudy) : []);
+  refuseStrangers(input, await holdersOf(input), power === 'on' ? ownMacs(input) : []);
   return { kind: 'done' };
 };
 
@@ -73,17 +84,21 @@ export const fence: Step = async (input) => {
   if (leaving !== null) return leaving;
   if ((await powerState(input, understudy)) === 'off') {
     // Both take a second or two, and neither needs the other.
-    const both = await Promise.allSettled([switchOff(input, understudy), refuseTakenAddress(input, [])]);
+    const both = await Promise.allSettled([switchOff(input, understudy), refuseHolders(input)]);
     for (const one of both) if (one.status === 'rejected') throw one.reason;
   } else {
     await switchOff(input, understudy);
-    await refuseTakenAddress(input, []);
+    await refuseHolders(input);
   }
   await within(context, `detaching ${understudy.volume}`, service.timeoutsMs.call, (call) =>
     context.parts.storage.detach(understudy.volume, call),
   );
   return { kind: 'done' };
 };
+
+async function refuseHolders(input: StepInput): Promise<void> {
+  refuseStrangers(input, await holdersOf(input), []);
+}
 
 /** What the spare holds can be had back. Seed row P17. */
 export const preserve: Step = async (input) => {
@@ -131,20 +146,21 @@ export const personalise: Step = async (input) => {
 };
 
 /**
- * Only a verified replica is attached (the storage node refuses others), and only to an address that nobody has. Row
- * P12.
+ * Only a verified replica is attached (the storage node refuses others), and only to an address that nobody else has.
+ * Row P12.
  */
 export const boot: Step = async (input) => {
   const { context, service, understudy } = input;
   const { call: callMs } = service.timeoutsMs;
-  const state = await powerState(input, understudy);
+  const [state, holders] = await Promise.all([surePowerState(input, understudy), holdersOf(input)]);
   if (state === 'unknown')
     throw new UnderstudyError('POWER_UNKNOWN', `nobody can tell whether ${understudy.name} is on`);
   if (state === 'off') {
     const leaving = await leaveDirectors(input, true);
     if (leaving !== null) return leaving;
-    await refuseTakenAddress(input, []);
   }
+  // One that an earlier try has switched on may answer itself.
+  refuseStrangers(input, holders, state === 'on' ? ownMacs(input) : []);
   await within(context, `attaching ${understudy.volume}`, callMs, (call) =>
     context.parts.storage.attach(understudy.volume, understudy.name, call),
   );
@@ -153,59 +169,19 @@ export const boot: Step = async (input) => {
   return { kind: 'done' };
 };
 
-function ownMacs({ interfaces }: StepInput['understudy']): readonly string[] {
-  return interfaces.map(({ mac }) => mac);
-}
-
-/** @throws ADDRESS_IN_USE when anybody but those expected answers for the understudy's address (RFC 5227) */
-async function refuseTakenAddress(input: StepInput, expected: readonly string[]): Promise<void> {
-  const { context, service, understudy } = input;
-  const { link, address } = understudy;
-  if (link === null) return;
-  const holders = await within(context, `looking for ${address}`, service.timeoutsMs.call, (call) =>
-    context.parts.network.holders(link, address, call),
-  );
-  const strangers = holders.filter((mac) => !expected.includes(mac));
-  if (strangers.length === 0) return;
-  throw new UnderstudyError('ADDRESS_IN_USE', `${address} of ${understudy.name} is held by ${strangers.join(', ')}`);
-}
-
 /** It answers at its own address, shows the keys that were made for it, and is alone with its address. */
 export const prove: Step = async (input) => {
   const { context, engagement, service, understudy } = input;
-  const { parts } = context;
-  const { call: callMs, boot: bootMs } = service.timeoutsMs;
-  const waited = parts.wall() - phaseSince(engagement);
-  const late = (what: string): { kind: 'again'; inMs: number; note: string } => {
-    if (waited < bootMs) return { kind: 'again', inMs: PROVE_POLL_MS, note: what };
-    throw new UnderstudyError('PROVE_FAILED', `${understudy.name} after ${Math.round(waited / 1000)} s: ${what}`);
-  };
-  const state = await powerState(input, understudy);
-  if (state === 'off')
-    return { kind: 'back', to: 'boot', reason: `${understudy.name} went off while it was coming up` };
-  if (state === 'unknown') return late('nobody can tell whether it is on');
-  const { contains, ...check } = service.check;
-  const request = { ...check, port: service.port, ...(contains === null ? {} : { contains }) };
-  const answer = await within(context, `asking ${understudy.name}`, callMs + check.timeoutMs, (call) =>
-    parts.network.check(understudy.address, request, call),
-  );
-  if (!answer.ok) return late(answer.detail);
-  const wanted = engagement.proof?.sshHostKeys ?? [];
-  if (wanted.length > 0) {
-    const shown = await within(context, `asking ${understudy.name} for its host keys`, callMs, (call) =>
-      parts.network.sshHostKeys(understudy.address, 22, call),
-    );
-    if (shown.length === 0) return late('its SSH server does not answer yet');
-    const foreign = shown.filter((key) => !wanted.includes(key));
-    if (foreign.length > 0) {
-      throw new UnderstudyError(
-        'PROVE_FAILED',
-        `${understudy.address} shows the host key ${foreign[0]}, which is not ours`,
-      );
-    }
-  }
-  await refuseTakenAddress(input, ownMacs(understudy));
-  return { kind: 'done' };
+  const { name } = understudy;
+  const { boot: bootMs } = service.timeoutsMs;
+  const waitedMs = (): number => context.parts.wall() - phaseSince(engagement);
+  const leftMs = Math.max(PROVE_LOOK_MS_MIN, bootMs - waitedMs());
+  const proof = await proveLife(input, Math.min(PROVE_LOOK_MS_MAX, leftMs));
+  if (proof.kind === 'alive') return { kind: 'done' };
+  if (proof.kind === 'off') return { kind: 'back', to: 'boot', reason: `${name} went off while it was coming up` };
+  if (waitedMs() < bootMs) return { kind: 'again', inMs: 0 };
+  const seconds = Math.round(waitedMs() / 1000);
+  throw new UnderstudyError('PROVE_FAILED', `${name} after ${seconds} s: missing: ${proof.what.join(', ')}`);
 };
 
 /** The director sends it its kind of traffic. Seed rows P5, P6. */
@@ -230,7 +206,7 @@ async function admitServer(input: StepInput): Promise<void> {
 /** Stays on stage: a director that was restarted is told again, and an understudy that went off is started again. */
 export const serving: Step = async (input) => {
   const { context, service, understudy } = input;
-  const state = await powerState(input, understudy);
+  const state = await surePowerState(input, understudy);
   const director = directorOf(context.parts, service);
   if (state === 'off') {
     await within(context, `removing ${understudy.name}`, service.timeoutsMs.call, (call) =>

@@ -34,7 +34,13 @@ export function engagementView(engagement: Engagement, world: World): Engagement
     timeToCapacitySeconds: timeToCapacity(engagement),
     acknowledgedAt: engagement.acknowledgedAt === undefined ? null : iso(engagement.acknowledgedAt),
     progress: world.progress.get(engagement.name) ?? null,
+    waitsFor: waitOf(engagement, world),
   };
+}
+
+function waitOf({ name, phase, ended }: Engagement, { waits }: World): string | null {
+  const wait = waits.get(name);
+  return wait === undefined || ended || wait.phase !== phase ? null : wait.text;
 }
 
 function errorOf({ hold, failure }: Engagement): EngagementView['error'] {

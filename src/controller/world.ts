@@ -6,7 +6,7 @@ import type { Observation, ObservedServer } from '../director/mod.ts';
 import type { RateSample } from '../policy/mod.ts';
 import type { PowerState } from '../power/mod.ts';
 import { Components } from './components.ts';
-import type { EvidenceView, VerdictView } from './contract.ts';
+import type { EvidenceView, Phase, VerdictView } from './contract.ts';
 import { OwnJudges } from './own-judges.ts';
 import type { UnusableRecord } from './records.ts';
 import { combine, NOTHING_KNOWN, type Standing } from './standing.ts';
@@ -29,10 +29,20 @@ export interface AgentSeen {
   readonly sequence: number;
 }
 
+export interface Wait {
+  readonly phase: Phase;
+  /** One word for one thing to wait for, whatever is told of it: a change of it is news. */
+  readonly what: string;
+  /** For people; follows "waits for". */
+  readonly text: string;
+}
+
 export class World {
   readonly agents = new Map<string, AgentSeen>();
   readonly power = new Map<string, { readonly state: PowerState; readonly atMs: number }>();
   readonly progress = new Map<string, { readonly bytesDone: number; readonly bytesTotal: number }>();
+  /** What the phase of an engagement waits for, by its name. */
+  readonly waits = new Map<string, Wait>();
   /** Records of the store that cannot be used, as they were found last. */
   unusable: readonly UnusableRecord[] = [];
   /** Revisions of records that were found to be good, by their key. */

@@ -7,4 +7,4 @@ export { type Machine, machineArguments } from './qemu/command.ts';
 export type { MachineCertificates } from './qemu/credentials.ts';
 export { type DiskStatistics, QemuPower, type QemuPowerOptions } from './qemu/driver.ts';
 export { type QemuSettings, type QemuSettingsInput, qemuSettings } from './qemu/settings.ts';
-export { type ReadBackOptions, readBackOff } from './read-back.ts';
+export { type OffOptions, type ReadBack, readBackOff, untilOff } from './read-back.ts';

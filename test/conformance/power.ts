@@ -1,8 +1,10 @@
 // The suite that every driver of src/power/contract.ts must pass. A driver's test gives hosts behind a relay, and tells past the
 // driver what is really so.
+
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Call, codeOf, type EpochGate, memoryEpochGate } from '../../src/base/mod.ts';
-import { type PowerDriver, readBackOff } from '../../src/power/mod.ts';
+import { type PowerDriver, type PowerState, readBackOff } from '../../src/power/mod.ts';
 import { eventually } from '../rig/wait.ts';
 
 export interface PowerRoom {
@@ -42,6 +44,10 @@ async function codeOfFailure(work: Promise<unknown>): Promise<string | null> {
 
 type Enter = (options?: Partial<PowerRoomOptions>) => Promise<PowerRoom>;
 
+function readBack({ driver }: PowerRoom, host: string): Promise<PowerState> {
+  return readBackOff({ read: () => driver.state(host, call()), pause: (ms) => delay(ms) });
+}
+
 /** The relay may need a moment to see what has become of the host. */
 async function seen(room: PowerRoom, host: string, wanted: 'on' | 'off'): Promise<void> {
   await eventually(`${host} is ${wanted}`, async () => (await room.driver.state(host, call())) === wanted);
@@ -57,10 +63,10 @@ function describeSwitching(enter: Enter): void {
     expect(room.running(host)).not.toBeNull();
     expect(room.running(other)).toBeNull();
     expect(await room.driver.state(other, call())).toBe('off');
-    expect(await readBackOff(room.driver, host, call(), { apartMs: 1 })).toBe('on');
+    expect(await readBack(room, host)).toBe('on');
     await room.driver.off(host, call());
     await seen(room, host, 'off');
-    expect(await readBackOff(room.driver, host, call())).toBe('off');
+    expect(await readBack(room, host)).toBe('off');
     await eventually('the machine is gone', () => room.running(host) === null);
   });
 
@@ -127,7 +133,7 @@ function describeSilence(enter: Enter): void {
     await seen(room, host, 'on');
     await room.silence(host, true);
     expect(await room.driver.state(host, call())).toBe('unknown');
-    expect(await readBackOff(room.driver, host, call(), { apartMs: 1 })).toBe('unknown');
+    expect(await readBack(room, host)).toBe('unknown');
     await room.silence(host, false);
     await seen(room, host, 'on');
   });

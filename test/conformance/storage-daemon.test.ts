@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NbdHost } from '../rig/nbd-host.ts';
 import { StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
-import { MARK_OFFSET, markOf, UNKNOWN_WORD } from '../support/mark-identity.ts';
+import { LASTING_WORD, MARK_OFFSET, markOf, UNKNOWN_WORD } from '../support/mark-identity.ts';
 import { describeStorage, LEAD_BYTES, SPARE_BYTES, type StorageRig } from './storage.ts';
 
 const ROOM_BYTES = 12 * SPARE_BYTES;
@@ -19,7 +19,7 @@ async function rig(options: Pick<StorageStageOptions, 'block' | 'network'>): Pro
       { name: 'web1', bytes: LEAD_BYTES, patch: mark('web1') },
       { name: 'spare1', bytes: SPARE_BYTES, patch: mark('spare1') },
       { name: 'spare2', bytes: SPARE_BYTES, patch: mark('spare2', UNKNOWN_WORD) },
-      { name: 'tiny', bytes: LEAD_BYTES / 2, patch: mark('tiny') },
+      { name: 'tiny', bytes: LEAD_BYTES / 2, patch: mark('tiny', LASTING_WORD) },
     ],
   });
   const hosts = new Map<string, NbdHost>();
@@ -43,6 +43,7 @@ async function rig(options: Pick<StorageStageOptions, 'block' | 'network'>): Pro
       const { freeBytes } = await stage.node.status();
       writeFileSync(join(stage.storageFolder, 'ballast'), Buffer.alloc(freeBytes - LEAD_BYTES));
     },
+    spoil: async (volume, engagement) => stage.spoilBackup(volume, engagement),
     close: () => stage.close(),
   };
 }

@@ -1,7 +1,7 @@
-import { memoryEpochGate } from '../../src/base/mod.ts';
+import { memoryEpochGate, present } from '../../src/base/mod.ts';
 import { NodeOfBackend } from '../../src/storage/node.ts';
 import { memoryStore } from '../../src/store/mod.ts';
-import { MARK_OFFSET, markIdentity, markOf, memoryDisk, UNKNOWN_WORD } from '../support/mark-identity.ts';
+import { LASTING_WORD, MARK_OFFSET, markIdentity, markOf, memoryDisk, UNKNOWN_WORD } from '../support/mark-identity.ts';
 import { MemoryBackend, type MemoryDisks } from '../support/memory-backend.ts';
 import { describeStorage, LEAD_BYTES, SPARE_BYTES, type StorageRig } from './storage.ts';
 
@@ -19,9 +19,15 @@ describeStorage('memory', async (): Promise<StorageRig> => {
     ['web1', disk(LEAD_BYTES, 1, markOf('web1'))],
     ['spare1', disk(SPARE_BYTES, 2, markOf('spare1'))],
     ['spare2', disk(SPARE_BYTES, 3, markOf('spare2', UNKNOWN_WORD))],
-    ['tiny', disk(LEAD_BYTES / 2, 4, markOf('tiny'))],
+    ['tiny', disk(LEAD_BYTES / 2, 4, markOf('tiny', LASTING_WORD))],
   ]);
-  const world = { disks, backups: new Map(), secrets: new Map(), served: new Set<string>(), roomBytes: ROOM_BYTES };
+  const world = {
+    disks,
+    backups: new Map<string, Buffer>(),
+    secrets: new Map(),
+    served: new Set<string>(),
+    roomBytes: ROOM_BYTES,
+  };
   let room = ROOM_BYTES;
   const seen: MemoryDisks = {
     ...world,
@@ -54,6 +60,10 @@ describeStorage('memory', async (): Promise<StorageRig> => {
     },
     async fill() {
       room = 0;
+    },
+    async spoil(volume, engagement) {
+      const backup = present(world.backups.get(`${volume} ${engagement}`), 'a backup');
+      backup.writeUInt8(backup.readUInt8(SPARE_BYTES / 2) ^ 1, SPARE_BYTES / 2);
     },
     close: () => node.close(),
   };

@@ -9,7 +9,7 @@ import { patience } from '../rig/patience.ts';
 export const LEAD_BYTES = 4 * 1024 * 1024;
 export const SPARE_BYTES = 5 * 1024 * 1024;
 
-/** Volumes: web1 (LEAD_BYTES), spare1 and spare2 (SPARE_BYTES), tiny (half of LEAD_BYTES). */
+/** Volumes: web1 (LEAD_BYTES), spare1 and spare2 (SPARE_BYTES), tiny (half of LEAD_BYTES), whose copies keep its mark. */
 export interface StorageRig {
   readonly node: StorageNode;
   /** What is on the disk itself. */
@@ -20,6 +20,8 @@ export interface StorageRig {
   restart(): Promise<void>;
   /** Leaves no room for backups. */
   fill(): Promise<void>;
+  /** A bit of a backup is another one; called again, it is as it was. */
+  spoil(volume: string, engagement: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -66,9 +68,11 @@ export function describeStorage(
     if (what !== 'content') describeAttachment(given);
     if (what === 'attachment') return;
     describeBackups(given);
+    describeLies(given);
     describeReplicas(given);
     if (what === 'content') return;
     describeIdentities(given);
+    describeUnverified(given);
     describeOwners(given);
   });
 }
@@ -177,6 +181,59 @@ function describeBackups(rig: () => StorageRig): void {
     await rig().fill();
     expect(await codeThrown(rig().node.backup('spare1', 'e1', callOf()))).toBe('STORAGE_SPACE');
     expect(await statusOf(rig(), 'spare1')).toMatchObject({ content: { kind: 'own' }, backups: [] });
+  });
+}
+
+function describeLies(rig: () => StorageRig): void {
+  it('does not take for its own what is not what was backed up, and keeps the backup', async () => {
+    const { node } = rig();
+    const before = await rig().content('spare1');
+    await node.backup('spare1', 'e1', callOf());
+    await node.replicate({ engagement: 'e1', from: 'web1', to: 'spare1' }, callOf());
+    await rig().spoil('spare1', 'e1');
+    expect(await codeThrown(node.restore('spare1', 'e1', callOf()))).toBe('DIGEST_MISMATCH');
+    expect((await statusOf(rig(), 'spare1')).content).toEqual({
+      kind: 'unfinished',
+      engagement: 'e1',
+      step: 'restore',
+    });
+    expect(await codeThrown(node.attach('spare1', 'spare1', callOf()))).toBe('VOLUME_STATE');
+    expect(await codeThrown(node.discard('spare1', 'e1', callOf()))).toBe('VOLUME_STATE');
+    const again = { engagement: 'e1', from: 'web1', to: 'spare1' };
+    expect(await codeThrown(node.replicate(again, callOf()))).toBe('VOLUME_STATE');
+    const onwards = { engagement: 'e2', from: 'spare1', to: 'spare2' };
+    expect(await codeThrown(node.replicate(onwards, callOf()))).toBe('VOLUME_STATE');
+    await rig().spoil('spare1', 'e1');
+    await node.restore('spare1', 'e1', callOf());
+    expect((await rig().content('spare1')).equals(before)).toBe(true);
+  });
+}
+
+function describeUnverified(rig: () => StorageRig): void {
+  it('lays the identity of no other host over one that was given', async () => {
+    const { node } = rig();
+    await node.replicate({ engagement: 'e1', from: 'web1', to: 'spare1' }, callOf());
+    await node.personalise(personaliseOf('spare1', 'e1'), callOf());
+    const given = await rig().content('spare1');
+    for (const other of [{ host: 'spare2' }, { understudy: identityOf('spare2') }, { lead: identityOf('spare2') }]) {
+      const request = { ...personaliseOf('spare1', 'e1'), ...other };
+      expect(await codeThrown(node.personalise(request, callOf()))).toBe('VOLUME_STATE');
+    }
+    expect((await rig().content('spare1')).equals(given)).toBe(true);
+  });
+
+  it('lets nobody boot a replica whose identity was written and is not there', async () => {
+    const { node } = rig();
+    const before = await rig().content('spare1');
+    await node.backup('spare1', 'e1', callOf());
+    await node.replicate({ engagement: 'e1', from: 'tiny', to: 'spare1' }, callOf());
+    const personalise = () => codeThrown(node.personalise(personaliseOf('spare1', 'e1'), callOf()));
+    expect([await personalise(), await personalise()]).toEqual(['IDENTITY_UNVERIFIED', 'IDENTITY_UNVERIFIED']);
+    const { content } = await statusOf(rig(), 'spare1');
+    expect(content).toEqual({ kind: 'unfinished', engagement: 'e1', step: 'personalise' });
+    expect(await codeThrown(node.attach('spare1', 'spare1', callOf()))).toBe('VOLUME_STATE');
+    await node.restore('spare1', 'e1', callOf());
+    expect((await rig().content('spare1')).equals(before)).toBe(true);
   });
 }
 

@@ -1,7 +1,7 @@
 // Parts are killed while an understudy is engaged and dismissed, and the end is the same. `npm test` kills the
-// controller at every boundary of phases, and at a few random moments from a fixed seed; `npm run proof:loop` at more
-// of them, from a new one, and storage and guest as well: UNDERSTUDY_LOOP_SEED=seed UNDERSTUDY_LOOP_KILLS=n npx vitest
-// run test/e2e/crash.test.ts
+// controller at every boundary of phases, and at a few random moments from a fixed seed, and storage and guest once;
+// `npm run proof:loop` kills at more moments, from a new seed: UNDERSTUDY_LOOP_SEED=seed UNDERSTUDY_LOOP_KILLS=n npx
+// vitest run test/e2e/crash.test.ts
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

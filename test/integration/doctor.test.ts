@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
-import { requireTool, runTool } from '../../src/base/mod.ts';
+import { errorRegistry, requireTool, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import { revokeCertificates } from '../../src/pki/mod.ts';
 import { patience } from '../rig/patience.ts';
@@ -134,7 +134,8 @@ async function doctor(file: string, flags: readonly string[] = [], env: NodeJS.P
 async function checksOf(file: string, env: NodeJS.ProcessEnv = {}) {
   const { status, stdout, stderr } = await doctor(file, ['--json'], env);
   expect(stderr).toBe('');
-  return { status, ...(JSON.parse(stdout) as { ok: boolean; checks: readonly Check[] }) };
+  const told = JSON.parse(stdout) as { ok: boolean; code: string | null; checks: readonly Check[] };
+  return { status, ...told };
 }
 
 function find(checks: readonly Check[], check: string, subject: string): Check {
@@ -153,9 +154,9 @@ describe('doctor', () => {
     });
     mkdirSync(join(folder, 'state/machines'), { recursive: true });
     const before = readdirSync(folder, { recursive: true }).sort();
-    const { status, ok, checks } = await checksOf(file);
+    const { status, ok, code, checks } = await checksOf(file);
     expect(checks.filter(({ state }) => state === 'failed')).toEqual([]);
-    expect({ status, ok }).toEqual({ status: 0, ok: true });
+    expect({ status, ok, code }).toEqual({ status: 0, ok: true, code: null });
     expect(find(checks, 'network', 'web1').detail).toBe(`it answers at ${address}`);
     expect(find(checks, 'network', 'spare1').detail).toContain('is free');
     expect(find(checks, 'director', 'wiki').detail).toContain('sends requests to web1');
@@ -189,8 +190,8 @@ describe('doctor', () => {
       const file = configure({
         ...{ lead: mounted, spare: volume('spare1.img', MIB), spareTap: 'tap-nobody', port: 7790, host },
       });
-      const { status, ok, checks } = await checksOf(file);
-      expect({ status, ok }).toEqual({ status: 8, ok: false });
+      const { status, ok, code, checks } = await checksOf(file);
+      expect({ status, ok, code }).toEqual({ status: errorRegistry.NOT_READY.exit, ok: false, code: 'NOT_READY' });
       const failed = checks.filter(({ state }) => state === 'failed');
       expect(failed.map(({ check, subject }) => `${check} ${subject.split(' ')[0]}`)).toEqual([
         'interface 127.0.0.1:7790',
@@ -308,7 +309,8 @@ describe('doctor', () => {
     const file = join(folder, 'understudy.yaml');
     writeFileSync(file, 'state: state\napi: { prot: 7780, tokensFile: secrets/tokens }\n');
     const { status, stdout } = await doctor(file);
-    expect(status).toBe(8);
+    expect(status).toBe(errorRegistry.NOT_READY.exit);
+    expect(stdout).toMatch(/\(NOT_READY\)\n$/);
     expect(stdout).toMatch(/^FAILED +configuration .*understudy\.yaml:2:8: .*prot/m);
   });
 });

@@ -5,7 +5,7 @@ import type { Configuration, Mode, ServiceConfig } from '../../src/config/mod.ts
 import { type Controller, startController } from '../../src/controller/mod.ts';
 import type { Director } from '../../src/director/mod.ts';
 import { FakeMetrics } from '../../src/metrics/mod.ts';
-import { StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
+import { type LeaseClock, StoreMemory, storeEpochGate } from '../../src/store/mod.ts';
 import { config, service } from '../sim/installation.ts';
 import { Plant } from '../sim/plant.ts';
 import { eventually } from './wait.ts';
@@ -28,15 +28,19 @@ export interface Life {
   sequence: number;
   /** Requests a second that users make, and what agents say goes by it. */
   load: number;
+  /** So far the clock of leases is ahead of this machine's, milliseconds. */
+  aheadMs: number;
 }
 
 export const life = {} as Life;
+
+export const leaseClock: LeaseClock = { nowMs: () => performance.now() + life.aheadMs, era: 'test' };
 
 /** To be called at the top of a file of tests. */
 export function eachWithALife(): void {
   beforeEach(() => {
     const fresh = { memory: new StoreMemory(), metrics: new FakeMetrics(), log: [] };
-    Object.assign(life, { ...fresh, director: null, ticker: null, running: [], sequence: 0, load: 1 });
+    Object.assign(life, { ...fresh, director: null, ticker: null, running: [], sequence: 0, load: 1, aheadMs: 0 });
   });
   afterEach(async () => {
     if (life.ticker !== null) clearInterval(life.ticker);
@@ -56,7 +60,7 @@ export async function start(
   others: readonly ServiceConfig[] = [],
   edit: Partial<ServiceConfig> = {},
 ): Promise<Controller> {
-  const store = life.memory.open();
+  const store = life.memory.open({ clock: leaseClock });
   if (life.plant === undefined || life.running.length === 0) {
     life.plant = await Plant.make(installation(mode, others, edit), storeEpochGate(store));
     life.ticker = setInterval(() => tick(), TICK_MS);

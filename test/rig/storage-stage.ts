@@ -2,7 +2,20 @@
 // volumes, and QEMU's own NBD client as the hosts.
 
 import { randomInt } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { requireTool, runTool } from '../../src/base/mod.ts';
@@ -143,6 +156,21 @@ export class StorageStage {
   credentials(name: string): ClientCredentials {
     if (this.authority === null) throw new Error('the stage has no certificates');
     return credentialsOf(this.authority, name.includes('-') ? name : `host-${name}`, NODE);
+  }
+
+  /** Another bit of a backup, also while it is made; called again, it is as it was. @param offset @default the middle */
+  spoilBackup(volume: string, engagement: string, offset: number | null = null): void {
+    const found = readdirSync(join(this.storageFolder, engagement)).find((name) => name.startsWith(`${volume}.`));
+    const fd = openSync(join(this.storageFolder, engagement, found ?? 'none'), 'r+');
+    try {
+      const at = offset ?? Math.floor(fstatSync(fd).size / 2);
+      const byte = Buffer.alloc(1);
+      readSync(fd, byte, 0, 1, at);
+      writeSync(fd, Uint8Array.of(byte.readUInt8() ^ 1), 0, 1, at);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   async start(dieAt: StorageSetting['dieAt'] = null): Promise<void> {

@@ -67,6 +67,11 @@ export class UpStage {
     return stage;
   }
 
+  /** How long a part may take for an answer: "1s". Counts from the next start on. */
+  set callTimeout(duration: string) {
+    writeFileSync(this.file, `${this.#configuration()}    timeouts: { call: ${duration} }\n`);
+  }
+
   get file(): string {
     return join(this.folder, 'understudy.yaml');
   }

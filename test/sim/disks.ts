@@ -5,7 +5,7 @@ import type { IdentityEngine } from '../../src/identity/mod.ts';
 import type { StorageNode } from '../../src/storage/mod.ts';
 import { NodeOfBackend } from '../../src/storage/node.ts';
 import { memoryStore, type Store } from '../../src/store/mod.ts';
-import { type MarkDisk, markIdentity, markOf } from '../support/mark-identity.ts';
+import { keysIn, type MarkDisk, markIdentity, markOf } from '../support/mark-identity.ts';
 import { MemoryBackend, type MemoryDisks } from '../support/memory-backend.ts';
 
 const MARK_AT = 64;
@@ -13,7 +13,16 @@ const ROOM_BYTES = 1e6;
 
 type OnChange = NonNullable<MemoryDisks['onChange']>;
 
+/** What lies on a disk: whose data, who its host says it is, and the SSH host keys that it shows. */
+export interface Disk {
+  readonly data: string;
+  readonly identity: string;
+  readonly keys: readonly string[];
+}
+
 export class SimulatedDisks {
+  /** Volumes on which an identity is not kept as it was written. */
+  readonly stubborn = new Set<string>();
   /** For the controller. Its methods can be replaced by a test's. */
   readonly exposed: StorageNode;
   readonly #owners: ReadonlyMap<string, string>;
@@ -32,6 +41,7 @@ export class SimulatedDisks {
     const marks: MarkDisk = {
       read: (image) => Buffer.from(this.#bytes(volumeOf(image)).subarray(MARK_AT)),
       write: (image, mark) => {
+        if (this.stubborn.has(volumeOf(image))) return;
         mark.copy(this.#bytes(volumeOf(image)), MARK_AT);
         onChange(volumeOf(image), 'written');
       },
@@ -82,7 +92,7 @@ export class SimulatedDisks {
   }
 
   /** Half a copy is nobody's. */
-  bytesOf(volume: string): { readonly data: string; readonly identity: string } {
+  bytesOf(volume: string): Disk {
     return read(this.#bytes(volume));
   }
 
@@ -92,6 +102,12 @@ export class SimulatedDisks {
 
   backupsOf(volume: string): number {
     return this.#backups(volume).length;
+  }
+
+  /** The last bit of each backup of a volume is another one: neither whose data it is changes, nor who its host is. */
+  spoilBackups(volume: string): void {
+    for (const bytes of this.#backups(volume))
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
   }
 
   /** On the disk itself, or in a backup of it. */
@@ -117,10 +133,10 @@ function diskOf(host: string): Buffer {
   return disk;
 }
 
-function read(bytes: Buffer): { data: string; identity: string } {
+function read(bytes: Buffer): Disk {
   const data = bytes.toString('utf8', 0, MARK_AT).replaceAll('\0', '');
-  const identity = /^I am (\S+) /.exec(bytes.toString('utf8', MARK_AT))?.[1] ?? '';
-  return { data, identity };
+  const mark = bytes.toString('utf8', MARK_AT);
+  return { data, identity: /^I am (\S+) /.exec(mark)?.[1] ?? '', keys: keysIn(mark) };
 }
 
 /** The backend's path of a volume. */

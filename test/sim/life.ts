@@ -1,5 +1,6 @@
 // A controller's life in the simulation: the real reconcilers and the real operations over the plant, step by step,
 // with deaths at every driver call, and calls of the dead that arrive late.
+import { setImmediate } from 'node:timers/promises';
 import { codeOf, type Random, UnderstudyError } from '../../src/base/mod.ts';
 import { Journal } from '../../src/controller/journal.ts';
 import { look } from '../../src/controller/look.ts';
@@ -84,8 +85,10 @@ export class Life {
       metrics: new FakeMetrics(),
       agentSecret: async () => null,
       wall: () => plant.nowMs,
+      // What is under way at the same time gets its turn meanwhile.
       pause: async (ms) => {
         plant.nowMs += ms;
+        await setImmediate();
       },
       log: () => undefined,
       holder: 'sim',

@@ -8,7 +8,7 @@ import { memoryStore, type Store, storeEpochGate } from '../../src/store/mod.ts'
 import { patience } from '../rig/patience.ts';
 import { config } from './installation.ts';
 import { arrive, Died, type LateCall, Life, type Poison, type Weather } from './life.ts';
-import { InvariantBroken, Plant } from './plant.ts';
+import { InvariantBroken, Plant, strangerAt } from './plant.ts';
 
 const SEED = Number(process.env.UNDERSTUDY_SIM_SEED ?? Math.floor(Math.random() * 1e9));
 const ROUNDS = Number(process.env.UNDERSTUDY_SIM_ROUNDS ?? 60);
@@ -117,7 +117,7 @@ class Run {
     const spares = ['spare1', 'spare2', 'spare3'] as const;
     const spare = spares[random.below(3)] ?? 'spare1';
     const [name = 'wiki'] = [['wiki', 'shop'][random.below(2)]];
-    switch (random.below(8)) {
+    switch (random.below(12)) {
       case 0:
         return void this.#load.set(name, random.below(32));
       case 1:
@@ -125,18 +125,44 @@ class Run {
       case 2:
         return this.#dismiss({ host: spare });
       case 3:
-        return this.plant.silent.has(spare) ? void this.plant.silent.delete(spare) : void this.plant.silent.add(spare);
+        return toggle(this.plant.silent, spare);
       case 4:
-        return this.plant.mute.has(spare) ? void this.plant.mute.delete(spare) : void this.plant.mute.add(spare);
+        return toggle(this.plant.mute, spare);
       case 5:
         return this.plant.switchOff(spare);
       case 6:
         return this.plant.director.restart();
+      case 7:
+        return this.plant.switchOn(spare);
+      case 8:
+        return this.#relay(spare);
+      case 9:
+        return toggle(this.plant.disks.stubborn, spare);
+      case 10:
+        return this.#network(spare);
       default: {
         const call = this.late.splice(random.below(this.late.length + 1), 1)[0];
         if (call !== undefined) await arrive(call, this.plant);
       }
     }
+  }
+
+  /** A relay answers wrongly once, or says "off" before it is so. */
+  #relay(spare: string): void {
+    const lies = ['on', 'off', 'unknown'] as const;
+    const state = lies[this.#random.below(4)];
+    this.plant.relays.fault(
+      spare,
+      state === undefined ? { kind: 'early', times: 1 } : { kind: 'lie', state, times: 1 },
+    );
+  }
+
+  /** Somebody else comes to the address of a spare, or it shows keys of somebody else; or that is over. */
+  #network(spare: string): void {
+    const { foreignKeys, strangers } = this.plant;
+    if (foreignKeys.delete(spare) || strangers.pop() !== undefined) return;
+    if (this.#random.below(2) === 0) foreignKeys.set(spare, ['SHA256:foreign']);
+    else strangers.push(strangerAt(this.plant.host(spare).address));
   }
 
   async #dismiss(request: Parameters<Life['operations']['dismiss']>[0]): Promise<void> {
@@ -156,8 +182,10 @@ class Run {
 
   /** Good weather, no load, everybody answers: everything has to come to rest. */
   async calm(): Promise<void> {
-    this.plant.silent.clear();
-    this.plant.mute.clear();
+    const { silent, mute, foreignKeys, strangers, disks, relays, config: installation } = this.plant;
+    for (const odd of [silent, mute, foreignKeys, disks.stubborn]) odd.clear();
+    strangers.length = 0;
+    for (const host of installation.hosts.keys()) relays.fault(host, null);
     this.poison = [];
     for (const name of this.#load.keys()) this.#load.set(name, 0);
     this.#life = this.#born({ death: 0, failure: 0 });
@@ -180,6 +208,10 @@ class Run {
     this.served = Math.max(this.served, records.filter(({ value }) => value.admittedAt !== null).length);
     return records.map(({ value }) => value).filter(({ ended }) => !ended);
   }
+}
+
+function toggle(set: Set<string>, name: string): void {
+  if (!set.delete(name)) set.add(name);
 }
 
 interface Oddities {
@@ -219,7 +251,14 @@ describe('the loop in simulation', () => {
         const files = disks.backupsOf(name);
         const seen = { seed, name, ...disks.bytesOf(name), kind: content.kind, backups: backups.length, files };
         const owner = disks.ownerOf(name);
-        expect(seen).toEqual({ seed, name, data: owner, identity: owner, kind: 'own', backups: 0, files: 0 });
+        expect(seen).toEqual({
+          seed,
+          name,
+          ...{ data: owner, identity: owner, keys: [] },
+          kind: 'own',
+          backups: 0,
+          files: 0,
+        });
       }
       served += run.served;
       deaths += run.deaths;
@@ -319,7 +358,7 @@ async function expectWhole(run: Run, seed: number): Promise<void> {
   for (const { name, content, backups } of (await run.plant.storage.status()).volumes) {
     const owner = run.plant.disks.ownerOf(name);
     const seen = { seed, name, ...run.plant.disks.bytesOf(name), kind: content.kind };
-    expect(seen).toEqual({ seed, name, data: owner, identity: owner, kind: 'own' });
+    expect(seen).toEqual({ seed, name, data: owner, identity: owner, keys: [], kind: 'own' });
     const left = ended.filter(({ understudy, left = [] }) => understudy === name && left.includes('release'));
     expect({ seed, name, most: backups.length <= left.length }).toEqual({ seed, name, most: true });
   }

@@ -61,6 +61,7 @@ export const engagement: EngagementView = {
   timeToCapacitySeconds: null,
   acknowledgedAt: null,
   progress: { bytesDone: 1024, bytesTotal: 4096 },
+  waitsFor: null,
 };
 
 const wiki: ServiceView = {

@@ -8,6 +8,8 @@ export const MARK_OFFSET = 64 * 1024;
 const MARK_BYTES = 512;
 /** A replica with this word in its mark has something that nobody knows. */
 export const UNKNOWN_WORD = 'licence';
+/** A mark with this word stays as it is, whatever is written over it: a disk that does not keep what it is given. */
+export const LASTING_WORD = 'engraved';
 
 export function markOf(hostName: string, more = ''): Buffer {
   const mark = Buffer.alloc(MARK_BYTES);
@@ -61,6 +63,11 @@ function writeMark(image: string, text: string, disk: MarkDisk): void {
   disk.write(image, mark);
 }
 
+/** Fingerprints of the SSH host keys of a host with this mark. */
+export function keysIn(mark: string): readonly string[] {
+  return [...mark.matchAll(/ key ([0-9a-f]+)/g)].map(([, key]) => `SHA256:${key}`);
+}
+
 function planFor(before: string, hostName: string): Plan {
   const after = `I am ${hostName} key ${randomBytes(8).toString('hex')}`;
   const finding = {
@@ -91,7 +98,7 @@ function planFor(before: string, hostName: string): Plan {
     changes: [change],
     findings: [finding, ...unknown],
     unknown,
-    proof: { sshHostKeys: [], machineId: hostName },
+    proof: { sshHostKeys: keysIn(after), machineId: hostName },
   };
 }
 
@@ -101,7 +108,8 @@ export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
     identify: async () => ({ hostName: readMark(image, disk), interfaces: [] }),
     plan: async (request) => {
       const plan = planFor(readMark(image, disk), request.understudy.hostName);
-      return request.keepsOwn === true ? { ...plan, changes: [], findings: [], unknown: [] } : plan;
+      if (request.keepsOwn !== true) return plan;
+      return { ...plan, changes: [], findings: [], unknown: [], proof: { ...plan.proof, sshHostKeys: [] } };
     },
   });
   return {
@@ -116,6 +124,7 @@ export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
       return { ...nothing, applied: apply };
     },
     async apply(image, plan) {
+      if (readMark(image, disk).includes(LASTING_WORD)) return;
       for (const { after } of plan.changes) if (after !== null) writeMark(image, after, disk);
     },
     async verify(image, { keepsOwn, understudy }, plan) {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { Client } from '../../api/mod.ts';
-import { EXIT_INTERNAL, errorRegistry, isErrorCode } from '../../base/mod.ts';
+import { EXIT_INTERNAL, errorRegistry, isErrorCode, shown } from '../../base/mod.ts';
 import type { EngagementView } from '../../controller/mod.ts';
 import { jsonText, printResult, stderr } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
@@ -33,12 +33,16 @@ export function cloneCommand(done: (exit: number) => void): Command {
 /** Looks until it serves, has failed, or was dismissed meanwhile. */
 async function untilSettled(client: Client, name: string, quiet: boolean): Promise<EngagementView> {
   let told = 0;
+  let waited = '';
   for (;;) {
     const view = await client.engagement(name);
-    for (const { phase, seconds } of quiet ? [] : view.stages.slice(told)) {
+    const { phase: current, waitsFor, stages } = view;
+    for (const { phase, seconds } of quiet ? [] : stages.slice(told)) {
       stderr.say(`  ${phase.padEnd(12)} ${seconds.toFixed(1)} s\n`);
     }
-    told = view.stages.length;
+    const wait = waitsFor === null ? waited : `  ${current.padEnd(12)} waits for ${shown(waitsFor)}\n`;
+    if (wait !== waited && !quiet) stderr.say(wait);
+    [told, waited] = [stages.length, wait];
     if (view.state !== 'running' || isOnItsWayDown(view)) return view;
     await delay(LOOK_MS);
   }

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { errorRegistry } from '../../base/mod.ts';
+import { type ErrorCode, errorRegistry } from '../../base/mod.ts';
 import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 
@@ -39,8 +39,10 @@ export function doctorCommand(done: (exit: number) => void, examine: Examine): C
         }
       });
       const ok = checks.every(({ state }) => state !== 'failed');
-      printResult(json === true ? `${jsonText({ ok, checks })}\n` : `${summary(checks)}\n`);
-      done(ok ? 0 : errorRegistry.NOT_READY.exit);
+      const code: ErrorCode | null = ok ? null : 'NOT_READY';
+      const text = `${summary(checks)}${code === null ? '' : ` (${code})`}`;
+      printResult(json === true ? `${jsonText({ ok, code, checks })}\n` : `${text}\n`);
+      done(code === null ? 0 : errorRegistry[code].exit);
     });
 }
 

@@ -135,12 +135,14 @@ function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswe
   return more === 0 ? lines : [...lines, `  ${more} more: understudy records`];
 }
 
-function describeEngagement({ name, lead, understudy, phase, state, error, progress, left }: EngagementView): string {
+function describeEngagement(engagement: EngagementView): string {
+  const { name, lead, understudy, phase, state, error, progress, waitsFor, left } = engagement;
   const share =
     progress === null ? '' : ` ${Math.floor((100 * progress.bytesDone) / Math.max(1, progress.bytesTotal))} %`;
   const why = error === null ? '' : `\n    ${describeError(error)}`;
   const undone = left.length === 0 ? '' : `, left undone: ${left.join(', ')}`;
-  return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${undone}${why}`;
+  const wait = waitsFor === null ? '' : `\n    waits for ${shown(waitsFor)}`;
+  return `${name}: ${understudy} for ${lead}, ${phase}${share}, ${state}${undone}${wait}${why}`;
 }
 
 /** "preserve: the backup of spare1 needs ... (STORAGE_SPACE); make room in ..." */

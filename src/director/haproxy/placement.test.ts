@@ -78,7 +78,7 @@ describe('orders for HAProxy', () => {
   it('add a server with all that it needs', () => {
     expect(stepToAdmit(PLACE, null, AT, SETTINGS)).toEqual({
       orders: [
-        'add server wiki-reads/spare1 10.0.0.12:80 check inter 1000ms rise 2 fall 3 maxconn 5',
+        'add server wiki-reads/spare1 10.0.0.12:80 check inter 1000ms fastinter 250ms rise 2 fall 3 maxconn 5',
         'enable health wiki-reads/spare1',
         'set server wiki-reads/spare1 state drain',
       ],
@@ -89,7 +89,7 @@ describe('orders for HAProxy', () => {
     const step = stepToAdmit(PLACE, null, { address: '2001:db8::1', port: 80 }, { ...SETTINGS, connectionsMax: null });
     expect(step).toMatchObject({
       orders: [
-        'add server wiki-reads/spare1 [2001:db8::1]:80 check inter 1000ms rise 2 fall 3',
+        'add server wiki-reads/spare1 [2001:db8::1]:80 check inter 1000ms fastinter 250ms rise 2 fall 3',
         expect.any(String),
         expect.any(String),
       ],

@@ -14,6 +14,9 @@ export interface Address {
 
 type CheckSettings = Pick<HaproxySettings, 'checkIntervalMs' | 'checkPasses' | 'checkFailures' | 'connectionsMax'>;
 
+/** How often a server is checked that is being admitted. */
+const NEW_CHECK_MS = 250;
+
 /**
  * Into the rotation. The way leads over "drain", in which HAProxy checks a server but sends it nothing: a server that is made
  * ready at once is taken for up, and gets requests, until its first checks have failed.
@@ -37,7 +40,9 @@ export function stepToAdmit(place: string, seen: BackendServer | null, at: Addre
 function addOrder(place: string, at: Address, settings: CheckSettings): string {
   const { checkIntervalMs, checkPasses, checkFailures, connectionsMax } = settings;
   const address = isIPv6(at.address) ? `[${at.address}]` : at.address;
-  const check = `check inter ${checkIntervalMs}ms rise ${checkPasses} fall ${checkFailures}`;
+  // "fastinter" is for a server whose checks have not all passed or failed yet, as one that was just added.
+  const fastMs = Math.min(checkIntervalMs, NEW_CHECK_MS);
+  const check = `check inter ${checkIntervalMs}ms fastinter ${fastMs}ms rise ${checkPasses} fall ${checkFailures}`;
   const limit = connectionsMax === null ? '' : ` maxconn ${connectionsMax}`;
   return `add server ${place} ${address}:${at.port} ${check}${limit}`;
 }
