@@ -87,3 +87,6 @@ export async function collect(pieces: AsyncIterable<Uint8Array>, maxBytes: numbe
   }
   return { bytes: Buffer.concat(parts), cut: false };
 }
+
+/** A source that nobody wants to hear warnings of. */
+export const QUIET = { uri: 'input', onWarning: () => undefined };

@@ -8,7 +8,7 @@ import { readRange, SeekingReader } from '../../src/replication/source/seeking-r
 import { tarMembers } from '../../src/replication/source/tar.ts';
 import { zipDirectoryMembers } from '../../src/replication/source/zip-directory.ts';
 import { zipStreamMembers } from '../../src/replication/source/zip-stream.ts';
-import { BoundedReader, bytesAsSource, collect, inPieces, pieceSizes } from './bytes.ts';
+import { BoundedReader, bytesAsSource, collect, inPieces, pieceSizes, QUIET } from './bytes.ts';
 import { type Case, holds, outcomeOfAsync, REFUSED, type Reader } from './fuzz.ts';
 import { CONTENTS, repairTar, sparseSeeds, tarSeeds, type Workshop, zipSeeds } from './seeds.ts';
 import { expandSparse } from './sparse-reference.ts';
@@ -115,7 +115,7 @@ export function tarReader(shop: Workshop, makeReader = bounded): Reader {
 
 export type ReadZip = (reader: ByteReader) => Members;
 
-export function zipStreamReader(shop: Workshop, read: ReadZip = (reader) => zipStreamMembers(reader, 'input')): Reader {
+export function zipStreamReader(shop: Workshop, read: ReadZip = (reader) => zipStreamMembers(reader, QUIET)): Reader {
   return {
     name: 'zip from a stream',
     seeds: zipSeeds(shop, true),
@@ -133,7 +133,11 @@ export function zipStreamReader(shop: Workshop, read: ReadZip = (reader) => zipS
   };
 }
 
-export function zipDirectoryReader(shop: Workshop, read: (bytes: ByteSource) => Members = zipDirectoryMembers): Reader {
+export type ReadDirectory = (bytes: ByteSource) => Members;
+
+const ownDirectory: ReadDirectory = (bytes) => zipDirectoryMembers(bytes, QUIET.onWarning);
+
+export function zipDirectoryReader(shop: Workshop, read: ReadDirectory = ownDirectory): Reader {
   return {
     name: 'zip by its directory',
     seeds: zipSeeds(shop, false),

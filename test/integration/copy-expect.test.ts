@@ -109,7 +109,7 @@ test.each<[string, string]>([
       await copy(hex, `${index}`).good();
       expect(stage.difference(`${index}`, content)).toBe(null);
     }
-    const told = name === 'golden.img' ? '' : `, the file - has sha256:${stored}`;
+    const told = name === 'golden.img' ? '' : `, standard input has sha256:${stored}`;
     const words = new RegExp(`the image has sha256:${own}${told}, but sha256:${WRONG} was expected`);
     await expectFailure(copy(WRONG, 'c'), 'DIGEST_MISMATCH', words);
     expect(stage.targets).toEqual(['0', '1']);

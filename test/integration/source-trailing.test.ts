@@ -1,6 +1,6 @@
 // Data behind the last member of a compressed image that are no member: told about, and not an error. A member that is
 // damaged is one.
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { identifySource, prepareSource } from '../../src/replication/source/mod.ts';
 import { expectFailure } from '../rig/failure.ts';
@@ -125,3 +125,47 @@ test('trailing - one byte behind gzip data, from a file, a pipe and within a tar
     const begun = stage.write('begun.gz', Buffer.concat([packed, packed.subarray(0, 1)]));
     await expectFailure(stage.copyJson(begun.path, stage.target('x')), 'SOURCE_CORRUPT', /unexpected end of file/);
   }));
+
+test.each([1, 1000, 200_000])(
+  'trailing - %i bytes behind the end of a zip archive, from a file and from a pipe',
+  (bytes) =>
+    onStage(async (stage) => {
+      stage.write('disk.img', disk);
+      stage.tool('zip', 'zip', ['-q', '-1', '-j', stage.path('o.zip'), stage.path('disk.img')]);
+      const { path } = stage.write(
+        'o',
+        Buffer.concat([readFileSync(stage.path('o.zip')), Buffer.alloc(bytes, 'behind ')]),
+      );
+      for (const source of [path, '-']) {
+        const wrap = source === '-' ? ['sh', '-c', `cat '${path}' | "$@"`, 'sh'] : [];
+        const result = await stage.copy(['--json', source, stage.target(`${source === '-'}`)], { wrap }).result();
+        expect(result).toMatchObject({
+          ok: true,
+          source: { warnings: [`ignored ${bytes} bytes behind the end of the zip archive`] },
+        });
+        expect(stage.difference(`${source === '-'}`, disk)).toBe(null);
+      }
+      // An end of another archive within what is cut off is not its end.
+      stage.tool('zip', 'zip', ['-q', '-0', '-j', stage.path('outer.zip'), stage.path('o.zip')]);
+      const outer = readFileSync(stage.path('outer.zip'));
+      const cut = stage.write('cut', outer.subarray(0, outer.lastIndexOf('PK\x01\x02') - 10));
+      await expectFailure(stage.copyJson(cut.path, stage.target('x')), 'SOURCE_CORRUPT', /zip archive/);
+    }),
+);
+
+test.each(['gzip', 'xz', 'zstd', 'bzip2', 'lz4'])(
+  'trailing - a damaged %s is told of under the name that people know',
+  (format) =>
+    onStage(async (stage) => {
+      const packed = bench.compress(format, disk);
+      const { path } = stage.write('o', packed.subarray(0, packed.length >> 1));
+      const fd = openSync(path, 'r');
+      stage.defer(() => closeSync(fd));
+      const file = stage.copy(['--json', '-', stage.target('a')], { stdin: fd });
+      const pipe = stage.copy(['--json', '-', stage.target('b')], { wrap: ['sh', '-c', `cat '${path}' | "$@"`, 'sh'] });
+      for (const copy of [file, pipe]) {
+        await expectFailure(copy, 'SOURCE_CORRUPT', /^standard input is damaged: [A-Z]?[a-z]/);
+        await expectFailure(copy, 'SOURCE_CORRUPT', /^(?!.*(stdin|\/bin\/|: - ))/);
+      }
+    }),
+);

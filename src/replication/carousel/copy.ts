@@ -13,6 +13,7 @@ import {
   holdSource,
   type IdentifiedSource,
   identifySource,
+  nameOfSource,
   type PreparedSource,
   prepareSource,
 } from '../source/mod.ts';
@@ -56,7 +57,7 @@ async function copyHeld(
   const quorum = Math.min(config.targets.length, limits.CONSUMERS_MAX);
   const rendezvous = await meet(ringPath(folder, `${source.identity}${namespaceOf(source)}`), quorum);
   const ended = new AbortController();
-  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config), source.uri);
+  const watch = new RingWatch(rendezvous, producerOf(held, rendezvous.path, config), nameOfSource(source.uri));
   try {
     // The producer comes up while targets are looked at; it reads nothing before they have arrived.
     watch.ensureProducer();
@@ -112,7 +113,7 @@ async function unlessStopped<T>(config: CopyConfig, work: Promise<T>): Promise<T
 /** Targets beyond the rows of a ring wait for others to end; by then what can be read once has gone by. */
 function refuseQueue(targets: number, source: IdentifiedSource): void {
   if (source.access !== 'once' || targets <= limits.CONSUMERS_MAX) return;
-  const why = `${source.uri === '-' ? 'standard input' : source.uri} can be read only once`;
+  const why = `${nameOfSource(source.uri)} can be read only once`;
   throw new UnderstudyError(
     'RING_CONSUMERS_MAX',
     `${why}, so at most ${limits.CONSUMERS_MAX} targets can be written, not ${targets}; save it in a file first`,
@@ -207,7 +208,7 @@ async function placeOf({ descriptor, localUri }: PreparedSource): Promise<string
 }
 
 function extentUnsupported(source: IdentifiedSource): UnderstudyError {
-  const message = `${source.uri} is a stream, or is stored in a compressed file or an archive, so --extent cannot be determined; copy all of it, or use --bytes`;
+  const message = `${nameOfSource(source.uri)} is a stream, or is stored in a compressed file or an archive, so --extent cannot be determined; copy all of it, or use --bytes`;
   return new UnderstudyError('EXTENT_UNSUPPORTED', message);
 }
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { RingState } from '../ring/mod.ts';
-import { type Contents, type IdentifiedSource, judgeFile, parseContents } from '../source/mod.ts';
+import { type Contents, type IdentifiedSource, judgeFile, nameOfSource, parseContents } from '../source/mod.ts';
 import type { CopyConfig } from './options.ts';
 import type { RingWatch } from './watch.ts';
 
@@ -45,7 +45,9 @@ export class SourceLook {
     // A source that cannot be read is told of by those who wait for it.
     if (state !== RingState.ready) return null;
     const contents = await this.#untilSeen();
-    return contents === null ? `what ${this.#source.uri} shows has not been looked at` : this.#sentence(contents);
+    return contents === null
+      ? `what ${nameOfSource(this.#source.uri)} shows has not been looked at`
+      : this.#sentence(contents);
   }
 
   #rawPath(): string | null {
@@ -78,7 +80,7 @@ export class SourceLook {
   }
 
   #sentence(contents: Contents | null): string | null {
-    return contents === null || contents.recognised ? null : `${this.#source.uri} ${contents.text}`;
+    return contents === null || contents.recognised ? null : `${nameOfSource(this.#source.uri)} ${contents.text}`;
   }
 
   /** Looks at a file that nobody was asked about, while others copy: the result tells what it shows. */

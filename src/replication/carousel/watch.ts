@@ -41,7 +41,7 @@ export class RingWatch {
 
   readonly #sourceUri: string;
 
-  /** `sourceUri`: as the user named it. */
+  /** `sourceUri`: as messages call it. */
   constructor(rendezvous: Rendezvous, command: ProducerCommand, sourceUri: string) {
     this.#sourceUri = sourceUri;
     this.#rendezvous = rendezvous;

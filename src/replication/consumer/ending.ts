@@ -3,7 +3,7 @@
 import { assert, limits, UnderstudyError } from '../../base/mod.ts';
 import type { Device } from '../device/contract.ts';
 import type { Ring } from '../ring/mod.ts';
-import { isAsBefore } from '../source/mod.ts';
+import { isAsBefore, nameOfSource } from '../source/mod.ts';
 import type { Target } from '../target/mod.ts';
 import type { HeldDevice } from './held-device.ts';
 import { LastPieces } from './last-pieces.ts';
@@ -164,6 +164,7 @@ export class Ending {
     const { ring, task } = this.#world;
     const before = ring.getText('fingerprint');
     const changed = ring.get('sourceChanged') === 1 || !isAsBefore(task.source, before);
-    if (changed) throw new UnderstudyError('SOURCE_CHANGED', `${task.source.uri} changed while it was copied`);
+    if (changed)
+      throw new UnderstudyError('SOURCE_CHANGED', `${nameOfSource(task.source.uri)} changed while it was copied`);
   }
 }

@@ -15,6 +15,7 @@ import {
 import { allocatePages, digestOf, futexWait, type Mapping } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import { AccessKind, Activity, ConsumerState, mapRing, type Ring, RingState, reopen } from '../ring/mod.ts';
+import { nameOfSource } from '../source/mod.ts';
 import { openTarget, type ResumeRecord, type Target } from '../target/mod.ts';
 import { awaitReady } from './await-ready.ts';
 import { ConsumerCore } from './core.ts';
@@ -363,7 +364,7 @@ class Session {
       throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     }
     if (this.#ring.get('state') === RingState.failed && this.#ring.get('sourceChanged') === 1) {
-      throw new UnderstudyError('SOURCE_CHANGED', `${this.#task.source.uri} changed while it was copied`);
+      throw new UnderstudyError('SOURCE_CHANGED', `${nameOfSource(this.#task.source.uri)} changed while it was copied`);
     }
   }
 

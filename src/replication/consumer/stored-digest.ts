@@ -2,6 +2,7 @@
 // of that. The main thread of a copy computes it beside the copying; the workers of its targets wait for it only when
 // the image's own does not fit.
 import { limits, UnderstudyError } from '../../base/mod.ts';
+import { nameOfSource } from '../source/mod.ts';
 import type { ConsumerTask } from './options.ts';
 
 /** Words of the shared memory; behind them 32 bytes of digest. */
@@ -51,8 +52,9 @@ export function expectDigest(
   const own = task.stored === null ? null : awaitStoredDigest(task.stored, world.checkpoint);
   const stored = own ?? (world.ofRing() || null);
   if (stored === expect) return;
-  const file = stored === null ? '' : `, the file ${source.uri} has sha256:${stored}`;
+  const name = source.uri === '-' ? nameOfSource(source.uri) : `the file ${source.uri}`;
+  const file = stored === null ? '' : `, ${name} has sha256:${stored}`;
   const message = `the image has sha256:${hex}${file}, but sha256:${expect} was expected`;
-  const unknown = stored === null && (source.kind === 'http' || source.kind === 'stdin');
+  const unknown = stored === null && source.kind === 'http';
   throw new UnderstudyError('DIGEST_MISMATCH', unknown ? `${message}; ${ONLY_OF_IMAGE}` : message);
 }

@@ -22,6 +22,7 @@ import {
   currentFingerprint,
   judgeContents,
   LOOK_BYTES,
+  nameOfSource,
   openPrepared,
   type SourceDescriptor,
 } from '../source/mod.ts';
@@ -74,7 +75,10 @@ export function produce(options: ProducerOptions, descriptor: SourceDescriptor, 
       lookAtMs = performance.now() + limits.LIVENESS_INTERVAL_MS;
       if (device.fingerprint() !== before) {
         ring.set('sourceChanged', 1);
-        throw new UnderstudyError('SOURCE_CHANGED', `${options.source.uri} was written while it was copied`);
+        throw new UnderstudyError(
+          'SOURCE_CHANGED',
+          `${nameOfSource(options.source.uri)} was written while it was copied`,
+        );
       }
     }
   } catch (error) {

@@ -64,7 +64,7 @@ export async function imageOfFile(
 }
 
 function membersOf(bytes: ByteSource, format: 'tar' | 'zip', onWarning: (warning: string) => void): Members {
-  if (format === 'zip') return zipDirectoryMembers(bytes);
+  if (format === 'zip') return zipDirectoryMembers(bytes, onWarning);
   const reopen = (offsetBytes: number, lengthBytes: number) => readRange(bytes, offsetBytes, lengthBytes);
   return tarMembers(new SeekingReader(bytes), { uri: bytes.uri, stored: true, reopen, onWarning });
 }

@@ -2,6 +2,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { fileFingerprint } from '../device/file.ts';
 import type { IdentifiedSource } from './identify.ts';
+import { nameOfSource } from './name.ts';
 
 /**
  * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell. The file is the one
@@ -18,7 +19,7 @@ export function currentFingerprint(source: IdentifiedSource): string {
       closeSync(fd);
     }
   } catch (cause) {
-    const message = `${source.uri} cannot be looked at any more: ${errnoOf(cause) ?? messageOf(cause)}`;
+    const message = `${nameOfSource(source.uri)} cannot be looked at any more: ${errnoOf(cause) ?? messageOf(cause)}`;
     throw new UnderstudyError('SOURCE_CHANGED', message, { cause });
   }
 }

@@ -29,6 +29,7 @@ import { nbdIdentity } from '../device/nbd-identity.ts';
 import { isNbdUri, reachableNbdUri } from '../device/nbd-uri.ts';
 import { detectStored, FOOTER_BYTES, HEAD_BYTES } from './detect.ts';
 import { isImage, parseFormat, type SourceFormat } from './format.ts';
+import { nameOfSource } from './name.ts';
 import { unreadFormat } from './unread.ts';
 import { refusal } from './unwrapped.ts';
 
@@ -162,14 +163,15 @@ function identifyOpen(
   fromBytes = 0,
 ): IdentifiedSource {
   const regular = stats.isFile();
+  const name = nameOfSource(uri);
   if (regular && KERNEL_TYPES.includes(statfsSync(`/proc/self/fd/${fd}`).type)) {
-    throw new UnderstudyError('SOURCE_KIND', `${uri} is a file that the kernel makes up, not an image`);
+    throw new UnderstudyError('SOURCE_KIND', `${name} is a file that the kernel makes up, not an image`);
   }
   const sizeBytes = regular ? stats.size : blockDeviceBytes(fd);
-  if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${uri} holds no bytes`);
+  if (sizeBytes === 0) throw new UnderstudyError('SOURCE_EMPTY', `${name} holds no bytes`);
   if (sizeBytes <= fromBytes) throw allRead(fromBytes);
   // Block devices are never looked into: their first bytes belong to whoever uses the disk (see detectFormat).
-  const format = given ?? (regular ? detectFile(uri, fd, fromBytes, sizeBytes) : 'raw');
+  const format = given ?? (regular ? detectFile(name, fd, fromBytes, sizeBytes) : 'raw');
   const storage = fileIdentity(stats);
   const from = fromBytes === 0 ? '' : `+from=${fromBytes}`;
   return {

@@ -7,6 +7,7 @@ import { openNbdDevice } from '../device/nbd.ts';
 import { errorOf, readNote } from '../device/read-exchange.ts';
 import { openStreamDevice } from '../device/stream.ts';
 import { parseContents } from './contents.ts';
+import { nameOfSource } from './name.ts';
 import type { ServedImage, SourceDescriptor } from './prepared.ts';
 import { endingFormat } from './unwrapped.ts';
 import { windowDevice } from './window.ts';
@@ -39,7 +40,7 @@ export function openPrepared(descriptor: SourceDescriptor, options: OpenOptions 
     case 'stream': {
       const { uri, storage, sizeBytes, from, fingerprintFd, fingerprint, contents, asItIs } = descriptor;
       const recognised = parseContents(contents)?.recognised === true;
-      const name = uri === '-' ? 'standard input' : uri;
+      const name = nameOfSource(uri);
       const judgeEnd = asItIs ? null : (last: Uint8Array) => endingFormat(name, last, recognised);
       return openStreamDevice({ uri, identity: storage, sizeBytes, from, fingerprintFd, fingerprint, judgeEnd });
     }

@@ -12,6 +12,7 @@ import type { IdentifiedSource } from './identify.ts';
 import { type HeldFile, ImageFiles } from './image-files.ts';
 import { KEY, planImage } from './image-plan.ts';
 import { serveImage } from './image-server.ts';
+import { nameOfSource } from './name.ts';
 import { prepareHttp } from './prepare-http.ts';
 import type { ImageAccess, PreparedSource, SourceDescriptor } from './prepared.ts';
 import { privateFolder } from './private-folder.ts';
@@ -67,7 +68,8 @@ function prepareStdin(source: IdentifiedSource, options: PrepareOptions): Promis
 }
 
 function prepareFile(source: IdentifiedSource, options: PrepareOptions): Promise<PreparedSource> {
-  const { uri, fromBytes = 0 } = source;
+  const { fromBytes = 0 } = source;
+  const uri = nameOfSource(source.uri);
   const { fd, path, sizeBytes } = openHeld(source);
   const regular = source.kind === 'file';
   const bytes = fileBytes(uri, fd, sizeBytes - fromBytes, fromBytes);
@@ -108,14 +110,14 @@ function openHeld(source: IdentifiedSource): { fd: number; path: string; sizeByt
   try {
     fd = openSync(path, 'r');
   } catch (cause) {
-    throw fileError('source', `open ${source.uri}`, errnoOf(cause), cause);
+    throw fileError('source', `open ${nameOfSource(source.uri)}`, errnoOf(cause), cause);
   }
   const stats: Stats = fstatSync(fd);
   if (fileIdentity(stats) === source.storage) {
     return { fd, path, sizeBytes: stats.isFile() ? stats.size : blockDeviceBytes(fd) };
   }
   closeSync(fd);
-  throw new UnderstudyError('SOURCE_CHANGED', `${source.uri} is another file than a moment ago`);
+  throw new UnderstudyError('SOURCE_CHANGED', `${nameOfSource(source.uri)} is another file than a moment ago`);
 }
 
 /** Null where the open file has no name that programs could be given: it was removed or replaced, or is not UTF-8. */
@@ -133,7 +135,7 @@ function realPathOf(source: IdentifiedSource, path: string): string {
   try {
     return realpathSync(path);
   } catch (cause) {
-    throw fileError('source', `find ${source.uri}`, errnoOf(cause), cause);
+    throw fileError('source', `find ${nameOfSource(source.uri)}`, errnoOf(cause), cause);
   }
 }
 
@@ -142,7 +144,7 @@ async function prepareImage(
   format: ImageFormat | 'raw',
   access: ImageAccess,
 ): Promise<PreparedSource> {
-  const { uri } = source;
+  const uri = nameOfSource(source.uri);
   const { storage, path, held, storedBytes = null, fingerprint = null, failure = null } = access;
   const files = access.files ?? new ImageFiles();
   const folder = privateFolder();

@@ -73,13 +73,12 @@ export function judgeEnd(
   return { error: damaged(uri, message), warning: null };
 }
 
+/** Who says it, and of what: the program and its standard input, which mean nothing to people. */
+const SPEAKER = /^(?:\S*\/)?(?:gzip|xz|zstd|bzip2|lz4)\s*: (?=\S)|^(?:\(stdin\)|stdin|\/\*stdin\*\\?)\s*: /;
+
 function firstLine(text: string): string | null {
-  return (
-    text
-      .split(/[\r\n]/)
-      .find((line) => !CHATTER.test(line))
-      ?.trim() ?? null
-  );
+  const line = text.split(/[\r\n]/).find((one) => !CHATTER.test(one));
+  return line === undefined ? null : line.trim().replace(SPEAKER, '').replace(SPEAKER, '').replace(/;$/, '');
 }
 
 /**

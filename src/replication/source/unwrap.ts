@@ -68,7 +68,9 @@ function rawOrUnread(flow: Flow, options: UnwrapOptions): Unwrapped {
 function membersOf(format: 'tar' | 'zip', flow: Flow, run: Run) {
   const { uri, onWarning } = run.options;
   const reader = new ByteReader(run.pieces(flow));
-  return format === 'tar' ? tarMembers(reader, { uri, stored: false, onWarning }) : zipStreamMembers(reader, uri);
+  return format === 'tar'
+    ? tarMembers(reader, { uri, stored: false, onWarning })
+    : zipStreamMembers(reader, { uri, onWarning });
 }
 
 async function expanded(flow: Flow, run: Run, firstBytes: number): Promise<Flow> {

@@ -11,6 +11,7 @@ import { damaged, unreadable } from './damage.ts';
 import { inflate } from './inflate.ts';
 import { MEMBERS_MAX, type Member, type Members } from './members.ts';
 import { readRange } from './seeking-reader.ts';
+import { ZIP_TAIL_BYTES, zipEnd, zipIgnored } from './zip-end.ts';
 import { zipObstacle } from './zip-stream.ts';
 
 const DEFLATED = 8;
@@ -29,10 +30,11 @@ class StoredBytes extends RandomAccessReader {
 }
 
 /** @throws SOURCE_CORRUPT; FORMAT_UNKNOWN (too many members) */
-export async function* zipDirectoryMembers(bytes: ByteSource): Members {
-  const { uri, sizeBytes } = bytes;
+export async function* zipDirectoryMembers(bytes: ByteSource, onWarning: (warning: string) => void): Members {
+  const { uri } = bytes;
+  const ignoredBytes = await bytesBehind(bytes);
   const archive = await told(uri, () =>
-    fromRandomAccessReaderPromise(new StoredBytes(bytes), sizeBytes ?? 0, {
+    fromRandomAccessReaderPromise(new StoredBytes(bytes), (bytes.sizeBytes ?? 0) - ignoredBytes, {
       lazyEntries: true,
       autoClose: false,
       decodeStrings: false,
@@ -43,12 +45,21 @@ export async function* zipDirectoryMembers(bytes: ByteSource): Members {
   if (archive.entryCount > MEMBERS_MAX) {
     throw unreadable(uri, `is a zip archive of more than ${MEMBERS_MAX} members; unpack it first`);
   }
+  if (ignoredBytes > 0) onWarning(zipIgnored(ignoredBytes));
   const entries = archive.eachEntry();
   for (;;) {
     const next = await told(uri, () => entries.next());
     if (next.done === true) return;
     yield await memberOf(bytes, archive, next.value as Entry);
   }
+}
+
+/** Behind the end of the archive; the library wants none, and says what is wrong where no end is found. */
+async function bytesBehind(bytes: ByteSource): Promise<number> {
+  const sizeBytes = bytes.sizeBytes ?? 0;
+  const tail = Buffer.from(await bytes.readAt(Math.max(0, sizeBytes - ZIP_TAIL_BYTES), ZIP_TAIL_BYTES));
+  const end = zipEnd(tail);
+  return end === null ? 0 : tail.byteLength - end;
 }
 
 /** What the library complains about is the archive; errors of the source keep their code. */

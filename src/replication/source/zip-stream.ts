@@ -6,6 +6,7 @@ import { damaged, unreadable } from './damage.ts';
 import { type Inflated, inflate } from './inflate.ts';
 import { hasAt, viewOf } from './magic.ts';
 import { MEMBERS_MAX, type Member, type Members } from './members.ts';
+import { ZIP_TAIL_BYTES, zipEnd, zipIgnored } from './zip-end.ts';
 
 const LOCAL = 'PK\x03\x04';
 /** What may follow the last member. */
@@ -35,6 +36,11 @@ export function zipObstacle(flags: number, method: number): string | null {
   return `is compressed by a method that is not read (${METHODS[method] ?? `number ${method}`})`;
 }
 
+export interface ZipStreamOptions {
+  readonly uri: string;
+  readonly onWarning: (warning: string) => void;
+}
+
 interface LocalHeader {
   readonly name: string;
   readonly flags: number;
@@ -46,13 +52,14 @@ interface LocalHeader {
 }
 
 /** @throws SOURCE_CORRUPT; FORMAT_UNKNOWN for members whose end nothing tells */
-export async function* zipStreamMembers(reader: ByteReader, uri: string): Members {
+export async function* zipStreamMembers(reader: ByteReader, options: ZipStreamOptions): Members {
+  const { uri } = options;
   const first = await reader.take(4);
   // Archives that could have been split begin with this mark.
   if (!hasAt(first, 'PK00')) reader.giveBack(first);
   for (let count = 0; count < MEMBERS_MAX; count += 1) {
     const signature = await reader.take(4);
-    if (DIRECTORIES.some((magic) => hasAt(signature, magic))) return endOfArchive(reader, uri, signature);
+    if (DIRECTORIES.some((magic) => hasAt(signature, magic))) return endOfArchive(reader, options, signature);
     if (!hasAt(signature, LOCAL)) {
       throw damaged(
         uri,
@@ -67,27 +74,24 @@ export async function* zipStreamMembers(reader: ByteReader, uri: string): Member
   throw unreadable(uri, `is a zip archive of more than ${MEMBERS_MAX} members; unpack it first`);
 }
 
-const END_MARK = Buffer.from('PK\x05\x06', 'latin1');
-const END_BYTES = 22;
-/** The record of the end, and the longest comment in it. */
-const END_BYTES_MAX = END_BYTES + 65_535;
-
 /**
  * The directory repeats what the headers said; that the record of its end is there, and whole, tells that nothing was
  * cut off.
  */
-async function endOfArchive(reader: ByteReader, uri: string, signature: Uint8Array): Promise<void> {
+async function endOfArchive(
+  reader: ByteReader,
+  { uri, onWarning }: ZipStreamOptions,
+  signature: Uint8Array,
+): Promise<void> {
   let tail = Buffer.from(signature);
   for (;;) {
     const some = await reader.some(1024 * 1024);
     if (some === null) break;
-    tail = Buffer.concat([tail, some]).subarray(-END_BYTES_MAX);
+    tail = Buffer.concat([tail, some]).subarray(-ZIP_TAIL_BYTES);
   }
-  const at = tail.lastIndexOf(END_MARK);
-  const room = tail.byteLength - at - END_BYTES;
-  if (at < 0 || room < 0 || room < tail.readUInt16LE(at + 20)) {
-    throw damaged(uri, 'it ends within the directory of its zip archive');
-  }
+  const end = zipEnd(tail);
+  if (end === null) throw damaged(uri, 'it ends within the directory of its zip archive');
+  if (end < tail.byteLength) onWarning(zipIgnored(tail.byteLength - end));
 }
 
 async function readLocalHeader(reader: ByteReader, uri: string): Promise<LocalHeader> {
