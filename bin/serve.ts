@@ -1,6 +1,5 @@
 // `understudy up`, composed: store, storage node, drivers, controller and interface in one process. The machines and
 // the storage daemon are processes of their own and outlive this one, however it ends.
-import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,15 +9,22 @@ import { type Configuration, type HostConfig, loadRules } from '../src/config/mo
 import { type AgentSecret, type Controller, startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
 import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
-import { tryLock } from '../src/linux/mod.ts';
 import { Prometheus } from '../src/metrics/mod.ts';
 import { LocalNetwork } from '../src/network/mod.ts';
 import { findCertificate, readCertificates, readKeyPair } from '../src/pki/mod.ts';
 import { IpmiPower, type IpmiSettings, type PowerDriver, QemuPower, type QemuSettings } from '../src/power/mod.ts';
-import { createStorageNode, type Listen, type LocalStorageNode, type StorageNode } from '../src/storage/mod.ts';
+import {
+  createStorageNode,
+  gateAboveFloor,
+  type Listen,
+  type LocalStorageNode,
+  type StorageNode,
+} from '../src/storage/mod.ts';
 import { openSqliteStore, storeEpochGate } from '../src/store/mod.ts';
 import { followCertificates } from './follow-certificates.ts';
 import { gatewayTls, insecureVolumes, machineCertificates } from './gateway-tls.ts';
+import { lockPath, storePath, takeState } from './state-folder.ts';
+import { watchState } from './state-watch.ts';
 
 export interface ServeOptions {
   readonly configuration: Configuration;
@@ -31,8 +37,6 @@ export interface ServeOptions {
   readonly say: (line: string) => void;
 }
 
-const LOCK = 'up.lock';
-
 /**
  * Runs until the signal, or until it no longer controls. Hosts, volumes and engagements go on as they are.
  * @throws CONTROLLER_RUNNING when another process serves this state folder; what store, storage node and interface
@@ -40,10 +44,9 @@ const LOCK = 'up.lock';
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { configuration } = options;
-  mkdirSync(configuration.state, { recursive: true, mode: 0o700 });
-  const lock = lockState(configuration.state);
+  const release = takeState(configuration, options.say);
   try {
-    const store = await openSqliteStore(join(configuration.state, 'store.db'));
+    const store = await openSqliteStore(storePath(configuration));
     try {
       const gate = storeEpochGate(store);
       const storage = await createStorageNode({
@@ -59,7 +62,8 @@ export async function serve(options: ServeOptions): Promise<void> {
         overlayBytesMax: configuration.storage.overlayBytesMax,
       });
       try {
-        await control(options, { store, storage, gate });
+        const fenced = gateAboveFloor(gate, () => storage.floor.read());
+        await control(options, { store, storage, gate: fenced });
       } finally {
         await storage.close();
       }
@@ -67,7 +71,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       await store.close();
     }
   } finally {
-    closeSync(lock);
+    release();
   }
 }
 
@@ -99,6 +103,7 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     config: configuration,
     store,
     storage,
+    floor: storage.floor,
     power: powerDrivers(configuration, machines, gate),
     directors: directors(configuration, gate),
     network: new LocalNetwork(),
@@ -111,19 +116,24 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     holder: `${hostname()}:${configuration.state}`.toLowerCase(),
   });
   let failure: Error | null = null;
+  const over = new AbortController();
+  const files = [lockPath(configuration), storePath(configuration)];
   const mortal = outliveDefects(controller);
   try {
     const onDefect = (error: unknown, request: string): void => controller.defect(`request ${request}`, error);
     const insecure = insecureVolumes(configuration);
-    const warnings = (): readonly string[] => (insecure === null ? [] : [insecure]);
+    const { unsettled } = controller;
+    const lost = unsettled === null ? null : `${unsettled}; nothing is done before "understudy recover" is run`;
+    const warnings = (): readonly string[] => [insecure, lost].filter((warning) => warning !== null);
     const api = await createApi({ controller, configuration, version, onDefect, say, warnings });
     try {
       follow(options, storage, machines);
       const { url } = await api.listen();
       for (const warning of api.warnings()) say(`warning: ${warning}`);
       onReady(url);
-      failure = await Promise.race([controller.ended, aborted(signal)]);
+      failure = await Promise.race([controller.ended, aborted(signal), watchState(files, over.signal)]);
     } finally {
+      over.abort();
       await api.close();
     }
   } finally {
@@ -183,14 +193,6 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Held by this process until it ends, however it ends. */
-function lockState(state: string): number {
-  const descriptor = openSync(join(state, LOCK), 'a+', 0o600);
-  if (tryLock(descriptor, 0)) return descriptor;
-  closeSync(descriptor);
-  throw new UnderstudyError('CONTROLLER_RUNNING', `another process serves ${state}`);
-}
-
 /** Read when it is needed, so that a changed file counts for the next engagement. A certificate goes before a token. */
 async function agentSecret({ tls }: Configuration, host: HostConfig): Promise<AgentSecret | null> {
   const certificates = tls === null ? null : await readCertificates(tls.folder);
@@ -208,7 +210,11 @@ function settingsOf<T>(configuration: Configuration, driver: string): Map<string
   return new Map(hosts.map(({ name, power }) => [name, power.settings as T]));
 }
 
-function virtualMachines(configuration: Configuration, storage: StorageNode, gate: EpochGate): QemuPower {
+export function virtualMachines(
+  configuration: Configuration,
+  storage: Pick<StorageNode, 'status'>,
+  gate: EpochGate,
+): QemuPower {
   const { tls } = configuration;
   return new QemuPower({
     hosts: settingsOf<QemuSettings>(configuration, 'qemu'),
@@ -232,7 +238,11 @@ function powerDrivers(
 }
 
 /** Where the host's volume is served to it now. @throws VOLUME_STATE when it has nothing to boot from */
-async function diskOf(configuration: Configuration, storage: StorageNode, name: string): Promise<string> {
+async function diskOf(
+  configuration: Configuration,
+  storage: Pick<StorageNode, 'status'>,
+  name: string,
+): Promise<string> {
   const volume = configuration.hosts.get(name)?.volume;
   const { volumes } = await storage.status();
   const found = volumes.find((one) => one.name === volume);

@@ -10,6 +10,7 @@ import { readerProgram } from '../../src/identity/mod.ts';
 import { allocatePages, digestOf, NbdHandle } from '../../src/linux/mod.ts';
 import { readCertificates } from '../../src/pki/mod.ts';
 import { filterOf, OWN_USER, trialReader } from '../../src/sandbox/mod.ts';
+import { backupBytesOf } from '../../src/storage/mod.ts';
 import { checked, type Finding, failure, warning } from './check.ts';
 
 /** One page. */
@@ -125,23 +126,20 @@ function folder(path: string): Finding | string {
   return there === path ? 'can be written' : `will be made in ${there}`;
 }
 
-/** What the backup of a spare takes at most: all that its volume has stored. */
-function backupBytes(configuration: Configuration): number {
-  const spares = [...configuration.services.values()].flatMap(({ pool }) => pool);
-  const volumes = spares.flatMap((name) => {
-    const host = configuration.hosts.get(name);
-    if (host === undefined || host.expendable) return [];
-    return configuration.volumes.get(host.volume)?.path ?? [];
-  });
-  // A block device does not tell what of it is in use; it is counted when it is backed up.
-  const files = [...new Set(volumes)].filter((path) => existsSync(path) && statSync(path).isFile());
-  return files.reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
+/** What the storage node asks for before it makes the backups of all spares. */
+async function backupBytes({ services, hosts, volumes }: Configuration): Promise<number> {
+  const spares = new Set([...services.values()].flatMap(({ pool }) => pool));
+  const kept = [...hosts.values()].filter(({ name, expendable }) => spares.has(name) && !expendable);
+  const paths = new Set(kept.flatMap(({ volume }) => volumes.get(volume)?.path ?? []));
+  let bytes = 0;
+  for (const path of paths) if (existsSync(path)) bytes += await backupBytesOf(path);
+  return bytes;
 }
 
-function room(configuration: Configuration): Finding | string {
+async function room(configuration: Configuration): Promise<Finding | string> {
   const { bavail, bsize } = statfsSync(nearest(configuration.storage.folder));
   const freeBytes = bavail * bsize;
-  const backup = backupBytes(configuration);
+  const backup = await backupBytes(configuration);
   const overlay = configuration.storage.overlayBytesMax;
   const text = `${formatBytes(freeBytes)} free; backups of all spares take up to ${formatBytes(backup)}, changed blocks of a lead up to ${formatBytes(overlay)}`;
   if (freeBytes < backup) return failure(text, 'free some, or name another storage.folder');

@@ -10,6 +10,7 @@ import { examineHosts } from './hosts.ts';
 import { examineMachine } from './machine.ts';
 import { examineRecords } from './records.ts';
 import { examineServices } from './services.ts';
+import { examineStamps } from './stamps.ts';
 import { examineUsers } from './users.ts';
 import { examineVolumes } from './volumes.ts';
 
@@ -26,6 +27,7 @@ export async function* examine(file: string, signal: AbortSignal): AsyncIterable
   yield { check: 'configuration', subject: file, state: 'ok', detail, remedy: null };
   yield* examineMachine(configuration);
   yield* examineRecords(configuration);
+  yield* examineStamps(configuration);
   yield* examineBackups(configuration);
   yield* examineCertificates(configuration);
   yield* examineGateways(configuration);

@@ -138,6 +138,12 @@ export const errorRegistry = {
     'after-change',
     'A record of the store is damaged, of another version, or refers to something that does not exist; nothing is done by it.',
   ),
+  STATE_LOST: of(
+    8,
+    409,
+    'after-change',
+    'The state folder, or the store in it, is not the one that belongs to the volumes; "understudy recover" reads back what they hold.',
+  ),
   TRIES_EXHAUSTED: of(
     9,
     500,

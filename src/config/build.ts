@@ -1,5 +1,4 @@
 // From what the file says to what the parts of the installation take.
-import { join } from 'node:path';
 import { present } from '../base/mod.ts';
 import { type Windows, windowsOf } from '../detection/mod.ts';
 import type { Settings } from './check-drivers.ts';
@@ -48,9 +47,14 @@ export function buildApi({ api, tls }: Pick<Raw, 'api' | 'tls'>): ApiConfig {
   return { host, port, advertise: advertise ?? `${scheme}://${authority}:${port}`, tokensFile, insecure };
 }
 
+/** Beside the state folder, and not in it: what lies there outlives the store. */
+export function defaultStorageFolder(state: string): string {
+  return `${state.replace(/\/+$/, '')}-storage`;
+}
+
 function buildStorage(raw: Raw['storage'], state: string): StorageConfig {
   return {
-    folder: raw.folder ?? join(state, 'storage'),
+    folder: raw.folder ?? defaultStorageFolder(state),
     listen: raw.listen,
     insecure: raw.insecure,
     backgroundRate: raw.backgroundRate,

@@ -1,5 +1,6 @@
 // Values of one entry that do not go together.
 import { BlockList, isIPv4 } from 'node:net';
+import { isAbsolute, relative } from 'node:path';
 import { isLoopback } from '../base/mod.ts';
 import { checkListen } from './check-listen.ts';
 import { entriesOf, type PartlyHost, type PartlyRaw, type PartlyService } from './partial.ts';
@@ -10,6 +11,17 @@ export function checkValues(raw: PartlyRaw, report: Report): void {
   for (const [name, service] of entriesOf(raw.services)) checkService(service, ['services', name], report);
   checkEncryption(raw, report);
   checkListen(raw, report);
+  checkStorageFolder(raw, report);
+}
+
+/** Whoever removes the state folder must not remove the only copy of a disk with it. */
+function checkStorageFolder({ state, storage }: PartlyRaw, report: Report): void {
+  const folder = storage?.folder;
+  if (typeof folder !== 'string' || typeof state !== 'string') return;
+  const way = relative(state, folder);
+  if (way.startsWith('..') || isAbsolute(way)) return;
+  const hint = `end understudy, move the folder (mv ${folder} ${state}-storage), and name it here`;
+  report(['storage', 'folder'], 'storage.folder: backups in the state folder would be lost with it', hint);
 }
 
 /** What goes over a network is encrypted, unless somebody wrote that it need not be. */

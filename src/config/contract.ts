@@ -50,7 +50,7 @@ export interface VolumeConfig {
 }
 
 export interface StorageConfig {
-  /** Where backups and overlays go. @default STATE/storage */
+  /** Where backups, overlays and stamps go; never in the state folder. @default STATE-storage */
   readonly folder: string;
   /**
    * How hosts reach exports: a Unix socket in the state folder, one port in plain text, or a port for each host.

@@ -59,7 +59,10 @@ export const apiSchema = z.strictObject({
 });
 
 export const storageSchema = z.strictObject({
-  folder: orNull(path()).describe('Where backups and changed blocks go. Without it: `storage` in the state folder.'),
+  folder: orNull(path()).describe(
+    'Where backups, changed blocks and the stamps of volumes go: never in the state folder, which may be lost, and for one ' +
+      'installation only. Without it: the name of the state folder with `-storage`.',
+  ),
   listen: listenAddress()
     .prefault('unix')
     .describe(

@@ -14,6 +14,7 @@ import { listRecords } from './records.ts';
 import { Suspects } from './suspects.ts';
 import { Tries } from './tries.ts';
 import { whose } from './uncaught.ts';
+import { advising, findUnsettled, keepEpoch } from './unsettled.ts';
 import { World } from './world.ts';
 
 const LEASE = 'controller';
@@ -27,6 +28,8 @@ const WATCH_AGAIN_MS = 1000;
 export interface Controller extends ControllerApi {
   /** Resolves when it no longer controls: with the reason, or with null after `stop`. Never rejects. */
   readonly ended: Promise<Error | null>;
+  /** Why the store is not believed, so that nothing is done; null: it is. */
+  readonly unsettled: string | null;
   /**
    * Takes an error that nobody caught, of which the process was told: it fails the work that began what threw it, and
    * is told once. To be called in the context in which Node.js tells of it.
@@ -43,15 +46,18 @@ export interface Controller extends ControllerApi {
  * @throws CONTROLLER_RUNNING, STORE_FAILED
  */
 export async function startController(parts: ControllerParts): Promise<Controller> {
+  const unsettled = await findUnsettled(parts);
+  const above = (await parts.floor?.read())?.epoch ?? 0;
   // An earlier life of this holder may have left the lease behind; giving it up first makes the new epoch a higher one
   // in any case.
   const left = await parts.store.lease(LEASE, parts.holder, LEASE_MS);
   await left?.release();
-  const lease = left === null ? null : await parts.store.lease(LEASE, parts.holder, LEASE_MS);
+  const lease = left === null ? null : await parts.store.lease(LEASE, parts.holder, LEASE_MS, above);
   if (lease === null) {
     throw new UnderstudyError('CONTROLLER_RUNNING', 'another controller has the lease, or had it until a moment ago');
   }
-  const life = new Life(parts, lease);
+  await keepEpoch(parts, lease.epoch, unsettled === null);
+  const life = new Life(unsettled === null ? parts : { ...parts, config: advising(parts.config) }, lease, unsettled);
   await life.begin();
   return life.controller();
 }
@@ -72,12 +78,13 @@ class Life {
   #watching: Promise<void> = Promise.resolve();
   #over: Promise<void> | null = null;
 
-  constructor(parts: ControllerParts, lease: Lease) {
+  constructor(parts: ControllerParts, lease: Lease, unsettled: string | null) {
     this.#parts = parts;
     this.#lease = lease;
     this.#journal = new Journal(parts);
     this.#tries = new Tries(parts.store, parts.wall);
-    this.#context = { parts, epoch: lease.epoch, signal: this.#abort.signal };
+    const believed = unsettled === null ? {} : { unsettled };
+    this.#context = { parts, epoch: lease.epoch, signal: this.#abort.signal, ...believed };
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -103,6 +110,7 @@ class Life {
       text: `${holder} controls, epoch ${this.#lease.epoch}`,
       data: { holder, epoch: this.#lease.epoch },
     });
+    await this.#tellUnsettled();
     this.#watching = this.#watch();
     this.#queue.add(RECORDS);
     this.#queue.add(HOSTS);
@@ -110,6 +118,13 @@ class Life {
       this.#queue.add(`service/${name}`);
       if (signals.some(({ source }) => source.kind === 'prometheus')) this.#queue.add(`metrics/${name}`);
     }
+  }
+
+  async #tellUnsettled(): Promise<void> {
+    const { unsettled } = this.#context;
+    if (unsettled === undefined) return;
+    const text = `every service is in mode advise, and nothing is done, before "understudy recover" is run: ${unsettled}`;
+    await this.#journal.event({ kind: 'controller', subject: 'controller', text, data: { unsettled } });
   }
 
   controller(): Controller {
@@ -125,6 +140,7 @@ class Life {
     });
     return Object.assign(operations, {
       ended: this.#ended,
+      unsettled: this.#context.unsettled ?? null,
       stop: () => this.#end(null),
       uncaught: (error: unknown) => this.#uncaught(error),
       defect: (subject: string, error: unknown) => this.#tell(subject, error),

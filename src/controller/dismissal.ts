@@ -92,7 +92,10 @@ export async function dismissUnusable(
     await store.delete(key, revision);
     return false;
   }
-  const wayOut = wayDown(context, record, owner, serviceOf(owner, config));
+  const { epoch, parts } = context;
+  const reason = 'dismissed by force: its record could not be used';
+  const failure = { code: 'RECORD_UNUSABLE' as const, message: record.why };
+  const wayOut = wayDown(owner, serviceOf(owner, config), { epoch, reason, failure, nowMs: parts.wall() });
   const sameKey = keys.engagement(owner.engagement) === key;
   // One that the store has not written can only be deleted. The mark of the volume keeps it from being used meanwhile.
   if (sameKey && revision < 1) await store.delete(key, revision);
@@ -119,7 +122,8 @@ function ownerOf({ key }: UnusableRecord, marked: readonly Marked[] | null): Mar
   return marked[0] ?? null;
 }
 
-function serviceOf({ host, engagement }: Marked, config: Configuration) {
+/** By the name of the engagement, or by the pool that has the host. @throws ENGAGEMENT_REFUSED */
+export function serviceOf({ host, engagement }: Marked, config: Configuration) {
   const service =
     config.services.get(serviceOfKey(keys.engagement(engagement))) ??
     [...config.services.values()].find(({ pool }) => pool.includes(host));
@@ -128,20 +132,26 @@ function serviceOf({ host, engagement }: Marked, config: Configuration) {
   throw new UnderstudyError('ENGAGEMENT_REFUSED', `${engagement} cannot be dismissed: ${why}; put it into one`);
 }
 
-function wayDown(
-  { parts, epoch }: Context,
-  { why }: UnusableRecord,
+interface Cause {
+  readonly epoch: number;
+  readonly reason: string;
+  readonly failure: Pick<NonNullable<Engagement['failure']>, 'code' | 'message'>;
+  readonly nowMs: number;
+}
+
+/** A record of the way down, for a host of which nothing but the mark of its volume is known. */
+export function wayDown(
   { host: understudy, engagement: name }: Marked,
   { name: service, lead }: { readonly name: string; readonly lead: string },
+  { epoch, reason, failure, nowMs: now }: Cause,
 ): Engagement {
-  const now = parts.wall();
   const stage = { startedAt: now, endedAt: now };
   return {
     ...{ name, service, lead, understudy, epoch },
     sequence: Number(/-(\d{1,12})$/.exec(name)?.[1] ?? 0),
     origin: 'manual',
     goal: 'release',
-    reason: 'dismissed by force: its record could not be used',
+    reason,
     phase: 'drain',
     ended: false,
     createdAt: now,
@@ -151,7 +161,7 @@ function wayDown(
       { phase: 'drain', startedAt: now, endedAt: null },
     ],
     reboots: 0,
-    failure: { code: 'RECORD_UNUSABLE', message: why, phase: 'drain', at: now },
+    failure: { ...failure, phase: 'drain', at: now },
     hold: null,
     failed: true,
     takenAt: null,

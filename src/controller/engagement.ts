@@ -52,7 +52,7 @@ export const engagements: Reconciler = {
   async step({ context, name }) {
     try {
       const engagement = await engagementOf(context, name);
-      if (engagement === null) return null;
+      if (engagement === null || context.unsettled !== undefined) return null;
       // That it turns round is a step of its own: what was tried before has nothing to do with it.
       return engagement.goal === 'release' && isUp(engagement.phase) ? TURN : engagement.phase;
     } catch (error) {

@@ -24,11 +24,15 @@ export async function reconcileHosts(
   const status = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
   const held = heldHosts(engagements, config, status);
   const engaged = new Set(engagements.all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
-  const free = [...config.hosts.values()].filter(({ name, volume }) => {
-    const found = status.volumes.find((one) => one.name === volume);
-    const isOwn = found?.attachment === null && found.content.kind === 'own';
-    return isOwn && !engaged.has(name) && !held.has(name);
-  });
+  // A store that is not believed hands out no volume.
+  const free =
+    context.unsettled !== undefined
+      ? []
+      : [...config.hosts.values()].filter(({ name, volume }) => {
+          const found = status.volumes.find((one) => one.name === volume);
+          const isOwn = found?.attachment === null && found.content.kind === 'own';
+          return isOwn && !engaged.has(name) && !held.has(name);
+        });
   // Side by side: one that fails, or is not answered, keeps no other from its volume.
   const replaced = await Promise.all(
     free.map((host) =>

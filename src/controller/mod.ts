@@ -25,5 +25,6 @@ export { queryFor } from './observe.ts';
 export type { AgentSecret, ControllerParts } from './parts.ts';
 export { auditSchema } from './record-kinds.ts';
 export { understudiesOf } from './records.ts';
+export { historyOf, planRecovery, type Recovery, recordRecovery } from './recovery.ts';
 export { unusableRecords } from './scan.ts';
 export { asWorkOf } from './uncaught.ts';

@@ -41,6 +41,7 @@ import { askRelease, carryOut, createEngagement, factsOf } from './service.ts';
 import { engagementViews, statusOf } from './status.ts';
 import { identityOf } from './step.ts';
 import type { Tries } from './tries.ts';
+import { refuseUnsettled } from './unsettled.ts';
 import { engagementView, recordView } from './view.ts';
 import type { World } from './world.ts';
 
@@ -89,6 +90,7 @@ export class Operations implements ControllerApi {
 
   async clone({ lead, to }: { readonly lead: string; readonly to: string }): Promise<{ readonly engagement: string }> {
     const { config } = this.#context.parts;
+    refuseUnsettled(this.#context);
     hostOf(config, lead);
     const spare = hostOf(config, to);
     const known = await this.#known();
@@ -130,6 +132,7 @@ export class Operations implements ControllerApi {
   async dismiss(request: DismissRequest, by: string | null = null): Promise<{ readonly engagement: string }> {
     const { force, holdMs, ...subject } = request;
     const { tries, wake, interrupt } = this.#input;
+    refuseUnsettled(this.#context);
     const found = await find(this.#context, subject);
     if (found.kind === 'unusable') {
       const { key, why, revision } = found.record;
@@ -199,6 +202,7 @@ export class Operations implements ControllerApi {
 
   async approve(plan: string): Promise<{ readonly engagement: string }> {
     const { config, store } = this.#context.parts;
+    refuseUnsettled(this.#context);
     const { usable } = await listRecords<PendingPlan>(store, keys.plans);
     const record = usable.find(({ value }) => value.id === plan);
     if (record === undefined) throw refused(`there is no plan "${plan}", or no longer`);

@@ -6,7 +6,7 @@ import type { AgentIdentity } from '../identity/mod.ts';
 import type { Metrics } from '../metrics/mod.ts';
 import type { NetworkProbe } from '../network/mod.ts';
 import type { PowerDriver } from '../power/mod.ts';
-import type { StorageNode } from '../storage/mod.ts';
+import type { InstallationFloor, StorageNode } from '../storage/mod.ts';
 import type { Store } from '../store/mod.ts';
 
 /** A token, or a certificate of the host. */
@@ -16,6 +16,8 @@ export interface ControllerParts {
   readonly config: Configuration;
   readonly store: Store;
   readonly storage: StorageNode;
+  /** What is never given twice, whatever becomes of the store. @default nothing but the store remembers */
+  readonly floor?: InstallationFloor;
   /** By the name that a host's `power.driver` gives. */
   readonly power: ReadonlyMap<string, PowerDriver>;
   /** By the name that a service's `director.driver` gives. */
@@ -41,6 +43,8 @@ export interface Context {
   readonly epoch: number;
   /** Ends the step: the controller stops, has lost its lease, or the engagement's goal has changed. */
   readonly signal: AbortSignal;
+  /** Why the store is not believed: then nothing is engaged, and no engagement is gone on with. @default it is */
+  readonly unsettled?: string;
 }
 
 /** A driver call with a time-out of its own. What it could not finish is read back by the next try. */

@@ -137,6 +137,8 @@ export const keys = {
   decision: (service: string, atMs: number, count: number): string => `decision/${service}/${ordered(atMs, count)}`,
   decisions: (service: string): string => `decision/${service}/`,
   sequence: 'counter/engagement',
+  /** The epoch of the last controller that believed this store. */
+  leader: 'epoch/controller',
   tries: (key: string): string => `try/${key}`,
   allTries: 'try/',
   hold: (kind: Hold['kind'], name: string): string => `hold/${kind}/${name}`,

@@ -189,10 +189,12 @@ interface EngagementRequest {
 }
 
 export async function createEngagement(context: Context, request: EngagementRequest): Promise<string> {
-  const { store, wall } = context.parts;
+  const { store, wall, floor } = context.parts;
   const first = await firstSequence(context);
-  const counter = await updateRecord<number>(store, keys.sequence, (last) => (last ?? first) + 1);
+  const given = (await floor?.read())?.sequence ?? 0;
+  const counter = await updateRecord<number>(store, keys.sequence, (last) => Math.max(last ?? first, given) + 1);
   const sequence = present(counter, 'a counter is never deleted').value;
+  await floor?.raise({ sequence });
   const { service, understudy, origin, reason, breach } = request;
   const name = `${service.name}-${sequence}`;
   const now = wall();

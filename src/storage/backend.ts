@@ -2,6 +2,7 @@
 // knows nothing of content, engagements or epochs. Two of them: qemu-storage-daemon with the copy engine, and memory
 // for simulation.
 import type { CopyProgress } from './contract.ts';
+import type { BackupHeader, FoundBackup, Texts } from './stamps/mod.ts';
 
 export interface CopyJob {
   readonly signal: AbortSignal;
@@ -60,6 +61,12 @@ export interface Backend {
   readonly insecure: boolean;
   /** Raw file or block device. */
   pathOf(volume: string): string;
+  /** What tells the storage of a volume from any other, whatever its path; null: it cannot be reached. */
+  diskOf(volume: string): string | null;
+  /** Where stamps are kept: beside the backups, and never in the state folder. */
+  readonly stamps: Texts;
+  /** The place from which this node was started is still its own. @throws STATE_LOST */
+  checkState(): void;
 
   serve(volume: string, host: string): Promise<void>;
   /** Returns when no request of the host is under way any more. */
@@ -71,13 +78,21 @@ export interface Backend {
   /** Overwrites a volume with a snapshot of this backend; zeros behind its end. Durable when it resolves. */
   replicate(from: Snapshot, to: string, job: CopyJob): Promise<void>;
   /**
-   * Makes a complete and durable file of a volume that nobody writes. One that is there is replaced.
-   * @throws STORAGE_SPACE before anything is written, with the bytes needed and free
+   * Makes a complete and durable file of a volume that nobody writes. A complete one that is there is never
+   * overwritten: it is taken where it holds what the volume holds.
+   * @throws STORAGE_SPACE before anything is written, with the bytes needed and free; VOLUME_STATE when there is one
+   *   with other bytes
    */
   backup(volume: string, engagement: string, job: CopyJob): Promise<BackupFile>;
+  /** Complete backups of any volume, whoever made them. */
+  backups(): Promise<readonly FoundBackup[]>;
+  /** Puts the header beside a complete backup, durably. */
+  keepHeader(header: BackupHeader): Promise<void>;
+  /** XXH3-128 and size of a complete backup as it is read back. */
+  examineBackup(volume: string, engagement: string, signal: AbortSignal): Promise<BackupFile>;
   /** Overwrites a volume with a backup. @returns the digest of what was then read back from the volume */
   restore(volume: string, engagement: string, job: CopyJob): Promise<string>;
-  /** Deletes a backup, whole, half made or not there at all. */
+  /** Deletes a backup and its header, whole, half made or not there at all. */
   discard(volume: string, engagement: string): Promise<void>;
   /** Makes durable what others wrote to a volume by its path. */
   flush(volume: string): Promise<void>;

@@ -5,6 +5,11 @@ import { formatBytes, UnderstudyError } from '../base/mod.ts';
 const OVERHEAD_SHARE = 1 / 256;
 const OVERHEAD_BYTES = 1024 * 1024;
 
+/** What a backup of so much data takes at most. */
+export function neededFor(dataBytes: number): number {
+  return Math.ceil(dataBytes * (1 + OVERHEAD_SHARE)) + OVERHEAD_BYTES;
+}
+
 interface Reservation {
   readonly neededBytes: number;
   doneBytes: number;
@@ -22,7 +27,7 @@ export class BackupSpace {
 
   /** Promises room for a backup. @throws STORAGE_SPACE with the numbers */
   take(what: string, dataBytes: number, freeBytes: number): Room {
-    const neededBytes = Math.ceil(dataBytes * (1 + OVERHEAD_SHARE)) + OVERHEAD_BYTES;
+    const neededBytes = neededFor(dataBytes);
     const promisedBytes = [...this.#reservations].reduce((sum, one) => sum + one.neededBytes - one.doneBytes, 0);
     if (neededBytes > freeBytes - promisedBytes) {
       const others = promisedBytes > 0 ? `, of which backups under way will take ${formatBytes(promisedBytes)}` : '';

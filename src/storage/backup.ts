@@ -1,9 +1,10 @@
 // Backups of a spare's own volume: made before it is overwritten, put back when its engagement is over.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
-import type { CopyJob } from './backend.ts';
+import type { Backend, CopyJob } from './backend.ts';
 import { beginStep, type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
 import type { Backup } from './contract.ts';
 import type { VolumeRecord } from './records.ts';
+import type { BackupHeader } from './stamps/mod.ts';
 
 function backupOf({ backups }: VolumeRecord, engagement: string): Backup | null {
   return backups.find((backup) => backup.engagement === engagement) ?? null;
@@ -18,15 +19,18 @@ export function makeBackup(context: NodeContext, volume: string, engagement: str
     const there = backupOf(await records.volume(volume), engagement);
     if (there !== null) return there;
     if (record.content.kind !== 'own') throw stateError(volume, record.content, 'that is not worth a backup');
-    await records.change(volume, () => ({ step: { kind: 'backup', engagement } }));
+    // One that is there already is nobody's to delete; only what is made from here on is.
+    const exists = (await backend.backups()).some((one) => one.volume === volume && one.engagement === engagement);
+    if (!exists) await records.change(volume, () => ({ step: { kind: 'backup', engagement } }));
     const takenAt = new Date().toISOString();
     try {
       const file = await backend.backup(volume, engagement, job);
       const backup: Backup = { engagement, takenAt, ...file };
+      await backend.keepHeader(await records.headerOf(volume, backup));
       await records.change(volume, ({ backups }) => ({ backups: [...backups, backup], step: null }));
       return backup;
     } catch (error) {
-      await dropFailed(context, volume, engagement, error);
+      if (!exists) await dropFailed(context, volume, engagement, error);
       throw error;
     }
   });
@@ -44,15 +48,33 @@ async function dropFailed(context: NodeContext, volume: string, engagement: stri
   }
 }
 
-/** Ends a making or deleting of a backup that was under way, by deleting what is there of it. */
+/**
+ * Ends a making or deleting of a backup that was under way, by deleting what is there of it. One that was completed is
+ * kept.
+ */
 export async function clearStep({ records, backend }: NodeContext, volume: string): Promise<void> {
-  const { step } = await records.volume(volume);
+  const { step, content } = await records.volume(volume);
   if (step === null) return;
+  const header = step.kind === 'backup' ? await headerOf(backend, volume, step.engagement) : null;
+  if (header !== null) {
+    await records.change(volume, ({ backups }) => ({
+      step: null,
+      backups: [...backups.filter(({ engagement }) => engagement !== step.engagement), header.backup],
+    }));
+    return;
+  }
+  // Only what a volume does not hold itself has to be kept.
+  if (content.kind !== 'own') throw stateError(volume, content, 'its backup may be all that is left');
   await backend.discard(volume, step.engagement);
   await records.change(volume, ({ backups }) => ({
     step: null,
     backups: backups.filter(({ engagement }) => engagement !== step.engagement),
   }));
+}
+
+async function headerOf(backend: Backend, volume: string, engagement: string): Promise<BackupHeader | null> {
+  const all = await backend.backups();
+  return all.find((one) => one.volume === volume && one.engagement === engagement)?.header ?? null;
 }
 
 /** @throws VOLUME_STATE, DIGEST_MISMATCH when what was read back is not what was backed up */

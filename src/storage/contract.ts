@@ -58,6 +58,20 @@ export interface StorageStatus {
   readonly volumes: readonly VolumeStatus[];
   /** Bytes free where backups and overlays go. */
   readonly freeBytes: number;
+  /** Why the store is not the one that belongs to the volumes, until it is recovered; null: it is. */
+  readonly unsettled: string | null;
+}
+
+/**
+ * Numbers that are never given twice in an installation, kept beside the volumes: they outlive every store. Durable
+ * when a call resolves.
+ */
+export interface InstallationFloor {
+  read(): Promise<{ readonly epoch: number; readonly sequence: number; readonly unsettled: string | null }>;
+  /** Each number to at least this. */
+  raise(to: { readonly epoch?: number; readonly sequence?: number }): Promise<void>;
+  /** The store is not believed until it is recovered. */
+  unsettle(why: string): Promise<void>;
 }
 
 export interface CopyProgress {

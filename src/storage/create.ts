@@ -1,5 +1,6 @@
 // A storage node on this machine: checks what it is given, and puts the parts together.
 import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { type EpochGate, errnoOf, UnderstudyError } from '../base/mod.ts';
 import type { IdentityEngine } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
@@ -8,11 +9,14 @@ import type { Listen } from './gateway/mod.ts';
 import { type LocalStorageNode, NodeOfBackend } from './node.ts';
 import { QemuBackend } from './qemu-backend.ts';
 import { Records } from './records.ts';
+import { diskKey, gateAboveFloor, Stamps, TextFolder } from './stamps/mod.ts';
 
 export interface StorageNodeOptions {
   /** Lower-case letters, digits and "-"; one node for a name and a store. */
   readonly name: string;
-  /** Absolute path: backups and overlays. Made if it is not there. */
+  /**
+   * Absolute path, not in the state folder: stamps, backups and overlays. Made if it is not there. One node for a folder.
+   */
   readonly folder: string;
   /**
    * Absolute path, on a local file system: sockets, locks, plans that hold secrets. Made with mode 0700 if it is not
@@ -39,8 +43,10 @@ export interface StorageNodeOptions {
  */
 export async function createStorageNode(options: StorageNodeOptions): Promise<LocalStorageNode> {
   check(options);
-  const { name, store, gate, identity, volumes } = options;
-  const records = new Records(store, name);
+  const { name, store, identity, volumes } = options;
+  const gate = gateAboveFloor(options.gate, () => stamps.floor());
+  const stamps = stampsOf(options);
+  const records = new Records(store, name, stamps);
   let { starts, shutdowns } = await records.daemon();
   const backend = new QemuBackend({
     ...options,
@@ -74,6 +80,16 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
   );
   await node.start();
   return node;
+}
+
+function stampsOf({ folder, volumes }: StorageNodeOptions): Stamps {
+  const paths = new Map(volumes.map(({ name, path }) => [name, path]));
+  const pathOf = (volume: string): string => paths.get(volume) ?? '';
+  return new Stamps({
+    texts: new TextFolder(join(folder, 'stamps')),
+    diskOf: (volume) => diskKey(pathOf(volume)),
+    pathOf,
+  });
 }
 
 function check({ volumes, overlayBytesMax }: StorageNodeOptions): void {

@@ -1,6 +1,7 @@
 export type {
   Backup,
   CopyProgress,
+  InstallationFloor,
   PersonaliseRequest,
   ReplicateRequest,
   StorageNode,
@@ -9,6 +10,7 @@ export type {
   VolumeStatus,
 } from './contract.ts';
 export { createStorageNode, type StorageNodeOptions } from './create.ts';
+export { daemonsOf } from './daemon/mod.ts';
 export {
   type GatewayCertificates,
   type GatewayTls,
@@ -16,6 +18,18 @@ export {
   type Listen,
   TLS_PRIORITY,
 } from './gateway/mod.ts';
+export { earlierStorageFolder, hasEarlierFolder, moveEarlierFolder } from './move-folder.ts';
 export type { LocalStorageNode } from './node.ts';
+export { backupBytesOf } from './qemu-backend.ts';
 export { storageRecordFlaw } from './record-flaw.ts';
 export { recordedBackups, storagePaths } from './recorded.ts';
+export { gateAboveFloor, sequenceOf } from './stamps/mod.ts';
+export {
+  recordSurvey,
+  type Say,
+  type Survey,
+  type SurveyedVolume,
+  type SurveyOptions,
+  stampsIn,
+  surveyVolumes,
+} from './survey.ts';

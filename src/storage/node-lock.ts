@@ -1,7 +1,7 @@
 // One storage node for a state folder, among all processes: a lock that the kernel drops when its holder dies.
-import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { messageOf, UnderstudyError } from '../base/mod.ts';
+import { errnoOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import { tryLock } from '../linux/mod.ts';
 
 const LOCK_BYTE = 2 ** 40;
@@ -9,8 +9,14 @@ const LOCK_BYTE = 2 ** 40;
 const PATIENCE_MS = 15_000;
 const LOOK_MS = 50;
 
-/** @returns what gives it up @throws STORAGE_FAILED when another process has it and keeps it */
-export async function lockNode(path: string): Promise<() => void> {
+export interface NodeLock {
+  /** @throws STATE_LOST when the file is not there any more, or is another one: another node may have that */
+  check(): void;
+  release(): void;
+}
+
+/** @throws STORAGE_FAILED when another process has it and keeps it */
+export async function lockNode(path: string): Promise<NodeLock> {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
@@ -29,5 +35,20 @@ export async function lockNode(path: string): Promise<() => void> {
   }
   ftruncateSync(fd, 0);
   writeSync(fd, `process ${process.pid}\n`, 0);
-  return () => closeSync(fd);
+  return { check: () => checkPlace(fd, path), release: () => closeSync(fd) };
+}
+
+function checkPlace(fd: number, path: string): void {
+  const held = fstatSync(fd);
+  try {
+    const there = statSync(path);
+    if (there.dev === held.dev && there.ino === held.ino) return;
+  } catch (cause) {
+    if (errnoOf(cause) === null) throw cause;
+  }
+  throw new UnderstudyError(
+    'STATE_LOST',
+    `${path} was removed or replaced while it was in use: nothing is done any more; end this process, and then run ` +
+      '"understudy recover"',
+  );
 }

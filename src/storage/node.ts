@@ -11,17 +11,19 @@ import { asOperatingError, type NodeContext, namingVolume, stateError } from './
 import type {
   Backup,
   CopyProgress,
+  InstallationFloor,
   PersonaliseRequest,
   ReplicateRequest,
   StorageNode,
   StorageStatus,
-  VolumeContent,
   VolumeStatus,
 } from './contract.ts';
+import { introduce, StateLost } from './introduction.ts';
 import { personalise } from './personalise.ts';
 import { Records, type VolumeRecord } from './records.ts';
 import { replicate } from './replicate.ts';
 import { SharedSnapshots } from './shared-snapshots.ts';
+import { type FoundBackup, Stamps } from './stamps/mod.ts';
 import { Turns } from './turns.ts';
 
 /** Of a change that moves no content. The daemon's own answers are waited for up to a minute. */
@@ -45,6 +47,7 @@ export interface NodeOptions {
 
 /** A node of this process. */
 export interface LocalStorageNode extends StorageNode {
+  readonly floor: InstallationFloor;
   /**
    * To be called when certificates have changed: the gateways concerned are started again, one after the other, and
    * their hosts connect again. What cannot be used is told by the status of the volumes. @returns those hosts
@@ -66,7 +69,10 @@ export class NodeOfBackend implements LocalStorageNode {
   /** Volumes whose record could not be used at the start; until the next one nothing is done with them. */
   readonly #flaws = new Map<string, UnderstudyError>();
 
-  constructor(options: NodeOptions, records = new Records(options.store, options.name)) {
+  /** Hosts that have volumes, as stamps say where the store is lost. */
+  readonly #stamped = new Map<string, string>();
+
+  constructor(options: NodeOptions, records = new Records(options.store, options.name, stampsOf(options.backend))) {
     this.#options = options;
     const { backend, identity } = options;
     const snapshots = new SharedSnapshots((volume) => backend.snapshot(volume));
@@ -79,14 +85,19 @@ export class NodeOfBackend implements LocalStorageNode {
     const { volumes } = this.#options;
     await backend.open();
     try {
-      for (const volume of volumes) await this.#introduce(volume);
+      const { epoch } = await this.#context.records.stamps.floor();
+      const backups = await backend.backups();
+      for (const volume of volumes) await this.#introduce(volume, backups, epoch > 0);
       await backend.start(async () => {
         const all = await Promise.all(volumes.map(async (name) => ({ name, record: await this.#recordOf(name) })));
         return {
-          attached: all.flatMap(({ name, record }) =>
-            'attachedTo' in record && record.attachedTo !== null ? [{ volume: name, host: record.attachedTo }] : [],
-          ),
-          unknown: all.flatMap(({ name, record }) => (record instanceof UnderstudyError ? [name] : [])),
+          attached: all.flatMap(({ name, record }) => {
+            const host = 'attachedTo' in record ? record.attachedTo : (this.#stamped.get(name) ?? null);
+            return host === null ? [] : [{ volume: name, host }];
+          }),
+          unknown: all.flatMap(({ name, record }) => {
+            return record instanceof UnderstudyError && !this.#stamped.has(name) ? [name] : [];
+          }),
         };
       });
       for (const volume of volumes) {
@@ -110,30 +121,16 @@ export class NodeOfBackend implements LocalStorageNode {
     }
   }
 
-  /** One whose record cannot be used keeps no other from being served. */
-  async #introduce(volume: string): Promise<void> {
+  /** One whose record cannot be used, or does not agree with its stamp, keeps no other from being served. */
+  async #introduce(volume: string, backups: readonly FoundBackup[], stamped: boolean): Promise<void> {
     try {
-      await this.#settleRecord(volume);
+      await introduce(this.#context, volume, { backups, stamped, sizeBytes: await this.#sizeOf(volume) });
     } catch (error) {
-      if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
+      if (error instanceof StateLost && error.host !== null) this.#stamped.set(volume, error.host);
+      const code = codeOf(error);
+      if (code !== 'RECORD_UNUSABLE' && code !== 'STATE_LOST') throw error;
       this.#flaws.set(volume, error as UnderstudyError);
     }
-  }
-
-  /** @throws RECORD_UNUSABLE, also when another disk has taken the name of one that something is known of */
-  async #settleRecord(volume: string): Promise<void> {
-    const { backend, records } = this.#context;
-    const path = backend.pathOf(volume);
-    const sizeBytes = await this.#sizeOf(volume);
-    await records.settle(volume, (record) => {
-      if (record === null) return newRecord(path, sizeBytes ?? 0);
-      const bound = record.content.kind !== 'own' || record.attachedTo !== null || record.backups.length > 0;
-      if (record.path !== path && bound) {
-        const what = `it was ${record.path} and cannot become ${path} before it is detached and restored`;
-        throw new UnderstudyError('RECORD_UNUSABLE', `the record of the volume ${volume} cannot be used: ${what}`);
-      }
-      return { ...record, path, sizeBytes: sizeBytes ?? record.sizeBytes };
-    });
   }
 
   async #sizeOf(volume: string): Promise<number | null> {
@@ -150,7 +147,8 @@ export class NodeOfBackend implements LocalStorageNode {
     const { backend } = this.#context;
     const volumes = await Promise.all(this.#options.volumes.map((name) => this.#statusOf(name)));
     const { daemon, insecure } = backend;
-    return { name: this.#options.name, daemon, insecure, volumes, freeBytes: await backend.freeBytes() };
+    const { unsettled } = await this.floor.read();
+    return { name: this.#options.name, daemon, insecure, volumes, freeBytes: await backend.freeBytes(), unsettled };
   }
 
   async #statusOf(name: string): Promise<VolumeStatus> {
@@ -252,6 +250,12 @@ export class NodeOfBackend implements LocalStorageNode {
     );
   }
 
+  readonly floor: InstallationFloor = {
+    read: () => this.#context.records.stamps.floor(),
+    raise: (to) => this.#context.records.stamps.raise(to),
+    unsettle: (why) => this.#context.records.stamps.unsettle(why),
+  };
+
   renewCertificates(): Promise<readonly string[]> {
     return this.#context.backend.renew();
   }
@@ -319,7 +323,9 @@ export class NodeOfBackend implements LocalStorageNode {
       }
       const flaw = this.#flaws.get(volume);
       if (flaw !== undefined) throw flaw;
+      this.#context.backend.checkState();
       await this.#options.gate.admit(`volume/${volume}`, epoch);
+      this.#context.records.stamps.saw(epoch);
       signal.throwIfAborted();
       return await work(signal);
     } catch (error) {
@@ -328,9 +334,12 @@ export class NodeOfBackend implements LocalStorageNode {
   }
 }
 
-function newRecord(path: string, sizeBytes: number): VolumeRecord {
-  const content: VolumeContent = { kind: 'own' };
-  return { path, sizeBytes, generation: 0, content, attachedTo: null, backups: [], step: null };
+function stampsOf(backend: Backend): Stamps {
+  return new Stamps({
+    texts: backend.stamps,
+    diskOf: (volume) => backend.diskOf(volume),
+    pathOf: (volume) => backend.pathOf(volume),
+  });
 }
 
 /** @throws VOLUME_ATTACHED, VOLUME_STATE */

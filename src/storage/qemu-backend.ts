@@ -1,10 +1,11 @@
 // The real backend: volumes served by qemu-storage-daemon, copies by the copy engine, backups as files.
-import { constants, mkdirSync } from 'node:fs';
+import { constants, existsSync, mkdirSync } from 'node:fs';
 import { mkdir, open, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert, codeOf, errnoOf, limits, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { Backend, BackupFile, CopyJob, Recorded, Snapshot } from './backend.ts';
-import { BackupSpace } from './backup-space.ts';
+import { backupPath, findBackups, headerPath, keepHeader } from './backup-files.ts';
+import { BackupSpace, neededFor } from './backup-space.ts';
 import {
   type DaemonMemory,
   daemonPaths,
@@ -22,13 +23,19 @@ import {
   isInsecure,
   type Listen,
 } from './gateway/mod.ts';
-import { lockNode } from './node-lock.ts';
+import { lockNode, type NodeLock } from './node-lock.ts';
 import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file.ts';
+import { type BackupHeader, diskKey, type FoundBackup, TextFolder } from './stamps/mod.ts';
 import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
 import { copyVolume } from './volume-copy.ts';
 
 /** Blocks that are zeros stay holes: small ones keep a sparse volume's backup sparse, and cost little on any disk. */
 const BLOCK_BYTES = limits.MIB;
+
+/** What a backup of this file or device is asked to have room for. @throws STORAGE_FAILED */
+export async function backupBytesOf(path: string): Promise<number> {
+  return neededFor(await bytesToCopy(path, BLOCK_BYTES));
+}
 
 export interface QemuBackendOptions {
   /** By name. */
@@ -55,11 +62,23 @@ export class QemuBackend implements Backend {
   #served: ServedVolumes | null = null;
   /** null: hosts come by the Unix socket. */
   #gateways: Gateways | null = null;
-  #unlock: (() => void) | null = null;
+  #lock: NodeLock | null = null;
   #snapshots = new WeakMap<Snapshot, QemuSnapshot>();
+
+  readonly stamps: TextFolder;
 
   constructor(options: QemuBackendOptions) {
     this.#options = options;
+    this.stamps = new TextFolder(join(options.folder, 'stamps'));
+  }
+
+  checkState(): void {
+    assert(this.#lock !== null, 'open() comes first');
+    this.#lock.check();
+  }
+
+  diskOf(volume: string): string | null {
+    return diskKey(this.pathOf(volume));
   }
 
   async open(): Promise<void> {
@@ -70,7 +89,7 @@ export class QemuBackend implements Backend {
     } catch (cause) {
       throw new UnderstudyError('STORAGE_FAILED', `a folder cannot be made: ${messageOf(cause)}`, { cause });
     }
-    this.#unlock = await lockNode(join(stateFolder, 'node.lock'));
+    this.#lock = await lockNode(join(stateFolder, 'node.lock'));
   }
 
   async start(recorded: () => Promise<Recorded>): Promise<void> {
@@ -84,6 +103,8 @@ export class QemuBackend implements Backend {
       folder,
       overlayBytesMax,
       memory,
+      // A daemon that lives in this place now may be another node's.
+      check: () => this.checkState(),
       recorded: async () => {
         const { attached, unknown } = await recorded();
         return {
@@ -216,7 +237,8 @@ export class QemuBackend implements Backend {
   async backup(volume: string, engagement: string, job: CopyJob): Promise<BackupFile> {
     const path = this.pathOf(volume);
     const target = this.#backupPath(volume, engagement);
-    await this.discard(volume, engagement);
+    if (existsSync(target)) return this.#takeBackup(volume, engagement, job.signal);
+    await this.#removeUnfinished(target);
     const bytes = await sizeOfVolume(path);
     const dataBytes = await bytesToCopy(path, BLOCK_BYTES);
     const room = this.#space.take(`the backup of ${volume}`, dataBytes, await this.freeBytes());
@@ -240,8 +262,37 @@ export class QemuBackend implements Backend {
     return { bytes, digest: await digestOfVolume({ path, fromDisk: false, signal: job.signal }) };
   }
 
+  /** One that is there already is never overwritten. @throws VOLUME_STATE when the volume holds something else */
+  async #takeBackup(volume: string, engagement: string, signal: AbortSignal): Promise<BackupFile> {
+    const there = await this.examineBackup(volume, engagement, signal);
+    const bytes = await this.sizeOf(volume);
+    const digest = await digestOfVolume({ path: this.pathOf(volume), fromDisk: false, signal });
+    if (there.bytes === bytes && there.digest === digest) return there;
+    const path = this.#backupPath(volume, engagement);
+    const message = `${path} exists, and holds other data than ${volume}; a backup is never overwritten: move it away`;
+    throw new UnderstudyError('VOLUME_STATE', message);
+  }
+
+  backups(): Promise<readonly FoundBackup[]> {
+    return findBackups(this.#options.folder);
+  }
+
+  keepHeader(header: BackupHeader): Promise<void> {
+    return keepHeader(this.#options.folder, header);
+  }
+
+  async examineBackup(volume: string, engagement: string, signal: AbortSignal): Promise<BackupFile> {
+    const path = this.#backupPath(volume, engagement);
+    const bytes = await sizeOfVolume(path);
+    return { bytes, digest: await digestOfVolume({ path, fromDisk: true, signal }) };
+  }
+
   #backupPath(volume: string, engagement: string): string {
-    return join(this.#options.folder, engagement, `${volume}.raw`);
+    return backupPath(this.#options.folder, volume, engagement);
+  }
+
+  async #removeUnfinished(path: string): Promise<void> {
+    for (const end of ['.partial', '.partial.resume']) await rm(`${path}${end}`, { force: true });
   }
 
   async #makeBackupFolder(engagement: string): Promise<void> {
@@ -251,7 +302,10 @@ export class QemuBackend implements Backend {
 
   async discard(volume: string, engagement: string): Promise<void> {
     const path = this.#backupPath(volume, engagement);
-    for (const name of [path, `${path}.partial`, `${path}.partial.resume`]) await rm(name, { force: true });
+    // The header goes last: a backup without one would be of unknown origin.
+    await rm(path, { force: true });
+    await this.#removeUnfinished(path);
+    await rm(headerPath(this.#options.folder, volume, engagement), { force: true });
     try {
       await rmdir(join(this.#options.folder, engagement));
     } catch (cause) {
@@ -286,8 +340,8 @@ export class QemuBackend implements Backend {
   async close(): Promise<void> {
     await this.#gateways?.close();
     await this.#served?.daemon.close();
-    this.#unlock?.();
-    this.#unlock = null;
+    this.#lock?.release();
+    this.#lock = null;
   }
 
   async shutdown(): Promise<void> {

@@ -5,7 +5,7 @@ import * as z from 'zod';
 const count = z.int().min(0);
 const name = z.string().min(1).max(200);
 
-const content = z.discriminatedUnion('kind', [
+export const contentSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('own') }),
   z.strictObject({
     kind: z.literal('unfinished'),
@@ -22,13 +22,15 @@ const content = z.discriminatedUnion('kind', [
   }),
 ]);
 
+export const backupSchema = z.strictObject({ engagement: name, takenAt: z.string(), bytes: count, digest: z.string() });
+
 const volume = z.strictObject({
   path: z.string().min(1),
   sizeBytes: count,
   generation: count,
-  content,
+  content: contentSchema,
   attachedTo: name.nullable(),
-  backups: z.array(z.strictObject({ engagement: name, takenAt: z.string(), bytes: count, digest: z.string() })),
+  backups: z.array(backupSchema),
   step: z.strictObject({ kind: z.enum(['backup', 'discard']), engagement: name }).nullable(),
 });
 
@@ -45,11 +47,17 @@ const SCHEMAS: readonly (readonly [prefix: string, schema: z.ZodType])[] = [
   ['storage/gateways/', gateways],
 ];
 
+/** What is wrong with a value, one line; null: nothing. */
+export function flawBy(schema: z.ZodType | undefined): (value: unknown) => string | null {
+  return (value) => {
+    const issue = schema?.safeParse(value).error?.issues[0];
+    if (issue === undefined) return null;
+    const path = issue.path.join('.');
+    return `${path === '' ? '' : `${path}: `}${issue.message}`;
+  };
+}
+
 /** What is wrong with a record of a storage node, one line; null: nothing. */
 export function storageRecordFlaw(key: string, value: unknown): string | null {
-  const schema = SCHEMAS.find(([prefix]) => key.startsWith(prefix))?.[1];
-  const issue = schema?.safeParse(value).error?.issues[0];
-  if (issue === undefined) return null;
-  const path = issue.path.join('.');
-  return `${path === '' ? '' : `${path}: `}${issue.message}`;
+  return flawBy(SCHEMAS.find(([prefix]) => key.startsWith(prefix))?.[1])(value);
 }

@@ -5,6 +5,7 @@ import { type Store, update } from '../store/mod.ts';
 import type { Backup, VolumeContent } from './contract.ts';
 import type { GatewayMemory, GatewayRecord } from './gateway/mod.ts';
 import { storageRecordFlaw } from './record-flaw.ts';
+import { type BackupHeader, type Stamps, sameState } from './stamps/mod.ts';
 
 export interface VolumeRecord {
   readonly path: string;
@@ -40,31 +41,48 @@ export class Records {
   /** The daemon's record of this life, where the one in the store cannot be used. */
   #instead: DaemonRecord = UNKNOWN_DAEMON;
   readonly #gatewaysKey: string;
+  /** What is recorded here of a volume is said by its stamp first. */
+  readonly stamps: Stamps;
+  /** The store is not the one of this installation: what it does not know may be all the same. */
+  isLost = false;
 
-  constructor(store: Store, node: string) {
+  constructor(store: Store, node: string, stamps: Stamps) {
     this.#store = store;
+    this.stamps = stamps;
     this.#daemonKey = `storage/daemon/${node}`;
     this.#gatewaysKey = `storage/gateways/${node}`;
   }
 
   /** @throws VOLUME_UNKNOWN, RECORD_UNUSABLE */
   async volume(name: string): Promise<VolumeRecord> {
-    const found = await this.#store.get<VolumeRecord>(volumeKey(name));
+    const found = await this.find(name);
     if (found === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
-    return usable(volumeKey(name), found.value);
+    return found;
+  }
+
+  /** null: there is none. @throws RECORD_UNUSABLE */
+  async find(name: string): Promise<VolumeRecord | null> {
+    const found = await this.#store.get<VolumeRecord>(volumeKey(name));
+    return found === null ? null : usable(volumeKey(name), found.value);
   }
 
   /** Makes the record of a volume that is new here, or changes the one there is. */
-  async settle(name: string, change: (record: VolumeRecord | null) => VolumeRecord): Promise<void> {
+  async settle(name: string, change: (record: VolumeRecord | null) => VolumeRecord): Promise<VolumeRecord> {
     const key = volumeKey(name);
-    await update<VolumeRecord>(this.#store, key, (value) => change(value === null ? null : usable(key, value)));
+    const settled = await update<VolumeRecord>(this.#store, key, (value) =>
+      change(value === null ? null : usable(key, value)),
+    );
+    assert(settled !== null, 'records of volumes are never deleted');
+    return settled.value;
   }
 
-  /** Durable when it resolves. */
+  /** Durable when it resolves, and said by the stamp of the volume before. @throws EPOCH_STALE */
   async change(name: string, change: (record: VolumeRecord) => Partial<VolumeRecord>): Promise<VolumeRecord> {
-    const record = await update<VolumeRecord>(this.#store, volumeKey(name), (value) => {
+    const record = await update<VolumeRecord>(this.#store, volumeKey(name), async (value) => {
       if (value === null) throw new UnderstudyError('VOLUME_UNKNOWN', `there is no volume "${name}"`);
-      return { ...value, ...change(usable(volumeKey(name), value)) };
+      const next = { ...value, ...change(usable(volumeKey(name), value)) };
+      if (!sameState(value, next)) await this.stamps.keep(name, value, next);
+      return next;
     });
     assert(record !== null, 'records of volumes are never deleted');
     return record.value;
@@ -73,17 +91,28 @@ export class Records {
   async daemon(): Promise<DaemonRecord> {
     try {
       const found = await this.#store.get<DaemonRecord>(this.#daemonKey);
-      return found === null ? NO_DAEMON : usable(this.#daemonKey, found.value);
+      return found === null ? this.#noDaemon : usable(this.#daemonKey, found.value);
     } catch (error) {
       if (codeOf(error) !== 'RECORD_UNUSABLE') throw error;
       return this.#instead;
     }
   }
 
+  /** Of a backup of this volume. */
+  async headerOf(name: string, backup: Backup): Promise<BackupHeader> {
+    const { path } = await this.volume(name);
+    const { epoch } = await this.stamps.floor();
+    return { format: 1, volume: name, path, disk: this.stamps.diskOf(name), epoch, backup };
+  }
+
+  get #noDaemon(): DaemonRecord {
+    return this.isLost ? UNKNOWN_DAEMON : NO_DAEMON;
+  }
+
   async changeDaemon(change: (record: DaemonRecord) => Partial<DaemonRecord>): Promise<void> {
     try {
       await update<DaemonRecord>(this.#store, this.#daemonKey, (value) => {
-        const record = value === null ? NO_DAEMON : usable(this.#daemonKey, value);
+        const record = value === null ? this.#noDaemon : usable(this.#daemonKey, value);
         return { ...record, ...change(record) };
       });
     } catch (error) {
@@ -92,18 +121,22 @@ export class Records {
     }
   }
 
+  /** Kept beside the stamps as well: a host finds its gateway by a port that its machine was told once. */
   readonly gateways: GatewayMemory = {
     read: async () => {
       const found = await this.#store.get<Readonly<Record<string, GatewayRecord>>>(this.#gatewaysKey);
-      return found === null ? {} : usable(this.#gatewaysKey, found.value);
+      const recorded = found === null ? null : usable(this.#gatewaysKey, found.value);
+      const kept = await this.stamps.gateways((value) => storageRecordFlaw(this.#gatewaysKey, value));
+      return (kept as Readonly<Record<string, GatewayRecord>> | null) ?? recorded ?? {};
     },
     write: async (gateways) => {
+      await this.stamps.keepGateways(gateways);
       await update(this.#store, this.#gatewaysKey, () => gateways);
     },
   };
 }
 
-function volumeKey(name: string): string {
+export function volumeKey(name: string): string {
   return `storage/volume/${name}`;
 }
 

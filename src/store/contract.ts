@@ -92,10 +92,11 @@ export interface Store {
    * @param name as keys are; @param holder 1 to 200 characters, of this start of this process and of nobody else:
    *   whoever gives the same name is the same holder
    * @param ttlMs 100 to 600000
+   * @param above the epoch of an acquisition is above this one, whatever the store remembers @default 0
    * @returns null when somebody else has it
    * @throws STORE_INVALID
    */
-  lease(name: string, holder: string, ttlMs: number): Promise<Lease | null>;
+  lease(name: string, holder: string, ttlMs: number, above?: number): Promise<Lease | null>;
   /** Ends all watches of this store. Everything else is refused from then on; closing it again does nothing. */
   close(): Promise<void>;
 }

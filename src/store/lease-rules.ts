@@ -40,11 +40,11 @@ function isHeld(row: LeaseRow, clock: LeaseClock): boolean {
 }
 
 /** null: somebody else has it. */
-export function acquire(holder: string, ttlMs: number, clock: LeaseClock): LeaseDecision {
+export function acquire(holder: string, ttlMs: number, clock: LeaseClock, above = 0): LeaseDecision {
   return (row) => {
     const held = row !== null && isHeld(row, clock);
     if (held && row.holder !== holder) return null;
-    const epoch = held ? row.epoch : (row?.epoch ?? 0) + 1;
+    const epoch = held && row.epoch > above ? row.epoch : Math.max(row?.epoch ?? 0, above) + 1;
     return { epoch, holder, era: clock.era, expiresMs: clock.nowMs() + ttlMs };
   };
 }

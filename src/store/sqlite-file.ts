@@ -122,6 +122,15 @@ export class SqliteFile {
     return this.#patiently('write', () => this.#transact(work));
   }
 
+  /**
+   * All of it as of one moment, in a new file, whoever writes meanwhile
+   * (https://www.sqlite.org/lang_vacuum.html#vacuuminto). @throws STORE_FAILED, also when the file exists
+   */
+  async copyTo(path: string): Promise<void> {
+    await this.#patiently('copy', () => this.#database.prepare('VACUUM INTO ?').run(path));
+    chmodSync(path, MODE);
+  }
+
   /** Within the work of `write`, after a deletion: gives free room back to the file system, a little at a time. */
   giveBack(): void {
     // Prepared once: a statement cannot be ended, only collected.

@@ -145,6 +145,19 @@ class SqliteBackend implements Backend {
 }
 
 /**
+ * Copies a store as of one moment, whoever uses it meanwhile; the copy is a store as well (mode 0600).
+ * @param path of the store, which must exist @param to must not exist @throws STORE_FAILED
+ */
+export async function copySqliteStore(path: string, to: string): Promise<void> {
+  const file = await SqliteFile.open(path, WAIT_MS_MAX);
+  try {
+    await file.copyTo(to);
+  } finally {
+    file.close();
+  }
+}
+
+/**
  * Opens the store in a file, which is made (mode 0600) if it does not exist; its folder has to be there, on a local
  * file system. Several processes may open one file, and one process may open it several times. A process that ends
  * without closing it loses nothing.

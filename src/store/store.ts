@@ -105,10 +105,10 @@ export class BackedStore implements Store {
     return this.#changes<T>(prefix, signal);
   }
 
-  async lease(name: string, holder: string, ttlMs: number): Promise<Lease | null> {
+  async lease(name: string, holder: string, ttlMs: number, above = 0): Promise<Lease | null> {
     checkLease(name, holder, ttlMs);
     this.#checkOpen();
-    const row = await this.#backend.changeLease(name, acquire(holder, ttlMs, this.#clock));
+    const row = await this.#backend.changeLease(name, acquire(holder, ttlMs, this.#clock, above));
     return row === null ? null : this.#leaseOf(name, holder, row.epoch, ttlMs);
   }
 

@@ -27,6 +27,7 @@ describeStorage('memory', async (): Promise<StorageRig> => {
     secrets: new Map(),
     served: new Set<string>(),
     roomBytes: ROOM_BYTES,
+    texts: new Map<string, string>(),
   };
   let room = ROOM_BYTES;
   const seen: MemoryDisks = {

@@ -1,8 +1,9 @@
 // A storage node whose parts die or run out of room while its volumes are in use: nothing acknowledged is lost, nothing
 // half made can be booted, and asked again it comes to the same end.
+import { truncateSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/mod.ts';
-import type { StorageNode, VolumeStatus } from '../../src/storage/mod.ts';
+import { backupBytesOf, type StorageNode, type VolumeStatus } from '../../src/storage/mod.ts';
 import { callOf, codeThrown, personaliseOf } from '../conformance/storage.ts';
 import type { NbdHost } from '../rig/nbd-host.ts';
 import { StorageStage, type StorageStageOptions } from '../rig/storage-stage.ts';
@@ -174,6 +175,26 @@ describe('a copy of a disk that is being written', () => {
       expect(await codeThrown(stage.node.attach('spare1', 'spare1', callOf()))).toBe('VOLUME_STATE');
       await stage.node.replicate(REPLICATE, callOf());
       expect(stage.content('spare1').equals(stage.content('web1'))).toBe(true);
+    }));
+});
+
+describe('room for backups', () => {
+  it('storage - a sparse volume needs room for what it holds, as doctor counts it, and is given back byte for byte', () =>
+    onStorage({ roomBytes: 40 * MIB, overlayBytesMax: MIB }, async (stage) => {
+      const path = stage.path('spare1');
+      truncateSync(path, 20 * BYTES);
+      const before = stage.content('spare1');
+      const { freeBytes } = await stage.node.status();
+      const needed = await backupBytesOf(path);
+      expect(needed).toBeGreaterThan(BYTES);
+      expect(needed).toBeLessThan(freeBytes);
+      await stage.node.backup('spare1', 'e1', callOf());
+      await stage.node.replicate(REPLICATE, callOf());
+      await stage.node.restore('spare1', 'e1', callOf());
+      expect(stage.content('spare1').equals(before)).toBe(true);
+      // The same number decides when there is too little.
+      const refused = stage.node.backup('spare1', 'e2', callOf());
+      await expect(refused).rejects.toMatchObject({ code: 'STORAGE_SPACE', details: { neededBytes: needed } });
     }));
 });
 

@@ -51,7 +51,7 @@ describe('a configuration that is right', () => {
     });
     expect(loaded.tls).toBeNull();
     expect(loaded.storage).toEqual({
-      folder: at('state/storage'),
+      folder: at('state-storage'),
       listen: { kind: 'unix' },
       insecure: false,
       backgroundRate: null,

@@ -18,7 +18,8 @@ function storage(marks: Readonly<Record<string, string>>): StorageStatus {
     const content = { kind: 'unfinished', engagement, step: 'replicate' } as const;
     return { name, content, backups: [] } as unknown as VolumeStatus;
   });
-  return { name: 'sim', volumes, freeBytes: 0, insecure: false, daemon: { running: true, restarts: 0 } };
+  const daemon = { running: true, restarts: 0 };
+  return { name: 'sim', volumes, freeBytes: 0, insecure: false, daemon, unsettled: null };
 }
 
 function held(unusable: readonly UnusableRecord[], node: StorageStatus | null, all: readonly Engagement[] = []) {

@@ -4,9 +4,10 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { memoryEpochGate } from '../../src/base/mod.ts';
 import { NodeOfBackend } from '../../src/storage/node.ts';
 import { Records } from '../../src/storage/records.ts';
+import { Stamps } from '../../src/storage/stamps/mod.ts';
 import { memoryStore, type Store } from '../../src/store/mod.ts';
 import { type MarkDisk, markIdentity, markOf } from '../support/mark-identity.ts';
-import { MemoryBackend, type MemoryDisks } from '../support/memory-backend.ts';
+import { MemoryBackend, type MemoryDisks, memoryTexts } from '../support/memory-backend.ts';
 
 const VOLUMES = ['web1', 'spare1'];
 let store: Store;
@@ -24,12 +25,16 @@ const call = { epoch: 1, signal: new AbortController().signal };
 beforeEach(async () => {
   store = memoryStore();
   const disks = new Map(VOLUMES.map((name) => [name, Buffer.from(`data of ${name}`)]));
-  world = { disks, backups: new Map(), secrets: new Map(), served: new Set(), roomBytes: 1e6 };
+  world = { disks, backups: new Map(), secrets: new Map(), served: new Set(), roomBytes: 1e6, texts: new Map() };
   const first = node();
   await first.start();
   for (const name of VOLUMES) await first.attach(name, name, call);
   await first.close();
 });
+
+function memoryStamps(): Stamps {
+  return new Stamps({ texts: memoryTexts(new Map()), diskOf: (volume) => volume, pathOf: (volume) => volume });
+}
 
 async function poison(key: string, value: unknown): Promise<void> {
   const record = await store.get(key);
@@ -69,7 +74,7 @@ describe('records of the storage node', () => {
 
   it('storage records - the record of the daemon is kept in memory while the one in the store cannot be used', async () => {
     await store.put('storage/daemon/n', [], 0);
-    const records = new Records(store, 'n');
+    const records = new Records(store, 'n', memoryStamps());
     expect((await records.daemon()).address).toBe('');
     await records.changeDaemon(({ starts }) => ({ starts: starts + 1, address: 'nbd://x' }));
     expect(await records.daemon()).toEqual({ starts: 1, shutdowns: 0, address: 'nbd://x' });

@@ -37,7 +37,7 @@ function mortal(store: Store, dieAt: StorageSetting['dieAt'], isReady: () => boo
     },
     delete: (key, expected) => store.delete(key, expected),
     watch: (prefix, signal) => store.watch(prefix, signal),
-    lease: (name, holder, ttlMs) => store.lease(name, holder, ttlMs),
+    lease: (name, holder, ttlMs, above) => store.lease(name, holder, ttlMs, above),
     close: () => store.close(),
   };
 }

@@ -71,6 +71,11 @@ export class StorageProcess {
     personalise: (request, call) => this.#ask({ method: 'personalise', request }, call),
     restore: (volume, engagement, call, report) => this.#ask({ method: 'restore', volume, engagement }, call, report),
     discard: (volume, engagement, call) => this.#ask({ method: 'discard', volume, engagement }, call),
+    floor: {
+      read: () => Promise.reject(new Error('a test asks the folder')),
+      raise: () => Promise.reject(new Error('a test asks the folder')),
+      unsettle: () => Promise.reject(new Error('a test asks the folder')),
+    },
     renewCertificates: () => this.#ask({ method: 'renewCertificates' }),
     close: () => this.#ask({ method: 'close' }),
     shutdown: () => this.#ask({ method: 'shutdown' }),

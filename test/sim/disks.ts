@@ -36,7 +36,8 @@ export class SimulatedDisks {
     this.#owners = owners;
     this.#gate = gate;
     const disks = new Map([...owners].map(([volume, host]) => [volume, diskOf(host)]));
-    const memory = { backups: new Map(), secrets: new Map(), served: new Set<string>(), roomBytes: ROOM_BYTES };
+    const texts = new Map<string, string>();
+    const memory = { backups: new Map(), secrets: new Map(), served: new Set<string>(), roomBytes: ROOM_BYTES, texts };
     this.#world = { disks, ...memory, onChange };
     const marks: MarkDisk = {
       read: (image) => Buffer.from(this.#bytes(volumeOf(image)).subarray(MARK_AT)),

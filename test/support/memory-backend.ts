@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../../src/base/mod.ts';
 import type { Backend, BackupFile, CopyJob, Recorded, Snapshot } from '../../src/storage/backend.ts';
+import type { BackupHeader, FoundBackup, Texts } from '../../src/storage/stamps/mod.ts';
 
 class MemorySnapshot implements Snapshot {
   readonly takenAt = new Date();
@@ -25,6 +26,8 @@ export interface MemoryDisks {
   readonly secrets: Map<string, string>;
   readonly served: Set<string>;
   readonly roomBytes: number;
+  /** What lies beside the disks, by its name: stamps, and headers as "VOLUME ENGAGEMENT". */
+  readonly texts: Map<string, string>;
   /**
    * Told whenever the bytes of a disk, or what is kept of them, have changed, and before a disk is taken from its host.
    */
@@ -35,6 +38,16 @@ function digestOf(bytes: Buffer): string {
   return createHash('md5').update(bytes).digest('hex');
 }
 
+/** Texts in a map, which outlives whoever uses it. */
+export function memoryTexts(map: Map<string, string>): Texts {
+  return {
+    names: async () => [...map.keys()],
+    read: async (name) => map.get(name) ?? null,
+    write: async (name, text) => void map.set(name, text),
+    remove: async (name) => void map.delete(name),
+  };
+}
+
 export class MemoryBackend implements Backend {
   readonly daemon = { running: true, restarts: 0 };
   readonly #world: MemoryDisks;
@@ -42,6 +55,38 @@ export class MemoryBackend implements Backend {
   /** @param world outlives the backend, as disks do */
   constructor(world: MemoryDisks) {
     this.#world = world;
+    this.stamps = memoryTexts(world.texts);
+  }
+
+  readonly stamps: Texts;
+
+  checkState(): void {}
+
+  diskOf(volume: string): string {
+    return `disk-${volume}`;
+  }
+
+  async backups(): Promise<readonly FoundBackup[]> {
+    return [...this.#world.backups.keys()].map((key) => {
+      const [volume = '', engagement = ''] = key.split(' ');
+      const text = this.#world.texts.get(key);
+      return { volume, engagement, header: text === undefined ? null : (JSON.parse(text) as BackupHeader) };
+    });
+  }
+
+  async keepHeader(header: BackupHeader): Promise<void> {
+    this.#world.texts.set(`${header.volume} ${header.backup.engagement}`, JSON.stringify(header));
+  }
+
+  async examineBackup(volume: string, engagement: string): Promise<BackupFile> {
+    const bytes = this.#backup(volume, engagement);
+    return { bytes: bytes.length, digest: digestOf(bytes) };
+  }
+
+  #backup(volume: string, engagement: string): Buffer {
+    const backup = this.#world.backups.get(`${volume} ${engagement}`);
+    if (backup === undefined) throw new UnderstudyError('STORAGE_FAILED', `there is no backup of ${volume}`);
+    return backup;
   }
 
   async open(): Promise<void> {}
@@ -116,6 +161,11 @@ export class MemoryBackend implements Backend {
   async backup(volume: string, engagement: string, { signal, onProgress }: CopyJob): Promise<BackupFile> {
     if (signal.aborted) throw new UnderstudyError('INTERRUPTED', 'the copy was stopped');
     const disk = this.#disk(volume);
+    const there = this.#world.backups.get(`${volume} ${engagement}`);
+    if (there !== undefined) {
+      if (!there.equals(disk)) throw new UnderstudyError('VOLUME_STATE', `another backup of ${volume} is there`);
+      return { bytes: disk.length, digest: digestOf(disk) };
+    }
     if (disk.length > (await this.freeBytes())) throw new UnderstudyError('STORAGE_SPACE', `${volume} does not fit`);
     this.#world.backups.set(`${volume} ${engagement}`, Buffer.from(disk));
     onProgress({ bytesDone: disk.length, bytesTotal: disk.length });
@@ -123,14 +173,13 @@ export class MemoryBackend implements Backend {
   }
 
   async restore(volume: string, engagement: string, { signal }: CopyJob): Promise<string> {
-    const backup = this.#world.backups.get(`${volume} ${engagement}`);
-    if (backup === undefined) throw new UnderstudyError('STORAGE_FAILED', `there is no backup of ${volume}`);
-    this.#overwrite(volume, backup, signal);
+    this.#overwrite(volume, this.#backup(volume, engagement), signal);
     return digestOf(this.#disk(volume));
   }
 
   async discard(volume: string, engagement: string): Promise<void> {
     this.#world.backups.delete(`${volume} ${engagement}`);
+    this.#world.texts.delete(`${volume} ${engagement}`);
     this.#world.onChange?.(volume, 'discarded');
   }
 

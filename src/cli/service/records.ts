@@ -22,8 +22,8 @@ const ENGAGEMENT = 'engagement/';
 /** What the absence of a record means, by the beginning of its key. */
 const CONSEQUENCES: Readonly<Record<string, string>> = {
   'storage/volume/':
-    'The storage node will take what the volume holds for the own data of its host, and forget the backups of it. If it ' +
-    "holds a replica, or half of one, its host would start with the lead's identity: restore the volume first.",
+    'At the next start the volume is unknown, and nothing is done before understudy recover has read its stamp: run ' +
+    'understudy recover instead.',
   'storage/daemon/': 'The storage node will begin to count the starts of its daemon again. Nothing else is lost.',
   'counter/': 'The next engagement gets a number above those of all engagements and backups that there are.',
   'epoch/': 'A controller that was replaced, and still runs, could change that thing once more: see that none does.',

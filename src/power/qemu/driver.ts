@@ -1,7 +1,6 @@
 // Virtual machines of ours as hosts. A machine is a QEMU process in a session of its own, which outlives us; all that
 // we know of it is asked of it, of the kernel, or of the file system each time.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +18,7 @@ import {
   withMachineTls,
 } from './credentials.ts';
 import { DISK, nbdServer } from './disk.ts';
-import { isLocked, killMachine, machineProcesses, takeLock } from './presence.ts';
+import { isLocked, killMachine, machineProcesses, takeLock, uuidOf } from './presence.ts';
 import { Monitor, MonitorRefused, MonitorSilent } from './qmp.ts';
 import { needsRenewal, renewDisk } from './renewal.ts';
 import type { QemuSettings } from './settings.ts';
@@ -65,19 +64,6 @@ interface Place {
   readonly log: string;
   /** Where its certificates are while it reads them. */
   readonly tls: TlsPlace;
-}
-
-/** A UUID (RFC 9562, version 8) that belongs to this folder's machine of this host, however the folder is spelled. */
-function uuidOf(folder: string, host: string): string {
-  const hex = createHash('sha256').update(`${folder}\0${host}`).digest('hex');
-  const parts = [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    `8${hex.slice(13, 16)}`,
-    `a${hex.slice(17, 20)}`,
-    hex.slice(20, 32),
-  ];
-  return parts.join('-');
 }
 
 function placesOf({ folder, hosts }: QemuPowerOptions): Map<string, Place> {
@@ -177,6 +163,12 @@ export class QemuPower implements PowerDriver {
     if (certificatesOf === undefined)
       throw new UnderstudyError('POWER_FAILED', `${host} has no certificate for ${uri}`);
     return certificatesOf(host);
+  }
+
+  /** Processes of the machine of a host, also of one that cannot be asked any more. None: it does not run here. */
+  processesOf(host: string): readonly number[] {
+    const place = this.#places.get(host);
+    return place === undefined ? [] : machineProcesses(place.uuid);
   }
 
   /** @throws as `state`; POWER_FAILED when the machine is not on or has no disk */

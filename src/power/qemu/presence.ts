@@ -1,11 +1,25 @@
 // Whether a machine is there, told by three witnesses that do not depend on each other: the lock that its process holds, its
 // monitor, and the processes of this computer. Only when all three say no is it off.
+import { createHash } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { errnoOf } from '../../base/mod.ts';
 import { isLockedByOther, killProcess, tryLock } from '../../linux/mod.ts';
 
 /** The one byte of the lock file that counts. */
 const LOCK_BYTE = 0;
+
+/** A UUID (RFC 9562, version 8) that belongs to this folder's machine of this host, however the folder is spelled. */
+export function uuidOf(folder: string, host: string): string {
+  const hex = createHash('sha256').update(`${folder}\0${host}`).digest('hex');
+  const parts = [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `a${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ];
+  return parts.join('-');
+}
 
 function openLock(path: string, flags: string): number | null {
   try {

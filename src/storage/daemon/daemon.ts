@@ -22,6 +22,8 @@ export interface DaemonOptions {
   readonly paths: DaemonPaths;
   /** Makes the block graph what it has to be; nobody else uses the connection meanwhile. */
   readonly settle: (qmp: QmpConnection) => Promise<void>;
+  /** Asked before each connection: throws when the place belongs to somebody else now. @default it never does */
+  readonly check?: () => void;
   /** Called before a daemon is started, when none lives: it is to be remembered that there is one. */
   readonly launch: () => Promise<Launch>;
 }
@@ -139,6 +141,7 @@ export class StorageDaemon {
   }
 
   async #bringUp(): Promise<QmpConnection> {
+    this.#options.check?.();
     const qmp = await this.#reach();
     try {
       await this.#options.settle(qmp);

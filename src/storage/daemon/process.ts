@@ -83,6 +83,9 @@ export async function startDaemon(paths: DaemonPaths, launch: () => Promise<Laun
   const lock = openLock(paths);
   try {
     if (!tryLock(lock, LOCK_BYTE)) return false;
+    // One of these paths that does not hold this lock: its folder was removed, and nobody can reach it any more. Two
+    // daemons on one disk must not be.
+    await killDaemon(paths);
     const { file, ...command } = await launch();
     try {
       await spawnLogged(commandOf(program, paths, command), paths, file === undefined ? [lock] : [lock, file]);
@@ -165,6 +168,17 @@ export async function killDaemon(paths: DaemonPaths): Promise<void> {
     .filter((pid) => pid > 0 && isMeant(pid));
   for (const pid of pids) killProcess(pid, () => isMeant(pid));
   await eventuallyGone(paths, () => pids.every((pid) => !isMeant(pid)));
+}
+
+/**
+ * Daemons of a state folder that run, whether they can still be reached or not: also those whose sockets were removed
+ * with their folder.
+ */
+export function daemonsOf(stateFolder: string): readonly number[] {
+  const prefix = controlArgument({ lock: '', log: '', qmp: `${stateFolder}/` });
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && argumentsOf(pid).some((argument) => argument.startsWith(prefix)));
 }
 
 /** The same, when nobody starts another one: returns when the lock is free. */

@@ -49,6 +49,8 @@ export interface ServedOptions {
   }>;
   /** What is remembered of the daemon. */
   readonly memory: DaemonMemory;
+  /** As of `DaemonOptions`. */
+  readonly check?: () => void;
 }
 
 export interface DaemonMemory {
@@ -92,6 +94,7 @@ export class ServedVolumes {
     this.daemon = new StorageDaemon({
       what: 'the storage daemon',
       paths: options.paths,
+      ...(options.check === undefined ? {} : { check: options.check }),
       launch: async () => {
         await options.memory.started();
         return { args: [] };

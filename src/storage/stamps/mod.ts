@@ -1,0 +1,7 @@
+export { described, disagreement, type Evidence, sameState } from './agreement.ts';
+export type { BackupHeader, Floor, FoundBackup, Stamp, Texts, VolumeState } from './contract.ts';
+export { diskKey } from './disk-key.ts';
+export { headerFlaw } from './flaws.ts';
+export { gateAboveFloor } from './gate.ts';
+export { parseHeader, type ReadStamp, Stamps, sequenceOf } from './stamps.ts';
+export { TextFolder } from './text-folder.ts';
