@@ -101,7 +101,7 @@ function describeHost(host: HostView): readonly string[] {
   const lines = [
     `  ${name.padEnd(12)} ${power.padEnd(8)} ${part.padEnd(20)} disk ${disk}, agent ${agent?.verdict ?? 'none'}`,
   ];
-  if (keptOut !== null) lines.push(`    kept out of every pool: ${keptOut}`);
+  if (keptOut !== null) lines.push(`    kept out of every pool: ${shown(keptOut)}`);
   for (const hold of holds) lines.push(`    ${shown(hold.text)}: ${endOf(hold)}`);
   if (volume.problem !== null) lines.push(`    disk: ${shown(volume.problem)}`);
   return lines;
