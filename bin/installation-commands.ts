@@ -6,6 +6,8 @@ import { driverSchemas } from './drivers.ts';
 import { serve as serveConfiguration } from './serve.ts';
 
 export { examine } from './doctor/mod.ts';
+export { recover } from './recover.ts';
+export { backup, restore } from './state-archive.ts';
 
 const VERSION = '0.1.0';
 

@@ -8,5 +8,8 @@ export function loadCommands(done: (exit: number) => void): readonly Command[] {
       yield* (await import('./installation-commands.ts')).examine(...asked);
     },
     serve: async (...asked) => (await import('./installation-commands.ts')).serve(...asked),
+    backup: async (...asked) => (await import('./installation-commands.ts')).backup(...asked),
+    restore: async (...asked) => (await import('./installation-commands.ts')).restore(...asked),
+    recover: async (...asked) => (await import('./installation-commands.ts')).recover(...asked),
   });
 }

@@ -9,8 +9,8 @@ import { openSqliteStore } from '../../src/store/mod.ts';
 import { checked, failure } from './check.ts';
 
 const REMEDY =
-  'do not delete them: each may be the only copy of a disk; docs/operations.md ("When the records are lost") says how ' +
-  'they are put back';
+  'do not delete them: each may be the only copy of a disk; end understudy up, and run understudy recover ' +
+  '(docs/operations.md, "When the store is lost")';
 const IMAGE_END = '.raw';
 
 export async function* examineBackups(configuration: Configuration): AsyncIterable<Check> {

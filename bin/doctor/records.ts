@@ -13,8 +13,8 @@ const SHOWN_MAX = 100;
 const REMEDY = 'restore the state folder, or let the user of the controller run doctor';
 
 const LOST =
-  'do not start the controller with an empty store while spares hold replicas: docs/operations.md ("When the records ' +
-  'are lost") says how records are put back';
+  'end understudy up, and run understudy recover, which makes it again of what the volumes say (docs/operations.md, ' +
+  '"When the store is lost")';
 
 export async function* examineRecords(configuration: Configuration): AsyncIterable<Check> {
   const file = join(configuration.state, 'store.db');

@@ -1,2 +1,14 @@
 export { type Loaders, main } from './main.ts';
-export { type Check, type Examine, type Serve, serviceCommands } from './service/mod.ts';
+export {
+  type Ask,
+  type BackedUp,
+  type BackUpState,
+  type Check,
+  type Examine,
+  type Recover,
+  type Recovered,
+  type RecoverOptions,
+  type RestoreState,
+  type Serve,
+  serviceCommands,
+} from './service/mod.ts';

@@ -23,5 +23,8 @@ export const serviceCommandNames: Readonly<Record<string, string>> = {
   replay: 'Shows what a policy would have done with recorded signals, and when. Touches no host.',
   simulate: 'Runs a policy on a model of hosts, and compares it with other autoscalers. Touches no host.',
   records: 'Lists the records of the controller that cannot be used, and removes one of them.',
+  recover: 'Makes a lost store again of what volumes, backups, daemons and machines say. Shows a plan, and asks.',
+  backup: 'Writes the store, tokens and certificates to a tar file. No disk is in it: keep it secret all the same.',
+  restore: 'Puts back what understudy backup has written, and then does what understudy recover does.',
   power: 'Switches a host on or off, unless it is in an engagement.',
 };

@@ -1,5 +1,6 @@
 // The commands of the service, loaded when one of them is asked for.
 import type { Command } from 'commander';
+import { type BackUpState, backupCommand, type RestoreState, restoreCommand } from './archive.ts';
 import { auditCommand } from './audit.ts';
 import { cloneCommand } from './clone.ts';
 import { dismissCommand } from './dismiss.ts';
@@ -11,6 +12,7 @@ import { approveCommand, powerCommand } from './orders.ts';
 import { personaliseCommand } from './personalise.ts';
 import { pkiCommand } from './pki.ts';
 import { recordsCommand } from './records.ts';
+import { type Recover, recoverCommand } from './recover.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
@@ -23,12 +25,15 @@ import { type Serve, upCommand } from './up.ts';
 export interface Composed {
   readonly serve: Serve;
   readonly examine: Examine;
+  readonly recover: Recover;
+  readonly backup: BackUpState;
+  readonly restore: RestoreState;
 }
 
-export function serviceCommands(done: (exit: number) => void, { serve, examine }: Composed): readonly Command[] {
+export function serviceCommands(done: (exit: number) => void, composed: Composed): readonly Command[] {
   return [
-    doctorCommand(done, examine),
-    upCommand(done, serve),
+    doctorCommand(done, composed.examine),
+    upCommand(done, composed.serve),
     statusCommand(done),
     cloneCommand(done),
     dismissCommand(done),
@@ -38,6 +43,9 @@ export function serviceCommands(done: (exit: number) => void, { serve, examine }
     powerCommand(done),
     pkiCommand(done),
     recordsCommand(done),
+    recoverCommand(done, composed.recover),
+    backupCommand(done, composed.backup),
+    restoreCommand(done, composed.restore),
     auditCommand(done),
     tokenCommand(done),
     inspectCommand(done),

@@ -1,4 +1,6 @@
+export type { BackedUp, BackUpState, RestoreState } from './archive.ts';
 export { type Composed, serviceCommands } from './commands.ts';
 export type { Check, Examine } from './doctor.ts';
+export type { Ask, Recover, Recovered, RecoverOptions } from './recover.ts';
 export { describeStatus } from './status.ts';
 export type { Serve } from './up.ts';
