@@ -4,36 +4,41 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   copyFileSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
-  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { examineBackups } from '../../bin/doctor/backups.ts';
+import { examineHosts } from '../../bin/doctor/hosts.ts';
+import { examineRecords } from '../../bin/doctor/records.ts';
+import { examineServices } from '../../bin/doctor/services.ts';
+import { examineUsers } from '../../bin/doctor/users.ts';
+import { driverSchemas } from '../../bin/drivers.ts';
 import { requireTool, runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
+import { type Configuration, loadConfiguration } from '../../src/config/mod.ts';
 import { openSqliteStore } from '../../src/store/mod.ts';
-import { patience } from '../rig/patience.ts';
 import { eventually } from '../rig/wait.ts';
 import { type HaproxyStage, onHaproxy } from '../support/haproxy-stage.ts';
 
-const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
 
 let folder: string;
+/** SQLite keeps its files open in this process: each store has a folder of its own. */
+let state: string;
 const undo: (() => Promise<unknown> | unknown)[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'ustd-'));
-  for (const name of ['secrets', 'state', 'state/node', 'backups']) mkdirSync(join(folder, name));
+  for (const name of ['secrets', 'backups']) mkdirSync(join(folder, name));
+  freshState();
   writeFileSync(join(folder, 'secrets/tokens'), 'operator alice 0123456789abcdef\n', { mode: 0o600 });
   for (const name of ['web1', 'spare1']) truncateSync(open(`${name}.img`), MIB);
 });
@@ -42,6 +47,11 @@ afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step();
   rmSync(folder, { recursive: true, force: true });
 });
+
+function freshState(): void {
+  state = mkdtempSync(join(folder, 'state-'));
+  mkdirSync(join(state, 'node'));
+}
 
 function path(name: string): string {
   return join(folder, name);
@@ -55,11 +65,13 @@ function open(name: string): string {
 interface Settings {
   readonly socket?: string;
   readonly card?: string;
-  readonly port?: number;
 }
 
-/** All checks of an installation whose spare has this card in its power settings. */
-async function checksOf({ socket = 'haproxy.sock', card = '52:54:00:90:00:21', port = 80 }: Settings = {}) {
+type Look = (configuration: Configuration, signal: AbortSignal) => AsyncIterable<Check>;
+
+/** What one part of doctor says of an installation whose spare has this card in its power settings. */
+async function checksOf(look: Look, settings: Settings = {}) {
+  const { socket = 'haproxy.sock', card = '52:54:00:90:00:21' } = settings;
   const file = path('understudy.yaml');
   const host = (name: string, number: number, mac: string): string => `  ${name}:
     volume: ${name}
@@ -69,7 +81,7 @@ async function checksOf({ socket = 'haproxy.sock', card = '52:54:00:90:00:21', p
   const spreader = `{ driver: haproxy, settings: { socket: ${socket}, backend: wiki, readsBackend: wiki-reads } }`;
   writeFileSync(
     file,
-    `state: state
+    `state: ${state}
 api: { host: 127.0.0.1, port: 0, tokensFile: secrets/tokens }
 storage: { folder: backups }
 volumes: { web1: { path: web1.img }, spare1: { path: spare1.img } }
@@ -78,20 +90,19 @@ ${host('web1', 11, '52:54:00:90:00:11')}${host('spare1', 21, card)}services:
   wiki:
     lead: web1
     pool: [spare1]
-    port: ${port}
+    port: 80
     traffic: reads
     check: { path: / }
     director: ${spreader}
     objective: { signal: probe.milliseconds, below: 400 }
 `,
   );
-  const command = [PROGRAM, 'doctor', '-f', file, '--json'];
-  const { stdout, stderr } = await runTool(process.execPath, command, { timeoutMs: patience(100_000) });
-  expect(stderr).toBe('');
-  const { checks } = JSON.parse(stdout) as { readonly checks: readonly Check[] };
+  const configuration = await loadConfiguration(file, driverSchemas);
+  const checks: Check[] = [];
+  for await (const check of look(configuration, new AbortController().signal)) checks.push(check);
   return (check: string, subject = ''): Check => {
     const found = checks.find((one) => one.check === check && one.subject.startsWith(subject));
-    if (found === undefined) throw new Error(`no check ${check} of ${subject} in ${stdout}`);
+    if (found === undefined) throw new Error(`no check ${check} of ${subject} in ${JSON.stringify(checks)}`);
     return found;
   };
 }
@@ -103,10 +114,12 @@ async function storeWith(records: Readonly<Record<string, object>>): Promise<voi
   const store = await openSqliteStore(join(elsewhere, 'store.db'));
   for (const [key, value] of Object.entries(records)) await store.put(key, value, 0);
   await store.close();
-  for (const end of ['', '-wal']) {
-    const from = join(elsewhere, `store.db${end}`);
-    if (existsSync(from)) copyFileSync(from, path(`state/store.db${end}`));
-  }
+  const { DatabaseSync } = await import('@photostructure/sqlite');
+  const database = new DatabaseSync(join(elsewhere, 'store.db'));
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+  database.close();
+  freshState();
+  copyFileSync(join(elsewhere, 'store.db'), join(state, 'store.db'));
 }
 
 async function started(program: string, debianPackage: string, args: readonly string[], fds: readonly number[] = []) {
@@ -140,55 +153,57 @@ async function daemon(volume: string, fds: readonly number[] = []): Promise<numb
 describe('doctor after accidents', () => {
   it('doctor - a store that is whole, empty, torn, or not a store, and none of them changed', async () => {
     await storeWith({ 'plan/wiki': { odd: true } });
-    expect((await checksOf())('records').detail).toBe('1 records cannot be used');
-    const whole = readFileSync(path('state/store.db'));
-    rmSync(path('state/store.db-wal'), { force: true });
+    expect((await checksOf(examineRecords))('records').detail).toBe('1 records cannot be used');
+    const whole = readFileSync(join(state, 'store.db'));
     for (const [content, detail] of [
       [Buffer.alloc(0), /^is damaged: it is empty$/],
       [Buffer.alloc(64 * 1024, 'x'), /not a database/],
       [Buffer.concat([whole.subarray(0, 4096), Buffer.alloc(whole.length - 4096, 7)]), /malformed|damaged/],
     ] as const) {
-      writeFileSync(path('state/store.db'), content);
-      const found = (await checksOf())('records');
+      freshState();
+      writeFileSync(join(state, 'store.db'), content);
+      const found = (await checksOf(examineRecords))('records');
       expect([found.state, found.detail, found.remedy]).toEqual([
         'failed',
         expect.stringMatching(detail),
         expect.any(String),
       ]);
-      expect(readFileSync(path('state/store.db')).equals(content)).toBe(true);
-      for (const end of ['-wal', '-shm']) rmSync(path(`state/store.db${end}`), { force: true });
+      expect(readFileSync(join(state, 'store.db')).equals(content)).toBe(true);
     }
   });
 
   it('doctor - backups that no record knows, with and without a store', async () => {
-    expect((await checksOf())('backups').detail).toBe('there are none');
+    expect((await checksOf(examineBackups))('backups').detail).toBe('there are none');
     mkdirSync(path('backups/wiki-3'));
     writeFileSync(path('backups/wiki-3/spare1.raw'), 'all that is left');
     const orphan = { state: 'failed', detail: 'no record knows of wiki-3/spare1.raw' };
-    expect((await checksOf())('backups')).toMatchObject(orphan);
+    expect((await checksOf(examineBackups))('backups')).toMatchObject(orphan);
     const backup = { engagement: 'wiki-2', takenAt: '2026-01-01T00:00:00.000Z', bytes: MIB, digest: '00' };
     const record = (engagement: string) => ({
       ...{ path: path('spare1.img'), sizeBytes: MIB, generation: 1, content: { kind: 'own' }, attachedTo: null },
       ...{ backups: [{ ...backup, engagement, digest: '0'.repeat(32) }], step: null },
     });
     await storeWith({ 'storage/volume/spare1': record('wiki-2') });
-    expect((await checksOf())('backups')).toMatchObject(orphan);
+    expect((await checksOf(examineBackups))('backups')).toMatchObject(orphan);
     await storeWith({ 'storage/volume/spare1': record('wiki-3') });
-    expect((await checksOf())('backups')).toMatchObject({ state: 'ok', detail: '1, all of them recorded' });
+    expect((await checksOf(examineBackups))('backups')).toMatchObject({
+      state: 'ok',
+      detail: '1, all of them recorded',
+    });
   });
 
   it('doctor - one storage daemon, two of them, one of a state folder that was removed, and another program', async () => {
-    expect((await checksOf())('daemon', 'storage').detail).toBe('no storage daemon runs here');
+    expect((await checksOf(examineUsers))('daemon', 'storage').detail).toBe('no storage daemon runs here');
     const first = await daemon('web1.img');
-    expect((await checksOf())('daemon', 'storage')).toMatchObject({
+    expect((await checksOf(examineUsers))('daemon', 'storage')).toMatchObject({
       state: 'ok',
       detail: expect.stringContaining(`${first}`),
     });
-    const lock = openSync(path('state/node/daemon.lock'), 'w');
+    const lock = openSync(join(state, 'node/daemon.lock'), 'w');
     const second = await daemon('web1.img', [lock]);
-    rmSync(path('state/node/daemon.lock'));
+    rmSync(join(state, 'node/daemon.lock'));
     const reader = await started('tail', 'coreutils', ['-f', path('spare1.img')]);
-    const find = await checksOf();
+    const find = await checksOf(examineUsers);
     expect(find('daemon', 'storage')).toMatchObject({
       ...{ state: 'failed', remedy: expect.stringContaining('end these daemons') },
     });
@@ -203,33 +218,32 @@ describe('doctor after accidents', () => {
   });
 
   it('doctor - cards of a machine that are not those of its host', async () => {
-    const fits = await checksOf();
-    expect(fits('cards', 'spare1')).toMatchObject({ state: 'ok' });
-    expect(fits('network', 'spare1')).toMatchObject({
-      ...{ state: 'warning', detail: expect.stringContaining('would not be noticed') },
-    });
-    expect((await checksOf({ card: '52:54:00:90:00:22' }))('cards', 'spare1')).toMatchObject({
+    const find = await checksOf(examineHosts, { card: '52:54:00:90:00:22' });
+    expect(find('cards', 'web1')).toMatchObject({ state: 'ok' });
+    expect(find('cards', 'spare1')).toMatchObject({
       state: 'failed',
       detail: 'interfaces has 52:54:00:90:00:21, and power.settings has 52:54:00:90:00:22',
+    });
+    expect(find('network', 'spare1')).toMatchObject({
+      ...{ state: 'warning', detail: expect.stringContaining('would not be noticed') },
     });
   });
 
   it('doctor - a spare that HAProxy has and no engagement, by its name or by its address', async () => {
     await onHaproxy(async (stage: HaproxyStage) => {
       const settings = { socket: stage.haproxy.admin };
-      expect((await checksOf(settings))('spares')).toMatchObject({ state: 'ok' });
+      expect((await checksOf(examineServices, settings))('spares')).toMatchObject({ state: 'ok' });
       await stage.haproxy.ask('add server wiki-reads/spare1 10.88.0.99:80');
-      const named = (await checksOf(settings))('spares');
+      const named = (await checksOf(examineServices, settings))('spares');
       expect(named).toMatchObject({ state: 'warning', detail: expect.stringContaining('a server spare1') });
       expect(named.remedy).toContain('set server wiki-reads/spare1 state maint');
       await stage.haproxy.ask('set server wiki-reads/spare1 state maint');
       await stage.haproxy.ask('del server wiki-reads/spare1');
       await stage.haproxy.ask('add server wiki/old 10.88.0.21:80');
-      expect((await checksOf(settings))('spares')).toMatchObject({
+      expect((await checksOf(examineServices, settings))('spares')).toMatchObject({
         ...{ state: 'failed', detail: expect.stringContaining('a server old at the address of spare1') },
       });
     });
-    expect((await checksOf())('spares')).toMatchObject({ state: 'warning' });
-    expect(statSync(folder).isDirectory()).toBe(true);
+    expect((await checksOf(examineServices))('spares')).toMatchObject({ state: 'warning' });
   });
 });
