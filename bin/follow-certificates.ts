@@ -1,6 +1,6 @@
 // Renewed and revoked certificates are taken up without a restart: first each machine that runs gets the certificate
 // that its host has now, then the gateways concerned are started again.
-import { codeOf, messageOf } from '../src/base/mod.ts';
+import { codeOf, type Log, messageOf } from '../src/base/mod.ts';
 import type { TlsConfig } from '../src/config/mod.ts';
 import { watchCertificates } from '../src/pki/mod.ts';
 import type { QemuPower } from '../src/power/mod.ts';
@@ -10,10 +10,9 @@ export interface Followers {
   readonly tls: TlsConfig;
   readonly machines: QemuPower;
   /** Whose machines these are. */
-  readonly hosts: readonly string[];
+  readonly hosts: () => readonly string[];
   readonly storage: LocalStorageNode;
-  /** A line for the log. */
-  readonly say: (line: string) => void;
+  readonly log: Log;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -27,28 +26,27 @@ export function followCertificates(followers: Followers): void {
   void takeUp(followers);
 }
 
-async function takeUp({ machines, hosts, storage, say, signal }: Followers): Promise<void> {
-  for (const host of hosts) {
-    await told(say, signal, `the certificate of ${host} is not taken up by its machine`, async () => {
-      if (await machines.renew(host, signal)) say(`${host}: its machine has a new certificate`);
+async function takeUp({ machines, hosts, storage, log, signal }: Followers): Promise<void> {
+  for (const host of hosts()) {
+    await told(log, signal, `the certificate of ${host} is not taken up by its machine`, async () => {
+      if (!(await machines.renew(host, signal))) return;
+      log({ level: 'info', subject: `host/${host}`, message: `${host}: its machine has a new certificate` });
     });
   }
-  await told(say, signal, 'certificates are not taken up', async () => {
-    for (const host of await storage.renewCertificates())
-      say(`${host}: its gateway was started again for new certificates`);
+  await told(log, signal, 'certificates are not taken up', async () => {
+    for (const host of await storage.renewCertificates()) {
+      const message = `${host}: its gateway was started again for new certificates`;
+      log({ level: 'info', subject: `host/${host}`, message });
+    }
   });
 }
 
-async function told(
-  say: (line: string) => void,
-  signal: AbortSignal,
-  what: string,
-  work: () => Promise<void>,
-): Promise<void> {
+async function told(log: Log, signal: AbortSignal, what: string, work: () => Promise<void>): Promise<void> {
   try {
     if (!signal.aborted) await work();
   } catch (error) {
-    if (codeOf(error) === null) throw error;
-    if (!signal.aborted) say(`${what}: ${messageOf(error)}`);
+    const code = codeOf(error);
+    if (code === null) throw error;
+    if (!signal.aborted) log({ level: 'error', message: `${what}: ${messageOf(error)}`, code });
   }
 }

@@ -3,9 +3,9 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createApi, readAgentToken } from '../src/api/mod.ts';
-import { breaksProcess, type EpochGate, UnderstudyError } from '../src/base/mod.ts';
-import { type Configuration, type HostConfig, loadRules } from '../src/config/mod.ts';
+import { type Api, createApi, readAgentToken } from '../src/api/mod.ts';
+import { breaksProcess, type EpochGate, type Log, UnderstudyError } from '../src/base/mod.ts';
+import { type Configuration, type HostConfig, liveConfiguration, loadRules, type Written } from '../src/config/mod.ts';
 import { type AgentSecret, type Controller, startController } from '../src/controller/mod.ts';
 import { type Director, HaproxyDirector, type HaproxySettings } from '../src/director/mod.ts';
 import { createIdentityEngine, type IdentityEngine, ruleSet } from '../src/identity/mod.ts';
@@ -23,18 +23,21 @@ import {
 import { openSqliteStore, storeEpochGate } from '../src/store/mod.ts';
 import { followCertificates } from './follow-certificates.ts';
 import { gatewayTls, insecureVolumes, machineCertificates } from './gateway-tls.ts';
+import { createReload } from './reload.ts';
 import { lockPath, storePath, takeState } from './state-folder.ts';
 import { watchState } from './state-watch.ts';
 
 export interface ServeOptions {
-  readonly configuration: Configuration;
+  /** With what stands in its file. */
+  readonly written: Written;
   readonly version: string;
   /** Ends it in good order. */
   readonly signal: AbortSignal;
   /** Told when it can be asked. */
   readonly onReady: (url: string) => void;
-  /** A line for the log. */
-  readonly say: (line: string) => void;
+  readonly log: Log;
+  /** Given what reads understudy.yaml again, as soon as that can be done. */
+  readonly onReload: (reload: () => Promise<unknown>) => void;
 }
 
 /**
@@ -43,8 +46,8 @@ export interface ServeOptions {
  *   throw; the reason when it lost the lease
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { configuration } = options;
-  const release = takeState(configuration, options.say);
+  const configuration = liveConfiguration(options.written.configuration);
+  const release = takeState(configuration, (message) => options.log({ level: 'info', message }));
   try {
     const store = await openSqliteStore(storePath(configuration));
     try {
@@ -63,7 +66,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       });
       try {
         const fenced = gateAboveFloor(gate, () => storage.floor.read());
-        await control(options, { store, storage, gate: fenced });
+        await control(options, { configuration, store, storage, gate: fenced });
       } finally {
         await storage.close();
       }
@@ -85,6 +88,8 @@ async function identityOf({ state, identity }: Configuration): Promise<IdentityE
 }
 
 interface Parts {
+  /** Hosts, volumes and services are others after a reload. */
+  readonly configuration: Configuration;
   readonly store: Awaited<ReturnType<typeof openSqliteStore>>;
   readonly storage: LocalStorageNode;
   readonly gate: EpochGate;
@@ -96,16 +101,20 @@ function listenOf({ storage, tls }: Configuration): Listen {
   return { ...listen, tls: tls === null || insecure ? null : gatewayTls(tls.folder, tls.name) };
 }
 
-async function control(options: ServeOptions, { store, storage, gate }: Parts): Promise<void> {
-  const { configuration, version, signal, onReady, say } = options;
-  const machines = virtualMachines(configuration, storage, gate);
+async function control(options: ServeOptions, parts: Parts): Promise<void> {
+  const { configuration, store, storage } = parts;
+  const { version, signal, onReady, onReload, log } = options;
+  const drivers = driversOf(parts);
   const controller = await startController({
     config: configuration,
     store,
     storage,
     floor: storage.floor,
-    power: powerDrivers(configuration, machines, gate),
-    directors: directors(configuration, gate),
+    power: new Map<string, PowerDriver>([
+      ['qemu', drivers.qemu],
+      ['ipmi', drivers.ipmi],
+    ]),
+    directors: new Map<string, Director>([['haproxy', drivers.haproxy]]),
     network: new LocalNetwork(),
     metrics: new Prometheus(),
     agentSecret: (host) => agentSecret(configuration, host),
@@ -125,11 +134,18 @@ async function control(options: ServeOptions, { store, storage, gate }: Parts): 
     const { unsettled } = controller;
     const lost = unsettled === null ? null : `${unsettled}; nothing is done before "understudy recover" is run`;
     const warnings = (): readonly string[] => [insecure, lost].filter((warning) => warning !== null);
-    const api = await createApi({ controller, configuration, version, onDefect, say, warnings });
+    let api: Api | null = null;
+    const adopt = (now: Configuration): void => {
+      drivers.adopt(now);
+      api?.reconfigured();
+    };
+    const reload = createReload({ live: configuration, first: options.written, controller, storage, adopt, log });
+    api = await createApi({ controller, configuration, version, onDefect, log, warnings, reload });
     try {
-      follow(options, storage, machines);
+      follow(options, configuration, storage, drivers.qemu);
       const { url } = await api.listen();
-      for (const warning of api.warnings()) say(`warning: ${warning}`);
+      for (const warning of api.warnings()) log({ level: 'warn', message: warning });
+      onReload(() => reload(false));
       onReady(url);
       failure = await Promise.race([controller.ended, aborted(signal), watchState(files, over.signal)]);
     } finally {
@@ -164,16 +180,16 @@ function outliveDefects(controller: Controller): () => void {
   return mortal;
 }
 
-/** On standard error, which the journal of systemd keeps. Nothing waits for a reader. */
-function log(text: string): void {
-  process.stderr.write(`understudy: ${text}\n`);
-}
-
-function follow({ configuration, signal, say }: ServeOptions, storage: LocalStorageNode, machines: QemuPower): void {
+function follow(
+  { signal, log }: ServeOptions,
+  configuration: Configuration,
+  storage: LocalStorageNode,
+  machines: QemuPower,
+): void {
   const { tls } = configuration;
   if (tls === null) return;
-  const hosts = [...settingsOf(configuration, 'qemu').keys()];
-  followCertificates({ tls, machines, hosts, storage, say, signal });
+  const hosts = (): readonly string[] => [...settingsOf(configuration, 'qemu').keys()];
+  followCertificates({ tls, machines, hosts, storage, log, signal });
 }
 
 /** Resolves with null, the reason of an orderly end. */
@@ -210,6 +226,14 @@ function settingsOf<T>(configuration: Configuration, driver: string): Map<string
   return new Map(hosts.map(({ name, power }) => [name, power.settings as T]));
 }
 
+interface Drivers {
+  readonly qemu: QemuPower;
+  readonly ipmi: IpmiPower;
+  readonly haproxy: HaproxyDirector;
+  /** Takes hosts and services as they are now. */
+  adopt(configuration: Configuration): void;
+}
+
 export function virtualMachines(
   configuration: Configuration,
   storage: Pick<StorageNode, 'status'>,
@@ -225,16 +249,16 @@ export function virtualMachines(
   });
 }
 
-function powerDrivers(
-  configuration: Configuration,
-  qemu: QemuPower,
-  gate: EpochGate,
-): ReadonlyMap<string, PowerDriver> {
+function driversOf({ configuration, storage, gate }: Parts): Drivers {
+  const qemu = virtualMachines(configuration, storage, gate);
   const ipmi = new IpmiPower({ hosts: settingsOf<IpmiSettings>(configuration, 'ipmi'), gate });
-  return new Map<string, PowerDriver>([
-    ['qemu', qemu],
-    ['ipmi', ipmi],
-  ]);
+  const haproxy = new HaproxyDirector({ services: haproxyServices(configuration), gate });
+  const adopt = (now: Configuration): void => {
+    qemu.setHosts(settingsOf<QemuSettings>(now, 'qemu'));
+    ipmi.setHosts(settingsOf<IpmiSettings>(now, 'ipmi'));
+    haproxy.setServices(haproxyServices(now));
+  };
+  return { qemu, ipmi, haproxy, adopt };
 }
 
 /** Where the host's volume is served to it now. @throws VOLUME_STATE when it has nothing to boot from */
@@ -250,8 +274,9 @@ async function diskOf(
   throw new UnderstudyError('VOLUME_STATE', `${volume} is not attached to ${name}, which so has nothing to boot from`);
 }
 
-function directors(configuration: Configuration, gate: EpochGate): ReadonlyMap<string, Director> {
+function haproxyServices(configuration: Configuration): Readonly<Record<string, HaproxySettings>> {
   const services = [...configuration.services.values()].filter(({ director }) => director.driver === 'haproxy');
-  const settings = services.map(({ name, director }) => [name, director.settings as unknown as HaproxySettings]);
-  return new Map([['haproxy', new HaproxyDirector({ services: Object.fromEntries(settings), gate })]]);
+  return Object.fromEntries(
+    services.map(({ name, director }) => [name, director.settings as unknown as HaproxySettings]),
+  );
 }

@@ -2,6 +2,7 @@
 // Each is held to the controller's own type by the compiler.
 import * as z from 'zod';
 import { errorRegistry } from '../base/mod.ts';
+import type { ConfigChange } from '../config/mod.ts';
 import {
   type AuditView,
   auditSchema,
@@ -184,6 +185,31 @@ export const status = z
     warnings: z.array(z.string()),
   })
   .meta({ id: 'Status' }) satisfies Schema<StatusAnswer>;
+
+/** What a reading of understudy.yaml has changed, or would change. */
+export interface ReloadView {
+  /** Absolute path of the file that was read. */
+  readonly file: string;
+  /** False: it was only looked at. */
+  readonly applied: boolean;
+  readonly changes: readonly ConfigChange[];
+}
+
+export const reloaded = z
+  .object({
+    file: z.string().describe('Absolute path of the file that was read'),
+    applied: z.boolean().describe('False: it was only looked at'),
+    changes: z
+      .array(
+        z.object({
+          path: z.string().describe('Place in the file: "services.wiki.mode"'),
+          from: z.string().nullable().describe('As JSON; null: it was not there'),
+          to: z.string().nullable().describe('As JSON; null: it is not there any more'),
+        }),
+      )
+      .describe('Without defaults; empty: the file says the same'),
+  })
+  .meta({ id: 'Reload' }) satisfies Schema<ReloadView>;
 
 export const record = z
   .object({

@@ -2,10 +2,11 @@
 import { setMaxListeners } from 'node:events';
 import type { Server as TlsServer } from 'node:https';
 import type { FastifyInstance } from 'fastify';
-import { isLoopback, UnderstudyError } from '../base/mod.ts';
+import { isLoopback, type Log, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import { removeAddress, writeAddress } from './address.ts';
+import type { ReloadView } from './answers.ts';
 import { Audit } from './audit.ts';
 import { Credentials } from './credentials.ts';
 import { Metrics } from './metrics.ts';
@@ -32,13 +33,16 @@ export interface ApiOptions {
    * @param request "GET /v1/status", by the route
    */
   readonly onDefect?: (error: unknown, request: string) => void;
-  /**
-   * Takes lines for the log: who ordered what, who was refused, and what is wrong with tokens and certificates.
-   * @default dropped
-   */
-  readonly say?: (line: string) => void;
+  /** Takes what is told of certificates, and each request at the level `debug`. @default dropped */
+  readonly log?: Log;
   /** What other parts have to warn of; shown by `status`. @default nothing */
   readonly warnings?: () => readonly string[];
+  /**
+   * Reads understudy.yaml again. @param dryRun only tells what would change
+   * @throws CONFIG_INVALID, CONFIG_UNREADABLE, RELOAD_REFUSED
+   * @default there is nothing to read again
+   */
+  readonly reload?: (dryRun: boolean) => Promise<ReloadView>;
   /** How often an agent may report. @default 5 a second, 20 at once */
   readonly agentPace?: PaceLimits;
   /** At what pace those are answered who are not let in. @default 20 a second of one address, 50 at once */
@@ -54,6 +58,8 @@ export interface Api {
   listen(): Promise<{ readonly url: string }>;
   /** What somebody has to see to, one line each. */
   warnings(): readonly string[];
+  /** Hosts and services of the configuration are others now: reads the tokens that belong to them. */
+  reconfigured(): void;
   /** The OpenAPI 3.1 description. */
   description(): object;
   /** Ends streams, lets requests end that are being answered, takes no more. Idempotent. */
@@ -62,10 +68,10 @@ export interface Api {
 
 /** @throws CONFIG_INVALID, CONFIG_UNREADABLE for the files of tokens; CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
 export async function createApi(options: ApiOptions): Promise<Api> {
-  const { controller, configuration, version, onDefect = raise, say = () => undefined, waiting } = options;
-  const audit = new Audit({ record: (entry) => controller.record(entry), say });
+  const { controller, configuration, version, onDefect = raise, log = () => undefined, waiting } = options;
+  const audit = new Audit({ record: (entry) => controller.record(entry) });
   const tokens = new TokenBook(configuration, { onChange: (lines) => audit.changed(lines) });
-  const credentials = configuration.tls === null ? null : await Credentials.open(configuration.tls, { say });
+  const credentials = configuration.tls === null ? null : await Credentials.open(configuration.tls, { log });
   const warnings = (): readonly string[] => [
     ...openness(configuration),
     ...(credentials?.warnings(Date.now()) ?? []),
@@ -82,12 +88,14 @@ export async function createApi(options: ApiOptions): Promise<Api> {
     // A certificate goes before a token: what the connection shows holds for all that is asked on it.
     sources: credentials === null ? [tokens] : [credentials, tokens],
     audit,
+    log,
     pace: new Pace(options.agentPace ?? AGENT_PACE),
     waitingRoom: new WaitingRoom(waiting),
     services: configuration.services,
     version,
     onDefect,
     warnings,
+    reload: options.reload ?? noReload,
     tls: credentials?.serverOptions ?? null,
     closing: closing.signal,
     powerTimeoutMs: powerTimeoutOf(configuration),
@@ -103,15 +111,10 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   return {
     description: () => app.swagger(),
     warnings,
+    reconfigured: () => tokens.reconfigured(configuration),
     async listen() {
       refuseOpenness(configuration);
-      const { host, port } = configuration.api;
-      try {
-        await app.listen({ host, port, backlog: BACKLOG });
-      } catch (cause) {
-        const why = `cannot listen at ${host}:${port}: ${cause instanceof Error ? cause.message : String(cause)}`;
-        throw new UnderstudyError('API_ADDRESS', why, { cause });
-      }
+      await listenAt(app, configuration.api);
       const url = urlOf(app, configuration);
       written = true;
       await writeAddress(configuration.state, { url, token: tokens.localToken });
@@ -136,6 +139,20 @@ function closingOf(): AbortController {
   // One a stream, and the metrics.
   setMaxListeners(STREAMS_MAX + 1, closing.signal);
   return closing;
+}
+
+/** @throws API_ADDRESS */
+async function listenAt(app: FastifyInstance, { host, port }: Configuration['api']): Promise<void> {
+  try {
+    await app.listen({ host, port, backlog: BACKLOG });
+  } catch (cause) {
+    const why = `cannot listen at ${host}:${port}: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new UnderstudyError('API_ADDRESS', why, { cause });
+  }
+}
+
+async function noReload(): Promise<never> {
+  throw new UnderstudyError('RELOAD_REFUSED', 'this controller has no file to read again');
 }
 
 type Listening = Pick<Configuration, 'api' | 'tls'>;

@@ -1,7 +1,7 @@
-// Who ordered what, and who was refused: kept by the controller, and told in the log. An order is kept before it is
-// carried out. A refusal costs its sender more than us: those of one address and caller are counted by the minute.
+// Who ordered what, and who was refused: kept by the controller, which tells it in the log too. An order is kept
+// before it is carried out. A refusal costs its sender more than us: those of one address and caller are counted by the minute.
 import type { FastifyRequest } from 'fastify';
-import { messageOf, shown } from '../base/mod.ts';
+import { shown } from '../base/mod.ts';
 import type { AuditEntry } from '../controller/mod.ts';
 import type { Identity } from './authentication.ts';
 import { networkOf } from './door.ts';
@@ -15,8 +15,6 @@ const WORD_LENGTH_MAX = 200;
 
 export interface AuditParts {
   readonly record: (entry: AuditEntry) => Promise<void>;
-  /** Takes one line for the log. */
-  readonly say: (line: string) => void;
   /** @default 60000 */
   readonly minuteMs?: number;
 }
@@ -42,7 +40,6 @@ export class Audit {
   async order(request: FastifyRequest, identity: Identity): Promise<void> {
     const entry = entryOf('order', request, identity, null);
     await this.#parts.record(entry);
-    this.#log(entry);
   }
 
   /** An order that was kept was not carried out, or not to its end. */
@@ -93,15 +90,9 @@ export class Audit {
 
   /** Whoever was refused does not wait for it. */
   #keep(entry: AuditEntry): void {
-    this.#log(entry);
-    const written = this.#parts.record(entry).catch((error: unknown) => {
-      this.#parts.say(`audit: the line above is kept in this log only: ${messageOf(error)}`);
-    });
+    // What the store cannot keep, the log of the controller has, and says why.
+    const written = this.#parts.record(entry).catch(() => undefined);
     this.#writing = Promise.all([this.#writing, written]);
-  }
-
-  #log(entry: AuditEntry): void {
-    this.#parts.say(`audit: ${entry.type}: ${entry.text}`);
   }
 }
 
@@ -143,7 +134,7 @@ function wordOf(text: string): string {
   return text.length > WORD_LENGTH_MAX ? `${shown(text.slice(0, WORD_LENGTH_MAX))}...` : shown(text);
 }
 
-/** "alice (operator) at 10.0.0.5: POST /v1/clone lead=web1 to=spare1". */
+/** "alice (operator) at 10.20.0.5: POST /v1/clone lead=web1 to=spare1". */
 function textOf({ type, who, role, from, action, request, code }: Omit<AuditEntry, 'text'>): string {
   const name = who === null ? 'somebody' : role === null ? who : `${who} (${role})`;
   const words = Object.entries(request).map(([key, value]) => ` ${key}=${value}`);

@@ -13,7 +13,7 @@ import type {
 } from '../controller/mod.ts';
 import { trustProblem } from '../pki/mod.ts';
 import type { PowerState } from '../power/mod.ts';
-import { event as eventSchema, type StatusAnswer } from './answers.ts';
+import { event as eventSchema, type ReloadView, type StatusAnswer } from './answers.ts';
 import { readMessages } from './event-reader.ts';
 
 /** Longest answer taken. */
@@ -23,6 +23,8 @@ const CALL_MS = 40_000;
 const POWER_MS = 3_600_000;
 /** Of a disk, by a controller that may take five minutes for it. */
 const INSPECT_MS = 330_000;
+/** By a controller that may take two minutes for it. */
+const RELOAD_MS = 130_000;
 const SILENCE_MS = 35_000;
 
 export interface ClientOptions {
@@ -84,6 +86,8 @@ export interface Client {
   approve(plan: string): Promise<{ readonly engagement: string }>;
   power(host: string, state: 'on' | 'off'): Promise<{ readonly power: PowerState }>;
   inspect(host: string): Promise<InspectionView>;
+  /** Has understudy.yaml read again; `dryRun`: only tells what would change. */
+  reload(dryRun: boolean): Promise<ReloadView>;
   /** The oldest first. @param sinceMs milliseconds since 1970; null: all that is kept */
   audit(sinceMs: number | null): Promise<readonly AuditView[]>;
   /**
@@ -127,6 +131,7 @@ export function createClient(options: ClientOptions): Client {
     approve: (plan) => call.post('/v1/approve', { plan }),
     power: (host, state) => call.post(`/v1/hosts/${part(host)}/power`, { state }, POWER_MS),
     inspect: (host) => call.get(`/v1/hosts/${part(host)}/inspection`, INSPECT_MS),
+    reload: (dryRun) => call.post('/v1/reload', { dryRun }, RELOAD_MS),
     audit: async (sinceMs) => {
       const query = sinceMs === null ? '' : `?since=${encodeURIComponent(new Date(sinceMs).toISOString())}`;
       return (await call.get<{ readonly entries: readonly AuditView[] }>(`/v1/audit${query}`)).entries;

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import { type SecureContextOptions, TLSSocket, type TlsOptions } from 'node:tls';
-import { codeOf, messageOf } from '../base/mod.ts';
+import { codeOf, type Log, messageOf } from '../base/mod.ts';
 import type { TlsConfig } from '../config/mod.ts';
 import {
   type Certificates,
@@ -27,13 +27,13 @@ import { type Identity, type IdentitySource, isIdentity, type Refusal } from './
 const HANDSHAKE_MS = 5000;
 
 export interface Told {
-  /** One line for the log: certificates were taken up, or cannot be. */
-  readonly say: (line: string) => void;
+  /** Told that certificates were taken up, or cannot be. */
+  readonly log: Log;
 }
 
 export class Credentials implements IdentitySource {
   readonly #tls: TlsConfig;
-  readonly #say: (line: string) => void;
+  readonly #log: Log;
   #certificates: Certificates;
   #pair: KeyPair;
   readonly #connections = new Set<TLSSocket>();
@@ -41,14 +41,14 @@ export class Credentials implements IdentitySource {
   #trouble: string | null = null;
 
   /** @throws CERTIFICATE_INVALID, CERTIFICATE_UNKNOWN */
-  static async open(tls: TlsConfig, { say }: Told): Promise<Credentials> {
+  static async open(tls: TlsConfig, { log }: Told): Promise<Credentials> {
     const certificates = await readCertificates(tls.folder);
-    return new Credentials(tls, say, certificates, await readKeyPair(certificates, 'node', tls.name));
+    return new Credentials(tls, log, certificates, await readKeyPair(certificates, 'node', tls.name));
   }
 
-  private constructor(tls: TlsConfig, say: Told['say'], certificates: Certificates, pair: KeyPair) {
+  private constructor(tls: TlsConfig, log: Log, certificates: Certificates, pair: KeyPair) {
     this.#tls = tls;
-    this.#say = say;
+    this.#log = log;
     this.#certificates = certificates;
     this.#pair = pair;
   }
@@ -99,11 +99,12 @@ export class Credentials implements IdentitySource {
       server.setSecureContext(this.#context);
       this.#trouble = null;
       this.#end((peer) => !isIdentity(peer) || !sameAuthority);
-      this.#say(`certificates read again: ${pair.certificate.title} until ${isoDay(pair.certificate.expiresMs)}`);
+      const until = isoDay(pair.certificate.expiresMs);
+      this.#log({ level: 'info', message: `certificates read again: ${pair.certificate.title} until ${until}` });
     } catch (error) {
       if (codeOf(error) === null) throw error;
       this.#trouble = `certificates cannot be read, and those of before are still used: ${messageOf(error)}`;
-      this.#say(this.#trouble);
+      this.#log({ level: 'error', message: this.#trouble, code: codeOf(error) });
     }
   }
 

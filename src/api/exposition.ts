@@ -64,25 +64,37 @@ export class Histogram extends Family<Distribution> {
 
 type Row = readonly [labels: readonly string[], value: number];
 
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 export class Exposition {
   #lines: string[] = [];
+  readonly #definitions: MetricDefinition[] = [];
+
+  get definitions(): readonly MetricDefinition[] {
+    return this.#definitions;
+  }
 
   get text(): string {
     return `${this.#lines.join('\n')}\n`;
   }
 
   gauge(name: string, help: string, names: readonly string[], rows: readonly Row[]): void {
-    this.#head(name, help, 'gauge');
+    this.#head({ name, help, type: 'gauge', labels: names });
     for (const [labels, value] of rows) this.#sample(name, names, labels, value);
   }
 
   counter(name: string, help: string, counter: Counter): void {
-    this.#head(name, help, 'counter');
+    this.#head({ name, help, type: 'counter', labels: counter.names });
     for (const { labels, value } of counter.series) this.#sample(name, counter.names, labels, value);
   }
 
   histogram(name: string, help: string, histogram: Histogram): void {
-    this.#head(name, help, 'histogram');
+    this.#head({ name, help, type: 'histogram', labels: histogram.names });
     const names = [...histogram.names, 'le'];
     for (const { labels, value } of histogram.series) {
       let total = 0;
@@ -96,7 +108,9 @@ export class Exposition {
     }
   }
 
-  #head(name: string, help: string, type: string): void {
+  #head(definition: MetricDefinition): void {
+    const { name, help, type } = definition;
+    this.#definitions.push(definition);
     this.#lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
   }
 

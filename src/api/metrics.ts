@@ -64,6 +64,11 @@ export class Metrics {
         cause: this.#trouble,
       });
     }
+    return (await this.exposition(streams)).text;
+  }
+
+  /** All of them, with what is known at this moment. */
+  async exposition(streams: number): Promise<Exposition> {
     const status = await this.#controller.status();
     const out = new Exposition();
     out.gauge('understudy_info', 'Version of the program.', ['version'], [[[this.#version], 1]]);
@@ -88,7 +93,7 @@ export class Metrics {
     out.counter('understudy_decisions_total', 'Decisions and what became of them.', this.#decisions);
     out.counter('understudy_api_requests_total', 'Requests answered, by route.', this.#requests);
     out.gauge('understudy_api_event_streams', 'Readers of events at present.', [], [[[], streams]]);
-    return out.text;
+    return out;
   }
 }
 

@@ -1,7 +1,9 @@
 export { type ApiAddress, readAddress } from './address.ts';
-export type { StatusAnswer } from './answers.ts';
+export type { ReloadView, StatusAnswer } from './answers.ts';
 export { type Api, type ApiOptions, createApi } from './api.ts';
 export { type Client, type ClientOptions, type ClientTls, createClient } from './client.ts';
+export { describeInterface, describeMetrics } from './describe.ts';
+export type { MetricDefinition } from './exposition.ts';
 export { changeTokens, readSecret } from './token-file.ts';
 export {
   digestOf,

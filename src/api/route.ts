@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { type ErrorCode, errorRegistry } from '../base/mod.ts';
 import type { ControllerApi } from '../controller/mod.ts';
 import type { Access } from './access.ts';
-import { failure } from './answers.ts';
+import { failure, type ReloadView } from './answers.ts';
 import type { IdentitySource } from './authentication.ts';
 import { type Services, servicesOfHost } from './concerns.ts';
 import type { Metrics } from './metrics.ts';
@@ -22,6 +22,7 @@ export interface RouteParts {
   readonly onDefect: (error: unknown, request: string) => void;
   /** What somebody has to see to, one line each. */
   readonly warnings: () => readonly string[];
+  readonly reload: (dryRun: boolean) => Promise<ReloadView>;
 }
 
 export type App = FastifyInstance;

@@ -4,7 +4,18 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import * as z from 'zod';
 import { REPORT_BYTES_MAX } from '../agent/mod.ts';
 import { type ErrorCode, UnderstudyError } from '../base/mod.ts';
-import { answer, audit, decision, dismissal, engagement, event, inspection, record, status } from './answers.ts';
+import {
+  answer,
+  audit,
+  decision,
+  dismissal,
+  engagement,
+  event,
+  inspection,
+  record,
+  reloaded,
+  status,
+} from './answers.ts';
 import { authenticate, isIdentity } from './authentication.ts';
 import { engagementOf, servicesOfDismissal, servicesOfPair, servicesOfPlan } from './concerns.ts';
 import { streamEvents } from './event-stream.ts';
@@ -15,6 +26,9 @@ import { StreamPlaces } from './stream-places.ts';
 
 /** Above what the controller allows it. */
 const INSPECTION_MS = 330_000;
+
+/** Storage node and relays are asked. */
+const RELOAD_MS = 120_000;
 
 /** Also of a record that is none of this program's, as it is shown. It is only looked up. */
 const anyName = z.string().min(1).max(4096);
@@ -37,6 +51,7 @@ export function addRoutes(app: App, parts: RouteParts): void {
   addReports(app, parts);
   addEvents(app, parts);
   addAudit(app, parts);
+  addReload(app, parts);
 }
 
 function addViews(app: App, { controller, warnings }: RouteParts): void {
@@ -295,4 +310,19 @@ function addAudit(app: App, { controller }: RouteParts): void {
     .get('/v1/audit', { config, schema: { ...schema, querystring } }, async ({ query: { since } }) => ({
       entries: answer(await controller.audit(since === undefined ? 0 : Date.parse(since))),
     }));
+}
+
+function addReload(app: App, { reload }: RouteParts): void {
+  const summary = 'Reads understudy.yaml again: all of it is taken, or nothing';
+  const codes: readonly ErrorCode[] = ['CONFIG_INVALID', 'CONFIG_UNREADABLE', 'RELOAD_REFUSED', 'STORAGE_FAILED'];
+  const { config, schema } = operation('operator', summary, reloaded, codes);
+  const body = z.strictObject({ dryRun: z.boolean().default(false).describe('Only tells what would change') });
+  app
+    .withTypeProvider<ZodTypeProvider>()
+    // It concerns all services.
+    .post(
+      '/v1/reload',
+      { config: { ...config, concerns: () => [] }, handlerTimeout: RELOAD_MS, schema: { ...schema, body } },
+      async (request) => answer(await reload(request.body.dryRun)),
+    );
 }

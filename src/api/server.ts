@@ -10,7 +10,7 @@ import {
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import * as z from 'zod';
-import { errorRegistry, shownJson, UnderstudyError } from '../base/mod.ts';
+import { errorRegistry, type Log, shownJson, UnderstudyError } from '../base/mod.ts';
 import { asWorkOf } from '../controller/mod.ts';
 import { type Guard, guard } from './access.ts';
 import { Door } from './door.ts';
@@ -40,6 +40,7 @@ const MUTUAL_TLS = { type: 'mutualTLS' } as never;
 
 export interface ServerParts extends RouteParts, Omit<Guard, 'door'> {
   readonly version: string;
+  readonly log: Log;
   /** null: plain HTTP. */
   readonly tls: TlsOptions | null;
 }
@@ -95,6 +96,9 @@ export async function buildServer(parts: ServerParts): Promise<FastifyInstance> 
   guard(app, { ...parts, door });
   app.addHook('onResponse', async (request, reply) => {
     parts.metrics.request(request.method, request.routeOptions.url ?? 'none', reply.statusCode);
+    const who = request.identity?.name ?? null;
+    const data = { who, from: request.raw.socket.remoteAddress ?? null, status: reply.statusCode };
+    parts.log({ level: 'debug', kind: 'request', message: `${nameOf(request)} ${reply.statusCode}`, data });
   });
   app.addHook('onSend', async (_, reply, payload) => {
     const isJson = String(reply.getHeader('content-type')).startsWith('application/json');

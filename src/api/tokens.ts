@@ -44,7 +44,7 @@ export class TokenBook implements IdentitySource {
   readonly #wall: () => number;
   readonly #onChange: (lines: readonly string[]) => void;
   readonly #people: SourceFile;
-  readonly #agents: readonly SourceFile[];
+  #agents: readonly SourceFile[];
   #byDigest: ReadonlyMap<string, TokenLine> = new Map();
   #lookedMs = 0;
 
@@ -60,11 +60,17 @@ export class TokenBook implements IdentitySource {
     this.#onChange = onChange;
     const { tokensFile } = configuration.api;
     this.#people = open(tokensFile, () => readPeople(tokensFile, configuration));
-    this.#agents = [...configuration.hosts.values()].flatMap(({ name, agentTokenFile: file }) =>
-      file === null ? [] : [open(file, () => readAgent(file, name))],
-    );
+    this.#agents = agentsOf(configuration);
     const problem = [...this.#files.flatMap(({ content }) => content.problems), ...this.#index()][0];
     if (problem !== undefined) throw new UnderstudyError('CONFIG_INVALID', problem);
+  }
+
+  /** Hosts and services are others now. @throws CONFIG_INVALID, CONFIG_UNREADABLE for a token of an agent */
+  reconfigured(configuration: TokenConfiguration): void {
+    this.#agents = agentsOf(configuration);
+    // Its lines name hosts and services.
+    this.#people.stamp = '';
+    this.#refresh();
   }
 
   /** What works and should not stay so, each in one line. */
@@ -125,6 +131,12 @@ export class TokenBook implements IdentitySource {
     this.#byDigest = index;
     return problems;
   }
+}
+
+function agentsOf({ hosts }: TokenConfiguration): readonly SourceFile[] {
+  return [...hosts.values()].flatMap(({ name, agentTokenFile: file }) =>
+    file === null ? [] : [open(file, () => readAgent(file, name))],
+  );
 }
 
 function open(path: string, read: () => Content): SourceFile {

@@ -125,6 +125,12 @@ export const errorRegistry = {
     'This machine lacks something that the configuration needs; each lack is listed.',
   ),
   CONFIG_UNREADABLE: of(2, 404, 'after-change', 'The configuration, or a file that it names, cannot be read.'),
+  RELOAD_REFUSED: of(
+    8,
+    409,
+    'after-change',
+    'The configuration changes something that stays as it is while the controller runs; each is listed.',
+  ),
   HOST_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no host of this name.'),
   SERVICE_UNKNOWN: of(2, 404, 'after-change', 'The configuration has no service of this name.'),
   VOLUME_UNKNOWN: of(2, 404, 'after-change', 'The storage node has no volume of this name.'),
@@ -292,7 +298,7 @@ interface ErrorOptions {
 }
 
 /** Messages of these are lists, a line for each entry. */
-const LISTS: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'NOT_READY', 'IDENTITY_UNKNOWN']);
+const LISTS: ReadonlySet<ErrorCode> = new Set(['CONFIG_INVALID', 'NOT_READY', 'RELOAD_REFUSED', 'IDENTITY_UNKNOWN']);
 
 /** Names and words of others are in messages, and messages go to terminals, logs, events and clients. */
 function told(code: ErrorCode, message: string): string {

@@ -3,6 +3,7 @@ export { breaksProcess } from './broken.ts';
 export { type Call, type EpochGate, epochStale, memoryEpochGate } from './call.ts';
 export { findTool, requireTool, runTool, spawnBound, type ToolOptions, type ToolResult } from './child.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { DEFECT_ADVICE, Defect, errorFrom, type ToldError, toldOf } from './defect.ts';
 export { endingSignals } from './ending-signals.ts';
 export {
   codeOf,
@@ -20,6 +21,7 @@ export {
   withoutResources,
 } from './errors.ts';
 export * as limits from './limits.ts';
+export { type Log, type LogLevel, type LogRecord, logLevels } from './log.ts';
 export { isLoopback } from './loopback.ts';
 export { ownFolder } from './own-folder.ts';
 export { formatBytes, formatDuration, parseBytes, parseDuration } from './quantity.ts';

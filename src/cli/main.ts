@@ -3,11 +3,13 @@
 import { Command } from 'commander';
 import {
   codeOf,
-  type ErrorCode,
+  DEFECT_ADVICE,
   EXIT_INTERNAL,
   endingSignals,
   errorRegistry,
   messageOf,
+  type ToldError,
+  UnderstudyError,
   withoutResources,
   withoutSecrets,
 } from '../base/mod.ts';
@@ -16,7 +18,7 @@ import { copiesCommand } from './copies.ts';
 import { copyCommand, failedCopy } from './copy.ts';
 import { outliveTerminal } from './gone-terminal.ts';
 import { refuseUnreadableNames } from './names.ts';
-import { jsonText, printResult, stderr } from './output.ts';
+import { isTold, jsonText, printResult, stderr } from './output.ts';
 import { serviceCommandNames } from './service-names.ts';
 
 /** Loads the commands of the service, which is done only when one of them is asked for. */
@@ -26,12 +28,6 @@ export type LoadService = () => Promise<(done: (exit: number) => void) => readon
 export interface Loaders {
   readonly service: LoadService;
   readonly agent: LoadAgent;
-}
-
-/** An error as --json tells it. */
-export interface ToldError {
-  readonly code: ErrorCode | 'INTERNAL';
-  readonly message: string;
 }
 
 /** Runs the command of `argv` (as process.argv) and returns the exit status. */
@@ -55,12 +51,31 @@ export async function main(argv: readonly string[], load: Loaders): Promise<numb
     program.addCommand(inherit(copyCommand(run)));
     program.addCommand(inherit(copiesCommand(run)));
     program.addCommand(inherit(agentCommand(run, load.agent)));
-    for (const command of await serviceOf(argv[2], run, load.service)) program.addCommand(inherit(command));
+    const asked = argv[2] === 'help' ? argv[3] : argv[2];
+    for (const command of await serviceOf(asked, run, load.service)) program.addCommand(inherit(command));
+    refuseUnknownHelp(program, argv.slice(2));
     refuseUnreadableNames(argv);
     await program.parseAsync([...argv]);
     return status;
   } catch (error) {
     return usageOf(error, argv) ?? complain(error, argv);
+  }
+}
+
+/** "help NAME" of what is not there says so. @throws USAGE */
+function refuseUnknownHelp(program: Command, words: readonly string[]): void {
+  let command = program;
+  for (const [index, word] of words.entries()) {
+    const below = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+    if (below !== undefined) {
+      command = below;
+      continue;
+    }
+    const wanted = words[index + 1];
+    if (word !== 'help' || wanted === undefined || wanted.startsWith('-')) return;
+    if (command.commands.some((one) => one.name() === wanted || one.aliases().includes(wanted))) return;
+    const path = [program.name(), ...words.slice(0, index)].join(' ');
+    throw new UnderstudyError('USAGE', `${path} has no command "${wanted}"; "${path} --help" lists them`);
   }
 }
 
@@ -114,8 +129,11 @@ function usageOf(error: unknown, argv: readonly string[]): number | null {
 function complain(cause: unknown, argv: readonly string[]): number {
   const error = withoutResources(cause);
   const code = codeOf(error);
-  if (code === null) {
-    stderr.say(`understudy: defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  if (isTold(cause)) {
+    // A log has it in its own form.
+  } else if (code === null) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    stderr.say(`understudy: ${stack}\nunderstudy: ${DEFECT_ADVICE}\n`);
   } else {
     stderr.say(`understudy: ${messageOf(error)} (${code})\n`);
   }

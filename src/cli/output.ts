@@ -40,6 +40,17 @@ export function printBytes(text: string): boolean {
   return true;
 }
 
+const TOLD = 'isTold';
+
+/** Marks an error that ends the command and was told already. Errors cross bundles, so a property says it. */
+export function asTold<T>(error: T): T {
+  return error instanceof Error ? Object.assign(error, { [TOLD]: true }) : error;
+}
+
+export function isTold(error: unknown): boolean {
+  return error instanceof Error && TOLD in error;
+}
+
 /** JSON with everything written out that would act on a terminal. */
 export function jsonText(value: unknown): string {
   return shownJson(JSON.stringify(value));

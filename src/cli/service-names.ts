@@ -4,6 +4,7 @@
 export const serviceCommandNames: Readonly<Record<string, string>> = {
   doctor: 'Checks what the configuration needs and this machine lacks. Changes nothing.',
   up: 'Runs the controller and the storage node of the installation that understudy.yaml describes.',
+  reload: 'Has the controller read understudy.yaml again: all of it is taken, or nothing.',
   status: 'Shows services, hosts and engagements, and why they are as they are.',
   clone: 'Engages a spare for a lead by hand, and waits until it takes traffic.',
   dismiss: 'Ends an engagement, and gives the spare its own disk back.',

@@ -28,6 +28,8 @@ export interface Reading {
   readonly configuration: Configuration | null;
   /** In the order of the file. */
   readonly problems: readonly Problem[];
+  /** What stands in the file, as it stands there; undefined: it could not be read. */
+  readonly written: unknown;
 }
 
 /**
@@ -35,16 +37,28 @@ export interface Reading {
  * @throws CONFIG_INVALID with one line a problem, CONFIG_UNREADABLE when the file itself cannot be read
  */
 export async function loadConfiguration(path: string, drivers: DriverSchemas): Promise<Configuration> {
-  const { configuration, problems } = await readConfiguration(path, drivers);
+  return (await loadWritten(path, drivers)).configuration;
+}
+
+/** The same, with what stands in the file. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
+export async function loadWritten(path: string, drivers: DriverSchemas): Promise<Written> {
+  const { configuration, problems, written } = await readConfiguration(path, drivers);
   if (configuration === null) throw invalid(path, problems);
-  return configuration;
+  return { configuration, written };
+}
+
+/** A configuration, and what stands in its file. */
+export interface Written {
+  readonly configuration: Configuration;
+  readonly written: unknown;
 }
 
 /** The same, with what is wrong as a list. @throws CONFIG_UNREADABLE */
 export async function readConfiguration(path: string, drivers: DriverSchemas): Promise<Reading> {
   const { document, folder } = await readFile(path);
   const problems = [...document.problems];
-  if (document.value === undefined) return { configuration: null, problems };
+  const written = document.value;
+  if (written === undefined) return { configuration: null, problems, written };
   const report = reporter(path, document, problems);
   const whole = z.safeParse(configurationSchema, document.value);
   if (!whole.success) explain(configurationSchema, whole.error.issues, document.value, [], report);
@@ -56,9 +70,9 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
   checkSecrets(partly, settings, report);
   checkState(partly, report);
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
-  if (problems.length > 0) return { configuration: null, problems };
+  if (problems.length > 0) return { configuration: null, problems, written };
   // Nothing is wrong, so nothing was left out.
-  return { configuration: buildConfiguration(resolve(path), partly as Raw, settings), problems };
+  return { configuration: buildConfiguration(resolve(path), partly as Raw, settings), problems, written };
 }
 
 /** What a client of the controller has to know; problems elsewhere in the file are not its business. */

@@ -1,4 +1,5 @@
 export { intervalOf } from './build.ts';
+export { type ConfigChange, changesBetween, describeChange, fixedSections } from './changes.ts';
 export type {
   ApiConfig,
   CheckConfig,
@@ -22,6 +23,7 @@ export type {
 export type { RawIdentity, RawRules } from './identity-schema.ts';
 export type { JsonRecord } from './json.ts';
 export { configurationJsonSchema, type JsonSchema, policyJsonSchema, rulesJsonSchema } from './json-schema.ts';
+export { becomes, liveConfiguration } from './live.ts';
 export {
   type Connection,
   loadConfiguration,
@@ -29,8 +31,10 @@ export {
   loadIdentity,
   loadPolicy,
   loadRules,
+  loadWritten,
   type Reading,
   readConfiguration,
+  type Written,
 } from './load.ts';
 export type { RawPolicy } from './policy-schema.ts';
 export { formatProblem, type Problem } from './problem.ts';

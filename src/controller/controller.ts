@@ -1,16 +1,19 @@
 // The controller's life: it takes the lease, watches the store, keeps the reconcilers at work, and stops when the lease
 // is gone.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
+import type { Configuration } from '../config/mod.ts';
 import type { Change, Lease } from '../store/mod.ts';
 import type { ControllerApi } from './contract.ts';
 import { Journal } from './journal.ts';
 import { look } from './look.ts';
+import { asksPrometheus } from './observe.ts';
 import { Operations } from './operations.ts';
 import type { Context, ControllerParts } from './parts.ts';
 import { WorkQueue } from './queue.ts';
 import { type Engagement, isUp, keys } from './record.ts';
 import { flawOf } from './record-kinds.ts';
 import { listRecords } from './records.ts';
+import { letGo, type Reconfiguration, standingOf } from './reload.ts';
 import { Suspects } from './suspects.ts';
 import { Tries } from './tries.ts';
 import { whose } from './uncaught.ts';
@@ -37,6 +40,13 @@ export interface Controller extends ControllerApi {
   uncaught(error: unknown): void;
   /** Tells a defect of a part beside the controller, once. @param subject "request GET /v1/status" */
   defect(subject: string, error: unknown): void;
+  /** What stands against another configuration, a line each; nothing: it may be taken. */
+  objections(next: Configuration): Promise<readonly string[]>;
+  /**
+   * Takes another configuration, or none of it. @throws RELOAD_REFUSED with what stands against it, and what `become`
+   * throws
+   */
+  reconfigure(change: Reconfiguration): Promise<void>;
   /** Finishes nothing, loses nothing: what is under way is stopped, and goes on when a controller starts again. */
   stop(): Promise<void>;
 }
@@ -112,11 +122,15 @@ class Life {
     });
     await this.#tellUnsettled();
     this.#watching = this.#watch();
+    this.#lookAtAll();
+  }
+
+  #lookAtAll(): void {
     this.#queue.add(RECORDS);
     this.#queue.add(HOSTS);
-    for (const [name, { signals }] of config.services) {
+    for (const [name, service] of this.#parts.config.services) {
       this.#queue.add(`service/${name}`);
-      if (signals.some(({ source }) => source.kind === 'prometheus')) this.#queue.add(`metrics/${name}`);
+      if (asksPrometheus(service)) this.#queue.add(`metrics/${name}`);
     }
   }
 
@@ -125,6 +139,23 @@ class Life {
     if (unsettled === undefined) return;
     const text = `every service is in mode advise, and nothing is done, before "understudy recover" is run: ${unsettled}`;
     await this.#journal.event({ kind: 'controller', subject: 'controller', text, data: { unsettled } });
+  }
+
+  async #objections(next: Configuration): Promise<readonly string[]> {
+    return (await standingOf(this.#context, this.#world, next)).objections;
+  }
+
+  async #reconfigure({ next, changes, become }: Reconfiguration): Promise<void> {
+    const { objections, leaving } = await standingOf(this.#context, this.#world, next);
+    if (objections.length > 0) throw new UnderstudyError('RELOAD_REFUSED', objections.join('\n'));
+    await become(() => letGo(this.#context, leaving));
+    await this.#journal.event({
+      kind: 'controller',
+      subject: 'controller',
+      text: `understudy.yaml was read again: ${changes.length === 0 ? 'nothing has changed' : changes.join('; ')}`,
+      data: { changes },
+    });
+    this.#lookAtAll();
   }
 
   controller(): Controller {
@@ -142,6 +173,8 @@ class Life {
       ended: this.#ended,
       unsettled: this.#context.unsettled ?? null,
       stop: () => this.#end(null),
+      objections: (next: Configuration) => this.#objections(next),
+      reconfigure: (change: Reconfiguration) => this.#reconfigure(change),
       uncaught: (error: unknown) => this.#uncaught(error),
       defect: (subject: string, error: unknown) => this.#tell(subject, error),
     });

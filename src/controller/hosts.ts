@@ -22,6 +22,7 @@ export async function reconcileHosts(
   const { config, storage, store } = context.parts;
   const engagements = await listEngagements(store, config);
   const status = await within(context, 'asking the storage node', CALL_MS, () => storage.status());
+  await tellDaemon(world, journal, status.daemon);
   const held = heldHosts(engagements, config, status);
   const engaged = new Set(engagements.all.filter(({ ended }) => !ended).map(({ understudy }) => understudy));
   // A store that is not believed hands out no volume.
@@ -45,6 +46,24 @@ export async function reconcileHosts(
   const stale = replaced.find((error) => error !== null);
   if (stale !== undefined) throw stale;
   return { inMs: LOOK_MS };
+}
+
+/** Hosts wait for their disks while it is away, and nothing else says so. */
+async function tellDaemon(
+  world: World,
+  journal: Journal,
+  { running, restarts }: { readonly running: boolean; readonly restarts: number },
+): Promise<void> {
+  if (!running) {
+    await journal.trouble('storage', new UnderstudyError('STORAGE_FAILED', 'the storage daemon is away'));
+  } else {
+    journal.well('storage');
+  }
+  if (world.daemonRestarts !== null && restarts > world.daemonRestarts) {
+    const text = 'the storage daemon has ended, and was started again; hosts waited for their disks meanwhile';
+    await journal.event({ kind: 'error', subject: 'storage', text, data: { code: 'STORAGE_FAILED', restarts } });
+  }
+  world.daemonRestarts = restarts;
 }
 
 /**

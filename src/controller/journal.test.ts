@@ -2,13 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { memoryStore, type Store } from '../store/mod.ts';
 import type { AuditEntry } from './contract.ts';
 import { AGENT_EVIDENCE_BYTES_MAX, cutEvidence } from './evidence.ts';
-import { type DecisionDraft, type EventDraft, Journal } from './journal.ts';
+import { type DecisionDraft, Journal } from './journal.ts';
+import type { EventDraft } from './log-record.ts';
 import type { ControllerParts } from './parts.ts';
 
 const START = Date.parse('2026-11-24T10:00:00Z');
 
 function journalOn(store: Store, nowMs: () => number = () => START): Journal {
-  return new Journal({ store, wall: nowMs } as ControllerParts);
+  return new Journal({ store, wall: nowMs, log: () => undefined } as unknown as ControllerParts);
 }
 
 async function texts(store: Store): Promise<readonly string[]> {

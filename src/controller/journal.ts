@@ -1,16 +1,17 @@
 // The journal: what happened (events) and what was decided (decisions), each with its evidence, in the store. Both are
 // bounded where they are appended; what is too old is deleted. A decision that repeats the last one is counted, not
 // stored again.
-import { codeOf, formatDuration } from '../base/mod.ts';
+import { codeOf, formatDuration, type LogRecord, messageOf } from '../base/mod.ts';
 import type { Change } from '../store/mod.ts';
 import { BoundedLog, type Place, type ShelfBound } from './bounded-log.ts';
 import type { AuditView, DecisionView, EventView } from './contract.ts';
 import { cutEvidence, cutText, DECISION_EVIDENCE_BYTES_MAX } from './evidence.ts';
+import { type EventDraft, recordOf } from './log-record.ts';
 import type { ControllerParts } from './parts.ts';
 import { keys } from './record.ts';
 import { flawOf } from './record-kinds.ts';
 import { listRecords } from './records.ts';
-import { Troubles } from './troubles.ts';
+import { defectOf, Troubles } from './troubles.ts';
 
 /**
  * 5000 events in all. Each kind that somebody can bring about at will has a shelf of its own, and on it each host,
@@ -28,9 +29,6 @@ const DECISIONS_MAX = 500;
 /** A repeated decision is written again after so long, so that `lastAt` is never far behind. */
 const REPEAT_WRITE_MS = 10_000;
 
-/** An event before the store has numbered it. */
-export type EventDraft = EventView extends infer E ? (E extends EventView ? Omit<E, 'revision' | 'at'> : never) : never;
-
 type StoredEvent = EventDraft & { readonly at: string };
 export type DecisionDraft = Omit<DecisionView, 'at' | 'repeated' | 'lastAt'>;
 
@@ -39,14 +37,12 @@ export class Journal {
   readonly #last = new Map<string, { key: string; revision: number; view: DecisionView; writtenAt: number }>();
   readonly #events: BoundedLog<StoredEvent>;
   readonly #decisions = new Map<string, BoundedLog<DecisionView>>();
-
-  readonly #troubles: Troubles;
+  readonly #troubles = new Troubles();
 
   constructor(parts: ControllerParts) {
     this.#parts = parts;
     const { store } = parts;
     this.#events = new BoundedLog(store, { prefix: keys.events, shelves: SHELVES, placeOf, keyOf: keys.event });
-    this.#troubles = new Troubles(parts.log);
   }
 
   /**
@@ -56,34 +52,46 @@ export class Journal {
   async trouble(subject: string, error: unknown): Promise<void> {
     const told = this.#troubles.tell(subject, error);
     if (told === null) return;
-    await this.event({ kind: 'error', subject, text: told.text, data: { code: told.code } });
+    const stack = told.stack === null ? {} : { stack: told.stack };
+    await this.event({ kind: 'error', subject, text: told.text, data: { code: told.code } }, stack);
   }
 
   /** Writes the stack of a defect to the log; the event is told by somebody else. */
   defect(subject: string, error: unknown): void {
-    this.#troubles.log(subject, error);
+    this.say({ ...defectOf(subject, error), level: 'error', subject });
   }
 
-  /** A line of the log alone. */
-  say(text: string): void {
-    this.#parts.log(text);
+  /** A record of the log alone. */
+  say(record: LogRecord): void {
+    this.#parts.log(record);
   }
 
   /** The subject was looked at, and nothing was wrong. */
   well(subject: string): void {
-    this.#troubles.well(subject);
+    if (this.#troubles.well(subject)) this.say({ level: 'info', subject, message: `${subject}: well again` });
   }
 
   /** Tells that a look ended this process again and again, and is left alone for a while. */
   async rest(key: string, lost: number, restMs: number): Promise<void> {
     const text = `${key}: the controller ended ${lost} times while it looked at it; it looks again in ${formatDuration(restMs / 1000)}`;
-    this.#parts.log(text);
     await this.event({ kind: 'error', subject: key, text, data: { code: 'TRIES_EXHAUSTED' } });
   }
 
-  async event(draft: EventDraft): Promise<void> {
+  /**
+   * In the log first, so that it is told also when the store cannot keep it.
+   * @param also what the log alone is to say of it
+   * @throws STORE_FAILED
+   */
+  async event(draft: EventDraft, also: Pick<LogRecord, 'stack'> = {}): Promise<void> {
     const at = this.#parts.wall();
-    await this.#events.append(at, { ...draft, at: iso(at) });
+    this.say({ ...recordOf(draft), ...also });
+    try {
+      await this.#events.append(at, { ...draft, at: iso(at) });
+    } catch (error) {
+      const message = `what was just said of ${draft.subject} is kept in this log only: ${messageOf(error)}`;
+      this.say({ level: 'error', subject: draft.subject, message, code: codeOf(error) });
+      throw error;
+    }
   }
 
   /** Records a decision; true when it is another than the one before it. */

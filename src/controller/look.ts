@@ -4,7 +4,7 @@ import { codeOf } from '../base/mod.ts';
 import { engagements } from './engagement.ts';
 import { reconcileHosts } from './hosts.ts';
 import type { Journal } from './journal.ts';
-import { reconcileMetrics } from './observe.ts';
+import { asksPrometheus, reconcileMetrics } from './observe.ts';
 import { type Context, serviceOf } from './parts.ts';
 import type { Again, Look, Reconciler } from './reconciler.ts';
 import { reconcileRecords } from './scan.ts';
@@ -31,20 +31,24 @@ const REST_MS = 300_000;
 /** By the first part of a key. */
 const kinds: Readonly<Record<string, Reconciler>> = {
   hosts: observer(({ context, world, journal }) => reconcileHosts(context, world, journal)),
-  service: observer(({ context, world, journal, name }) =>
-    reconcileService(context, world, journal, serviceOf(context.parts.config, name)),
+  service: observer(
+    ({ context, world, journal, name }) =>
+      reconcileService(context, world, journal, serviceOf(context.parts.config, name)),
+    ({ context, name }) => context.parts.config.services.has(name),
   ),
-  metrics: observer(({ context, world, name }) =>
-    reconcileMetrics(context, world, serviceOf(context.parts.config, name)),
+  metrics: observer(
+    ({ context, world, journal, name }) =>
+      reconcileMetrics(context, world, journal, serviceOf(context.parts.config, name)),
+    ({ context, name }) => asksPrometheus(context.parts.config.services.get(name)),
   ),
   records: observer(reconcileRecords),
   engagement: engagements,
 };
 
-/** What is repeated for ever, and is one step. */
-function observer(run: Reconciler['run']): Reconciler {
+/** What is repeated for ever, and is one step. @param isThere false: its name has left the configuration */
+function observer(run: Reconciler['run'], isThere: (look: Look) => boolean = () => true): Reconciler {
   return {
-    step: async () => 'look',
+    step: async (look) => (isThere(look) ? 'look' : null),
     run,
     exhausted: async ({ key, journal, tries }, { lost }) => {
       if (lost < LOST_MAX || !tries.rests(key)) return 'run';

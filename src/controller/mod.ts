@@ -26,5 +26,6 @@ export type { AgentSecret, ControllerParts } from './parts.ts';
 export { auditSchema } from './record-kinds.ts';
 export { understudiesOf } from './records.ts';
 export { historyOf, planRecovery, type Recovery, recordRecovery } from './recovery.ts';
+export type { Reconfiguration } from './reload.ts';
 export { unusableRecords } from './scan.ts';
 export { asWorkOf } from './uncaught.ts';

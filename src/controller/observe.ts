@@ -5,6 +5,7 @@ import type { Configuration, ServiceConfig, SignalConfig } from '../config/mod.t
 import type { Observation, ObservedServer } from '../director/mod.ts';
 import { RATE_GAP_MS_MAX } from '../policy/mod.ts';
 import { directorCondition } from './components.ts';
+import type { Journal } from './journal.ts';
 import { type Context, directorOf, hostOf, within } from './parts.ts';
 import type { Engagement } from './record.ts';
 import { listEngagements } from './records.ts';
@@ -89,10 +90,16 @@ function sampleOf(
   }
 }
 
+/** Whether the service has signals that come from Prometheus; undefined: there is no such service. */
+export function asksPrometheus(service: ServiceConfig | undefined): boolean {
+  return service?.signals.some(({ source }) => source.kind === 'prometheus') ?? false;
+}
+
 /** Asks Prometheus what is due. @returns when to come again */
 export async function reconcileMetrics(
   context: Context,
   world: World,
+  journal: Journal,
   service: ServiceConfig,
 ): Promise<{ readonly inMs: number }> {
   const nowMs = context.parts.wall();
@@ -105,7 +112,7 @@ export async function reconcileMetrics(
     const lastMs = world.askedMs(service.name, signal.name);
     if (nowMs - lastMs >= everyMs || nowMs < lastMs) {
       world.asked(service.name, signal.name, nowMs);
-      due.push(ask(context, world, service, signal, hosts));
+      due.push(ask(context, world, journal, service, signal, hosts));
     }
     nextMs = Math.min(nextMs, world.askedMs(service.name, signal.name) + everyMs);
   }
@@ -116,23 +123,37 @@ export async function reconcileMetrics(
 async function ask(
   context: Context,
   world: World,
+  journal: Journal,
   service: ServiceConfig,
   { name: signal, source }: SignalConfig,
   hosts: readonly string[],
 ): Promise<void> {
   if (source.kind !== 'prometheus') return;
-  const answers = new Map<string, Promise<{ value: number | null; reason: string }>>();
+  const answers = new Map<string, Promise<Reading>>();
   const answerTo = (query: string) => {
     const asked = answers.get(query) ?? read(context, service, { ...source, query });
     answers.set(query, asked);
     return asked;
   };
-  await Promise.all(
+  const readings = await Promise.all(
     hosts.map(async (host) => {
-      const { value, reason } = await answerTo(queryFor(source.query, host, context.parts.config));
+      const reading = await answerTo(queryFor(source.query, host, context.parts.config));
+      const { value, reason } = reading;
       world.own.add({ service, host, signal, atMs: context.parts.wall(), value, reason });
+      return reading;
     }),
   );
+  const subject = `signal/${service.name}/${signal}`;
+  const failed = readings.find(({ error }) => error !== null);
+  if (failed === undefined) journal.well(subject);
+  else await journal.trouble(subject, failed.error);
+}
+
+interface Reading {
+  readonly value: number | null;
+  readonly reason: string;
+  /** Why there is no answer; null: there is one. */
+  readonly error: unknown;
 }
 
 /** The query of a signal, about one host. @throws HOST_UNKNOWN */
@@ -145,15 +166,15 @@ async function read(
   context: Context,
   service: ServiceConfig,
   query: { readonly url: string; readonly query: string; readonly tokenFile: string | null },
-): Promise<{ value: number | null; reason: string }> {
+): Promise<Reading> {
   try {
     const value = await within(context, 'asking Prometheus', service.timeoutsMs.call, ({ signal }) =>
       context.parts.metrics.read(query, signal),
     );
-    return { value, reason: 'the query gives nothing' };
+    return { value, reason: 'the query gives nothing', error: null };
   } catch (error) {
     if (context.signal.aborted || codeOf(error) === null) throw error;
-    return { value: null, reason: messageOf(error) };
+    return { value: null, reason: messageOf(error), error };
   }
 }
 

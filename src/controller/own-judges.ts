@@ -11,6 +11,8 @@ interface Judged {
   readonly missing: Map<string, string>;
   judgedMs: number;
   standing: Standing;
+  /** What was asked of the signals when the judge was made. */
+  readonly policies: string;
 }
 
 /** By the signal and the way in which it is judged. */
@@ -83,7 +85,10 @@ export class OwnJudges {
     const key = `${service.name}/${host}`;
     const known = this.#judged.get(key);
     // The clock was set back: what is judged by later times cannot be told from what comes now.
-    if (known !== undefined && nowMs >= known.judgedMs) return known;
+    const policies = JSON.stringify(ownSignals(service));
+    if (known !== undefined && nowMs >= known.judgedMs && known.policies === policies) return known;
+    // Other signals, or other objectives: what was learned of those that stay is kept.
+    if (known !== undefined && known.policies !== policies) this.#recalled.set(key, this.memories(service.name, host));
     const intervals = new Map<string, number>(
       ownSignals(service).map(({ name, source }) => [name, intervalOf(source)]),
     );
@@ -93,7 +98,7 @@ export class OwnJudges {
       if (memory !== null && memory.lastMs < nowMs) signal.restore(memory);
     }
     this.#recalled.delete(key);
-    const judged = { judge, missing: new Map<string, string>(), judgedMs: nowMs, standing: NOTHING_KNOWN };
+    const judged = { judge, missing: new Map<string, string>(), judgedMs: nowMs, standing: NOTHING_KNOWN, policies };
     this.#judged.set(key, judged);
     return judged;
   }

@@ -1,5 +1,5 @@
 // What the controller is made of. Everything outside of it comes in here, so that a simulation can own all of it.
-import { type Call, UnderstudyError } from '../base/mod.ts';
+import { type Call, type Log, UnderstudyError } from '../base/mod.ts';
 import type { Configuration, HostConfig, ServiceConfig } from '../config/mod.ts';
 import type { Director } from '../director/mod.ts';
 import type { AgentIdentity } from '../identity/mod.ts';
@@ -31,8 +31,8 @@ export interface ControllerParts {
   readonly wall: () => number;
   /** Resolves after so many milliseconds, or at once when the signal says stop. */
   readonly pause: (milliseconds: number, signal: AbortSignal) => Promise<void>;
-  /** For whoever runs the controller: one message, whose further lines are the stack of a defect. */
-  readonly log: (text: string) => void;
+  /** For whoever runs the controller: every event, and the stacks of defects. */
+  readonly log: Log;
   /** Names this controller among those that share the store: the same in all its lives, of which one runs at a time. */
   readonly holder: string;
 }

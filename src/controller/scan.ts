@@ -21,7 +21,7 @@ export async function reconcileRecords({ context, world, journal }: Look): Promi
   const loud = news.filter(({ key }) => !QUIET.some((prefix) => key.startsWith(prefix)));
   for (const record of loud.slice(0, TOLD_MAX)) await journal.trouble(`record/${record.key}`, errorOf(record));
   for (const record of [...loud.slice(TOLD_MAX), ...news.filter((one) => !loud.includes(one))]) {
-    journal.say(errorOf(record).message);
+    journal.say({ level: 'warn', message: errorOf(record).message, code: 'RECORD_UNUSABLE' });
   }
   for (const key of before) if (!found.some((record) => record.key === key)) journal.well(`record/${key}`);
   return { inMs: LOOK_MS };

@@ -1,21 +1,23 @@
-// Errors as they are told: each once, in the log and as an event, and again when it is another one or after all was
-// well. The stack of a defect stands in the log alone.
+// Errors as they are told: each once, as an event, and again when it is another one or after all was well. The stack of
+// a defect stands in the log alone.
 import { inspect } from 'node:util';
 import { codeOf, messageOf, shown } from '../base/mod.ts';
 
 const SUBJECTS_MAX = 1000;
 const STACK_LINES_MAX = 60;
 
+interface Told {
+  readonly text: string;
+  readonly code: string;
+  /** Of a defect; null: it is an operating error. */
+  readonly stack: string | null;
+}
+
 export class Troubles {
-  readonly #log: (line: string) => void;
   readonly #told = new Map<string, string>();
 
-  constructor(log: (line: string) => void) {
-    this.#log = log;
-  }
-
-  /** Writes the error to the log. @returns what an event is to say, or null when it was told before */
-  tell(subject: string, error: unknown): { readonly text: string; readonly code: string } | null {
+  /** @returns what an event is to say, or null when it was told before */
+  tell(subject: string, error: unknown): Told | null {
     const code = codeOf(error) ?? 'INTERNAL';
     const text = `${shown(subject)}: ${shown(messageOf(error))} (${code})`;
     // Times and counts in a message do not make it another one.
@@ -23,19 +25,18 @@ export class Troubles {
     if (this.#told.get(subject) === same) return null;
     if (this.#told.size >= SUBJECTS_MAX) this.#told.clear();
     this.#told.set(subject, same);
-    this.#log(code === 'INTERNAL' ? `${text}\n${stackOf(error)}` : text);
-    return { text, code };
+    return { text, code, stack: code === 'INTERNAL' ? stackOf(error) : null };
   }
 
-  /** The stack of a defect that is told as an event by somebody else. */
-  log(subject: string, error: unknown): void {
-    this.#log(`${shown(subject)}: ${shown(messageOf(error))}\n${stackOf(error)}`);
+  /** It was looked at, and nothing was wrong: the next error is told whatever it is. @returns whether one was told */
+  well(subject: string): boolean {
+    return this.#told.delete(subject);
   }
+}
 
-  /** It was looked at, and nothing was wrong: the next error is told whatever it is. */
-  well(subject: string): void {
-    this.#told.delete(subject);
-  }
+/** A defect as the log tells it. */
+export function defectOf(subject: string, error: unknown): { message: string; code: 'INTERNAL'; stack: string } {
+  return { message: `${shown(subject)}: ${shown(messageOf(error))}`, code: 'INTERNAL', stack: stackOf(error) };
 }
 
 /** With its causes; what would act on a terminal is written out. */
@@ -43,6 +44,6 @@ function stackOf(error: unknown): string {
   const lines = inspect(error, { depth: 2, breakLength: 120 }).split('\n');
   return lines
     .slice(0, STACK_LINES_MAX)
-    .map((line) => `    ${shown(line)}`)
+    .map((line) => shown(line))
     .join('\n');
 }

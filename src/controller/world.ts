@@ -43,6 +43,8 @@ export class World {
   readonly progress = new Map<string, { readonly bytesDone: number; readonly bytesTotal: number }>();
   /** What the phase of an engagement waits for, by its name. */
   readonly waits = new Map<string, Wait>();
+  /** Starts of the storage daemon after its first, as the node counts them; null: not seen yet. */
+  daemonRestarts: number | null = null;
   /** Records of the store that cannot be used, as they were found last. */
   unusable: readonly UnusableRecord[] = [];
   /** Revisions of records that were found to be good, by their key. */

@@ -3,6 +3,7 @@
 // for simulation.
 import type { CopyProgress } from './contract.ts';
 import type { BackupHeader, FoundBackup, Texts } from './stamps/mod.ts';
+import type { VolumeName } from './volume-list.ts';
 
 export interface CopyJob {
   readonly signal: AbortSignal;
@@ -44,6 +45,8 @@ export interface Recorded {
 /** A volume or backup is named as the configuration and the controller name it. All errors as in contract.ts. */
 
 export interface Backend {
+  /** Where volumes lie from now on. */
+  setVolumes(volumes: readonly VolumeName[]): void;
   /** Makes sure that nobody else runs this node. @throws STORAGE_FAILED when another process does */
   open(): Promise<void>;
   /** Serves the volumes that are attached now, and removes whatever else an earlier life was serving or making. */

@@ -1,7 +1,6 @@
 // A storage node on this machine: checks what it is given, and puts the parts together.
-import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { type EpochGate, errnoOf, UnderstudyError } from '../base/mod.ts';
+import { type EpochGate, present, UnderstudyError } from '../base/mod.ts';
 import type { IdentityEngine } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
 import { OVERLAY_BYTES_MIN } from './daemon/mod.ts';
@@ -10,6 +9,7 @@ import { type LocalStorageNode, NodeOfBackend } from './node.ts';
 import { QemuBackend } from './qemu-backend.ts';
 import { Records } from './records.ts';
 import { diskKey, gateAboveFloor, Stamps, TextFolder } from './stamps/mod.ts';
+import { refuseSameStorage, type VolumeName } from './volume-list.ts';
 
 export interface StorageNodeOptions {
   /** Lower-case letters, digits and "-"; one node for a name and a store. */
@@ -23,7 +23,7 @@ export interface StorageNodeOptions {
    * there. At most about 90 characters, because sockets lie in it.
    */
   readonly stateFolder: string;
-  readonly volumes: readonly { readonly name: string; readonly path: string }[];
+  readonly volumes: readonly VolumeName[];
   /** Where hosts find their volumes: `stateFolder`/nbd, or gateways. */
   readonly listen: Listen;
   readonly store: Store;
@@ -45,12 +45,12 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
   check(options);
   const { name, store, identity, volumes } = options;
   const gate = gateAboveFloor(options.gate, () => stamps.floor());
-  const stamps = stampsOf(options);
+  let pathOf = pathsOf(volumes);
+  const stamps = stampsOf(options.folder, (volume) => pathOf(volume));
   const records = new Records(store, name, stamps);
   let { starts, shutdowns } = await records.daemon();
   const backend = new QemuBackend({
     ...options,
-    volumes: new Map(volumes.map((volume) => [volume.name, volume.path])),
     gateways: records.gateways,
     memory: {
       restarts: () => Math.max(0, starts - shutdowns - 1),
@@ -74,6 +74,8 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
       },
     },
   });
+  // A configuration that is read again may put a volume elsewhere.
+  pathOf = (volume) => backend.pathOf(volume);
   const node = new NodeOfBackend(
     { name, store, gate, identity, backend, volumes: volumes.map((one) => one.name) },
     records,
@@ -82,9 +84,12 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
   return node;
 }
 
-function stampsOf({ folder, volumes }: StorageNodeOptions): Stamps {
+function pathsOf(volumes: readonly VolumeName[]): (volume: string) => string {
   const paths = new Map(volumes.map(({ name, path }) => [name, path]));
-  const pathOf = (volume: string): string => paths.get(volume) ?? '';
+  return (volume) => present(paths.get(volume), `the path of ${volume}`);
+}
+
+function stampsOf(folder: string, pathOf: (volume: string) => string): Stamps {
   return new Stamps({
     texts: new TextFolder(join(folder, 'stamps')),
     diskOf: (volume) => diskKey(pathOf(volume)),
@@ -96,25 +101,5 @@ function check({ volumes, overlayBytesMax }: StorageNodeOptions): void {
   if (!(overlayBytesMax >= OVERLAY_BYTES_MIN)) {
     throw new UnderstudyError('CONFIG_INVALID', `an overlay has at least ${OVERLAY_BYTES_MIN} bytes`);
   }
-  const seen = new Map<string, string>();
-  for (const { name, path } of volumes) {
-    const storage = storageOf(path);
-    const other = seen.get(storage);
-    if (other !== undefined) {
-      throw new UnderstudyError('CONFIG_INVALID', `the volumes ${other} and ${name} are the same storage`);
-    }
-    seen.set(storage, name);
-  }
-}
-
-/** One text for every name of the same file or device. */
-function storageOf(path: string): string {
-  try {
-    const stats = statSync(path);
-    return stats.isBlockDevice() ? `block ${stats.rdev}` : `file ${stats.dev}:${stats.ino}`;
-  } catch (cause) {
-    // What cannot be reached is told by `status`; its name is all there is to compare.
-    if (errnoOf(cause) === null) throw cause;
-    return `name ${path}`;
-  }
+  refuseSameStorage(volumes);
 }

@@ -25,6 +25,7 @@ import { replicate } from './replicate.ts';
 import { SharedSnapshots } from './shared-snapshots.ts';
 import { type FoundBackup, Stamps } from './stamps/mod.ts';
 import { Turns } from './turns.ts';
+import { refuseSameStorage, type VolumeName } from './volume-list.ts';
 
 /** Of a change that moves no content. The daemon's own answers are waited for up to a minute. */
 const CHANGE_TIMEOUT_MS = 180_000;
@@ -53,6 +54,11 @@ export interface LocalStorageNode extends StorageNode {
    * their hosts connect again. What cannot be used is told by the status of the volumes. @returns those hosts
    */
   renewCertificates(): Promise<readonly string[]>;
+  /**
+   * Takes the volumes of another configuration. One that goes, or lies elsewhere from now on, must be attached to no
+   * host and hold its own host's data. @throws CONFIG_INVALID when two are the same storage; nothing has changed then
+   */
+  setVolumes(volumes: readonly VolumeName[]): Promise<void>;
   /** Stops what is under way, and ends our side; what hosts have goes on. Idempotent. */
   close(): Promise<void>;
   /** The same, and ends the daemon that serves the hosts, in good order. */
@@ -68,6 +74,7 @@ export class NodeOfBackend implements LocalStorageNode {
   readonly #turns = new Map<string, Turns>();
   /** Volumes whose record could not be used at the start; until the next one nothing is done with them. */
   readonly #flaws = new Map<string, UnderstudyError>();
+  #volumes: readonly string[];
 
   /** Hosts that have volumes, as stamps say where the store is lost. */
   readonly #stamped = new Map<string, string>();
@@ -75,6 +82,7 @@ export class NodeOfBackend implements LocalStorageNode {
   constructor(options: NodeOptions, records = new Records(options.store, options.name, stampsOf(options.backend))) {
     this.#options = options;
     const { backend, identity } = options;
+    this.#volumes = options.volumes;
     const snapshots = new SharedSnapshots((volume) => backend.snapshot(volume));
     this.#context = { backend, records, claims: new Claims(), snapshots, identity };
   }
@@ -82,7 +90,7 @@ export class NodeOfBackend implements LocalStorageNode {
   /** Makes the world what is recorded, and removes what an earlier life left. */
   async start(): Promise<void> {
     const { backend } = this.#context;
-    const { volumes } = this.#options;
+    const volumes = this.#volumes;
     await backend.open();
     try {
       const { epoch } = await this.#context.records.stamps.floor();
@@ -106,6 +114,20 @@ export class NodeOfBackend implements LocalStorageNode {
     } catch (error) {
       await backend.close();
       throw asOperatingError(`start the storage node ${this.#options.name}`, error);
+    }
+  }
+
+  async setVolumes(volumes: readonly VolumeName[]): Promise<void> {
+    const { backend } = this.#context;
+    refuseSameStorage(volumes);
+    const before = new Map(this.#volumes.map((name) => [name, backend.pathOf(name)]));
+    const backups = await backend.backups();
+    backend.setVolumes(volumes);
+    this.#volumes = volumes.map(({ name }) => name);
+    for (const { name, path } of volumes) {
+      if (before.get(name) === path) continue;
+      this.#flaws.delete(name);
+      await this.#introduce(name, backups, true);
     }
   }
 
@@ -145,7 +167,7 @@ export class NodeOfBackend implements LocalStorageNode {
 
   async status(): Promise<StorageStatus> {
     const { backend } = this.#context;
-    const volumes = await Promise.all(this.#options.volumes.map((name) => this.#statusOf(name)));
+    const volumes = await Promise.all(this.#volumes.map((name) => this.#statusOf(name)));
     const { daemon, insecure } = backend;
     const { unsettled } = await this.floor.read();
     return { name: this.#options.name, daemon, insecure, volumes, freeBytes: await backend.freeBytes(), unsettled };
@@ -318,7 +340,7 @@ export class NodeOfBackend implements LocalStorageNode {
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     try {
-      if (!this.#options.volumes.includes(volume)) {
+      if (!this.#volumes.includes(volume)) {
         throw new UnderstudyError('VOLUME_UNKNOWN', `the storage node has no volume "${volume}"`);
       }
       const flaw = this.#flaws.get(volume);

@@ -28,6 +28,7 @@ import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file
 import { type BackupHeader, diskKey, type FoundBackup, TextFolder } from './stamps/mod.ts';
 import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
 import { copyVolume } from './volume-copy.ts';
+import type { VolumeName } from './volume-list.ts';
 
 /** Blocks that are zeros stay holes: small ones keep a sparse volume's backup sparse, and cost little on any disk. */
 const BLOCK_BYTES = limits.MIB;
@@ -38,8 +39,7 @@ export async function backupBytesOf(path: string): Promise<number> {
 }
 
 export interface QemuBackendOptions {
-  /** By name. */
-  readonly volumes: ReadonlyMap<string, string>;
+  readonly volumes: readonly VolumeName[];
   /** Where backups and overlays go. */
   readonly folder: string;
   /** Sockets, locks and plans; on a local file system. */
@@ -59,6 +59,7 @@ interface QemuSnapshot extends Snapshot {
 export class QemuBackend implements Backend {
   readonly #options: QemuBackendOptions;
   readonly #space = new BackupSpace();
+  #paths: ReadonlyMap<string, string> = new Map();
   #served: ServedVolumes | null = null;
   /** null: hosts come by the Unix socket. */
   #gateways: Gateways | null = null;
@@ -70,6 +71,7 @@ export class QemuBackend implements Backend {
   constructor(options: QemuBackendOptions) {
     this.#options = options;
     this.stamps = new TextFolder(join(options.folder, 'stamps'));
+    this.setVolumes(options.volumes);
   }
 
   checkState(): void {
@@ -79,6 +81,10 @@ export class QemuBackend implements Backend {
 
   diskOf(volume: string): string | null {
     return diskKey(this.pathOf(volume));
+  }
+
+  setVolumes(volumes: readonly VolumeName[]): void {
+    this.#paths = new Map(volumes.map(({ name, path }) => [name, path]));
   }
 
   async open(): Promise<void> {
@@ -140,7 +146,7 @@ export class QemuBackend implements Backend {
   }
 
   #place(name: string): VolumePlace {
-    const path = this.#options.volumes.get(name);
+    const path = this.#paths.get(name);
     assert(path !== undefined, `the node knows the volume ${name}`);
     return { name, path };
   }

@@ -112,7 +112,7 @@ export const importTable: Readonly<Record<string, ModuleRule>> = {
     packages: ['koffi'],
   },
   scripts: {
-    modules: ['bin', 'src/base', 'src/config', 'src/linux', 'src/pki', 'src/replication', 'guests'],
+    modules: ['bin', 'src/api', 'src/base', 'src/config', 'src/linux', 'src/pki', 'src/replication', 'guests'],
     packages: [],
   },
 };

@@ -69,7 +69,7 @@ class Room {
       pause: async (ms, signal) => {
         await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);
       },
-      log: (text) => void this.log.push(text),
+      log: ({ message }) => void this.log.push(message),
       holder: 'room',
     });
     return this.#controller;

@@ -108,7 +108,9 @@ describe('understudy up', () => {
       // Another port, so that nothing but the state folder stands in the way.
       const second = await understudy('up', '-f', other);
       expect(second).toMatchObject({ status: errorRegistry.CONTROLLER_RUNNING.exit, stdout: '' });
-      expect(second.stderr).toBe(`understudy: another process serves ${join(folder, 'state')} (CONTROLLER_RUNNING)\n`);
+      const refusal = { level: 'error', subject: 'controller', code: 'CONTROLLER_RUNNING' };
+      const message = `another process serves ${join(folder, 'state')} (CONTROLLER_RUNNING)`;
+      expect(JSON.parse(second.stderr)).toEqual({ time: expect.any(String), ...refusal, message });
 
       const { status, stdout, stderr } = await understudy('status', '--json', '-f', file);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -168,7 +170,7 @@ describe('understudy up', () => {
       writeFileSync(file, readFileSync(file, 'utf8').replace('host: 127.0.0.1', api));
       const { said } = await up(file);
       const warning = 'the API at 10.88.0.1 is not encrypted (api.insecure)';
-      await eventually('it is said', () => said().includes(`understudy: warning: ${warning}`));
+      await eventually('it is said', () => said().includes(`"level":"warn","message":"${warning}`));
       expect((await understudy('status', '-f', file)).stdout).toContain(`warning: ${warning}`);
       expect((await understudy('doctor', '-f', file)).stdout).toMatch(
         /^warning +encryption +api: 10.88.0.1 is not encr/m,

@@ -78,7 +78,9 @@ export async function start(
     pause: async (ms, signal) => {
       await delay(Math.max(1, (ms * TICK_MS) / FLIES_MS), undefined, { signal }).catch(() => undefined);
     },
-    log: (text) => void life.log.push(text),
+    log: ({ message, stack }) => {
+      life.log.push(stack === undefined ? message : `${message}\n${stack.replaceAll(/^/gm, '    ')}`);
+    },
     holder,
   });
   life.running.push(controller);

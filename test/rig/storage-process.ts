@@ -76,6 +76,7 @@ export class StorageProcess {
       raise: () => Promise.reject(new Error('a test asks the folder')),
       unsettle: () => Promise.reject(new Error('a test asks the folder')),
     },
+    setVolumes: () => Promise.reject(new Error('its volumes stay as they are')),
     renewCertificates: () => this.#ask({ method: 'renewCertificates' }),
     close: () => this.#ask({ method: 'close' }),
     shutdown: () => this.#ask({ method: 'shutdown' }),

@@ -4,7 +4,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -18,16 +28,24 @@ import { eventually } from './wait.ts';
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
 
-/** 'kills': SIGKILL. 'throws': a TypeError in a timer. 'memory': what V8 throws when memory cannot be had. */
-export type Fault = 'kills' | 'throws' | 'memory';
+/**
+ * 'kills': SIGKILL. 'throws': a TypeError in a timer. 'memory': what V8 throws when memory cannot be had. 'asserts': an
+ * assertion in the threads that write the targets of copies.
+ */
+export type Fault = 'kills' | 'throws' | 'memory' | 'asserts';
 
 /** One line a fault: "kills /backups/". What it does to whoever starts a copy whose source has that in its path. */
 const MODULE = `
 import childProcess from 'node:child_process';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { AssertionError } from 'node:assert';
+import { workerData } from 'node:worker_threads';
 const { spawn } = childProcess;
 const [faults, struck] = [process.env.TEST_FAULTS, process.env.TEST_STRUCK];
+if (workerData?.task !== undefined && readFileSync(faults, 'utf8').startsWith('asserts')) {
+  performance.now = () => { throw new AssertionError({ message: 'a piece is where it cannot be' }); };
+}
 childProcess.spawn = (program, args, options) => {
   const text = JSON.stringify(options?.env ?? {});
   const lines = readFileSync(faults, 'utf8').split('\\n').filter(Boolean).map((line) => line.split(' '));
@@ -49,6 +67,8 @@ export class UpStage {
   #child: ChildProcess | null = null;
   /** What the controllers wrote to standard error. */
   log = '';
+  /** A file that is standard error of the next one instead, and says to be a stream of the journal; null: none. */
+  journal: string | null = null;
 
   private constructor(lan: Lan) {
     this.#lan = lan;
@@ -122,8 +142,8 @@ ${names.map(host).join('')}services:
     return readFileSync(join(this.folder, 'struck'), 'utf8').split('\n').length - 1;
   }
 
-  /** Starts a controller. @returns true when it answers; false: it died before it said where */
-  async up(): Promise<boolean> {
+  /** Starts a controller. @param options further ones of `up` @returns true when it answers; false: it died before it said where */
+  async up(...options: readonly string[]): Promise<boolean> {
     const [ip = '', ...before] = this.#lan.wrap();
     const env = {
       ...process.env,
@@ -131,14 +151,24 @@ ${names.map(host).join('')}services:
       TEST_FAULTS: join(this.folder, 'faults'),
       TEST_STRUCK: join(this.folder, 'struck'),
     };
-    const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', this.file];
-    const child = spawn(ip, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const args = [...before, process.execPath, PROGRAM, 'up', '--json', '-f', this.file, ...options];
+    const stderr = this.journal === null ? 'pipe' : openSync(this.journal, 'a');
+    const child = spawn(ip, args, { stdio: ['ignore', 'pipe', stderr], env: { ...env, ...journalOf(stderr) } });
+    if (typeof stderr === 'number') closeSync(stderr);
     this.#child = child;
-    child.stderr.on('data', (bytes: Buffer) => {
+    child.stderr?.on('data', (bytes: Buffer) => {
       this.log += bytes.toString();
     });
+    if (child.stdout === null) throw new Error('there is no output');
     const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
     return line.done !== true;
+  }
+
+  /** The process of this installation's storage daemon. */
+  get storageDaemon(): number {
+    const found = readdirSync('/proc').find((name) => /^\d+$/.test(name) && isDaemonOf(name, this.folder));
+    if (found === undefined) throw new Error('there is no storage daemon');
+    return Number(found);
   }
 
   get running(): boolean {
@@ -147,6 +177,10 @@ ${names.map(host).join('')}services:
 
   get exit(): { readonly code: number | null; readonly signal: NodeJS.Signals | null } {
     return { code: this.#child?.exitCode ?? null, signal: this.#child?.signalCode ?? null };
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
   }
 
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
@@ -161,6 +195,14 @@ ${names.map(host).join('')}services:
     const [ip = '', ...before] = this.#lan.wrap();
     return runTool(ip, [...before, process.execPath, PROGRAM, ...args, '-f', this.file], {
       timeoutMs: patience(100_000),
+    });
+  }
+
+  /** The same, begun and not waited for. */
+  begin(...args: readonly string[]): ChildProcess {
+    const [ip = '', ...before] = this.#lan.wrap();
+    return spawn(ip, [...before, process.execPath, PROGRAM, ...args, '-f', this.file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
   }
 
@@ -192,5 +234,22 @@ ${names.map(host).join('')}services:
     // The storage daemon outlives its controller, not its network.
     await this.#lan.close();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** systemd.exec(5), JOURNAL_STREAM. */
+function journalOf(stderr: 'pipe' | number): Record<string, string> {
+  if (stderr === 'pipe') return {};
+  const { dev, ino } = fstatSync(stderr);
+  return { JOURNAL_STREAM: `${dev}:${ino}` };
+}
+
+function isDaemonOf(process: string, folder: string): boolean {
+  try {
+    const [program = '', ...words] = readFileSync(`/proc/${process}/cmdline`, 'utf8').split('\0');
+    return program.endsWith('qemu-storage-daemon') && words.some((word) => word.includes(folder));
+  } catch {
+    // It has ended.
+    return false;
   }
 }

@@ -1,6 +1,7 @@
 // An interface that really listens on loopback, in front of a controller of a test.
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { type Api, type ApiOptions, createApi } from '../../src/api/mod.ts';
+import type { LogRecord } from '../../src/base/mod.ts';
 import { loadConfiguration } from '../../src/config/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { ConfigFolder, changed, drivers } from './config-folder.ts';
@@ -60,10 +61,8 @@ export class ApiStage {
       routes.push(request);
     };
     const said: string[] = [];
-    const say = (line: string): void => {
-      said.push(line);
-    };
-    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, say, ...options });
+    const log = ({ message }: LogRecord): void => void said.push(message);
+    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, log, ...options });
     const { url } = await api.listen();
     return new ApiStage({ config, controller, defects, routes, said, file, url, api });
   }

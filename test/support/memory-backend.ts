@@ -89,6 +89,8 @@ export class MemoryBackend implements Backend {
     return backup;
   }
 
+  setVolumes(): void {}
+
   async open(): Promise<void> {}
 
   async start(recorded: () => Promise<Recorded>): Promise<void> {

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Agent, request as httpsRequest, type RequestOptions } from 'node:https';
 import { type Api, createApi, digestOf } from '../../src/api/mod.ts';
+import type { LogRecord } from '../../src/base/mod.ts';
 import { loadConfiguration } from '../../src/config/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { OPERATOR, VIEWER } from './api-stage.ts';
@@ -57,8 +58,8 @@ export class TlsStage {
 
   async start(): Promise<void> {
     const configuration = await loadConfiguration(this.file, drivers);
-    const say = (line: string): void => void this.said.push(line);
-    this.api = await createApi({ controller: this.controller, configuration, version: '1.2.3', say });
+    const log = ({ message }: LogRecord): void => void this.said.push(message);
+    this.api = await createApi({ controller: this.controller, configuration, version: '1.2.3', log });
     this.url = (await this.api.listen()).url;
   }
 

@@ -13,6 +13,7 @@ import { personaliseCommand } from './personalise.ts';
 import { pkiCommand } from './pki.ts';
 import { recordsCommand } from './records.ts';
 import { type Recover, recoverCommand } from './recover.ts';
+import { reloadCommand } from './reload.ts';
 import { replayCommand } from './replay.ts';
 import { rulesCommand } from './rules.ts';
 import { simulateCommand } from './simulate.ts';
@@ -34,6 +35,7 @@ export function serviceCommands(done: (exit: number) => void, composed: Composed
   return [
     doctorCommand(done, composed.examine),
     upCommand(done, composed.serve),
+    reloadCommand(done),
     statusCommand(done),
     cloneCommand(done),
     dismissCommand(done),

@@ -31,12 +31,17 @@ interface Change {
 
 export class HaproxyDirector implements Director {
   readonly name = 'haproxy';
-  readonly #services: ReadonlyMap<string, HaproxySettings>;
+  #services: ReadonlyMap<string, HaproxySettings>;
   readonly #gate: EpochGate;
 
   constructor(options: HaproxyOptions) {
     this.#services = new Map(Object.entries(options.services));
     this.#gate = options.gate;
+  }
+
+  /** Takes other services. */
+  setServices(services: HaproxyOptions['services']): void {
+    this.#services = new Map(Object.entries(services));
   }
 
   async observe(service: string, call: Call): Promise<Observation> {

@@ -47,10 +47,12 @@ export class IpmiPower implements PowerDriver {
   readonly name = 'ipmi';
   readonly #options: IpmiPowerOptions;
   readonly #timeoutMs: number;
+  #hosts: ReadonlyMap<string, IpmiSettings>;
 
   constructor(options: IpmiPowerOptions) {
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#hosts = options.hosts;
   }
 
   state(host: string, call: Call): Promise<PowerState> {
@@ -86,6 +88,11 @@ export class IpmiPower implements PowerDriver {
     });
   }
 
+  /** Takes other hosts. */
+  setHosts(hosts: IpmiPowerOptions['hosts']): void {
+    this.#hosts = hosts;
+  }
+
   #asked<T>(
     host: string,
     what: string,
@@ -98,7 +105,7 @@ export class IpmiPower implements PowerDriver {
       what: () => `power ${what} of ${host}`,
     } as const;
     return withinTime(limit, call.signal, async (signal) => {
-      const settings = this.#options.hosts.get(host);
+      const settings = this.#hosts.get(host);
       if (settings === undefined) throw new UnderstudyError('HOST_UNKNOWN', `no BMC belongs to ${host}`);
       await this.#options.gate.admit(`power/${host}`, call.epoch);
       signal.throwIfAborted();

@@ -2,23 +2,16 @@
 // we know of it is asked of it, of the kernel, or of the file system each time.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Call, type EpochGate, requireTool, runTool, UnderstudyError, withinTime } from '../../base/mod.ts';
 import type { PowerDriver, PowerState } from '../contract.ts';
 import { type Accelerator, findAccelerator } from './accelerator.ts';
-import { MACHINE_USER, machineArguments } from './command.ts';
-import {
-  idOf,
-  type MachineCertificates,
-  type MachineTls,
-  removeMachineTls,
-  type TlsPlace,
-  withMachineTls,
-} from './credentials.ts';
+import { machineArguments } from './command.ts';
+import { idOf, type MachineCertificates, type MachineTls, removeMachineTls, withMachineTls } from './credentials.ts';
 import { DISK, nbdServer } from './disk.ts';
-import { isLocked, killMachine, machineProcesses, takeLock, uuidOf } from './presence.ts';
+import { isRoot, type Place, placesOf } from './places.ts';
+import { isLocked, killMachine, machineProcesses, takeLock } from './presence.ts';
 import { Monitor, MonitorRefused, MonitorSilent } from './qmp.ts';
 import { needsRenewal, renewDisk } from './renewal.ts';
 import type { QemuSettings } from './settings.ts';
@@ -51,49 +44,14 @@ const MONITOR_MS = 5000;
 /** A machine that was told to quit may wait for its storage first; it gets so long. */
 const QUIT_MS = 3000;
 const LOOK_MS = 20;
-/** sun_path of unix(7), with the final zero. */
-const SOCKET_PATH_BYTES_MAX = 108;
 /** Where the machine's process finds its lock; nothing reads it there, the process only has to have it. */
 const LOCK_DESCRIPTOR = 3;
-
-interface Place {
-  readonly settings: QemuSettings;
-  readonly uuid: string;
-  readonly lock: string;
-  readonly monitor: string;
-  readonly log: string;
-  /** Where its certificates are while it reads them. */
-  readonly tls: TlsPlace;
-}
-
-function placesOf({ folder, hosts }: QemuPowerOptions): Map<string, Place> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const real = realpathSync(folder);
-  return new Map(
-    [...hosts].map(([host, settings]) => {
-      const [lock, monitor, log] = ['lock', 'qmp', 'log'].map((end) => join(real, `${host}.${end}`)) as [
-        string,
-        string,
-        string,
-      ];
-      if (Buffer.byteLength(monitor) >= SOCKET_PATH_BYTES_MAX) {
-        throw new UnderstudyError(
-          'CONFIG_INVALID',
-          `${monitor} is too long for the path of a socket; use a shorter folder`,
-        );
-      }
-      const uuid = uuidOf(real, host);
-      const tls = { uuid, folder: real, user: isRoot() ? MACHINE_USER : null };
-      return [host, { settings, uuid, lock, monitor, log, tls }];
-    }),
-  );
-}
 
 export class QemuPower implements PowerDriver {
   readonly name = 'qemu';
   readonly #options: QemuPowerOptions;
   readonly #timeoutMs: number;
-  readonly #places: ReadonlyMap<string, Place>;
+  #places: ReadonlyMap<string, Place>;
   /** The last conversation with each monitor: it takes one client at a time. */
   readonly #talks = new Map<string, Promise<unknown>>();
 
@@ -101,7 +59,12 @@ export class QemuPower implements PowerDriver {
   constructor(options: QemuPowerOptions) {
     this.#options = options;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-    this.#places = placesOf(options);
+    this.#places = placesOf(options.folder, options.hosts);
+  }
+
+  /** Takes other hosts; machines that run go on with what they were started with. @throws CONFIG_INVALID */
+  setHosts(hosts: QemuPowerOptions['hosts']): void {
+    this.#places = placesOf(this.#options.folder, hosts);
   }
 
   state(host: string, call: Call): Promise<PowerState> {
@@ -347,10 +310,6 @@ export class QemuPower implements PowerDriver {
 interface Command {
   readonly file: string;
   readonly args: readonly string[];
-}
-
-function isRoot(): boolean {
-  return process.geteuid?.() === 0;
 }
 
 /** QEMU that runs as root would make the device that it does not find, connected to nothing. */
