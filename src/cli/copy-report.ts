@@ -1,6 +1,7 @@
 // What a copy says when it has ended: a line a target for people, one object for programs; and with which status.
 import { isatty } from 'node:tty';
 import {
+  DEFECT_ADVICE,
   type ErrorCode,
   EXIT_INTERNAL,
   errorRegistry,
@@ -138,6 +139,7 @@ function headOf(target: TargetResult): string {
 
 /** What to do about it, where the message alone does not say. */
 const ADVICE: Readonly<Partial<Record<ErrorCode | 'INTERNAL', string>>> = {
+  INTERNAL: DEFECT_ADVICE,
   DIGEST_MISMATCH: 'do not use the target; check the digest, or get the image again',
   SOURCE_CORRUPT: 'get the image again, and copy without --resume',
   SOURCE_CHANGED: 'copy again, without --resume, when nothing writes the source',
@@ -149,6 +151,7 @@ const ADVICE: Readonly<Partial<Record<ErrorCode | 'INTERNAL', string>>> = {
 
 /** What has to be done before going on makes sense. */
 const FIRST: Readonly<Partial<Record<ErrorCode | 'INTERNAL', string>>> = {
+  INTERNAL: `${DEFECT_ADVICE}; `,
   TARGET_FULL: 'make room; then ',
   SOURCE_READ_FAILED: '--on-read-error zero writes zeros where the source cannot be read; ',
 };

@@ -1,11 +1,10 @@
 // What somebody can do about an error that ended an engagement, or holds it up: the message says what happened, this
 // what to do. In no case anything is to be done for the lead, which was not touched, nor for the spare's own data,
 // which come back by themselves.
-import type { ErrorCode } from '../base/mod.ts';
+import { DEFECT_ADVICE, type ErrorCode } from '../base/mod.ts';
 
 const remedies: Partial<Record<ErrorCode | 'INTERNAL', string>> = {
-  STORAGE_SPACE:
-    'make room in the storage folder (storage.folder, storage.overlayMax), or declare the spare expendable',
+  STORAGE_SPACE: 'give what the message asks for (room in storage.folder, or a higher storage.overlayMax)',
   STORAGE_FAILED: 'see to the storage node and its disks',
   VOLUME_UNKNOWN: 'correct the volumes of understudy.yaml, and start the controller again',
   VOLUME_ATTACHED: 'see who uses the volume',
@@ -34,7 +33,7 @@ const remedies: Partial<Record<ErrorCode | 'INTERNAL', string>> = {
   CONFIG_UNREADABLE: 'make the file readable for the controller, and for nobody else',
   TOOL_MISSING: 'install what is missing ("understudy doctor" lists it)',
   RECORD_UNUSABLE: 'see "understudy records", which shows the record and can remove it',
-  INTERNAL: 'this is a defect of the program: report it with the output of "understudy up"',
+  INTERNAL: `${DEFECT_ADVICE}, and with the lines of "understudy up" about it, which have the stack`,
 };
 
 /** @param goesOn whether the phase is tried again by itself, as the way down always is */

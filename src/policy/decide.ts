@@ -162,16 +162,38 @@ function scaleIn(facts: ServiceFacts, verdict: Verdict, none: (reason: string) =
     return none('the last change is too recent to take anything away');
   }
   const young = serving.find(({ verdictSinceMs }) => verdictSinceMs === null || nowMs - verdictSinceMs < windowMs);
-  if (young !== undefined) return none(`${young.name} has not been healthy for the whole window yet`);
+  if (young !== undefined) {
+    const reason = `${young.name} has not been healthy for the whole window yet`;
+    return { ...none(reason), evidence: [...verdict.evidence, healthyFor(young, nowMs, windowMs)] };
+  }
   const proof = headroom(facts, newest, windowMs);
   if (typeof proof === 'string') return none(proof);
-  const evidence = [...verdict.evidence, proof];
+  if (!proof.fits) {
+    const reason = 'the load of the window would not leave enough headroom on one host less';
+    return { ...none(reason), evidence: [...verdict.evidence, proof.evidence] };
+  }
+  const evidence = [...verdict.evidence, proof.evidence];
   const reason = `for the whole window the load would have fitted on one host less; ${newest.understudy} is no longer needed`;
   return { verdict: verdict.verdict, evidence, action: 'scale-in', outcome: 'wanted', reason, subject: newest.name };
 }
 
-/** The evidence that the rest can carry the load, or what is missing for it. */
-function headroom(facts: ServiceFacts, newest: PolicyEngagement, windowMs: number): PolicyEvidence | string {
+function healthyFor({ name, verdictSinceMs }: ServingHost, nowMs: number, windowMs: number): PolicyEvidence {
+  const seconds = verdictSinceMs === null ? null : Math.max(0, Math.round((nowMs - verdictSinceMs) / 1000));
+  const since = seconds === null ? 'it is not known for how long' : `for ${seconds} s`;
+  const windowSeconds = windowMs / 1000;
+  return {
+    host: name,
+    text: `healthy ${since} of ${windowSeconds} s`,
+    values: { healthySeconds: seconds, windowSeconds },
+  };
+}
+
+/** Whether the rest can carry the load, in numbers; or what is missing to say so. */
+function headroom(
+  facts: ServiceFacts,
+  newest: PolicyEngagement,
+  windowMs: number,
+): { readonly fits: boolean; readonly evidence: PolicyEvidence } | string {
   const { service, serving, rates, nowMs } = facts;
   const breach = newest.breach;
   if (breach === null || breach.rate === null || breach.rate <= 0) {
@@ -182,13 +204,13 @@ function headroom(facts: ServiceFacts, newest: PolicyEngagement, windowMs: numbe
   const highest = rates.reduce((most, { rate, arriving }) => Math.max(most, rate ?? 0, arriving ?? 0), 0);
   const perHost = breach.rate / breach.hosts;
   const allowed = service.scaleIn.headroom * perHost * (serving.length - 1);
-  if (highest > allowed) return 'the load of the window would not leave enough headroom on one host less';
   const rest = serving.length === 2 ? 'one host is' : `${serving.length - 1} hosts are`;
-  return {
+  const evidence = {
     host: null,
     text: `at most ${highest.toFixed(1)} requests a second, where ${rest} trusted with ${allowed.toFixed(1)}`,
     values: { highestRate: highest, allowedRate: allowed, perHostAtBreach: perHost, hostsAfter: serving.length - 1 },
   };
+  return { fits: highest <= allowed, evidence };
 }
 
 /** No sample without a rate, none missing: neither at the edges of the window nor inside. */

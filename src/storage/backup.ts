@@ -1,7 +1,7 @@
 // Backups of a spare's own volume: made before it is overwritten, put back when its engagement is over.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { Backend, CopyJob } from './backend.ts';
-import { beginStep, type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
+import { asOperatingError, beginStep, type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
 import type { Backup } from './contract.ts';
 import type { VolumeRecord } from './records.ts';
 import type { BackupHeader } from './stamps/mod.ts';
@@ -42,9 +42,10 @@ async function dropFailed(context: NodeContext, volume: string, engagement: stri
     await clearStep(context, volume);
   } catch (second) {
     const message = `${messageOf(error)}; what is there of it could not be deleted: ${messageOf(second)}`;
-    throw new UnderstudyError(codeOf(error) ?? 'STORAGE_FAILED', `backup for ${engagement}: ${message}`, {
-      cause: error,
-    });
+    const code = codeOf(asOperatingError('backup', error));
+    // A defect is told as it is.
+    if (code === null) throw error;
+    throw new UnderstudyError(code, `backup for ${engagement}: ${message}`, { cause: error });
   }
 }
 

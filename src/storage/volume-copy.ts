@@ -1,6 +1,6 @@
 // One copy of the copy engine to one target, as the storage node wants it: no record for resuming, no questions, an exception
 // when it does not end well.
-import { UnderstudyError } from '../base/mod.ts';
+import { errorFrom } from '../base/mod.ts';
 import { copy, type CopyProgress as EngineProgress } from '../replication/mod.ts';
 import type { CopyJob } from './backend.ts';
 import type { CopyProgress } from './contract.ts';
@@ -17,7 +17,7 @@ export interface VolumeCopy {
   readonly rate: number | null;
 }
 
-/** @throws the copy engine's errors, STORAGE_FAILED */
+/** @throws the copy engine's errors, its defects too */
 export async function copyVolume(task: VolumeCopy, job: CopyJob): Promise<void> {
   const { source, target, bytes, blockBytes, verify, rate } = task;
   const result = await copy({
@@ -39,8 +39,8 @@ export async function copyVolume(task: VolumeCopy, job: CopyJob): Promise<void> 
     job.onProgress({ bytesDone: bytes, bytesTotal: bytes });
     return;
   }
-  const code = error.code === 'INTERNAL' ? 'STORAGE_FAILED' : error.code;
-  throw new UnderstudyError(code, error.message);
+  // A defect of the engine stays one: no disk is to be looked at for it.
+  throw errorFrom(error, 'STORAGE_FAILED');
 }
 
 function progressOf({ blockBytes, targets }: EngineProgress, bytesTotal: number): CopyProgress {

@@ -102,7 +102,7 @@ describe('a step that ends the controller', () => {
     'wedged - an error that nobody caught fails its engagement, is logged once with its stack, and ends nothing',
     async () => {
       stage.faults(['throws', PRESERVE]);
-      await stage.up();
+      await stage.up('--log-format', 'text');
       await clone('spare1');
       await eventually('it fails', async () => (await stage.engagement('wiki-1'))?.state === 'failed');
       expect((await stage.engagement('wiki-1'))?.error).toMatchObject({ code: 'INTERNAL', phase: 'preserve' });
@@ -112,6 +112,22 @@ describe('a step that ends the controller', () => {
         'it is over',
         async () => (await stage.json<StatusView>('status')).services[0]?.engagements.length === 0,
       );
+    },
+    CASE_MS,
+  );
+
+  it(
+    'wedged - an assertion of the copy engine is told as a defect with where it was, not as a fault of a disk',
+    async () => {
+      stage.faults(['asserts', 'any']);
+      await stage.up();
+      await clone('spare1');
+      await eventually('it fails', async () => (await stage.engagement('wiki-1'))?.state === 'failed');
+      const { error } = (await stage.engagement('wiki-1')) ?? {};
+      expect(error).toMatchObject({ code: 'INTERNAL', phase: 'preserve' });
+      expect(error?.message).toMatch(/^a piece is where it cannot be \(at .*\)/);
+      expect(error?.remedy).toMatch(/^this is a defect of understudy: report it with this message/);
+      expect(stage.log).toContain('"code":"INTERNAL"');
     },
     CASE_MS,
   );

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { Client } from '../../api/mod.ts';
-import { EXIT_INTERNAL, errorRegistry, isErrorCode, shown } from '../../base/mod.ts';
+import { EXIT_INTERNAL, errorRegistry, isErrorCode, shown, UnderstudyError } from '../../base/mod.ts';
 import type { EngagementView } from '../../controller/mod.ts';
 import { jsonText, printResult, stderr } from '../output.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 import { describeError } from './status.ts';
 
@@ -22,16 +23,36 @@ export function cloneCommand(done: (exit: number) => void): Command {
     .option('--json', 'print one JSON object on standard output (docs/cli.md)')
     .addHelpText('after', '\nExample:\n  understudy clone web1 --to spare1 -f understudy.yaml');
   return withConnection(command).action(async (lead: string, flags: Flags) => {
-    const client = await connect(flags);
-    const { engagement } = await client.clone({ lead, to: flags.to });
-    const view = await untilSettled(client, engagement, flags.json === true);
+    const view = await untilInterrupted((signal) => cloned(lead, flags, signal));
     report(view, flags.json === true);
     done(exitOf(view));
   });
 }
 
+/** @throws INTERRUPTED when the command is stopped: the engagement is not */
+async function cloned(lead: string, flags: Flags, signal: AbortSignal): Promise<EngagementView> {
+  const client = await connect(flags, signal);
+  let engagement: string | null = null;
+  try {
+    ({ engagement } = await client.clone({ lead, to: flags.to }));
+    return await untilSettled(client, engagement, { quiet: flags.json === true, signal });
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    const what =
+      engagement === null
+        ? `stopped before the controller answered; whether ${flags.to} is engaged, "understudy status" shows`
+        : `the engagement ${engagement} goes on without this command: "understudy status" shows it, ` +
+          `and "understudy dismiss ${flags.to}" ends it`;
+    throw new UnderstudyError('INTERRUPTED', what, { cause });
+  }
+}
+
 /** Looks until it serves, has failed, or was dismissed meanwhile. */
-async function untilSettled(client: Client, name: string, quiet: boolean): Promise<EngagementView> {
+async function untilSettled(
+  client: Client,
+  name: string,
+  { quiet, signal }: { readonly quiet: boolean; readonly signal: AbortSignal },
+): Promise<EngagementView> {
   let told = 0;
   let waited = '';
   for (;;) {
@@ -44,7 +65,7 @@ async function untilSettled(client: Client, name: string, quiet: boolean): Promi
     if (wait !== waited && !quiet) stderr.say(wait);
     [told, waited] = [stages.length, wait];
     if (view.state !== 'running' || isOnItsWayDown(view)) return view;
-    await delay(LOOK_MS);
+    await delay(LOOK_MS, undefined, { signal });
   }
 }
 

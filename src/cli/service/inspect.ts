@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { type HostIdentity, type Inspection, type OpenedImage, showFindings } from '../../identity/mod.ts';
@@ -53,7 +54,12 @@ async function askController(host: string, flags: Flags): Promise<Answer> {
   }));
 }
 
+/** @throws USAGE for what is neither a file nor asked of a controller */
 async function lookAtImage(image: string, flags: Flags): Promise<Answer> {
+  if (!image.includes('/') && !existsSync(image)) {
+    const why = `there is no file "${image}" here; the disk of a host is inspected with -f understudy.yaml or --url URL`;
+    throw new UnderstudyError('USAGE', why);
+  }
   const engine = await engineWith(flags);
   const given = flags.lead === undefined ? null : await hostIn(flags.lead);
   return untilInterrupted((signal) =>

@@ -1,6 +1,8 @@
 // Short orders to the controller: each is one call, and its answer one line.
 import { Argument, Command } from 'commander';
+import { UnderstudyError } from '../../base/mod.ts';
 import { jsonText, printResult } from '../output.ts';
+import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
 
 interface Flags extends ConnectionFlags {
@@ -32,8 +34,19 @@ export function powerCommand(done: (exit: number) => void): Command {
     .option('--json', '{"power"} on standard output')
     .addHelpText('after', '\nExample:\n  understudy power web1 on -f understudy.yaml');
   return withConnection(command).action(async (host: string, state: 'on' | 'off', flags: Flags) => {
-    const result = await (await connect(flags)).power(host, state);
+    const result = await untilInterrupted((signal) => switched(host, state, flags, signal));
     answer(flags, result, `${host} is ${result.power}`);
     done(0);
   });
+}
+
+/** @throws INTERRUPTED when the command is stopped: a relay that was asked does it all the same */
+async function switched(host: string, state: 'on' | 'off', flags: Flags, signal: AbortSignal) {
+  try {
+    return await (await connect(flags, signal)).power(host, state);
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    const what = `stopped while ${host} was switched ${state}; "understudy status" shows its power`;
+    throw new UnderstudyError('INTERRUPTED', what, { cause });
+  }
 }

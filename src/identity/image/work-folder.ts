@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, mkdtemp, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf, ownFolder, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, ownFolder, reasonOf, UnderstudyError } from '../../base/mod.ts';
 import { identityFailed } from './tool.ts';
 
 /** Far longer than all time-outs of one operation together: what is older was left by a process that died. */
@@ -33,7 +33,7 @@ export async function nameImage(image: string): Promise<ImageName> {
   } catch (cause) {
     const errno = errnoOf(cause);
     if (errno === null) throw cause;
-    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} cannot be opened: ${errno}`, { cause });
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} cannot be opened: ${reasonOf(errno)}`, { cause });
   }
 }
 

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { errnoOf, UnderstudyError } from '../../base/mod.ts';
+import { errnoOf, reasonOf, UnderstudyError } from '../../base/mod.ts';
 import { giveTo, OWN_USER } from '../../sandbox/mod.ts';
 import type { IdentityEngine, Kept } from '../contract.ts';
 import { type ImageFormats, nbdServer, type OnStep, WorkFolder } from '../image/mod.ts';
@@ -131,7 +131,7 @@ function open(image: string, writable: boolean): SessionOptions['images'][number
     fd = openSync(image, (writable ? constants.O_RDWR : constants.O_RDONLY) | constants.O_NONBLOCK);
   } catch (cause) {
     const errno = errnoOf(cause) ?? String(cause);
-    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} cannot be opened: ${errno}`, { cause });
+    throw new UnderstudyError('IMAGE_UNSUPPORTED', `${image} cannot be opened: ${reasonOf(errno)}`, { cause });
   }
   try {
     const facts = fstatSync(fd);

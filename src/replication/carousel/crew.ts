@@ -3,7 +3,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { codeOf, limits, messageOf, withoutResources } from '../../base/mod.ts';
+import { limits, toldOf } from '../../base/mod.ts';
 import { type ConsumerTask, Control, emptyResult, type TargetResult } from '../consumer/mod.ts';
 import { Activity } from '../ring/mod.ts';
 
@@ -95,6 +95,5 @@ export function notCopied(uri: string, error: NonNullable<TargetResult['error']>
 }
 
 function lost(uri: string, cause: unknown): TargetResult {
-  const error = withoutResources(cause);
-  return notCopied(uri, { code: codeOf(error) ?? 'INTERNAL', message: messageOf(error) });
+  return notCopied(uri, toldOf(cause));
 }

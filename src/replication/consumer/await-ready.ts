@@ -1,4 +1,4 @@
-import { limits } from '../../base/mod.ts';
+import { limits, toldOf } from '../../base/mod.ts';
 import { busErrors, futexWait, mapShared } from '../../linux/mod.ts';
 import { HEADER_BYTES, Header, RingHeader, RingState, ringBroken } from '../ring/mod.ts';
 import { failureOf } from './failure.ts';
@@ -15,8 +15,7 @@ export function awaitReady(ringFd: number, control: Int32Array): TargetResult['e
       if (state !== RingState.starting) {
         const isEnded = state === RingState.failed || state === RingState.closed;
         if (!isEnded) return toldBroken(`its state is ${state}`);
-        const failure = failureOf(header.getText('failure'));
-        return { code: failure.code, message: failure.message };
+        return toldOf(failureOf(header.getText('failure')));
       }
       futexWait(header.words, Header.state, state, limits.WAIT_MS_MAX);
     }

@@ -1,9 +1,10 @@
-import { isErrorCode, UnderstudyError } from '../../base/mod.ts';
+import { errorFrom } from '../../base/mod.ts';
 
-/** The producer's failure, as every consumer of it reports it: "CODE message". */
-export function failureOf(text: string): UnderstudyError {
+/** The producer's failure, as every consumer of it reports it: "CODE message". A defect of it is one here as well. */
+export function failureOf(text: string): Error {
   const space = text.indexOf(' ');
   const code = text.slice(0, space);
-  if (isErrorCode(code)) return new UnderstudyError(code, text.slice(space + 1));
-  return new UnderstudyError('PRODUCER_FAILED', text);
+  return /^[A-Z_]+$/.test(code)
+    ? errorFrom({ code, message: text.slice(space + 1) }, 'PRODUCER_FAILED')
+    : errorFrom({ code: '', message: text }, 'PRODUCER_FAILED');
 }

@@ -3,14 +3,13 @@
 import { closeSync } from 'node:fs';
 import {
   assert,
-  codeOf,
   leavesNothingOfUse,
   limits,
   messageOf,
   resumeHelps,
   systemClock,
+  toldOf,
   UnderstudyError,
-  withoutResources,
 } from '../../base/mod.ts';
 import { allocatePages, digestOf, futexWait, type Mapping } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
@@ -55,11 +54,6 @@ export function runConsumer(task: ConsumerTask, ringFd: number, control: Int32Ar
   const result = session.result();
   const resumable = error !== null && result.resumable && resumeHelps(error.code);
   return { ...result, ok: error === null, error, resumable, seconds: (performance.now() - startedMs) / 1000 };
-}
-
-function toldOf(cause: unknown): NonNullable<TargetResult['error']> {
-  const failure = withoutResources(cause);
-  return { code: codeOf(failure) ?? 'INTERNAL', message: messageOf(failure) };
 }
 
 /** What one target is written through. */

@@ -2,7 +2,7 @@
 // steps
 // of the core into reads and waits until nobody wants anything any more.
 import { closeSync } from 'node:fs';
-import { assert, codeOf, limits, messageOf, systemClock, UnderstudyError } from '../../base/mod.ts';
+import { assert, codeOf, limits, systemClock, toldOf, UnderstudyError } from '../../base/mod.ts';
 import { digestOf, futexWait, futexWakeAll, isLockedByOther, type Mapping, tryLock, unlock } from '../../linux/mod.ts';
 import type { Device } from '../device/contract.ts';
 import {
@@ -245,7 +245,8 @@ function attach(device: Device): Opened {
 /** Tells every consumer why the reading ended, and makes room for a new ring of this source. */
 export function fail(header: RingHeader, path: string, error: unknown): void {
   assert(header.get('state') !== RingState.closed, 'a closed ring has no consumers to tell');
-  header.setText('failure', `${codeOf(error) ?? 'PRODUCER_FAILED'} ${messageOf(error)}`);
+  const { code, message } = toldOf(error);
+  header.setText('failure', `${code} ${message}`);
   header.set('state', RingState.failed);
   futexWakeAll(header.words, Header.state);
   futexWakeAll(header.words, Header.head);

@@ -51,7 +51,7 @@ async function boundOf({ folder, boundBytesMax }: OverlayRequest): Promise<numbe
   const free = await freeBytesOf(folder);
   const bound = Math.min(boundBytesMax, free * FREE_SHARE);
   if (bound >= OVERLAY_BYTES_MIN) return Math.floor(bound / CLUSTER_BYTES) * CLUSTER_BYTES;
-  const message = `${folder} has ${formatBytes(free)} free, too little for the overlay of a snapshot`;
+  const message = `${folder} has ${formatBytes(free)} free, too little for the overlay of a snapshot: make room there`;
   throw new UnderstudyError('STORAGE_SPACE', message, { details: { freeBytes: free } });
 }
 

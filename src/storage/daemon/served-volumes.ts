@@ -1,7 +1,7 @@
 // What the daemon does for volumes: serves them to hosts, shows one moment of them, takes what overwrites them. Changes
 // of the graph are made one at a time. When one fails half-way and cannot be taken back, the connection is closed: what
 // follows is the same as after a crash, and removes everything that nobody wants (`settle`).
-import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, formatBytes, messageOf, UnderstudyError } from '../../base/mod.ts';
 import { baseOf, exportUri, nameOf, passingExportName } from '../names.ts';
 import { type QmpConnection, type ServerAddress, startServer, stopServer, writtenEnd } from '../qmp/mod.ts';
 import { Turns } from '../turns.ts';
@@ -233,8 +233,12 @@ export class ServedVolumes {
     if (!full && freeBytes >= FREE_BYTES_MIN) {
       return failed(`it cannot be read, or the overlay of its snapshot is too slow or fails: ${messageOf(cause)}`);
     }
-    const why = full ? `${boundBytes} bytes are its bound` : `${freeBytes} bytes are free in ${this.#options.folder}`;
-    const message = `${name}: the host overwrote more than the overlay of its snapshot may hold (${why})`;
+    const what = `${name}: its host overwrote more during the copy than the overlay of the snapshot may hold`;
+    const sooner =
+      'raise storage.backgroundRate where it is set, so that the copy ends sooner, or ask when it writes less';
+    const message = full
+      ? `${what}, which is ${formatBytes(boundBytes)}: raise storage.overlayMax; ${sooner}`
+      : `${what}: only ${formatBytes(freeBytes)} are free in ${this.#options.folder}: make room there; ${sooner}`;
     return new UnderstudyError('STORAGE_SPACE', message, { cause, details: { boundBytes, freeBytes } });
   }
 
