@@ -23,7 +23,7 @@ Watches this host and its service, judges them by what is asked of the service, 
   --help               this text
 
 Example:
-  node agent.js --controller https://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token
+  node agent.js --controller https://10.20.0.1:7780 --host web1 --token-file /etc/understudy/agent.token
 `;
 
 function parse(args: readonly string[]) {

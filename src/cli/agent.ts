@@ -28,7 +28,7 @@ export function agentCommand(done: (exit: number) => void, load: LoadAgent): Com
     .option('--json', 'print each report as a JSON line on standard output (docs/agent.md)')
     .addHelpText(
       'after',
-      '\nExample:\n  understudy agent --controller https://10.0.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
+      '\nExample:\n  understudy agent --controller https://10.20.0.1:7780 --host web1 --token-file /etc/understudy/agent.token',
     )
     .action(async (options: AgentCommand) => {
       const run = await load();

@@ -85,7 +85,7 @@ export function address() {
   return textOf({
     pattern: /^[0-9A-Fa-f.:]+$/,
     what: 'an IP address',
-    examples: ['10.0.0.11'],
+    examples: ['10.20.0.11'],
     read: (text) => (isIP(text) === 0 ? null : text.toLowerCase()),
   });
 }
@@ -94,7 +94,7 @@ export function cidr() {
   return textOf({
     pattern: /^[0-9A-Fa-f.:]+\/[0-9]{1,3}$/,
     what: 'an address with the length of its network',
-    examples: ['10.0.0.11/24'],
+    examples: ['10.20.0.11/24'],
     read: (text) => {
       const [host = '', length = ''] = text.split('/');
       const bits = isIPv4(host) ? 32 : 128;
@@ -166,7 +166,7 @@ export function listenAddress() {
   return textOf<Listen>({
     pattern: /^(unix|([0-9.]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}(-[0-9]{1,5})?)$/,
     what: 'a place to listen',
-    examples: ['unix', '10.0.0.2:10810-10841'],
+    examples: ['unix', '10.20.0.1:10810-10841'],
     read: (text) => {
       if (text === 'unix') return { kind: 'unix' };
       const at = text.lastIndexOf(':');
@@ -187,7 +187,7 @@ export function originUrl() {
   return textOf({
     pattern: /^https?:\/\/[^/?#@\s]+\/?$/,
     what: 'a URL without path',
-    examples: ['http://10.0.0.2:7780'],
+    examples: ['https://10.20.0.1:7780'],
     read: (text) => (URL.canParse(text) ? new URL(text).origin : null),
   });
 }

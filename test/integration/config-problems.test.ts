@@ -23,7 +23,7 @@ function placeOf(text: string, part: string): string {
 type Case = readonly [string, string, string, string, string];
 
 const NO_NAME = 'is not a name (write for example web1: lower-case letters, digits and "-", at most 63)';
-const NO_CIDR = 'is not an address with the length of its network (write for example 10.0.0.11/24)';
+const NO_CIDR = 'is not an address with the length of its network (write for example 10.20.0.11/24)';
 const NO_MAC =
   'is not the MAC address of one computer (write for example 52:54:00:12:34:56: the second digit even, an odd one means many computers)';
 

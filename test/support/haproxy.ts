@@ -50,7 +50,7 @@ export class Haproxy {
     const text = replaced(readFileSync('examples/haproxy.cfg', 'utf8'), [
       ['/run/haproxy/understudy.sock', haproxy.admin],
       ['bind :80', `bind unix@${haproxy.web} mode 666`],
-      ['server web1 10.0.0.11:80 check inter 1s', `server web1 ${lead.address}:${lead.port} check inter 100ms`],
+      ['server web1 10.20.0.11:80 check inter 1s', `server web1 ${lead.address}:${lead.port} check inter 100ms`],
       ...changes,
     ]);
     haproxy.write(text.replaceAll('FOLDER', haproxy.folder));

@@ -22,7 +22,7 @@ export interface ConnectionFlags {
 export function withConnection(command: Command): Command {
   return command
     .addOption(new Option('-f, --file <file>', 'understudy.yaml of a controller on this machine'))
-    .addOption(new Option('--url <url>', 'the controller, for example https://10.0.0.1:7780 (env: UNDERSTUDY_URL)'))
+    .addOption(new Option('--url <url>', 'the controller, for example https://10.20.0.1:7780 (env: UNDERSTUDY_URL)'))
     .addOption(new Option('--token-file <file>', 'file with the token (env: UNDERSTUDY_TOKEN_FILE)'))
     .addOption(
       new Option(
