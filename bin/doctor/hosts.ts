@@ -18,7 +18,8 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
   const hosts = [...configuration.hosts.values()];
   const machines = hosts.filter(({ power }) => power.driver === 'qemu');
   if (machines.length > 0) {
-    yield checked('acceleration', 'KVM', null, acceleration);
+    // Where none may use it, it does not matter.
+    if (machines.some(mayUseKvm)) yield checked('acceleration', 'KVM', null, acceleration);
     yield checked('memory', `${machines.length} virtual machines`, null, () => memory(machines));
   }
   for (const host of hosts) {
@@ -41,6 +42,10 @@ export async function* examineHosts(configuration: Configuration, signal: AbortS
       'set agentTokenFile, or make a certificate for the host (docs/agent.md), or judge the service by other signals (docs/haproxy.md)';
     yield { check: 'agent', subject: name, state: 'warning', detail, remedy };
   }
+}
+
+function mayUseKvm({ power }: HostConfig): boolean {
+  return (power.settings as unknown as QemuSettings).accelerator !== 'tcg';
 }
 
 /** An agent may show a certificate of its host instead of a token. */

@@ -26,6 +26,8 @@ import { WIKI_SERVICE } from '../support/wiki-service.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/run/cli/understudy.js', import.meta.url));
 const MIB = 1024 * 1024;
+/** Whether KVM runs guests takes seconds to find out where it does not. */
+const EMULATED = '{ driver: qemu, settings: { accelerator: tcg } }';
 
 interface Host {
   readonly address: string;
@@ -66,9 +68,14 @@ interface Plan {
   readonly host: Host;
   readonly spareTap: string;
   readonly port?: number;
+  /** Of the spare. @default tcg */
+  readonly accelerator?: 'auto' | 'tcg';
+  /** To be looked at for duplicates, which takes seconds. @default true */
+  readonly links?: boolean;
 }
 
-function configure({ lead, spare, host, spareTap, port = 7780 }: Plan): string {
+function configure({ lead, spare, host, spareTap, port = 7780, accelerator = 'tcg', links = true }: Plan): string {
+  const link = links ? `link: ${lan.link}` : '# no link';
   const path = join(folder, 'understudy.yaml');
   writeFileSync(
     path,
@@ -81,14 +88,14 @@ hosts:
   web1:
     volume: web1
     interfaces: [{ name: eth0, mac: "${host.mac}", addresses: [${host.address}/24] }]
-    link: ${lan.link}
+    ${link}
     agentTokenFile: secrets/web1
     power: ${host.power}
   spare1:
     volume: spare1
     interfaces: [{ name: eth0, mac: "52:54:00:90:00:21", addresses: [10.88.0.99/24] }]
-    link: ${lan.link}
-    power: { driver: qemu, settings: { interfaces: [{ tap: ${spareTap}, mac: "52:54:00:90:00:21" }] } }
+    ${link}
+    power: { driver: qemu, settings: { accelerator: ${accelerator}, interfaces: [{ tap: ${spareTap}, mac: "52:54:00:90:00:21" }] } }
 ${WIKI_SERVICE}`,
   );
   return path;
@@ -148,10 +155,9 @@ describe('doctor', () => {
   it('doctor - finds nothing missing where all is there, and changes nothing', async () => {
     const { address, mac } = lan.host('web1');
     await haproxy(address);
-    const host = { address, mac, power: '{ driver: qemu, settings: { interfaces: [] } }' };
-    const file = configure({
-      ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
-    });
+    const host = { address, mac, power: EMULATED };
+    const plan = { lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host };
+    const file = configure({ ...plan, accelerator: 'auto' });
     mkdirSync(join(folder, 'state/machines'), { recursive: true });
     const before = readdirSync(folder, { recursive: true }).sort();
     const { status, ok, code, checks } = await checksOf(file);
@@ -171,7 +177,9 @@ describe('doctor', () => {
     );
     expect(find(checks, 'acceleration', 'KVM').detail).toContain('guests here');
     expect(readdirSync(folder, { recursive: true }).sort()).toEqual(before);
+    configure({ ...plan, links: false });
     const { stdout } = await doctor(file);
+    expect(stdout).not.toContain('KVM');
     expect(stdout).toMatch(/^ok +volume +web1 \(.*\): file of 1\.00 MiB/m);
     expect(stdout).toMatch(/\d+ checks: 0 failed, \d+ with a warning\n$/);
   });
@@ -214,7 +222,7 @@ describe('doctor', () => {
     writeFileSync(join(folder, 'secrets/web1'), '0123456789abcdef\n');
     const { address, mac } = lan.host('web1');
     await haproxy('10.88.0.77');
-    const host = { address, mac, power: '{ driver: qemu, settings: { kernel: /nowhere/vmlinuz } }' };
+    const host = { address, mac, power: '{ driver: qemu, settings: { accelerator: tcg, kernel: /nowhere/vmlinuz } }' };
     const lead = volume('web1.img', 4 * MIB);
     const small = configure({ lead, spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host });
     const first = (await checksOf(small)).checks;
@@ -228,7 +236,7 @@ describe('doctor', () => {
         remedy: expect.stringContaining('understudy token new'),
       },
     });
-    const absent = configure({ lead, spare: join(folder, 'nothing.img'), spareTap: 'tap-spare1', host });
+    const absent = configure({ lead, spare: join(folder, 'nothing.img'), spareTap: 'tap-spare1', host, links: false });
     expect(find((await checksOf(absent)).checks, 'volume', 'spare1')).toMatchObject({ state: 'failed' });
     expect(readdirSync(folder)).not.toContain('nothing.img');
   });
@@ -236,7 +244,7 @@ describe('doctor', () => {
   it('doctor - a program that is not installed, with the package that has it, and a socket that may only look', async () => {
     const { address, mac } = lan.host('web1');
     await haproxy(address, 'operator');
-    const host = { address, mac, power: '{ driver: qemu, settings: { interfaces: [] } }' };
+    const host = { address, mac, power: EMULATED };
     const file = configure({
       ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
     });
@@ -266,9 +274,15 @@ describe('doctor', () => {
     const { address, mac } = lan.host('web1');
     const authority = await TestAuthority.make();
     undo.push(() => authority.remove());
-    const host = { address, mac, power: '{ driver: qemu, settings: { interfaces: [] } }' };
+    const host = { address, mac, power: EMULATED };
     const file = configure({
-      ...{ lead: volume('web1.img', MIB), spare: volume('spare1.img', MIB), spareTap: 'tap-spare1', host },
+      ...{
+        lead: volume('web1.img', MIB),
+        spare: volume('spare1.img', MIB),
+        spareTap: 'tap-spare1',
+        host,
+        links: false,
+      },
     });
     const tls = `tls: { folder: ${authority.folder}, name: san-a }\n`;
     writeFileSync(file, `${tls}${readFileSync(file, 'utf8').replace('host: 127.0.0.1', 'host: 10.88.0.1')}`);

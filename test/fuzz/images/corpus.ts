@@ -14,6 +14,8 @@ const MIB = 1024 * 1024;
 export interface HostileImage {
   readonly path: string;
   readonly what: string;
+  /** Its structures are, not only what stands in its files. */
+  readonly spoilt: boolean;
 }
 
 /** Good images that are spoiled, made once. */
@@ -31,6 +33,7 @@ export class Corpus {
   readonly #outside: string;
   readonly #bases: Bases;
   readonly #kinds: readonly Make[];
+  readonly #spoilt: ReadonlySet<Make>;
 
   /** @param outside a file of this machine that no image may reach */
   constructor(folder: string, outside: string) {
@@ -50,6 +53,7 @@ export class Corpus {
       ...spoilt(vmdk, VMDK_SPOILERS),
       this.#spoiler(null, signature),
     ];
+    this.#spoilt = new Set(rest);
     // Half of them are files that rules read.
     this.#kinds = rest.flatMap((kind, index) => [
       files,
@@ -67,7 +71,7 @@ export class Corpus {
     const random = seededRandom(Math.imul(seed + 1, 0x9e37_79b1) ^ Math.imul(number + 1, 0x85eb_ca6b));
     const path = join(this.#folder, `image-${number}`);
     const make = this.#kinds[number % this.#kinds.length] as Make;
-    return { path, what: make(path, random, number) };
+    return { path, what: make(path, random, number), spoilt: this.#spoilt.has(make) };
   }
 
   remove({ path }: HostileImage): void {

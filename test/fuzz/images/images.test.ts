@@ -1,6 +1,7 @@
 // Goal: no image, whatever a guest has written into it, ends the program that reads it, holds it up, fills its memory,
 // or leads it to files outside of the image. Method: hostile images of one seed through `inspect`, `personalise` and
-// `copy --extent used`, each with limits and a watch on the files beside it. 36 here, 500 by `npm run proof:images`.
+// `copy --extent used`, each with limits and a watch on the files beside it. 36 here, each through one or two of these;
+// 500 through all by `npm run proof:images`.
 import { expect, test } from 'vitest';
 import { IMAGES, PARADE_MS_MAX, parade } from './parade.ts';
 import { PROGRAM } from './try.ts';

@@ -9,12 +9,13 @@ import { Bystander, type Command, tryImage } from './try.ts';
 
 const WANTED = process.env.UNDERSTUDY_IMAGES_SEED ?? '21';
 export const SEED = WANTED === 'new' ? Date.now() % 1_000_000 : Number(WANTED);
-export const IMAGES = Number(process.env.UNDERSTUDY_IMAGES ?? 36);
+const EVERY_DAY = 36;
+export const IMAGES = Number(process.env.UNDERSTUDY_IMAGES ?? EVERY_DAY);
 /** The one image to try, of the number that a finding names. */
 const ONLY = process.env.UNDERSTUDY_IMAGE;
 
 /** For the time-out of a test: what is asked for takes as long as it takes. */
-export const PARADE_MS_MAX = IMAGES > 36 ? 2 ** 31 - 1 : patience(300_000);
+export const PARADE_MS_MAX = IMAGES > EVERY_DAY ? 2 ** 31 - 1 : patience(300_000);
 
 const AT_ONCE = 2;
 /** Larger ones are not copied: it is the readers that are tried, not the disk. */
@@ -28,6 +29,13 @@ interfaces:
     addresses: [10.0.0.12/24]
     gateway: 10.0.0.1
 `;
+
+interface Wanted {
+  /** The file that says as whom to personalise. */
+  readonly spare: string;
+  /** Every command for every image. */
+  readonly all: boolean;
+}
 
 /** @param numbers of images, from 0 on @throws Finding that names seed and number */
 export async function parade(program: readonly string[], numbers: number, seed = SEED): Promise<Tally> {
@@ -43,7 +51,7 @@ export async function parade(program: readonly string[], numbers: number, seed =
     for (let number = next++; number < end; number = next++) {
       const image = corpus.image(number, seed);
       try {
-        for (const command of commandsFor(image, number, spare)) {
+        for (const command of commandsFor(image, number, { spare, all: numbers > EVERY_DAY })) {
           const word = `${command.name} ${await tryImage(program, command, image, bystander)}`;
           tally.set(word, (tally.get(word) ?? 0) + 1);
         }
@@ -69,14 +77,20 @@ export async function parade(program: readonly string[], numbers: number, seed =
   return tally;
 }
 
-/** The last changes the image: every third is personalised in earnest. */
-function commandsFor({ path }: HostileImage, number: number, spare: string): Command[] {
+/**
+ * Every third image is personalised in earnest, which changes it, and comes last. The share of every day has one of the
+ * commands that read files for each image, and looks for what is used where the structures are spoilt.
+ */
+function commandsFor({ path, spoilt }: HostileImage, number: number, { spare, all }: Wanted): Command[] {
   const apply = number % 3 === 0;
-  const commands: Command[] = [{ name: 'inspect', args: ['inspect', path, '--json'], changes: false }];
-  if (statSync(path).size <= COPIED_BYTES_MAX) {
+  const onlyInspect = !all && !apply && Math.floor(number / 3) % 2 === 0;
+  const commands: Command[] = [];
+  if (all || onlyInspect) commands.push({ name: 'inspect', args: ['inspect', path, '--json'], changes: false });
+  if ((all || spoilt) && statSync(path).size <= COPIED_BYTES_MAX) {
     const args = ['copy', path, `${path}.copy`, '--extent', 'used', '--yes', '--json', '--quiet'];
     commands.push({ name: 'copy', args, changes: false });
   }
+  if (onlyInspect) return commands;
   const args = ['personalise', path, '--as', spare, '--json', ...(apply ? ['--apply'] : [])];
   commands.push({ name: apply ? 'apply' : 'personalise', args, changes: apply });
   return commands;
