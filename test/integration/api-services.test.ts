@@ -71,6 +71,7 @@ const ORDERS: Readonly<Record<string, { readonly path?: string; readonly body?: 
 const RECORDS: Readonly<Record<string, unknown>> = {
   'get /v1/records': undefined,
   'post /v1/records/remove': { key: 'plan/wiki', revision: 7 },
+  'post /v1/reload': { dryRun: true },
 };
 
 /** Every route that an operator alone may use, from the description, which is made of the routes. */

@@ -62,7 +62,8 @@ export class ApiStage {
     };
     const said: string[] = [];
     const log = ({ message }: LogRecord): void => void said.push(message);
-    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, log, ...options });
+    const reload = (dryRun: boolean) => controller.reload(dryRun);
+    const api = await createApi({ controller, configuration, version: '1.2.3', onDefect, log, reload, ...options });
     const { url } = await api.listen();
     return new ApiStage({ config, controller, defects, routes, said, file, url, api });
   }

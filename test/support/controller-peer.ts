@@ -1,5 +1,6 @@
 // A controller for tests of the interface: its state is in memory and whatever the test makes it, its events are kept
 // and sent to whoever reads them, and it fails as told. The interface is what such tests are about.
+import type { ReloadView } from '../../src/api/mod.ts';
 import type { Instruction, Report } from '../../src/agent/mod.ts';
 import { type ErrorCode, UnderstudyError } from '../../src/base/mod.ts';
 import type {
@@ -231,6 +232,11 @@ export class ControllerPeer implements ControllerApi {
 
   async removeRecord({ key, revision }: { readonly key: string; readonly revision: number }): Promise<void> {
     await this.#ask(`remove ${key} ${revision}`);
+  }
+
+  async reload(dryRun: boolean): Promise<ReloadView> {
+    await this.#ask(`reload ${dryRun}`);
+    return { file: '/etc/understudy/understudy.yaml', applied: !dryRun, changes: [] };
   }
 
   async approve(plan: string): Promise<{ engagement: string }> {
