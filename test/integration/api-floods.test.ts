@@ -88,7 +88,6 @@ describe('floods', () => {
     expect(refused).toMatchObject([
       { type: 'refusal', who: null, from: '127.0.0.1', code: 'API_UNAUTHORIZED', count: 1 },
     ]);
-    expect(stage.said.filter((line) => line.startsWith('audit:')).length).toBe(1);
   });
 
   it('api - bodies without end are cut, with and without a token', async () => {

@@ -157,10 +157,11 @@ describe('tokens while the interface runs', () => {
   it('api - a file that became wrong lets in nobody by its wrong lines, and says which', async () => {
     stage.config.secret('api', `operator alice ${OPERATOR}\nviewer grafana\n`);
     expect([await statusWith(OPERATOR), await statusWith(VIEWER)]).toEqual([200, 401]);
-    expect(stage.said.join('\n')).toMatch(/secrets\/api:2:1: a token is 16 to 512/);
+    const told = (): string => stage.controller.audited.map(({ text }) => text).join('\n');
+    expect(told()).toMatch(/secrets\/api:2:1: a token is 16 to 512/);
     stage.config.secret('api', `operator alice ${OPERATOR}\n`, 0o644);
     expect(await statusWith(OPERATOR)).toBe(401);
-    expect(stage.said.join('\n')).toMatch(/can be read or changed by others \(mode 0644\)/);
+    expect(told()).toMatch(/can be read or changed by others \(mode 0644\)/);
     stage.config.secret('api', `operator alice ${OPERATOR}\nviewer grafana ${VIEWER}\n`);
     expect([await statusWith(OPERATOR), await statusWith(VIEWER)]).toEqual([200, 200]);
   });
