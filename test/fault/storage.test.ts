@@ -1,6 +1,7 @@
 // A storage node whose parts die or run out of room while its volumes are in use: nothing acknowledged is lost, nothing
 // half made can be booted, and asked again it comes to the same end.
-import { truncateSync } from 'node:fs';
+import { readFileSync, truncateSync } from 'node:fs';
+import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/mod.ts';
 import { backupBytesOf, type StorageNode, type VolumeStatus } from '../../src/storage/mod.ts';
@@ -197,6 +198,51 @@ describe('room for backups', () => {
       await expect(refused).rejects.toMatchObject({ code: 'STORAGE_SPACE', details: { neededBytes: needed } });
     }));
 });
+
+describe('what is kept of a disk, and what is put back', () => {
+  it('storage - a backup is read back: what the disk did not keep is written again', () =>
+    onStorage({ backgroundRate: SLOW }, async (stage) => {
+      let spoilt = false;
+      const onProgress = ({ bytesDone }: { bytesDone: number }): void => {
+        if (spoilt || bytesDone < 10 * MIB) return;
+        spoilt = true;
+        stage.spoilBackup('spare1', 'e1', 5 * MIB);
+      };
+      await stage.node.backup('spare1', 'e1', callOf(), onProgress);
+      expect(spoilt).toBe(true);
+      const before = stage.content('spare1');
+      await stage.node.replicate(REPLICATE, callOf());
+      await stage.node.restore('spare1', 'e1', callOf());
+      expect(stage.content('spare1').equals(before)).toBe(true);
+    }));
+
+  it('storage - a disk of another size than its backup is not overwritten', () =>
+    onStorage({}, async (stage) => {
+      await stage.node.backup('spare1', 'e1', callOf());
+      await stage.node.replicate(REPLICATE, callOf());
+      truncateSync(stage.path('spare1'), BYTES + MIB);
+      const before = stage.content('spare1');
+      expect(await codeThrown(stage.node.restore('spare1', 'e1', callOf()))).toBe('VOLUME_STATE');
+      expect(stage.content('spare1').equals(before)).toBe(true);
+    }));
+
+  it('storage - a restore is compared as it is on the disk, not as it is in memory', () =>
+    onStorage({ block: true }, async (stage) => {
+      await stage.node.backup('spare1', 'e1', callOf());
+      await stage.node.replicate(REPLICATE, callOf());
+      const from = bytesReadOf(stage.path('spare1'));
+      await stage.node.restore('spare1', 'e1', callOf());
+      expect(bytesReadOf(stage.path('spare1')) - from).toBeGreaterThanOrEqual(BYTES);
+    }));
+});
+
+/** By the kernel's count (Documentation/admin-guide/iostats: the third field are sectors of 512 bytes). */
+function bytesReadOf(device: string): number {
+  const fields = readFileSync(`/sys/block/${basename(device)}/stat`, 'utf8')
+    .trim()
+    .split(/\s+/);
+  return Number(fields[2]) * SECTOR;
+}
 
 /** The whole way of a spare; every step may be asked for again. */
 async function wayOfSpare(node: StorageNode): Promise<void> {

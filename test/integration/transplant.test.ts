@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { limits, runTool } from '../../src/base/mod.ts';
-import { createIdentityEngine, type IdentityEngine } from '../../src/identity/mod.ts';
+import { createIdentityEngine, type HostIdentity, type IdentityEngine } from '../../src/identity/mod.ts';
+import { createStorageNode } from '../../src/storage/mod.ts';
+import { memoryStore, storeEpochGate } from '../../src/store/mod.ts';
 import { patience } from '../rig/patience.ts';
 import { run } from '../support/disk-image.ts';
 import { documentedJson, shapeDifferences } from '../support/json-shape.ts';
@@ -14,7 +16,9 @@ import {
   catFile,
   checkImage,
   digestOfFile,
+  LEAD,
   makeImage,
+  SPARE,
   type SystemImage,
   systemFiles,
   withMount,
@@ -189,5 +193,43 @@ describe('a portion of the files of the lead', () => {
     expect(answer).toMatchObject({ lead: lead.path, spare: spare.path, applied: true });
     expect(shapeDifferences(documentedJson('transplant'), answer)).toEqual([]);
     expect(catFile(spare, '/var/lib/wiki/pages/start.txt')).toBe('welcome\n');
+  });
+});
+
+describe('a storage node whose spare is somebody else than the configuration says', () => {
+  test('storage - is given the portion, is not verified to be the understudy, and nobody can boot it', async () => {
+    const own = { hostName: 'spare1', interfaces: SPARE.interfaces };
+    const store = memoryStore();
+    const node = await createStorageNode({
+      name: 'node',
+      folder: join(folder, 'storage'),
+      stateFolder: join(folder, 'node'),
+      volumes: [
+        { name: 'web1', path: lead.path },
+        { name: 'spare1', path: spare.path },
+      ],
+      listen: { kind: 'unix' },
+      ...{
+        store,
+        gate: storeEpochGate(store),
+        identity: engine,
+        backgroundRate: null,
+        overlayBytesMax: 8 * limits.MIB,
+      },
+    });
+    try {
+      const call = { epoch: 1, signal };
+      const portion = { paths: ['/var/lib/wiki/media'], accept: [] };
+      await node.replicate({ engagement: 'e1', from: 'web1', to: 'spare1', portion }, call);
+      const asks = { engagement: 'e1', volume: 'spare1', lead: LEAD, host: 'spare1', accept: [] };
+      const as = (understudy: HostIdentity) => node.personalise({ ...asks, understudy }, call);
+      await expect(as({ ...own, hostName: 'spare2' })).rejects.toMatchObject({
+        code: 'IDENTITY_UNVERIFIED',
+        message: expect.stringContaining('it is the system of spare1, not of spare2'),
+      });
+      await expect(node.attach('spare1', 'spare1', call)).rejects.toMatchObject({ code: 'VOLUME_STATE' });
+    } finally {
+      await node.shutdown();
+    }
   });
 });
