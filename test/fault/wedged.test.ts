@@ -1,9 +1,10 @@
 // A step that ends the controller, in a real process: it is counted, given up, and nothing is lost; and errors that
 // nobody caught, which end nothing. The same with a store full of records that cannot be used.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EXIT_INTERNAL, seededRandom } from '../../src/base/mod.ts';
+import { EXIT_INTERNAL, present, seededRandom } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
+import { commandsWith, freeze } from '../rig/machines.ts';
 import { patience } from '../rig/patience.ts';
 import { UpStage } from '../rig/up-stage.ts';
 import { eventually } from '../rig/wait.ts';
@@ -29,6 +30,38 @@ async function clone(spare: string): Promise<void> {
     async () => !stage.running || (await stage.json<StatusView>('status')).engagements.length > 0,
   );
 }
+
+describe('a part that does not answer', () => {
+  it(
+    'wedged - a storage daemon that hangs is a call that took too long; when it goes on, so does the engagement',
+    async () => {
+      const before = stage.bytes('spare1');
+      stage.callTimeout = '1s';
+      await stage.up();
+      await eventually('spare1 can reach its volume', async () => {
+        const { hosts } = await stage.json<StatusView>('status');
+        return hosts.find(({ name }) => name === 'spare1')?.volume.attached;
+      });
+      const daemon = [...commandsWith(stage.folder)].find(([, [program]]) => program?.endsWith('/qemu-storage-daemon'));
+      const pid = present(daemon, 'a storage daemon')[0];
+      await freeze(pid, true);
+      try {
+        await clone('spare1');
+        const error = await eventually('it is told', async () => (await stage.engagement('wiki-1'))?.error);
+        expect(error).toMatchObject({
+          ...{ code: 'CALL_TIMEOUT', phase: 'fence', message: 'detaching spare1 took longer than 1 s' },
+          remedy: expect.stringContaining('timeouts.call'),
+        });
+        expect(stage.bytes('spare1').equals(before)).toBe(true);
+      } finally {
+        await freeze(pid, false);
+      }
+      const phase = async () => (await stage.engagement('wiki-1'))?.stages.map((one) => one.phase);
+      await eventually('it goes on', async () => (await phase())?.includes('fence'));
+    },
+    CASE_MS,
+  );
+});
 
 describe('a step that ends the controller', () => {
   it(
