@@ -1,7 +1,8 @@
 // A controller for tests of the interface: its state is in memory and whatever the test makes it, its events are kept
 // and sent to whoever reads them, and it fails as told. The interface is what such tests are about.
-import type { ReloadView } from '../../src/api/mod.ts';
+
 import type { Instruction, Report } from '../../src/agent/mod.ts';
+import type { ReloadView } from '../../src/api/mod.ts';
 import { type ErrorCode, UnderstudyError } from '../../src/base/mod.ts';
 import type {
   AuditEntry,
