@@ -25,7 +25,7 @@ const SHAPE = ['--block-size', '64K', '--buffer', '512K'];
 /** Root without the right to read everything is a user like any other. */
 const WITHOUT_RIGHTS = process.getuid?.() === 0 ? ['setpriv', '--bounding-set=-all', '--inh-caps=-all', '--'] : [];
 
-test('source missing', () =>
+test.concurrent('source missing', () =>
   onStage(async (stage) => {
     await expectFailure(stage.copy([stage.path('no.img'), stage.target('a')]), 'SOURCE_NOT_FOUND', /no\.img: ENOENT/);
     const below = stage.path('no/folder.img');
@@ -34,7 +34,7 @@ test('source missing', () =>
     expect(stage.targets).toEqual([]);
   }));
 
-test('source unreadable', () =>
+test.concurrent('source unreadable', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     chmodSync(image.path, 0);
@@ -43,7 +43,7 @@ test('source unreadable', () =>
     expect(stage.targets).toEqual([]);
   }));
 
-test('source that is a directory, a named pipe or a character device', () =>
+test.concurrent('source that is a directory, a named pipe or a character device', () =>
   onStage(async (stage) => {
     mkdirSync(stage.path('folder'));
     await expectFailure(stage.copy([stage.path('folder'), stage.target('a')]), 'SOURCE_KIND', /is a directory/);
@@ -57,7 +57,7 @@ test('source that is a directory, a named pipe or a character device', () =>
     expect(stage.targets).toEqual([]);
   }));
 
-test('source empty: a file, standard input, an NBD export', () =>
+test.concurrent('source empty: a file, standard input, an NBD export', () =>
   onStage(async (stage) => {
     writeFileSync(stage.path('empty.img'), '');
     await expectFailure(stage.copy([stage.path('empty.img'), stage.target('a')]), 'SOURCE_EMPTY', /holds no bytes/);
@@ -69,7 +69,7 @@ test('source empty: a file, standard input, an NBD export', () =>
     expect(stage.targets.filter((name) => !name.includes('.partial'))).toEqual([]);
   }));
 
-test.each([
+test.concurrent.each([
   ['on', 4 * MIB + 512],
   ['on', 4 * MIB + 1],
   ['off', 4 * MIB + 511],
@@ -81,7 +81,7 @@ test.each([
   }),
 );
 
-test('source that has more blocks than a ring can number', () =>
+test.concurrent('source that has more blocks than a ring can number', () =>
   onStage(async (stage) => {
     writeFileSync(stage.path('huge.img'), '');
     truncateSync(stage.path('huge.img'), 5 * 1024 ** 4);
@@ -126,7 +126,7 @@ test('source on a server that changes between two sweeps: who needs the second i
     expect(stage.targets).not.toContain('b');
   }));
 
-test('source server that refuses, or has no such export', () =>
+test.concurrent('source server that refuses, or has no such export', () =>
   onStage(async (stage) => {
     const server = await stage.nbdkit({
       tcp: true,
@@ -141,7 +141,7 @@ test('source server that refuses, or has no such export', () =>
     expect(stage.targets).toEqual([]);
   }));
 
-test.each(['rubbish', 'rubbish-reply', 'die-mid-reply'])('source server that sends %s', (mode) =>
+test.concurrent.each(['rubbish', 'rubbish-reply', 'die-mid-reply'])('source server that sends %s', (mode) =>
   onStage(async (stage) => {
     const server = await RogueServer.start(mode);
     stage.defer(() => server.stop());
@@ -170,7 +170,7 @@ test('source server that is killed, and one that comes back', () =>
     }
   }));
 
-test('source that is a corrupt qcow2 image', () =>
+test.concurrent('source that is a corrupt qcow2 image', () =>
   onStage(async (stage) => {
     const path = stage.path('golden.qcow2');
     const image = stage.image('golden.img', 4 * MIB);
@@ -191,7 +191,7 @@ test('source that is a corrupt qcow2 image', () =>
     expect(stage.targets.filter((name) => !name.includes('.partial'))).toEqual([]);
   }));
 
-test.each([
+test.concurrent.each([
   ['xz', 'xz-utils', 'xz', ['-0']],
   ['gzip', 'gzip', 'gz', ['-1']],
   ['zstd', 'zstd', 'zst', ['-q']],
@@ -218,14 +218,14 @@ test.each([
   }),
 );
 
-test('source in a format that cannot be read', () =>
+test.concurrent('source in a format that cannot be read', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     await expectFailure(stage.copy(['--format', 'floppy', image.path, stage.target('a')]), 'FORMAT_UNKNOWN', /floppy/);
     expect(stage.targets).toEqual([]);
   }));
 
-test('source that can be read only once has no second sweep for a joiner', () =>
+test.concurrent('source that can be read only once has no second sweep for a joiner', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     stage.tool('mkfifo', 'coreutils', [stage.path('pipe')]);

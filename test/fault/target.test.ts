@@ -52,7 +52,7 @@ async function partitionOf(stage: Stage, disk: string): Promise<string> {
   return node;
 }
 
-test('target too small: block device, NBD server, file system', () =>
+test.concurrent('target too small: block device, NBD server, file system', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB + 1);
     const old = randomBytesOf(5, 4 * MIB);
@@ -71,7 +71,7 @@ test('target too small: block device, NBD server, file system', () =>
     expect(readdirSync(folder)).not.toContain('a');
   }));
 
-test('target too small for a stream, whose length nobody knew', () =>
+test.concurrent('target too small for a stream, whose length nobody knew', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 3 * MIB);
     writeFileSync(stage.path('disk'), Buffer.alloc(2 * MIB));
@@ -86,7 +86,7 @@ test('target too small for a stream, whose length nobody knew', () =>
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('target read-only: block device, NBD server, file system', () =>
+test.concurrent('target read-only: block device, NBD server, file system', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     writeFileSync(stage.path('disk'), Buffer.alloc(MIB));
@@ -98,7 +98,7 @@ test('target read-only: block device, NBD server, file system', () =>
     await expectFailure(stage.copyJson(image.path, join(folder, 'a')), 'TARGET_READ_ONLY', /EROFS|read-only/);
   }));
 
-test('target that this user may not write', () =>
+test.concurrent('target that this user may not write', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     mkdirSync(stage.path('closed'));
@@ -108,7 +108,7 @@ test('target that this user may not write', () =>
     expect(readdirSync(stage.path('closed'))).toEqual([]);
   }));
 
-test.each(['tmpfs', 'ext4'])('target on a full file system: %s', (kind) =>
+test.concurrent.each(['tmpfs', 'ext4'])('target on a full file system: %s', (kind) =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 12 * MIB);
     const folder =
@@ -125,7 +125,7 @@ test.each(['tmpfs', 'ext4'])('target on a full file system: %s', (kind) =>
   }),
 );
 
-test('target that fails at its 100th write, while the other goes on', () =>
+test.concurrent('target that fails at its 100th write, while the other goes on', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 12 * MIB);
     // The plug-in counts writes; once there were 99, it makes the file that arms nbdkit's error filter.
@@ -160,7 +160,7 @@ test('target that fails at its 100th write, while the other goes on', () =>
     expect(stage.difference('b', image.content)).toBe(null);
   }));
 
-test('target server that is killed, while the other goes on', () =>
+test.concurrent('target server that is killed, while the other goes on', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 8 * MIB);
     const server = await stage.nbdkit({ plugin: ['memory', '8M'] });
@@ -175,7 +175,7 @@ test('target server that is killed, while the other goes on', () =>
     expect(stage.difference('b', image.content)).toBe(null);
   }));
 
-test('target server that refuses, or sends rubbish', () =>
+test.concurrent('target server that refuses, or sends rubbish', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const rogue = await RogueServer.start('rubbish');
@@ -185,7 +185,7 @@ test('target server that refuses, or sends rubbish', () =>
     await expectFailure(stage.copyJson('--yes', image.path, nowhere), 'TARGET_UNAVAILABLE', /nowhere/);
   }));
 
-test('target that is mounted, or holds a mounted partition, or is swap: refused also with --yes', () =>
+test.concurrent('target that is mounted, or holds a mounted partition, or is swap: refused also with --yes', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const device = ext4Device(stage, 'disk', 8 * MIB);
@@ -219,7 +219,7 @@ test('target that is mounted, or holds a mounted partition, or is swap: refused 
     await expectFailure(stage.copyJson('--yes', image.path, swap), 'TARGET_IN_USE', /swap/);
   }));
 
-test('target that carries a file system: refused without --yes, with what it is', () =>
+test.concurrent('target that carries a file system: refused without --yes, with what it is', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const device = ext4Device(stage, 'disk', 8 * MIB);
@@ -229,7 +229,7 @@ test('target that carries a file system: refused without --yes, with what it is'
     expect(stage.difference(device, image.content)).toBe(null);
   }));
 
-test('target on an NBD server that carries a file system or a partition table: refused without --yes, a blank one is not', () =>
+test.concurrent('target on an NBD server that carries a file system or a partition table: refused without --yes, a blank one is not', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     writeFileSync(stage.path('ext4'), Buffer.alloc(8 * MIB));
@@ -251,7 +251,7 @@ test('target on an NBD server that carries a file system or a partition table: r
     }
   }));
 
-test('target that is the source, by whatever name', () =>
+test.concurrent('target that is the source, by whatever name', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 2 * MIB);
     symlinkSync(image.path, stage.target('symbolic'));
@@ -273,7 +273,7 @@ test('target that is the source, by whatever name', () =>
     expect(stage.difference(image.path, image.content)).toBe(null);
   }));
 
-test('target of two copies at once: the second is refused and disturbs nothing', () =>
+test.concurrent('target of two copies at once: the second is refused and disturbs nothing', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     const other = stage.image('other.img', 6 * MIB, 2);
@@ -299,7 +299,7 @@ test('target of two copies at once: the second is refused and disturbs nothing',
     }
   }));
 
-test('target that is a folder, a link to nothing, a mistyped device, or a URI that cannot be written', () =>
+test.concurrent('target that is a folder, a link to nothing, a mistyped device, or a URI that cannot be written', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     symlinkSync('/nowhere/at-all', stage.path('dangling'));

@@ -41,7 +41,7 @@ function publish(stage: Stage, name: string): Published {
   return { image, digests: new Map(names.map((one) => [one, hexOf(stage, stage.path(one))])) };
 }
 
-test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
+test.concurrent.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
   'expect - %s: the digest of either',
   (name) =>
     onStage(async (stage) => {
@@ -66,7 +66,7 @@ test.each(['golden.img', 'golden.img.xz', 'golden.img.gz', 'golden.qcow2'])(
     }),
 );
 
-test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
+test.concurrent.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
   ['of all files', (digests) => Array.from(digests, ([name, hex]) => `${hex}  ${name}\n`).join('')],
   ['of the image only', (digests) => `SHA256 (golden.img) = ${digests.get('golden.img')}\n`],
   ['of one digest', (digests) => `${digests.get('golden.img.xz')}\n`],
@@ -87,7 +87,7 @@ test.each<[string, (digests: ReadonlyMap<string, string>) => string]>([
 );
 
 // A pipe with all of it in its first bytes, and ones of which most comes later; a file that the shell opened.
-test.each<[string, string]>([
+test.concurrent.each<[string, string]>([
   ['golden.img.xz', 'cat "$FILE" | "$@"'],
   ['golden.img.gz', '(head -c 1000 "$FILE"; sleep 0.1; tail -c +1001 "$FILE") | "$@"'],
   ['golden.img.zip', 'cat "$FILE" | "$@"'],
@@ -116,7 +116,7 @@ test.each<[string, string]>([
   }),
 );
 
-test('expect - a file that names no digest of the source is refused before anything is written', () =>
+test.concurrent('expect - a file that names no digest of the source is refused before anything is written', () =>
   onStage(async (stage) => {
     const { digests } = publish(stage, 'golden.img.xz');
     writeFileSync(stage.path('SHA256SUMS'), `${digests.get('golden.img')}  other.img\n`);
@@ -130,7 +130,7 @@ test('expect - a file that names no digest of the source is refused before anyth
     expect(stage.targets).toEqual([]);
   }));
 
-test('expect - the advice fits the error', () =>
+test.concurrent('expect - the advice fits the error', () =>
   onStage(async (stage) => {
     const { image } = publish(stage, 'golden.img.xz');
     const shape = ['--block-size', '64K'];

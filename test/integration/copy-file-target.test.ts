@@ -52,7 +52,7 @@ async function begun(stage: Stage, source: string, ...args: readonly string[]): 
   return copy;
 }
 
-test('file - owner, group, permissions, access control list and user attributes of an overwritten one stay', () =>
+test.concurrent('file - owner, group, permissions, access control list and user attributes of an overwritten one stay', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const target = stage.target('a');
@@ -78,7 +78,7 @@ test('file - owner, group, permissions, access control list and user attributes 
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test.each([
+test.concurrent.each([
   [0o600, '022', 0o600],
   [0o666, '022', 0o644],
   [0o644, '077', 0o600],
@@ -94,7 +94,7 @@ test.each([
 );
 
 const QCOW2 = ['-q', '-f', 'qcow2'];
-test.each([
+test.concurrent.each([
   ['a backing file', (base: string) => ['create', ...QCOW2, '-F', 'raw', '-b', base], [], 0o600],
   ['a data file', (base: string) => ['create', ...QCOW2, '-o', `data_file_raw=on,data_file=${base}`], [MIB], 0o600],
   ['nothing beside it', (base: string) => ['convert', '-f', 'raw', '-O', 'qcow2', base], [], 0o644],
@@ -116,7 +116,7 @@ test.each([
     }),
 );
 
-test('file - what comes from a pipe is readable as the umask lets it', () =>
+test.concurrent('file - what comes from a pipe is readable as the umask lets it', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const copy = stage.copy(['--json', '--quiet', '-', stage.target('a')], {
@@ -128,7 +128,7 @@ test('file - what comes from a pipe is readable as the umask lets it', () =>
     expect(accessOf(stage.target('a')).mode).toBe(0o640);
   }));
 
-test('file - who may not keep the owner is refused before anything is written, unless with --yes', () =>
+test.concurrent('file - who may not keep the owner is refused before anything is written, unless with --yes', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     // Root without the right to change owners, but with that to write what belongs to others.
@@ -151,7 +151,7 @@ test('file - who may not keep the owner is refused before anything is written, u
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('file - somebody’s own NAME.partial is refused by name, whatever is asked for', () =>
+test.concurrent('file - somebody’s own NAME.partial is refused by name, whatever is asked for', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const foreign = `${stage.target('a')}.partial`;
@@ -180,7 +180,7 @@ test('file - somebody’s own NAME.partial is refused by name, whatever is asked
     }
   }));
 
-test('file - a NAME.partial that took the place of the one of an interrupted copy is foreign too', () =>
+test.concurrent('file - a NAME.partial that took the place of the one of an interrupted copy is foreign too', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const copy = await begun(stage, image.path, stage.target('a'));
@@ -193,7 +193,7 @@ test('file - a NAME.partial that took the place of the one of an interrupted cop
     expect(readFileSync(partial, 'utf8')).toBe('mine');
   }));
 
-test('file - an empty private one that a copy left when it was killed before its record is used', () =>
+test.concurrent('file - an empty private one that a copy left when it was killed before its record is used', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     writeFileSync(`${stage.target('a')}.partial`, '', { mode: 0o600 });
@@ -201,7 +201,7 @@ test('file - an empty private one that a copy left when it was killed before its
     expect(stage.targets).toEqual(['a']);
   }));
 
-test('file - a record that names the provisional file is there before its first byte', () =>
+test.concurrent('file - a record that names the provisional file is there before its first byte', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const copy = await begun(stage, image.path, stage.target('a'));
@@ -214,7 +214,7 @@ test('file - a record that names the provisional file is there before its first 
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('file - nothing is left after a refusal', () =>
+test.concurrent('file - nothing is left after a refusal', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     await expectFailure(stage.copyJson('--bytes', '2M', image.path, stage.target('a')), 'USAGE', /2097152/);
@@ -229,7 +229,7 @@ test('file - nothing is left after a refusal', () =>
     expect(stage.targets).toEqual(['b']);
   }));
 
-test('file - a name that appeared during the copy is not replaced, and the image is kept', () =>
+test.concurrent('file - a name that appeared during the copy is not replaced, and the image is kept', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const target = stage.target('a');
@@ -244,7 +244,7 @@ test('file - a name that appeared during the copy is not replaced, and the image
     expect(stage.targets).toEqual(['a']);
   }));
 
-test('file - leave to overwrite a file is leave for that file, not for what takes its name during the copy', () =>
+test.concurrent('file - leave to overwrite a file is leave for that file, not for what takes its name during the copy', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const target = stage.target('a');
@@ -261,7 +261,7 @@ test('file - leave to overwrite a file is leave for that file, not for what take
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('file - links: a symbolic one stays and what it names is replaced; other names of a file keep its content', () =>
+test.concurrent('file - links: a symbolic one stays and what it names is replaced; other names of a file keep its content', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const old = stage.allow(Buffer.from('old'));
@@ -275,7 +275,7 @@ test('file - links: a symbolic one stays and what it names is replaced; other na
     expect(readFileSync(stage.target('twin')).equals(old)).toBe(true);
   }));
 
-test.each(['x'.repeat(255), 'x'.repeat(240), 'ä'.repeat(127)])(
+test.concurrent.each(['x'.repeat(255), 'x'.repeat(240), 'ä'.repeat(127)])(
   'file - a name as long as a file system takes: %s',
   (name) =>
     onStage(async (stage) => {
@@ -292,7 +292,7 @@ test.each(['x'.repeat(255), 'x'.repeat(240), 'ä'.repeat(127)])(
 
 const MAY_READ = ['--inh-caps=+dac_read_search', '--ambient-caps=+dac_read_search'];
 
-test('file - a second user is refused on a block device that is being written', () =>
+test.concurrent('file - a second user is refused on a block device that is being written', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     writeFileSync(stage.path('disk'), Buffer.alloc(4 * MIB));

@@ -28,7 +28,7 @@ async function half(stage: Stage, options: RunOptions): Promise<Begun> {
   return { copy, source, content, producerPid };
 }
 
-test.each<[string, RunOptions]>([
+test.concurrent.each<[string, RunOptions]>([
   ['started with node', {}],
   ['started as it is installed', { installed: true }],
 ])('hang-up - SIGHUP ends a copy in good order, resumable: %s', (_, options) =>
@@ -47,7 +47,7 @@ test.each<[string, RunOptions]>([
   }),
 );
 
-test.each<[string, readonly string[]]>([
+test.concurrent.each<[string, readonly string[]]>([
   ['nohup', ['nohup']],
   ['a shell with trap', ['sh', '-c', `trap '' HUP; exec "$@"`, 'sh']],
 ])('hang-up - SIGHUP is ignored after %s', (_, wrap) =>
@@ -61,7 +61,7 @@ test.each<[string, readonly string[]]>([
 );
 
 // Each signal that whoever starts the copy ignores; the others end it as ever.
-test.each<[NodeJS.Signals, NodeJS.Signals]>([
+test.concurrent.each<[NodeJS.Signals, NodeJS.Signals]>([
   ['SIGINT', 'SIGTERM'],
   ['SIGTERM', 'SIGHUP'],
   ['SIGHUP', 'SIGINT'],
@@ -81,7 +81,7 @@ test.each<[NodeJS.Signals, NodeJS.Signals]>([
   }),
 );
 
-test('hang-up - SIGINT ends a copy that a script has put into the background', () =>
+test.concurrent('hang-up - SIGINT ends a copy that a script has put into the background', () =>
   onStage(async (stage) => {
     const wrap = ['sh', '-c', `"$@" & echo $! >'${stage.path('pid')}'; wait $!; exit $?`, 'sh'];
     const { copy, source } = await half(stage, { installed: true, wrap });
@@ -90,7 +90,7 @@ test('hang-up - SIGINT ends a copy that a script has put into the background', (
     source.open();
   }));
 
-test('hang-up - a parent that ignores SIGHUP is heard when node itself is started', () =>
+test.concurrent('hang-up - a parent that ignores SIGHUP is heard when node itself is started', () =>
   onStage(async (stage) => {
     const wrap = ['sh', '-c', `trap '' HUP; "$@"; exit $?`, 'sh'];
     const { copy, source, content } = await half(stage, { wrap });
@@ -102,7 +102,7 @@ test('hang-up - a parent that ignores SIGHUP is heard when node itself is starte
     expect(stage.difference('a', content)).toBe(null);
   }));
 
-test('hang-up - the reader that all share reads on', () =>
+test.concurrent('hang-up - the reader that all share reads on', () =>
   onStage(async (stage) => {
     const { copy, source, content, producerPid } = await half(stage, {});
     process.kill(producerPid, 'SIGHUP');
@@ -114,7 +114,7 @@ test('hang-up - the reader that all share reads on', () =>
     expect(stage.difference('a', content)).toBe(null);
   }));
 
-test('hang-up - a terminal that goes leaves a copy that can be resumed', () =>
+test.concurrent('hang-up - a terminal that goes leaves a copy that can be resumed', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 16 * 1024 * 1024);
     const args = ['copy', '--block-size', '64K', image.path, stage.target('a')];
@@ -129,7 +129,7 @@ test('hang-up - a terminal that goes leaves a copy that can be resumed', () =>
   }));
 
 // Node.js itself aborts when it cannot set a terminal back to what it was. The kernel sends the signal to the shell alone.
-test.each<[string, (command: string) => string, string, number]>([
+test.concurrent.each<[string, (command: string) => string, string, number]>([
   [
     'a hang-up that is heard',
     (command) => `trap 'kill -HUP $!' HUP; exec 3<&0; ${command} <&3 & wait $!; wait $!`,

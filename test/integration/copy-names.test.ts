@@ -15,7 +15,7 @@ async function allInOne(stage: Stage, copies: readonly CopyProcess[]): Promise<v
   for (const copy of copies) await copy.good();
 }
 
-test('names - path, relative path, symbolic link, hard link and file: URI are one source', () =>
+test.concurrent('names - path, relative path, symbolic link, hard link and file: URI are one source', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 6 * MIB);
     const links = stage.path('links');
@@ -39,7 +39,7 @@ test('names - path, relative path, symbolic link, hard link and file: URI are on
     expect(stage.targets).toHaveLength(5);
   }));
 
-test('names - a device and another node of the same device are one source', () =>
+test.concurrent('names - a device and another node of the same device are one source', () =>
   onStage(async (stage) => {
     const image = stage.image('disk', 6 * MIB);
     const device = stage.loop(image.path);
@@ -53,7 +53,7 @@ test('names - a device and another node of the same device are one source', () =
     for (const name of stage.targets) expect(stage.difference(name, image.content)).toBe(null);
   }));
 
-test('names - another source has a producer of its own', () =>
+test.concurrent('names - another source has a producer of its own', () =>
   onStage(async (stage) => {
     const one = stage.image('one.img', 3 * MIB, 1);
     const two = stage.image('two.img', 3 * MIB, 2);

@@ -72,7 +72,7 @@ async function refused(stage: Stage, ...args: readonly string[]): Promise<void> 
   expect((await copy.ended).status).toBe(4);
 }
 
-test('resume - another disk under the name is refused like a new target, and not written', () =>
+test.concurrent('resume - another disk under the name is refused like a new target, and not written', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(4 * MIB)));
@@ -88,7 +88,7 @@ test('resume - another disk under the name is refused like a new target, and not
     expect(stage.difference(loop.device, image.content)).toBe(null);
   }));
 
-test('resume - two disks that swap their names each go on with their own', () =>
+test.concurrent('resume - two disks that swap their names each go on with their own', () =>
   onStage(async (stage) => {
     const [one, two] = [stage.image('one.img', 4 * MIB, 1), stage.image('two.img', 4 * MIB, 2)];
     const first = new Loop(stage, disk(stage, 'first', Buffer.alloc(4 * MIB)));
@@ -109,7 +109,7 @@ test('resume - two disks that swap their names each go on with their own', () =>
     }
   }));
 
-test('resume - the same file behind the loop device, made again with other content', () =>
+test.concurrent('resume - the same file behind the loop device, made again with other content', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(4 * MIB)));
@@ -122,7 +122,7 @@ test('resume - the same file behind the loop device, made again with other conte
     expect(readFileSync(stage.path('first')).equals(foreign)).toBe(true);
   }));
 
-test.each([
+test.concurrent.each([
   ['first', 0],
   ['last', -1],
 ])('resume - somebody wrote over the %s block that was recorded', (_, place) =>
@@ -148,7 +148,7 @@ function recordedBlocks(stage: Stage): number[] {
   return blocks.filter((block) => (((done[block >>> 3] ?? 0) >>> (block & 7)) & 1) !== 0);
 }
 
-test('resume - a blank disk of the same size is not taken for one that has the zeros of the image', () =>
+test.concurrent('resume - a blank disk of the same size is not taken for one that has the zeros of the image', () =>
   onStage(async (stage) => {
     // The first blocks are zeros that were written as such, not holes: they are recorded like others.
     const content = patchwork(3, BLOCK, `${'.'.repeat(40)}${'#'.repeat(24)}`);
@@ -164,7 +164,7 @@ test('resume - a blank disk of the same size is not taken for one that has the z
     expect(target.notes.join()).toContain('hold only zeros');
   }));
 
-test('resume - a partition that was moved is another target', () =>
+test.concurrent('resume - a partition that was moved is another target', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const path = disk(stage, 'first', Buffer.alloc(32 * MIB));
@@ -184,7 +184,7 @@ test('resume - a partition that was moved is another target', () =>
     stage.tool('partx', 'util-linux', ['-d', loop]);
   }));
 
-test('resume - an NBD server that has other content or another size', () =>
+test.concurrent('resume - an NBD server that has other content or another size', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const server = await stage.nbdkit({ plugin: ['file', 'FOLDER/disk'], files: { disk: Buffer.alloc(4 * MIB) } });
@@ -197,7 +197,7 @@ test('resume - an NBD server that has other content or another size', () =>
     expect(readFileSync(join(server.folder, 'disk')).equals(image.content)).toBe(true);
   }));
 
-test('resume - a record of an older version is none', () =>
+test.concurrent('resume - a record of an older version is none', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const loop = new Loop(stage, disk(stage, 'first', fileSystem(stage, 'second', 4 * MIB)));
@@ -228,7 +228,7 @@ function asVersion1(path: string, stage: Stage): void {
   writeFileSync(path, Buffer.concat([whole, Buffer.from(hash, 'hex')]));
 }
 
-test('resume - a record of another source is refused, and the disk is left as it is', () =>
+test.concurrent('resume - a record of another source is refused, and the disk is left as it is', () =>
   onStage(async (stage) => {
     const [one, two] = [stage.image('one.img', 4 * MIB, 1), stage.image('two.img', 4 * MIB, 2)];
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(4 * MIB)));
@@ -239,7 +239,7 @@ test('resume - a record of another source is refused, and the disk is left as it
     expect(readFileSync(stage.path('first')).equals(before)).toBe(true);
   }));
 
-test('resume - a disk that was partitioned meanwhile, after a copy that had not come to its first block', () =>
+test.concurrent('resume - a disk that was partitioned meanwhile, after a copy that had not come to its first block', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 8 * MIB);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(8 * MIB)));
@@ -260,7 +260,7 @@ test('resume - a disk that was partitioned meanwhile, after a copy that had not 
     await refused(stage, image.path, loop.device);
   }));
 
-test('resume - where no record can be kept, a disk is copied all the same, and the result says so', () =>
+test.concurrent('resume - where no record can be kept, a disk is copied all the same, and the result says so', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const loop = new Loop(stage, disk(stage, 'first', Buffer.alloc(MIB)));

@@ -35,7 +35,7 @@ async function refused(stage: Stage, code: string, ...args: readonly string[]): 
   expect((await copy.ended).status).toBe(6);
 }
 
-test('resume - after SIGINT only the missing blocks are read and written', () =>
+test.concurrent('resume - after SIGINT only the missing blocks are read and written', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB - 99);
     await interrupted(stage, image.path, stage.target('a'));
@@ -50,7 +50,7 @@ test('resume - after SIGINT only the missing blocks are read and written', () =>
     expect(stage.targets).toEqual(['a']);
   }));
 
-test('resume - after SIGKILL what was flushed and recorded is kept', () =>
+test.concurrent('resume - after SIGKILL what was flushed and recorded is kept', () =>
   onStage(async (stage) => {
     const content = randomBytesOf(31, 64 * BLOCK);
     const source = await GatedSource.start(stage, content, 40 * BLOCK);
@@ -71,7 +71,7 @@ test('resume - after SIGKILL what was flushed and recorded is kept', () =>
     expect(stage.targets).toEqual(['a']);
   }));
 
-test('resume - block device and NBD server: the record lies in the state folder and goes when all is done', () =>
+test.concurrent('resume - block device and NBD server: the record lies in the state folder and goes when all is done', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     writeFileSync(stage.path('disk'), Buffer.alloc(4 * MIB));
@@ -90,7 +90,7 @@ test('resume - block device and NBD server: the record lies in the state folder 
     expect(readFileSync(join(server.folder, 'disk')).equals(image.content)).toBe(true);
   }));
 
-test('resume - without a record it begins at the start, says so, and asks as for any new target', () =>
+test.concurrent('resume - without a record it begins at the start, says so, and asks as for any new target', () =>
   onStage(async (stage) => {
     const image = stage.write('golden.img', randomBytesOf(1, MIB));
     const file = await stage.copyJson('--resume', image.path, stage.target('a')).good();
@@ -114,7 +114,7 @@ test('resume - without a record it begins at the start, says so, and asks as for
     expect((await again.result()).targets[0]?.error?.code).toBe('TARGET_NOT_CONFIRMED');
   }));
 
-test('resume - a loop of tries that are killed at any moment comes to its end', () =>
+test.concurrent('resume - a loop of tries that are killed at any moment comes to its end', () =>
   onStage(async (stage) => {
     const image = stage.write('golden.img', diskBytes(16 * MIB));
     writeFileSync(stage.path('disk'), Buffer.alloc(16 * MIB));
@@ -138,7 +138,7 @@ test('resume - a loop of tries that are killed at any moment comes to its end', 
     }
   }));
 
-test('resume - refused when the source was written, replaced or cut since', () =>
+test.concurrent('resume - refused when the source was written, replaced or cut since', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     await interrupted(stage, image.path, stage.target('a'));
@@ -155,7 +155,7 @@ test('resume - refused when the source was written, replaced or cut since', () =
     expect(stage.targets).toEqual(['a.partial', 'a.partial.resume']);
   }));
 
-test('resume - the content of a server that changed under its name is noticed', () =>
+test.concurrent('resume - the content of a server that changed under its name is noticed', () =>
   onStage(async (stage) => {
     const content = randomBytesOf(31, 64 * BLOCK);
     const source = await GatedSource.start(stage, content, 30 * BLOCK);
@@ -170,7 +170,7 @@ test('resume - the content of a server that changed under its name is noticed', 
     expect(stage.targets).not.toContain('a');
   }));
 
-test('resume - with a damaged record, whatever the damage, it begins at the start and says so', () =>
+test.concurrent('resume - with a damaged record, whatever the damage, it begins at the start and says so', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     await interrupted(stage, image.path, stage.target('a'));
@@ -197,7 +197,7 @@ test('resume - with a damaged record, whatever the damage, it begins at the star
     }
   }));
 
-test('resume - a copy without --resume begins anew and drops the old record', () =>
+test.concurrent('resume - a copy without --resume begins anew and drops the old record', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     await interrupted(stage, image.path, stage.target('a'));
@@ -207,7 +207,7 @@ test('resume - a copy without --resume begins anew and drops the old record', ()
     expect(stage.targets).toEqual(['a']);
   }));
 
-test('resume - a digest is of the whole image, also of what was there already', () =>
+test.concurrent('resume - a digest is of the whole image, also of what was there already', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     await interrupted(stage, image.path, stage.target('a'));
@@ -217,7 +217,7 @@ test('resume - a digest is of the whole image, also of what was there already', 
   }));
 
 // Found by a round of kills: before the stream's end was met again, its old last block was verified as a whole one.
-test('resume - of a stream whose last block is there, with --verify', () =>
+test.concurrent('resume - of a stream whose last block is there, with --verify', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 96 * BLOCK - 1000);
     stage.tool('gzip', 'gzip', ['-k', '-1', image.path]);
@@ -240,7 +240,7 @@ test('resume - of a stream whose last block is there, with --verify', () =>
     expect(stage.targets).toEqual(['a', 'b']);
   }));
 
-test.each(['DIGEST_MISMATCH', 'SOURCE_CHANGED'])(
+test.concurrent.each(['DIGEST_MISMATCH', 'SOURCE_CHANGED'])(
   'resume - %s says that what was written is of no use: nothing is left',
   (code) =>
     onStage(async (stage) => {

@@ -40,7 +40,7 @@ function expectOneReading(stage: Stage, source: GatedSource, image: Buffer): voi
 /** Hosts that lead to 127.0.0.1, and to a server on it. */
 const LOOPBACK = ['127.0.0.1', 'localhost', 'LOCALHOST', '', '127.1', '%6cocalhost', '[::ffff:127.0.0.1]'];
 
-test('source - one NBD server by every spelling of its address has one producer and is read once', () =>
+test.concurrent('source - one NBD server by every spelling of its address has one producer and is read once', () =>
   onStage(async (stage) => {
     const port = await freePort();
     const source = await GatedSource.start(stage, content(1), 0, { address: '127.0.0.1', port });
@@ -53,7 +53,7 @@ test('source - one NBD server by every spelling of its address has one producer 
     expect(stage.difference('t0', content(1))).toBe(null);
   }));
 
-test('source - an NBD server that listens on every address is one, whichever of them is named', () =>
+test.concurrent('source - an NBD server that listens on every address is one, whichever of them is named', () =>
   onStage(async (stage) => {
     const port = await freePort();
     const source = await GatedSource.start(stage, content(2), 0, { address: null, port });
@@ -64,7 +64,7 @@ test('source - an NBD server that listens on every address is one, whichever of 
     expectOneReading(stage, source, content(2));
   }));
 
-test('source - exports of one name by every spelling are one, exports of two names are two', () =>
+test.concurrent('source - exports of one name by every spelling are one, exports of two names are two', () =>
   onStage(async (stage) => {
     const port = await freePort();
     const source = await GatedSource.start(stage, content(3), 0, { address: '127.0.0.1', port });
@@ -78,7 +78,7 @@ test('source - exports of one name by every spelling are one, exports of two nam
     ).toBe(2);
   }));
 
-test('source - one Unix socket by every path to it has one producer and is read once', () =>
+test.concurrent('source - one Unix socket by every path to it has one producer and is read once', () =>
   onStage(async (stage) => {
     const source = await GatedSource.start(stage, content(4), 0);
     const socket = join(source.folder, 'socket');
@@ -91,7 +91,7 @@ test('source - one Unix socket by every path to it has one producer and is read 
     expectOneReading(stage, source, content(4));
   }));
 
-test('source - two NBD servers at one port of two addresses are two sources', () =>
+test.concurrent('source - two NBD servers at one port of two addresses are two sources', () =>
   onStage(async (stage) => {
     const port = await freePort();
     const addresses = ['127.0.0.1', '127.0.0.2', ...(hasIpv6 ? ['::1'] : [])];
@@ -104,7 +104,7 @@ test('source - two NBD servers at one port of two addresses are two sources', ()
     for (const [seed] of addresses.entries()) expect(stage.difference(`t${seed}`, content(10 + seed))).toBe(null);
   }));
 
-test('source - the same address in another network namespace is another server', () =>
+test.concurrent('source - the same address in another network namespace is another server', () =>
   onStage(async (stage) => {
     const port = await freePort();
     const source = await GatedSource.start(stage, content(20), 0, { address: '127.0.0.1', port });
@@ -122,7 +122,7 @@ test('source - the same address in another network namespace is another server',
     expect(stage.difference('here', content(20))).toBe(null);
   }));
 
-test('target - one NBD export by two names is one target: in one request, and of two copies', () =>
+test.concurrent('target - one NBD export by two names is one target: in one request, and of two copies', () =>
   onStage(async (stage) => {
     const image = stage.image('image', BLOCKS * BLOCK);
     const server = await stage.nbdkit({ tcp: true, plugin: ['memory', '1M'] });

@@ -17,7 +17,7 @@ function converted(stage: Stage, raw: string, format: string): string {
 }
 
 // QEMU tells of the holes of an image in all these formats but vhdx.
-test.each([
+test.concurrent.each([
   ['qcow2', 4 * MIB],
   ['vmdk', 4 * MIB],
   ['vhdx', 17 * MIB],
@@ -35,7 +35,7 @@ test.each([
   }),
 );
 
-test('source - an https server is read once for two targets, and only with --insecure when nobody vouches for it', () =>
+test.concurrent('source - an https server is read once for two targets, and only with --insecure when nobody vouches for it', () =>
   onStage(async (stage) => {
     const bench = new SourceBench();
     stage.defer(() => bench.clear());
@@ -50,7 +50,7 @@ test('source - an https server is read once for two targets, and only with --ins
     for (const name of ['a.img', 'b.img']) expect(stage.difference(name, image.content)).toBe(null);
   }));
 
-test('source - an NBD server over TLS is a source and a target', () =>
+test.concurrent('source - an NBD server over TLS is a source and a target', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 2 * MIB + 512);
     const tls = {
@@ -67,7 +67,7 @@ test('source - an NBD server over TLS is a source and a target', () =>
     expect(stage.difference('a.img', image.content)).toBe(null);
   }));
 
-test('source - --format raw copies the file itself, not what it stands for', () =>
+test.concurrent('source - --format raw copies the file itself, not what it stands for', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 2 * MIB);
     const path = converted(stage, image.path, 'qcow2');
@@ -82,7 +82,7 @@ async function readAll(path: string): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-test.each([
+test.concurrent.each([
   ['gzip', 'gzip', ['-k', '-1']],
   ['xz', 'xz-utils', ['-k', '-0']],
   ['zstd', 'zstd', ['-k', '-q']],
@@ -104,7 +104,7 @@ test.each([
   }),
 );
 
-test('source - standard input that is a pipe goes to several targets', () =>
+test.concurrent('source - standard input that is a pipe goes to several targets', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 5 * MIB + 77);
     const copy = stage.copy(['--json', '--quiet', '--verify', '-', stage.target('a'), stage.target('b')], {
@@ -118,7 +118,7 @@ test('source - standard input that is a pipe goes to several targets', () =>
     expect([stage.difference('a', image.content), stage.difference('b', image.content)]).toEqual([null, null]);
   }));
 
-test('source - a compressed image on standard input', () =>
+test.concurrent('source - a compressed image on standard input', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 3 * MIB);
     stage.tool('xz', 'xz-utils', ['-k', '-0', image.path]);
@@ -128,7 +128,7 @@ test('source - a compressed image on standard input', () =>
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('source - a file as standard input is as good as one named', () =>
+test.concurrent('source - a file as standard input is as good as one named', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 3 * MIB);
     const stdin = openSync(image.path, 'r');
@@ -136,7 +136,7 @@ test('source - a file as standard input is as good as one named', () =>
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('source - a stream ends when the process that reads it is killed, and says so', () =>
+test.concurrent('source - a stream ends when the process that reads it is killed, and says so', () =>
   onStage(async (stage) => {
     const copy = stage.copy(['--json', '--quiet', '--block-size', '64K', '-', stage.target('a')], { stdin: 'pipe' });
     copy.child.stdin?.on('error', () => copy.child.stdin?.destroy());
@@ -149,7 +149,7 @@ test('source - a stream ends when the process that reads it is killed, and says 
     expect(stage.targets).not.toContain('a');
   }));
 
-test('source - a block device is a source', () =>
+test.concurrent('source - a block device is a source', () =>
   onStage(async (stage) => {
     const image = stage.image('disk', 6 * MIB + 512);
     const device = stage.loop(image.path, '--read-only');
@@ -158,7 +158,7 @@ test('source - a block device is a source', () =>
     expect(target.bytesCopied).toBe(6 * MIB + 512);
   }));
 
-test('source - SIGKILL of the producer of a qcow2 image: a new one takes over with a server of its own', () =>
+test.concurrent('source - SIGKILL of the producer of a qcow2 image: a new one takes over with a server of its own', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const path = converted(stage, image.path, 'qcow2');

@@ -43,7 +43,7 @@ function loses(offset: number, condition: string): string {
   return `if [ $4 -eq ${offset} ] && ${condition}; then echo >> FOLDER/lost; cat >/dev/null; exit 0; fi;`;
 }
 
-test('verify - zeros in a stream of unknown length, in the middle and at its end, also for one who joins', () =>
+test.concurrent('verify - zeros in a stream of unknown length, in the middle and at its end, also for one who joins', () =>
   onStage(async (stage) => {
     const image = stage.write('image', patchwork(7, 64 * KIB, '#.#.####.#..###.'.repeat(8)));
     stage.tool('gzip', 'gzip', ['-k', '-1', image.path]);
@@ -64,22 +64,24 @@ function spoil(path: string, offset: number): void {
   closeSync(fd);
 }
 
-test.each(['file', 'block device'])('verify - what was spoilt behind our back is written again: %s', (kind) =>
-  onStage(async (stage) => {
-    const image = stage.write('golden.img', patchwork(3, 64 * KIB, '######.#########################'.repeat(2)));
-    writeFileSync(stage.path('disk'), randomBytesOf(7, 4 * MIB));
-    const target = kind === 'file' ? stage.target('a') : stage.loop(stage.path('disk'));
-    const copy = stage.copyJson('--yes', '--verify', '--limit', '1500K', '--block-size', '64K', image.path, target);
-    await stage.sees('ten blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 54);
-    // Written bytes, and zeros that were never written.
-    for (const block of [5, 6]) spoil(kind === 'file' ? `${target}.partial` : target, block * 64 * KIB + 100);
-    expect(await copy.good()).toMatchObject({ verified: true, bytesCopied: 4 * MIB });
-    expect((await copy.result()).producer.bytesRead).toBeGreaterThanOrEqual(4 * MIB);
-    expect(stage.difference(kind === 'file' ? 'a' : target, image.content)).toBe(null);
-  }),
+test.concurrent.each(['file', 'block device'])(
+  'verify - what was spoilt behind our back is written again: %s',
+  (kind) =>
+    onStage(async (stage) => {
+      const image = stage.write('golden.img', patchwork(3, 64 * KIB, '######.#########################'.repeat(2)));
+      writeFileSync(stage.path('disk'), randomBytesOf(7, 4 * MIB));
+      const target = kind === 'file' ? stage.target('a') : stage.loop(stage.path('disk'));
+      const copy = stage.copyJson('--yes', '--verify', '--limit', '1500K', '--block-size', '64K', image.path, target);
+      await stage.sees('ten blocks', ({ consumers }) => (consumers[0]?.blocksLeft ?? 64) < 54);
+      // Written bytes, and zeros that were never written.
+      for (const block of [5, 6]) spoil(kind === 'file' ? `${target}.partial` : target, block * 64 * KIB + 100);
+      expect(await copy.good()).toMatchObject({ verified: true, bytesCopied: 4 * MIB });
+      expect((await copy.result()).producer.bytesRead).toBeGreaterThanOrEqual(4 * MIB);
+      expect(stage.difference(kind === 'file' ? 'a' : target, image.content)).toBe(null);
+    }),
 );
 
-test('verify - a server that loses a write or two is written to again, one that always does is told about', () =>
+test.concurrent('verify - a server that loses a write or two is written to again, one that always does is told about', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const lost = 7 * 64 * KIB;
@@ -113,7 +115,7 @@ test('verify - a server that loses a write or two is written to again, one that 
     }
   }));
 
-test('verify - after a mismatch --resume writes what was wrong once more, and succeeds where the medium is right by then', () =>
+test.concurrent('verify - after a mismatch --resume writes what was wrong once more, and succeeds where the medium is right by then', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const lost = 7 * 64 * KIB;
@@ -135,7 +137,7 @@ test('verify - after a mismatch --resume writes what was wrong once more, and su
     expect(stage.difference(join(server.folder, 'disk'), image.content)).toBe(null);
   }));
 
-test('verify - a resume finds out what was spoilt since the interruption', () =>
+test.concurrent('verify - a resume finds out what was spoilt since the interruption', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 4 * MIB);
     const first = stage.copyJson('--limit', '2M', '--block-size', '64K', image.path, stage.target('a'));
@@ -150,7 +152,7 @@ test('verify - a resume finds out what was spoilt since the interruption', () =>
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-test('verify - of a stream that is read once nothing can be written again, and the message says so', () =>
+test.concurrent('verify - of a stream that is read once nothing can be written again, and the message says so', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', MIB);
     const server = await lyingTarget(stage, MIB, loses(7 * 64 * KIB, '[ ! -e FOLDER/lost ]'));
@@ -164,7 +166,7 @@ test('verify - of a stream that is read once nothing can be written again, and t
     });
   }));
 
-test('verify - a medium that is smaller than it says is given up soon', () =>
+test.concurrent('verify - a medium that is smaller than it says is given up soon', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 16 * MIB);
     // Everything beyond 8 MiB lands before it, as on forged flash memory.
@@ -189,7 +191,7 @@ test('verify - a medium that is smaller than it says is given up soon', () =>
     expect(result.producer.bytesRead).toBeLessThan(32 * MIB);
   }));
 
-test('verify - blocks are read back while others are still to come', () =>
+test.concurrent('verify - blocks are read back while others are still to come', () =>
   onStage(async (stage) => {
     const content = randomBytesOf(21, 32 * 64 * KIB);
     const source = await GatedSource.start(stage, content, 12 * 64 * KIB);
@@ -213,7 +215,7 @@ test('verify - blocks are read back while others are still to come', () =>
     expect(reads.filter(({ offsetBytes }) => offsetBytes % (64 * KIB) === 0)).toHaveLength(32);
   }));
 
-test('verify - of files with zeros, to two targets', () =>
+test.concurrent('verify - of files with zeros, to two targets', () =>
   onStage(async (stage) => {
     const content = patchwork(4, MIB, '#..##...');
     writeSparse(stage.path('golden.img'), content, MIB);
@@ -230,7 +232,7 @@ test('verify - of files with zeros, to two targets', () =>
     expect(result.targets.map((target) => target.verified)).toEqual([true, true]);
   }));
 
-test('digest - of the whole image, also for a joiner that began in the middle', () =>
+test.concurrent('digest - of the whole image, also for a joiner that began in the middle', () =>
   onStage(async (stage) => {
     const { content } = { content: patchwork(21, 64 * KIB, '####################....############') };
     const source = await GatedSource.start(stage, content, 12 * 64 * KIB);
@@ -244,7 +246,7 @@ test('digest - of the whole image, also for a joiner that began in the middle', 
     expect((await second.good()).digest).toBe(sha256(content));
   }));
 
-test('digest - is printed as sha256sum prints it, and counts holes and the end of --bytes', () =>
+test.concurrent('digest - is printed as sha256sum prints it, and counts holes and the end of --bytes', () =>
   onStage(async (stage) => {
     const content = patchwork(21, MIB, '#..#.###');
     writeSparse(stage.path('golden.img'), content, MIB);
@@ -272,7 +274,7 @@ test('digest - is printed as sha256sum prints it, and counts holes and the end o
     expect((await bytes.good()).digest).toBe(sha256(cut));
   }));
 
-test('expect - the right digest passes, a wrong one fails and leaves nothing under the final name', () =>
+test.concurrent('expect - the right digest passes, a wrong one fails and leaves nothing under the final name', () =>
   onStage(async (stage) => {
     const image = stage.image('golden.img', 3 * MIB);
     await stage
