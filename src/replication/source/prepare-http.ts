@@ -7,7 +7,7 @@ import { type ContentRequest, type PrepareOptions, prepareContent } from './cont
 import { detectFormat, type ImageFormat, type SourceFormat } from './format.ts';
 import { HttpSource } from './http/mod.ts';
 import { type IdentifiedSource, parseUrl } from './identify.ts';
-import { type OwnNbdServer, serveOverNbd } from './nbd-server.ts';
+import { type NbdContent, type OwnNbdServer, serveOverNbd } from './nbd-server.ts';
 import type { ImageAccess, PreparedSource } from './prepared.ts';
 import { privateFolder } from './private-folder.ts';
 import type { BlockNode } from './qemu.ts';
@@ -82,7 +82,7 @@ function served(source: IdentifiedSource, http: HttpSource, window: Window | nul
     descriptor: { kind: 'http', uri, storage, sizeBytes, fingerprint, exchange: exchange.buffer, window, contents },
     helperPids: [],
     async localUri() {
-      local ??= await serveLocally(http);
+      local ??= await serveLocally({ sizeBytes, readAt: (at, bytes) => http.readAt(at, bytes) });
       return `nbd+unix:///?socket=${encodeURIComponent(join(local.folder, SOCKET))}`;
     },
     async close() {
@@ -111,17 +111,35 @@ async function serveReads(exchange: ReadExchange, http: HttpSource): Promise<voi
 const SOCKET = 'n';
 
 async function serveLocally(
-  http: HttpSource,
+  content: NbdContent,
   onFailure: (error: unknown) => void = () => undefined,
 ): Promise<{ folder: string; server: OwnNbdServer }> {
   const folder = privateFolder();
   try {
-    const content = { sizeBytes: http.sizeBytes ?? 0, readAt: (at: number, bytes: number) => http.readAt(at, bytes) };
     return { folder, server: await serveOverNbd(content, join(folder, SOCKET), onFailure) };
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+const QEMU_SECTOR_BYTES = 512;
+
+/**
+ * In whole sectors, the last one filled with zeros, as QEMU sees a file. Of an export that ends within one it asks for
+ * the bytes up to its end, and then waits for ever for those up to the end of the sector.
+ */
+function inSectors(http: HttpSource): NbdContent {
+  const end = http.sizeBytes ?? 0;
+  return {
+    sizeBytes: Math.ceil(end / QEMU_SECTOR_BYTES) * QEMU_SECTOR_BYTES,
+    async readAt(offsetBytes, lengthBytes) {
+      if (offsetBytes + lengthBytes <= end) return http.readAt(offsetBytes, lengthBytes);
+      const bytes = new Uint8Array(lengthBytes);
+      if (offsetBytes < end) bytes.set(await http.readAt(offsetBytes, end - offsetBytes));
+      return bytes;
+    },
+  };
 }
 
 const NOTE_BYTES = 4096;
@@ -135,7 +153,7 @@ async function imaged(
   prepareImage: PrepareImage,
 ): Promise<PreparedSource> {
   const failure = new SharedArrayBuffer(NOTE_BYTES);
-  const { folder, server } = await serveLocally(http, (error) => {
+  const { folder, server } = await serveLocally(inSectors(http), (error) => {
     writeNote(failure, `${codeOf(error) ?? 'SOURCE_READ_FAILED'} ${messageOf(error)}`);
   });
   const file: BlockNode = { driver: 'nbd', server: { type: 'unix', path: join(folder, SOCKET) } };
