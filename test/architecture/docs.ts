@@ -53,11 +53,11 @@ function literalTitle(call: Node): string | null {
   return null;
 }
 
-/** The function that a call ends up at: `it` for `it(...)`, `it.each(...)(...)` and `it.concurrent(...)`. */
+/** The function that a call ends up at: `it` for `it(...)`, `it.each(...)(...)` and `it.concurrent.each(...)(...)`. */
 function calledName(call: Node): string | null {
   if (call.type !== 'CallExpression') return null;
-  const callee = call.callee.type === 'CallExpression' ? call.callee.callee : call.callee;
-  const base = callee.type === 'MemberExpression' ? callee.object : callee;
+  let base = call.callee.type === 'CallExpression' ? call.callee.callee : call.callee;
+  while (base.type === 'MemberExpression') base = base.object;
   return base.type === 'Identifier' ? base.name : null;
 }
 
