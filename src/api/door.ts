@@ -21,8 +21,8 @@ export interface DoorLimits {
  * request by then is read before it would have to give way.
  */
 export const DOOR_LIMITS: DoorLimits = {
-  strangersMax: 1000,
-  strangersPerAddressMax: 600,
+  strangersMax: 3000,
+  strangersPerAddressMax: 1500,
   strangerMs: 5000,
   perPersonMax: 128,
   perAgentMax: 8,

@@ -8,27 +8,30 @@ import { Pace, type PaceLimits } from './pace.ts';
 export interface WaitingLimits {
   /** Answers without a wait, for each address. */
   readonly pace: PaceLimits;
-  /** How long the others wait, milliseconds. */
+  /** How long the others wait at least, milliseconds. */
   readonly waitMs: number;
-  /** Of one address that wait at a time: with the next, the one that has waited longest is answered. */
-  readonly waitingMax: number;
+  /** Where many wait, they wait longer: of one address about so many are answered a second, however many come. */
+  readonly perSecondMax: number;
   /** Addresses that are told apart. */
   readonly addressesMax: number;
 }
 
-/** With 64 connections that come again as soon as they are refused: 256 refusals a second instead of thousands. */
+/**
+ * 64 connections that come again as soon as they are refused are 256 refusals a second instead of thousands. How many
+ * can wait is bounded by the places of strangers and callers (door.ts).
+ */
 export const WAITING_LIMITS: WaitingLimits = {
   pace: { perSecond: 20, burst: 50 },
   waitMs: 250,
-  waitingMax: 256,
+  perSecondMax: 1000,
   addressesMax: 4096,
 };
 
 export class WaitingRoom {
   readonly #limits: WaitingLimits;
   readonly #pace: Pace;
-  /** What ends each wait, by address, the longest first. */
-  readonly #waiting = new Map<string, Set<() => void>>();
+  /** How many wait, by address. */
+  readonly #waiting = new Map<string, number>();
 
   constructor(limits = WAITING_LIMITS) {
     this.#limits = limits;
@@ -39,21 +42,20 @@ export class WaitingRoom {
   turn(socket: Socket): Promise<void> {
     const address = networkOf(socket.remoteAddress ?? '');
     if (socket.destroyed || this.#pace.take(address)) return Promise.resolve();
-    const waiting = this.#waiting.get(address) ?? new Set();
+    const waiting = (this.#waiting.get(address) ?? 0) + 1;
     this.#waiting.set(address, waiting);
+    const { waitMs, perSecondMax } = this.#limits;
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
         socket.removeListener('close', end);
-        waiting.delete(end);
-        if (waiting.size === 0 && this.#waiting.get(address) === waiting) this.#waiting.delete(address);
+        const left = (this.#waiting.get(address) ?? 1) - 1;
+        if (left === 0) this.#waiting.delete(address);
+        else this.#waiting.set(address, left);
         resolve();
       };
-      const timer = setTimeout(end, this.#limits.waitMs);
+      const timer = setTimeout(end, Math.max(waitMs, (1000 * waiting) / perSecondMax));
       socket.once('close', end);
-      waiting.add(end);
-      const [longest] = waiting;
-      if (waiting.size > this.#limits.waitingMax) longest?.();
     });
   }
 }

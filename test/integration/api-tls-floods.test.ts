@@ -48,7 +48,7 @@ async function beginHandshake(port: number, host: string): Promise<Socket> {
 const left = (some: readonly Socket[]): number => some.filter(({ closed }) => !closed).length;
 
 describe('strangers', () => {
-  it('tls - 900 handshakes that are not finished keep nobody out, and a caller who is known stays', async () => {
+  it('tls - 1,800 handshakes that are not finished keep nobody out, and a caller who is known stays', async () => {
     const bob = await user('bob', 'viewer');
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     try {
