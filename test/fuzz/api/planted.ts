@@ -40,7 +40,9 @@ const [from, to] = REPLACED[defect] ?? ['', ''];
 
 /** Passes everything on, and changes what comes back. */
 function relay(client: Socket): void {
-  const server = dial(Number(new URL(url).port), '127.0.0.1');
+  // Each client keeps its address, or what one address may do would be for all of them together.
+  const { remoteAddress: localAddress = '127.0.0.1' } = client;
+  const server = dial({ host: '127.0.0.1', port: Number(new URL(url).port), localAddress });
   client.on('data', (bytes: Buffer) => server.write(bytes));
   server.on('data', (bytes: Buffer) => {
     const text = bytes.toString('latin1');
