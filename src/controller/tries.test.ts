@@ -65,6 +65,13 @@ describe('tries', () => {
     expect(await world.next().counted(KEY, 'fence')).toEqual({ begun: 2, lost: 2 });
   });
 
+  it('tries - rests once in a life, and once more when somebody has seen to it', async () => {
+    const tries = lives().next();
+    expect([tries.rests(KEY), tries.rests(KEY)]).toEqual([true, false]);
+    await tries.forget(KEY);
+    expect([tries.rests(KEY), tries.rests(KEY)]).toEqual([true, false]);
+  });
+
   it('tries - a count that cannot be used is not taken for none', async () => {
     const memory = new StoreMemory();
     await memory.open().put('try/service/wiki', { step: 'look', begun: -1 }, 0);

@@ -1,6 +1,7 @@
 // What the controller does with records that it cannot use, and what people do about them; and what a dismissal by
 // force leaves.
 import { describe, expect, it } from 'vitest';
+import { UnderstudyError } from '../../src/base/mod.ts';
 import type { Controller } from '../../src/controller/mod.ts';
 import type { Store } from '../../src/store/mod.ts';
 import { eachWithALife, life, plantIsWhole, start, untilDone, untilPhase } from '../rig/controller-life.ts';
@@ -167,6 +168,17 @@ describe('records that cannot be used', () => {
   });
 });
 
+describe('a look that ended the controller again and again', () => {
+  it('records - it is left alone for a while, which is told, and all others are looked at', async () => {
+    await life.memory.open().put('try/hosts', { step: 'look', begun: 5, lost: 5, open: false, atMs: 1 }, 0);
+    const controller = await start('advise');
+    const told = /^hosts: the controller ended 5 times while it looked at it; it looks again in /;
+    await eventually('it is told', () => life.log.some((line) => told.test(line)));
+    await eventually('others are looked at', async () => (await controller.explain('wiki', 10)).length > 0);
+    expect((await controller.status()).hosts.map(({ power }) => power)).not.toContain('on');
+  });
+});
+
 describe('names that nothing can have', () => {
   it.each(['Wiki-1', 'wiki 1', '..', 'wiki-1/', '', 'x'.repeat(200), 'wiki-1\n'])(
     'records - %j is no engagement: that is what the caller hears, not what the store says of it',
@@ -183,6 +195,30 @@ describe('names that nothing can have', () => {
 });
 
 describe('a dismissal by force', () => {
+  it('force - of a record that cannot be used: nothing is done while it is not known whose it is, or two could be', async () => {
+    const controller = await start('advise');
+    const store = life.memory.open();
+    await store.put('engagement/wiki-9', 'nonsense', 0);
+    const { status } = life.plant.storage;
+    const force = () => controller.dismiss({ engagement: 'wiki-9', force: true });
+    Object.assign(life.plant.storage, { status: () => Promise.reject(new UnderstudyError('STORAGE_FAILED', 'away')) });
+    await expect(force()).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+    const marked = async () => {
+      const seen = await status();
+      const volumes = seen.volumes.map((volume) => {
+        const content = { kind: 'unfinished', engagement: 'wiki-9' };
+        return volume.name.startsWith('spare') ? { ...volume, content } : volume;
+      });
+      return { ...seen, volumes };
+    };
+    Object.assign(life.plant.storage, { status: marked });
+    await expect(force()).rejects.toMatchObject(refused);
+    expect(await store.get('engagement/wiki-9')).not.toBe(null);
+    Object.assign(life.plant.storage, { status });
+    await force();
+    expect(await store.get('engagement/wiki-9')).toBe(null);
+  });
+
   it('force - a host that cannot be switched off keeps its replica, is in no pool and counts, and is dismissed later', async () => {
     const controller = await start('advise', 'one', [shop], { hostsMax: 2 });
     const engagement = await engaged(controller);

@@ -59,6 +59,10 @@ describe('what is made', () => {
     const purposes = certificates.map(({ pem }) => new X509Certificate(pem).keyUsage);
     const [server, client] = ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'];
     expect(purposes).toEqual([[client], [server, client], [client]]);
+    // Nobody but the authority signs: neither whoever has a certificate, nor an authority below this one.
+    expect(certificates.filter(({ pem }) => new X509Certificate(pem).ca)).toEqual([]);
+    const constraints = ['x509', '-in', authority.path('ca.crt'), '-noout', '-ext', 'basicConstraints'];
+    expect(execFileSync('openssl', constraints).toString()).toMatch(/critical\s+CA:TRUE, pathlen:0\s*$/);
     expect(authorities.map(({ expiresMs }) => Math.round((expiresMs - Date.now()) / DAY_MS))).toEqual([3650]);
     const mode = (name: string): number => statSync(authority.path(name)).mode & 0o777;
     expect([mode('.'), mode('ca.key'), mode('host-web1.key'), mode('ca.crt')]).toEqual([0o700, 0o600, 0o600, 0o644]);
@@ -112,6 +116,10 @@ describe('what is made', () => {
       expect(await revokeCertificates(folder, 'host-web1', Date.now())).toHaveLength(1);
       const made = await issueCertificate({ folder, subject, authorityKey: elsewhere });
       expect(made.title).toBe('host-web2');
+      const signer = { folder, authorityKey: authority.path('host-web1.key') };
+      expect(await refusal(renewCertificate(made, signer))).toMatch(
+        /^CERTIFICATE_INVALID: .*is not the key of .*ca.crt/,
+      );
       chmodSync(elsewhere, 0o644);
       const open = issueCertificate({ folder, subject: { ...subject, name: 'web3' }, authorityKey: elsewhere });
       expect(await refusal(open)).toMatch(/^CERTIFICATE_INVALID: .*mode 0644.*chmod 600/);
@@ -205,6 +213,33 @@ describe('what is refused', () => {
     }
   });
 
+  it('pki - of an authority that calls itself as ours, and says nothing of its key', async () => {
+    const other = await TestAuthority.make();
+    try {
+      await other.host('web2');
+      other.replace('host-web2', '/O=understudy/OU=host/CN=web2', 10);
+      copyFileSync(other.path('host-web2.crt'), authority.path('host-web2.crt'));
+      const { certificates, problems } = await authority.read();
+      expect({ certificates, problems }).toEqual({
+        certificates: [],
+        problems: [expect.stringContaining('host-web2.crt was not signed by the authority')],
+      });
+    } finally {
+      other.remove();
+    }
+  });
+
+  it('pki - an authority that is a host, and files without end', async () => {
+    await authority.host('web1');
+    const whole = readFileSync(authority.path('ca.crt'), 'utf8');
+    writeFileSync(authority.path('ca.crt'), `${whole}${authority.pem('host-web1').cert}`);
+    expect(await refusal(authority.read())).toMatch(/^CERTIFICATE_INVALID: .*is not that of an authority/);
+    writeFileSync(authority.path('ca.crt'), `${whole}${'\n'.repeat(1024 * 1024)}`);
+    expect(await refusal(authority.read())).toMatch(/^CERTIFICATE_INVALID: .*ca.crt is longer than/);
+    writeFileSync(authority.path('ca.crt'), whole);
+    expect((await authority.read()).problems).toEqual([]);
+  });
+
   it('pki - a list of revoked certificates that is not understood lets nobody in', async () => {
     writeFileSync(authority.path('revoked'), 'abc host-web1 2026-11-30T08:00:00.000Z\nhello\n', { mode: 0o600 });
     expect(await refusal(authority.read())).toMatch(/^CERTIFICATE_INVALID: .*revoked:2: is not understood/);
@@ -247,6 +282,10 @@ describe('what goes on', () => {
       const revocation = next();
       await revokeCertificates(authority.folder, 'host-web1', Date.now());
       await revocation;
+      // A key that others can read from now on is to be told of too.
+      const rights = next();
+      chmodSync(authority.path('host-web1.key'), 0o644);
+      await rights;
     } finally {
       ending.abort();
     }
