@@ -2,7 +2,7 @@
 // known.
 import { codeOf, messageOf, UnderstudyError } from '../base/mod.ts';
 import type { HostConfig } from '../config/mod.ts';
-import { type PowerState, untilOff } from '../power/mod.ts';
+import { type PowerState, type ReadBack, readBackOff, untilOff } from '../power/mod.ts';
 import type { Journal } from './journal.ts';
 import { type Context, powerOf, within } from './parts.ts';
 import { heldHosts, listEngagements } from './records.ts';
@@ -92,9 +92,8 @@ async function lookAtPower(context: Context, world: World, journal: Journal, hos
   const before = world.power.get(host.name)?.state;
   let state: PowerState;
   try {
-    state = await within(context, `asking for the power of ${host.name}`, CALL_MS, (call) =>
-      powerOf(context.parts, host).state(host.name, call),
-    );
+    const readBack = readBackOf(context, host);
+    state = await (before === 'off' ? readBack.read() : readBackOff(readBack));
   } catch (error) {
     if (context.signal.aborted || codeOf(error) === 'EPOCH_STALE') throw error;
     state = 'unknown';
@@ -123,29 +122,34 @@ export async function switchHost(context: Context, host: HostConfig, wanted: 'on
     );
   }
   await within(context, `switching ${host.name} ${wanted}`, CALL_MS, (call) => driver[wanted](host.name, call));
-  const read = (): Promise<PowerState> =>
-    within(context, `asking for the power of ${host.name}`, CALL_MS, (call) => driver.state(host.name, call));
-  const pause = async (ms: number): Promise<void> => {
-    await parts.pause(ms, context.signal);
-    if (context.signal.aborted) throw new UnderstudyError('INTERRUPTED', `switching ${host.name} was stopped`);
-  };
+  const readBack = readBackOf(context, host);
   const state = await (wanted === 'off'
-    ? untilOff({ read, pause, timeoutMs: SWITCH_MS, nowMs: parts.wall })
-    : untilOn(read, pause, parts.wall));
+    ? untilOff({ ...readBack, timeoutMs: SWITCH_MS, nowMs: parts.wall })
+    : untilOn(readBack, parts.wall));
   if (state === wanted) return state;
   const code = state === 'unknown' ? 'POWER_UNKNOWN' : 'POWER_TIMEOUT';
   throw new UnderstudyError(code, `${host.name} is ${state} a minute after it was switched ${wanted}`);
 }
 
-async function untilOn(
-  read: () => Promise<PowerState>,
-  pause: (ms: number) => Promise<void>,
-  wall: () => number,
-): Promise<PowerState> {
+async function untilOn({ read, pause }: ReadBack, wall: () => number): Promise<PowerState> {
   const deadline = wall() + SWITCH_MS;
   for (;;) {
     const state = await read();
     if (state === 'on' || wall() >= deadline) return state;
     await pause(SWITCH_POLL_MS);
   }
+}
+
+function readBackOf(context: Context, host: HostConfig): ReadBack {
+  const { parts, signal } = context;
+  return {
+    read: () =>
+      within(context, `asking for the power of ${host.name}`, CALL_MS, (call) =>
+        powerOf(parts, host).state(host.name, call),
+      ),
+    pause: async (ms) => {
+      await parts.pause(ms, signal);
+      if (signal.aborted) throw new UnderstudyError('INTERRUPTED', `waiting for ${host.name} was stopped`);
+    },
+  };
 }

@@ -9,13 +9,15 @@ import { type StepInput, surePowerState } from './step.ts';
 const POLL_MS = 250;
 /** The relay is asked more rarely: a BMC may need a second for an answer. */
 const POWER_POLL_MS = 1000;
+/** An exchange of keys costs a machine that starts more than an answer. */
+const KEYS_POLL_MS = 500;
 /**
  * A question that is on its way for so long may be lost, for a machine that starts takes no packets; then another one
- * is asked beside it.
+ * is asked beside it. More of them would keep the machine from starting.
  */
 const LOST_MS = 1000;
-/** More than these at a time would only keep a machine from starting. */
-const QUESTIONS_MAX = 3;
+const KEYS_LOST_MS = 2500;
+const QUESTIONS_MAX = 2;
 const SSH_PORT = 22;
 
 export type ProofOfLife =
@@ -63,9 +65,11 @@ export function refuseStrangers(
 
 /** What is looked at over and over. */
 interface Looks {
-  readonly atOnceMax: number;
+  /** Between the beginnings of two looks. */
   readonly pollMs: number;
-  /** What is to be seen no more, or not needed any more. */
+  /** After which another one begins beside one that is under way. */
+  readonly lostMs: number;
+  /** Nothing more is to be seen. */
   readonly isDone: () => boolean;
   readonly look: () => Promise<void>;
   underWay: number;
@@ -91,36 +95,17 @@ class Proof {
   constructor(input: StepInput) {
     this.#input = input;
     this.#keysSeen = wantedKeys(input).length === 0;
-    const looks = (atOnceMax: number, pollMs: number, isDone: () => boolean, look: () => Promise<void>): Looks => ({
-      ...{ atOnceMax, pollMs, isDone, look },
-      underWay: 0,
-      begunMs: Number.NEGATIVE_INFINITY,
-    });
+    const begin = { underWay: 0, begunMs: Number.NEGATIVE_INFINITY };
+    const once = { pollMs: POLL_MS, lostMs: Number.POSITIVE_INFINITY, ...begin };
+    const twice = { pollMs: POLL_MS, lostMs: LOST_MS, ...begin };
     this.#looks = [
-      looks(
-        1,
-        POWER_POLL_MS,
-        () => this.#on,
-        () => this.#lookAtPower(),
-      ),
-      looks(
-        QUESTIONS_MAX,
-        POLL_MS,
-        () => this.#answered,
-        () => this.#ask(),
-      ),
-      looks(
-        QUESTIONS_MAX - 1,
-        POLL_MS,
-        () => this.#keysSeen,
-        () => this.#askForKeys(),
-      ),
-      looks(
-        1,
-        POLL_MS,
-        () => this.#alone,
-        () => this.#lookForOthers(),
-      ),
+      { ...once, pollMs: POWER_POLL_MS, isDone: () => this.#on, look: () => this.#lookAtPower() },
+      { ...twice, isDone: () => this.#answered, look: () => this.#ask() },
+      {
+        ...{ ...twice, pollMs: KEYS_POLL_MS, lostMs: KEYS_LOST_MS },
+        ...{ isDone: () => this.#keysSeen, look: () => this.#askForKeys() },
+      },
+      { ...once, isDone: () => this.#alone, look: () => this.#lookForOthers() },
     ];
   }
 
@@ -152,8 +137,8 @@ class Proof {
   #beginDue(looks: Looks): void {
     const nowMs = this.#input.context.parts.wall();
     const sinceMs = nowMs - looks.begunMs;
-    const isDue = looks.underWay === 0 ? sinceMs >= looks.pollMs : sinceMs >= LOST_MS;
-    if (!isDue || looks.underWay >= looks.atOnceMax || looks.isDone()) return;
+    const isDue = sinceMs >= (looks.underWay === 0 ? looks.pollMs : looks.lostMs);
+    if (!isDue || looks.underWay >= QUESTIONS_MAX || looks.isDone()) return;
     looks.underWay += 1;
     looks.begunMs = nowMs;
     const work = looks
@@ -204,10 +189,10 @@ class Proof {
     else this.#said = answer.detail;
   }
 
-  /** What is still missing is looked for at once. */
+  /** What is still missing is looked for at once, unless it is looked for already. */
   #hasAnswered(): void {
     this.#answered = true;
-    for (const looks of this.#looks) looks.begunMs = Number.NEGATIVE_INFINITY;
+    for (const looks of this.#looks) if (looks.underWay === 0) looks.begunMs = Number.NEGATIVE_INFINITY;
   }
 
   /**

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ErrorCode, errorRegistry, runTool } from '../../src/base/mod.ts';
 import type { EngagementView } from '../../src/controller/mod.ts';
+import { eventually } from '../rig/wait.ts';
 import { ApiStage, OPERATOR, OTHER_AGENT, VIEWER } from '../support/api-stage.ts';
 import { changed } from '../support/config-folder.ts';
 import { decision, engagement, hold, inspection, NOW } from '../support/controller-peer.ts';
@@ -188,6 +189,24 @@ describe('what commands print', () => {
         expect(['\t', '\u001b', '\u2028'].filter((one) => line.includes(one))).toEqual([]);
       }
     }
+  });
+
+  it('cli - status and clone say what an engagement waits for', async () => {
+    cloned({
+      state: 'running',
+      phase: 'prove',
+      waitsFor: 'a good answer from 10.0.0.21, port 80 (connection refused)',
+    });
+    const status = await understudy(['status', '-f', stage.file]);
+    const wait = 'waits for a good answer from 10.0.0.21, port 80 (connection refused)\n';
+    expect(status.stdout).toContain(`wiki-2: spare2 for web1, prove, running\n    ${wait}`);
+    const clone = understudy(['clone', 'web1', '--to', 'spare2', '-f', stage.file]);
+    await eventually(
+      'clone looks',
+      () => stage.controller.asked.filter((what) => what === 'engagement wiki-2').length > 2,
+    );
+    cloned({ state: 'waiting', phase: 'serving', timeToCapacitySeconds: 34.5 });
+    expect((await clone).stderr.match(/^ {2}prove {8}waits for .*$/gm)).toEqual([`  prove        ${wait.trim()}`]);
   });
 
   it('cli - explain and the short orders print what docs/cli.md says', async () => {

@@ -1,6 +1,7 @@
 // The rules of engagements that hold whatever their steps do: who may write a record, which hosts may be taken, how
 // often something is tried, and what is told of it.
 import { describe, expect, it } from 'vitest';
+import { reconcileHosts, switchHost } from '../../src/controller/hosts.ts';
 import { Journal } from '../../src/controller/journal.ts';
 import { look } from '../../src/controller/look.ts';
 import type { EventView } from '../../src/controller/mod.ts';
@@ -147,5 +148,36 @@ describe('an understudy that goes off', () => {
       code: 'PROVE_FAILED',
       message: 'spare1 went off while it was coming up, for the 4th time',
     });
+  });
+});
+
+describe('hosts that no engagement has', () => {
+  it('rules - are off when that was read twice, for the status and for what counts', async () => {
+    const { bench } = await rules();
+    const { context, world, plant } = bench;
+    const journal = new Journal(context.parts);
+    const power = (name: string) => world.power.get(name)?.state;
+    plant.relays.fault('web1', { kind: 'lie', state: 'off', times: 1 });
+    plant.silent.add('spare2');
+    await reconcileHosts(context, world, journal);
+    expect(['web1', 'spare1', 'spare2'].map(power)).toEqual(['on', 'off', 'unknown']);
+    plant.relays.fault('web1', { kind: 'lie', state: 'off' });
+    await reconcileHosts(context, world, journal);
+    expect(power('web1')).toBe('off');
+  });
+
+  it('rules - are switched as somebody asks, and read back', async () => {
+    const { bench } = await rules();
+    const { context, plant } = bench;
+    const spare = plant.host('spare2');
+    expect(await switchHost(context, spare, 'on')).toBe('on');
+    expect(plant.isOn('spare2')).toBe(true);
+    plant.relays.fault('spare2', { kind: 'early', times: 1 });
+    expect(await switchHost(context, spare, 'off')).toBe('off');
+    expect(plant.isOn('spare2')).toBe(false);
+    plant.relays.fault('spare2', { kind: 'ignore' });
+    await expect(switchHost(context, spare, 'on')).rejects.toMatchObject({ code: 'POWER_TIMEOUT' });
+    plant.relays.fault('spare2', { kind: 'lie', state: 'unknown' });
+    await expect(switchHost(context, spare, 'off')).rejects.toMatchObject({ code: 'POWER_UNKNOWN' });
   });
 });

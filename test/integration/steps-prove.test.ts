@@ -44,7 +44,8 @@ describe('prove', () => {
       code: 'PROVE_FAILED',
       message: expect.stringMatching(/^spare1 after \d+ s: missing: a good answer from 10\.0\.0\.21, port 80 \(conn/),
     });
-    expect(bench.plant.nowMs - from).toBeGreaterThanOrEqual(60_000);
+    const waitedMs = bench.plant.nowMs - from;
+    expect([waitedMs >= 60_000, waitedMs < 70_000]).toEqual([true, true]);
   });
 
   it('steps - an answer without what it must contain is none', async () => {
