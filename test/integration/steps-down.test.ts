@@ -102,7 +102,10 @@ describe('restore and release', () => {
     await bench.do(off);
     await bench.plant.storage.detach('spare2', call);
     const other = { ...bench.engagement, name: 'wiki-9' };
-    await expect(bench.do(release)).rejects.toMatchObject({ code: 'VOLUME_STATE' });
+    await expect(bench.do(release)).rejects.toMatchObject({
+      code: 'VOLUME_STATE',
+      message: 'spare1 does not hold its own data after it was restored',
+    });
     expect(await bench.do(restore)).toEqual(DONE);
     const { data, identity } = bench.plant.disks.bytesOf('spare1');
     expect([data, identity, bench.plant.disks.backupsOf('spare1')]).toEqual(['spare1', 'spare1', 1]);
