@@ -40,8 +40,6 @@ export const choose: Step = async (input) => {
   const { why, countOf } = await occupied(context, input.world, engagements);
   const taken = why.get(understudy.name);
   if (taken !== undefined) refuse(taken);
-  const held = await heldBack(input);
-  if (held !== null) refuse(held);
   const hosts = 2 + countOf(service) + earlier.filter((other) => other.service === service.name).length;
   if (hosts > service.hostsMax)
     refuse(`${service.name} would have ${hosts} hosts, and at most ${service.hostsMax} are allowed`);
@@ -59,6 +57,9 @@ export const choose: Step = async (input) => {
   }
   await refuseForeignServers(input);
   refuseStrangers(input, await holdersOf(input), power === 'on' ? ownMacs(input) : []);
+  // Last, as all this takes seconds, in which somebody may order otherwise.
+  const held = await heldBack(input);
+  if (held !== null) refuse(held);
   return { kind: 'done' };
 };
 

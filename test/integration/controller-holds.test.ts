@@ -27,6 +27,10 @@ async function holdsOf(controller: Controller, host: string): Promise<readonly s
   return hosts.find(({ name }) => name === host)?.holds.map(({ text }) => text) ?? [];
 }
 
+function maintenanceOf(controller: Controller, host: string): Promise<unknown> {
+  return controller.maintenance({ host, state: 'on' });
+}
+
 describe('a pause', () => {
   it('holds - a paused service is left as it is until it is resumed, also by the next controller', async () => {
     const first = await start('automatic');
@@ -218,28 +222,34 @@ describe('maintenance', () => {
     await expect(controller.clone({ lead: 'web1', to: 'spare1' })).rejects.toMatchObject(code);
   });
 
-  it('holds - what was ordered while an engagement began stops it before anything is touched', async () => {
-    const controller = await start('advise');
-    let asked = false;
-    let go: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => {
-      go = resolve;
-    });
-    const { status } = life.plant.storage;
-    const held = async () => {
-      asked = true;
-      await gate;
-      return status();
-    };
-    // The choice asks the storage node; what it read of holds before is old by then.
-    const { engagement } = await controller.clone({ lead: 'web1', to: 'spare1' });
-    Object.assign(life.plant.storage, { status: held });
-    await eventually('the node is asked', () => asked);
-    await controller.maintenance({ host: 'spare1', state: 'on' });
-    go();
-    await untilDone(controller, engagement);
-    expect(life.plant.disks.backupsOf('spare1')).toBe(0);
-  });
+  it.each([
+    ['pause', (controller: Controller) => controller.pause({ service: 'wiki', forMs: null }), /wiki is paused$/],
+    ['maintenance', (controller: Controller) => maintenanceOf(controller, 'web1'), /web1 is in maintenance$/],
+  ] as const)(
+    'holds - a %s that is ordered while an engagement begins stops it before anything is touched',
+    async (...[, order, reason]) => {
+      const controller = await start('automatic');
+      let asked = false;
+      let go: () => void = () => undefined;
+      const gate = new Promise<void>((resolve) => {
+        go = resolve;
+      });
+      const holders = async () => {
+        asked = true;
+        await gate;
+        return [];
+      };
+      Object.assign(life.plant.network, { holders });
+      life.load = 14;
+      await eventually('the address is looked at', () => asked);
+      await order(controller);
+      go();
+      await untilDone(controller, 'wiki-1');
+      expect(await controller.engagement('wiki-1')).toMatchObject({
+        ...{ state: 'failed', phase: 'choose', error: { message: expect.stringMatching(reason) } },
+      });
+    },
+  );
 });
 
 describe('an engagement that failed', () => {
