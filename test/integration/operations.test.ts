@@ -88,7 +88,7 @@ afterAll(async () => {
 });
 
 function environment(): NodeJS.ProcessEnv {
-  return { ...process.env, PATH: `${join(folder, 'local')}:${join(folder, 'bin')}:${process.env['PATH']}` };
+  return { ...process.env, PATH: `${join(folder, 'local')}:${join(folder, 'bin')}:${process.env.PATH}` };
 }
 
 /** What a line of the unit says, as systemd would run it. */

@@ -60,10 +60,10 @@ it(
     expect((await stage.understudy('power', 'web9', 'on', ...alice)).status).not.toBe(0);
     const order = { who: 'alice', role: 'operator', by: 'token', action: 'POST /v1/hosts/:name/power' };
     await eventually('order and end', () => {
-      const about = lines().filter(({ data }) => data?.['action'] === order.action);
+      const about = lines().filter(({ data }) => data?.action === order.action);
       return about.length === 2;
     });
-    expect(lines().filter(({ data }) => data?.['action'] === order.action)).toMatchObject([
+    expect(lines().filter(({ data }) => data?.action === order.action)).toMatchObject([
       { level: 'info', kind: 'audit', data: { ...order, type: 'order', request: { name: 'web9', state: 'on' } } },
       { level: 'warn', kind: 'audit', code: 'HOST_UNKNOWN', data: { ...order, type: 'outcome' } },
     ]);
@@ -78,7 +78,7 @@ it(
       async () => (await stage.json<StatusView>('status')).services[0]?.engagements.length === 0,
     );
     const phases = lines().filter(({ kind, subject }) => kind === 'stage' && subject === 'engagement/wiki-1');
-    expect(phases.map(({ data }) => data?.['phase'])).toEqual(
+    expect(phases.map(({ data }) => data?.phase)).toEqual(
       expect.arrayContaining(['choose', 'fence', 'restore', 'release']),
     );
 

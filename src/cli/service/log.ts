@@ -32,7 +32,7 @@ export interface LogOptions extends LogForm {
 export function openLog({ logFormat, logLevel }: { readonly logFormat: string; readonly logLevel: string }): Log {
   const format = oneOf(logFormats, logFormat, '--log-format');
   const level = oneOf(logLevels, logLevel, '--log-level');
-  const priorities = isJournal(process.env['JOURNAL_STREAM']);
+  const priorities = isJournal(process.env.JOURNAL_STREAM);
   const chosen = format === 'auto' ? (isatty(STDERR) ? 'text' : 'json') : format;
   return createLog({
     ...{ format: chosen, priorities, level },
