@@ -111,7 +111,7 @@ describe('an engagement in which something goes wrong', () => {
           'preserve',
           'STORAGE_SPACE',
           /spare1.* needs .* are free/,
-          /make room in the storage folder/,
+          /room in storage.folder/,
         );
       } finally {
         room.fill(false);
