@@ -1,4 +1,5 @@
-// The commands of the service. A file of its own, loaded on demand; what runs an installation is loaded by those of them that do.
+// The commands of the service. A file of its own, loaded on demand; what runs an installation is loaded by those of
+// them that do.
 import type { Command } from 'commander';
 import { serviceCommands } from '../src/cli/mod.ts';
 

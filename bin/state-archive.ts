@@ -1,5 +1,5 @@
-// `understudy backup` and `understudy restore`: the store as of one moment, tokens and certificates, in one tar file. No
-// backup of a volume is in it. What is restored is older than the volumes, so it always goes through `recover`.
+// `understudy backup` and `understudy restore`: the store as of one moment, tokens and certificates, in one tar file.
+// No backup of a volume is in it. What is restored is older than the volumes, so it always goes through `recover`.
 import { createHash, randomBytes } from 'node:crypto';
 import {
   chmodSync,

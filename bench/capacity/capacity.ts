@@ -1,4 +1,5 @@
-// From the order to the first request served, stage by stage, beside the same steps by hand; and what the lead's users feel of it.
+// From the order to the first request served, stage by stage, beside the same steps by hand; and what the lead's users
+// feel of it.
 import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

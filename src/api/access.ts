@@ -156,7 +156,9 @@ async function checkServices(
   throw new UnderstudyError('API_FORBIDDEN', `${name} may change ${allowed.join(', ')}, and ${what}`);
 }
 
-/** @returns whether the request was read to its end, within what is taken of it: what says how long it is, and is short */
+/**
+ * @returns whether the request was read to its end, within what is taken of it: what says how long it is, and is short
+ */
 function drained(request: IncomingMessage): Promise<boolean> {
   const { 'content-length': lengthBytes = '0', 'transfer-encoding': coding } = request.headers;
   if (coding !== undefined || Number(lengthBytes) > DRAINED_BYTES_MAX) return Promise.resolve(false);

@@ -1,5 +1,6 @@
-// Who ordered what, and who was refused: kept by the controller, which tells it in the log too. An order is kept
-// before it is carried out. A refusal costs its sender more than us: those of one address and caller are counted by the minute.
+// Who ordered what, and who was refused: kept by the controller, which tells it in the log too. An order is kept before
+// it is carried out. A refusal costs its sender more than us: those of one address and caller are counted by the
+// minute.
 import type { FastifyRequest } from 'fastify';
 import { shown } from '../base/mod.ts';
 import type { AuditEntry } from '../controller/mod.ts';

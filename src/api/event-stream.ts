@@ -75,7 +75,10 @@ export async function streamEvents({ controller, response, after, signal, mayRea
   return defect;
 }
 
-/** The last thing a reader hears, with when to come again. @returns the error when it is a defect of the program, else null */
+/**
+ * The last thing a reader hears, with when to come again. @returns the error when it is a defect of the program, else
+ * null
+ */
 function tell(response: ServerResponse, error: unknown): unknown {
   const failure = failureOf(error);
   response.write(

@@ -32,7 +32,9 @@ export class Pace {
     this.#nowMs = nowMs;
   }
 
-  /** @param name of somebody who was authenticated, so that those who exist bound what is remembered; else `namesMax` */
+  /**
+   * @param name of somebody who was authenticated, so that those who exist bound what is remembered; else `namesMax`
+   */
   take(name: string): boolean {
     const { perSecond, burst } = this.#limits;
     const nowMs = this.#nowMs();

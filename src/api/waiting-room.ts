@@ -38,7 +38,9 @@ export class WaitingRoom {
     this.#pace = new Pace(limits.pace, { namesMax: limits.addressesMax });
   }
 
-  /** Resolves when the request may be answered, or its connection is closed. What it still sends is not read so long. */
+  /**
+   * Resolves when the request may be answered, or its connection is closed. What it still sends is not read so long.
+   */
   turn(socket: Socket): Promise<void> {
     const address = networkOf(socket.remoteAddress ?? '');
     if (socket.destroyed || this.#pace.take(address)) return Promise.resolve();

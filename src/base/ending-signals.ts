@@ -1,9 +1,9 @@
-// Which signals ask a command to end: SIGINT, SIGTERM and SIGHUP, except those that whoever started us has ignored (nohup(1),
-// `trap '' HUP`, env --ignore-signal, SIG_IGN in the program that starts us).
+// Which signals ask a command to end: SIGINT, SIGTERM and SIGHUP, except those that whoever started us has ignored
+// (nohup(1), `trap '' HUP`, env --ignore-signal, SIG_IGN in the program that starts us).
 //
-// Node.js sets every signal that was ignored back to its default when it starts, before any of our code runs, so it cannot be
-// asked. The first line of the command is a shell's, which hears it and says it in an environment variable (scripts/bundle.mjs). Where
-// Node.js was started directly, what nohup and shells leave behind is looked at.
+// Node.js sets every signal that was ignored back to its default when it starts, before any of our code runs, so it
+// cannot be asked. The first line of the command is a shell's, which hears it and says it in an environment variable
+// (scripts/bundle.mjs). Where Node.js was started directly, what nohup and shells leave behind is looked at.
 import { fstatSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 
@@ -42,7 +42,10 @@ function signalsOf(mask: bigint): readonly NodeJS.Signals[] {
   return ENDING.filter((signal) => has(signal) && !(signal === 'SIGINT' && has('SIGQUIT')));
 }
 
-/** A shell says in `_` what it started; nohup(1) gives a standard input that was a terminal a /dev/null that cannot be read. */
+/**
+ * A shell says in `_` what it started; nohup(1) gives a standard input that was a terminal a /dev/null that cannot be
+ * read.
+ */
 function wasStartedByNohup(): boolean {
   if (/(^|\/)nohup$/.test(process.env._ ?? '')) return true;
   try {
@@ -55,7 +58,10 @@ function wasStartedByNohup(): boolean {
   }
 }
 
-/** A shell with `trap '' HUP` passes that on to what it starts; one that people type into ignores SIGTERM for itself only. */
+/**
+ * A shell with `trap '' HUP` passes that on to what it starts; one that people type into ignores SIGTERM for itself
+ * only.
+ */
 function parentIgnores(): readonly NodeJS.Signals[] {
   try {
     const mask = /^SigIgn:\s+([0-9a-f]+)$/m.exec(readFileSync(`/proc/${process.ppid}/status`, 'utf8'))?.[1];

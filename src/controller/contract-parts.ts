@@ -19,8 +19,8 @@ export interface HoldView {
 }
 
 /**
- * 'ok': it does its work. 'degraded': some of it. 'down': none. 'unreachable': it cannot be asked. 'unknown': it was not
- * asked, or not lately.
+ * 'ok': it does its work. 'degraded': some of it. 'down': none. 'unreachable': it cannot be asked. 'unknown': it was
+ * not asked, or not lately.
  */
 export type ComponentState = 'ok' | 'degraded' | 'down' | 'unreachable' | 'unknown';
 

@@ -1,5 +1,6 @@
-// Signals that no agent brings: samples of the director and of Prometheus, judged here as an agent judges its own. They live in
-// memory; after a restart nothing is known until the windows are filled again, but what baselines have learned comes back.
+// Signals that no agent brings: samples of the director and of Prometheus, judged here as an agent judges its own. They
+// live in memory; after a restart nothing is known until the windows are filled again, but what baselines have learned
+// comes back.
 import { intervalOf, type ServiceConfig, type SignalConfig } from '../config/mod.ts';
 import { type BaselineMemory, Judge, parseBaselineMemory, wayOf } from '../detection/mod.ts';
 import { cutText } from './evidence.ts';
@@ -53,7 +54,10 @@ export class OwnJudges {
     else judged.missing.set(signal, reason ?? 'it has none at present');
   }
 
-  /** Looked at often, so that what was healthy without a gap is told from what was not seen. null: the service has no such signals. */
+  /**
+   * Looked at often, so that what was healthy without a gap is told from what was not seen. null: the service has no
+   * such signals.
+   */
   at(service: ServiceConfig, host: string, nowMs: number): Standing | null {
     if (ownSignals(service).length === 0) return null;
     const judged = this.#of(service, host, nowMs);

@@ -1,4 +1,5 @@
-// The way down: off stage, off, its own data back, free. It is the same from every phase; what was never done needs no undoing.
+// The way down: off stage, off, its own data back, free. It is the same from every phase; what was never done needs no
+// undoing.
 import { UnderstudyError } from '../base/mod.ts';
 import { directorOf, within } from './parts.ts';
 import { phaseSince, reached } from './record.ts';
@@ -30,9 +31,9 @@ export const drain: Step = async (input) => {
 };
 
 /**
- * A spare that still has its own data was not started by us, and is not stopped by us. Seed row P13. A call of an earlier controller
- * may still be on its way to overwrite it: attaching it (which changes nothing for a spare that has its own) carries our epoch
- * to the storage node before we believe that nothing was overwritten.
+ * A spare that still has its own data was not started by us, and is not stopped by us. Seed row P13. A call of an
+ * earlier controller may still be on its way to overwrite it: attaching it (which changes nothing for a spare that has
+ * its own) carries our epoch to the storage node before we believe that nothing was overwritten.
  */
 export const off: Step = async (input) => {
   const { context, service, understudy } = input;

@@ -1,5 +1,5 @@
-// Whether the store is the one that this installation had last. Where it is not, the controller advises and does nothing,
-// until `understudy recover` has read back what the volumes hold.
+// Whether the store is the one that this installation had last. Where it is not, the controller advises and does
+// nothing, until `understudy recover` has read back what the volumes hold.
 import { UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import { storeEpochGate } from '../store/mod.ts';

@@ -23,8 +23,8 @@ export interface TcpAddress {
 }
 
 /**
- * Listens with TCP_NODELAY, which each accepted connection has too (tcp(7); Linux copies it). Without it, a program that
- * answers in two pieces waits for the acknowledgement of the first one, which the other end puts off for 40 ms.
+ * Listens with TCP_NODELAY, which each accepted connection has too (tcp(7); Linux copies it). Without it, a program
+ * that answers in two pieces waits for the acknowledgement of the first one, which the other end puts off for 40 ms.
  *
  * @returns the descriptor, which programs inherit only when they are given it; the caller closes it
  * @throws SystemError EADDRINUSE, EADDRNOTAVAIL, EACCES

@@ -1,5 +1,5 @@
-// Decisions on any facts. What was reached is counted, and a run that did not come to each kind of decision often fails:
-// a rule that is never tried is not proved.
+// Decisions on any facts. What was reached is counted, and a run that did not come to each kind of decision often
+// fails: a rule that is never tried is not proved.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Decision, PolicyEngagement, PolicyService, ServiceFacts } from './contract.ts';

@@ -21,7 +21,8 @@ const APART_MS = 1000;
 const POLL_MS = 500;
 
 /**
- * Off only if both readings say so; otherwise what the first other reading said. Changes nothing, so it can be repeated.
+ * Off only if both readings say so; otherwise what the first other reading said. Changes nothing, so it can be
+ * repeated.
  * @throws what `read` and `pause` throw
  */
 export async function readBackOff({ read, pause }: ReadBack): Promise<PowerState> {

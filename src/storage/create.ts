@@ -15,7 +15,8 @@ export interface StorageNodeOptions {
   /** Lower-case letters, digits and "-"; one node for a name and a store. */
   readonly name: string;
   /**
-   * Absolute path, not in the state folder: stamps, backups and overlays. Made if it is not there. One node for a folder.
+   * Absolute path, not in the state folder: stamps, backups and overlays. Made if it is not there. One node for a
+   * folder.
    */
   readonly folder: string;
   /**

@@ -1,4 +1,5 @@
-// What may be asked of the storage node's records and files from outside while no node runs, or another process runs it.
+// What may be asked of the storage node's records and files from outside while no node runs, or another process runs
+// it.
 import { join } from 'node:path';
 import { codeOf } from '../base/mod.ts';
 import type { Store } from '../store/mod.ts';

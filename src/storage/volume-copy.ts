@@ -1,5 +1,5 @@
-// One copy of the copy engine to one target, as the storage node wants it: no record for resuming, no questions, an exception
-// when it does not end well.
+// One copy of the copy engine to one target, as the storage node wants it: no record for resuming, no questions, an
+// exception when it does not end well.
 import { errorFrom } from '../base/mod.ts';
 import { copy, type CopyProgress as EngineProgress } from '../replication/mod.ts';
 import type { CopyJob } from './backend.ts';

@@ -35,8 +35,9 @@ export function numbersOf(list: string): number[] {
 const BARE_FIGURE = /(?<![\w.])\d+\.\d+(?![\w.]*<!--)(?![\w.])/g;
 
 /**
- * Figures in parts of a page (a section, a paragraph with a heading of its own, an entry of a list) that name the benchmarks as their
- * place, where neither a marker of bench/quoted.ts stands behind them nor the day of the measurement in the part. What is code is none.
+ * Figures in parts of a page (a section, a paragraph with a heading of its own, an entry of a list) that name the
+ * benchmarks as their place, where neither a marker of bench/quoted.ts stands behind them nor the day of the
+ * measurement in the part. What is code is none.
  */
 export function unfoundedFigures(page: string): string[] {
   return page.split(/^(?=#+ |\*\*)/m).flatMap((part) => {

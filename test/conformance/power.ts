@@ -1,5 +1,5 @@
-// The suite that every driver of src/power/contract.ts must pass. A driver's test gives hosts behind a relay, and tells past the
-// driver what is really so.
+// The suite that every driver of src/power/contract.ts must pass. A driver's test gives hosts behind a relay, and tells
+// past the driver what is really so.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';

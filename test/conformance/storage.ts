@@ -9,7 +9,9 @@ import { patience } from '../rig/patience.ts';
 export const LEAD_BYTES = 4 * 1024 * 1024;
 export const SPARE_BYTES = 5 * 1024 * 1024;
 
-/** Volumes: web1 (LEAD_BYTES), spare1 and spare2 (SPARE_BYTES), tiny (half of LEAD_BYTES), whose copies keep its mark. */
+/**
+ * Volumes: web1 (LEAD_BYTES), spare1 and spare2 (SPARE_BYTES), tiny (half of LEAD_BYTES), whose copies keep its mark.
+ */
 export interface StorageRig {
   readonly node: StorageNode;
   /** What is on the disk itself. */

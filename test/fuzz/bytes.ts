@@ -1,5 +1,5 @@
-// Bytes as a reader gets them, counted: in pieces of any size, or at any offset. Who asks on behind the end, or for more at once
-// than a reader may hold, is found.
+// Bytes as a reader gets them, counted: in pieces of any size, or at any offset. Who asks on behind the end, or for
+// more at once than a reader may hold, is found.
 import type { Random } from '../../src/base/mod.ts';
 import { ByteReader } from '../../src/replication/source/byte-reader.ts';
 import type { ByteSource } from '../../src/replication/source/byte-source.ts';

@@ -1,5 +1,5 @@
-// Goal: the fuzzer sees what it is there for. Method: readers with one planted defect each, in ways that a mistake could have it;
-// the inputs of every day must find each of them. One that is not found fails here.
+// Goal: the fuzzer sees what it is there for. Method: readers with one planted defect each, in ways that a mistake
+// could have it; the inputs of every day must find each of them. One that is not found fails here.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { codeOf, messageOf } from '../../src/base/mod.ts';
 import { planGpt } from '../../src/replication/gpt/mod.ts';

@@ -1,4 +1,5 @@
-// What the commands say when they are asked for help, or for what they cannot do: in words, and as the documented object.
+// What the commands say when they are asked for help, or for what they cannot do: in words, and as the documented
+// object.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

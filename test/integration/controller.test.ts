@@ -1,4 +1,5 @@
-// The controller as a whole, over a simulated plant whose time flies: modes, orders, a second controller, stops and starts.
+// The controller as a whole, over a simulated plant whose time flies: modes, orders, a second controller, stops and
+// starts.
 import { describe, expect, it } from 'vitest';
 import { eachWithALife, life, reportOf, start, untilDone, untilPhase } from '../rig/controller-life.ts';
 import { eventually } from '../rig/wait.ts';

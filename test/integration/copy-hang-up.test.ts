@@ -1,4 +1,5 @@
-// The terminal goes: SIGHUP ends a copy in good order, unless whoever started it wants it ignored; the shared reader stays.
+// The terminal goes: SIGHUP ends a copy in good order, unless whoever started it wants it ignored; the shared reader
+// stays.
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
@@ -128,7 +129,8 @@ test.concurrent('hang-up - a terminal that goes leaves a copy that can be resume
     expect(stage.difference('a', image.content)).toBe(null);
   }));
 
-// Node.js itself aborts when it cannot set a terminal back to what it was. The kernel sends the signal to the shell alone.
+// Node.js itself aborts when it cannot set a terminal back to what it was. The kernel sends the signal to the shell
+// alone.
 test.concurrent.each<[string, (command: string) => string, string, number]>([
   [
     'a hang-up that is heard',

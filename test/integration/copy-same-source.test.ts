@@ -1,5 +1,6 @@
-// One NBD server by many names is one source: there is one producer, and each block is read once. Two servers are two sources,
-// however alike their names are. The server holds back all reads until every copy has joined, so nothing depends on time.
+// One NBD server by many names is one source: there is one producer, and each block is read once. Two servers are two
+// sources, however alike their names are. The server holds back all reads until every copy has joined, so nothing
+// depends on time.
 import { readFileSync, symlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join, relative } from 'node:path';

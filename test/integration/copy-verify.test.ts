@@ -201,7 +201,8 @@ test.concurrent('verify - blocks are read back while others are still to come', 
       files: { log: '' },
     });
     const copy = stage.copyJson('--yes', '--verify', '--block-size', '64K', '--buffer', '512K', source.uri, server.uri);
-    // Nothing more can be written until the gate opens: all that was written is read back meanwhile, but for what is held.
+    // Nothing more can be written until the gate opens: all that was written is read back meanwhile, but for what is
+    // held.
     const blocks = (): number =>
       new Set(readsOf(join(server.folder, 'log')).map(({ offsetBytes }) => offsetBytes)).size;
     await eventually(

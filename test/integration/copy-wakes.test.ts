@@ -1,5 +1,5 @@
-// Every wake-up is rung after the change that it announces (invariant 4 of ARCHITECTURE.md): real processes whose waits do not
-// end by time-out go through everything that one of them waits for another with, and end.
+// Every wake-up is rung after the change that it announces (invariant 4 of ARCHITECTURE.md): real processes whose waits
+// do not end by time-out go through everything that one of them waits for another with, and end.
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,5 +1,5 @@
-// Stamps of volumes and headers of backups: a store that was lost, emptied or replaced by an older copy is not believed,
-// and nothing is done by it.
+// Stamps of volumes and headers of backups: a store that was lost, emptied or replaced by an older copy is not
+// believed, and nothing is done by it.
 import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

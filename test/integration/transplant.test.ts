@@ -105,7 +105,8 @@ describe('a portion of the files of the lead', () => {
     expect(looked).toMatchObject({ applied: false, skipped: ['/var/lib/wiki/fifo'] });
     const result = await engine.transplant(lead.path, spare.path, request, signal);
     expect(result).toEqual({ ...looked, applied: true });
-    // The wiki, its media and pages; the folder of sites. Old files, their folder, the file in the place of a folder, and a site went.
+    // The wiki, its media and pages; the folder of sites. Old files, their folder, the file in the place of a folder,
+    // and a site went.
     expect(result).toMatchObject({ files: 7, folders: 4, removed: 4 });
     expect(result.bytes).toBeGreaterThan(3 * limits.MIB);
     expect(checkImage(spare)).toBe('');

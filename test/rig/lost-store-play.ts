@@ -1,5 +1,5 @@
-// One loss of the store, as a program of its own: the copy engine starts processes of the built program. Its argument is
-// a LostStoreCase; it ends with status 0 when all came out well.
+// One loss of the store, as a program of its own: the copy engine starts processes of the built program. Its argument
+// is a LostStoreCase; it ends with status 0 when all came out well.
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { codeOf } from '../../src/base/mod.ts';

@@ -1,7 +1,7 @@
 // Where a test of the whole engine plays: folders of its own for images, targets, shared memory, resume records and
 // temporary files, and a mark that every process started here inherits. When the test is over nothing may be left: no
-// process, no file in shared memory (so no lock either: locks die with their files and processes), no temporary file, and
-// under the final name of a target nothing but a whole image.
+// process, no file in shared memory (so no lock either: locks die with their files and processes), no temporary file,
+// and under the final name of a target nothing but a whole image.
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -158,8 +158,8 @@ export class Stage {
   }
 
   /**
-   * One thread a connection: with more, nbdkit 1.32 aborts now and then when a client is killed while several answers are on
-   * their way ("raw_send_socket: Assertion `sock >= 0' failed").
+   * One thread a connection: with more, nbdkit 1.32 aborts now and then when a client is killed while several answers
+   * are on their way ("raw_send_socket: Assertion `sock >= 0' failed").
    */
   async nbdkit(options: NbdkitOptions): Promise<NbdServer> {
     const server = await startNbdkit({ ...options, options: ['--threads=1', ...(options.options ?? [])] });
@@ -216,7 +216,9 @@ export class Stage {
     return firstDifference(path, content);
   }
 
-  /** Waits until everything started here has ended by itself, then says what is left behind; nothing, if all is well. */
+  /**
+   * Waits until everything started here has ended by itself, then says what is left behind; nothing, if all is well.
+   */
   async leftBehind(): Promise<readonly string[]> {
     const look = (): string[] => [
       ...this.processes.map(({ pid, command }) => `process ${pid}: ${command}`),

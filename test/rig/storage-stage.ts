@@ -158,7 +158,9 @@ export class StorageStage {
     return credentialsOf(this.authority, name.includes('-') ? name : `host-${name}`, NODE);
   }
 
-  /** Another bit of a backup, also while it is made; called again, it is as it was. @param offset @default the middle */
+  /**
+   * Another bit of a backup, also while it is made; called again, it is as it was. @param offset @default the middle
+   */
   spoilBackup(volume: string, engagement: string, offset: number | null = null): void {
     const found = readdirSync(join(this.storageFolder, engagement)).find((name) => name.startsWith(`${volume}.`));
     const fd = openSync(join(this.storageFolder, engagement, found ?? 'none'), 'r+');

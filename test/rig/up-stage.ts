@@ -142,7 +142,10 @@ ${names.map(host).join('')}services:
     return readFileSync(join(this.folder, 'struck'), 'utf8').split('\n').length - 1;
   }
 
-  /** Starts a controller. @param options further ones of `up` @returns true when it answers; false: it died before it said where */
+  /**
+   * Starts a controller. @param options further ones of `up` @returns true when it answers; false: it died before it
+   * said where
+   */
   async up(...options: readonly string[]): Promise<boolean> {
     const [ip = '', ...before] = this.#lan.wrap();
     const env = {

@@ -1,5 +1,5 @@
-// A real HAProxy of a test: a master and its worker, with a configuration in a folder of its own, Unix sockets in place of
-// ports. It runs examples/haproxy.cfg, so what users copy is what the tests prove.
+// A real HAProxy of a test: a master and its worker, with a configuration in a folder of its own, Unix sockets in place
+// of ports. It runs examples/haproxy.cfg, so what users copy is what the tests prove.
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';

@@ -1,5 +1,5 @@
-// The least that can be called an identity engine, for tests of what goes on around one: a host's name and a key, in text, at a
-// fixed place of the image. It really reads and writes the image that it is given.
+// The least that can be called an identity engine, for tests of what goes on around one: a host's name and a key, in
+// text, at a fixed place of the image. It really reads and writes the image that it is given.
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import type { IdentityEngine, OpenedImage, Plan } from '../../src/identity/mod.ts';

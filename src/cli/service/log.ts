@@ -65,8 +65,8 @@ function textLines({ level, message, stack }: LogRecord, time: string | null): r
 }
 
 /**
- * Standard error is a stream of the journal itself, not only of something that has inherited the variable (systemd.exec(5),
- * JOURNAL_STREAM).
+ * Standard error is a stream of the journal itself, not only of something that has inherited the variable
+ * (systemd.exec(5), JOURNAL_STREAM).
  */
 function isJournal(stream: string | undefined): boolean {
   if (stream === undefined) return false;

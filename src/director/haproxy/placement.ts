@@ -1,5 +1,5 @@
-// What to tell HAProxy next about one server in one backend, given what it says now: pure, so that a server found in any state,
-// half added, drained, in maintenance, at another address, comes to the state that is wanted.
+// What to tell HAProxy next about one server in one backend, given what it says now: pure, so that a server found in
+// any state, half added, drained, in maintenance, at another address, comes to the state that is wanted.
 import { isIPv6 } from 'node:net';
 import type { HaproxySettings } from './settings.ts';
 import type { BackendServer } from './state.ts';
@@ -18,8 +18,8 @@ type CheckSettings = Pick<HaproxySettings, 'checkIntervalMs' | 'checkPasses' | '
 const NEW_CHECK_MS = 250;
 
 /**
- * Into the rotation. The way leads over "drain", in which HAProxy checks a server but sends it nothing: a server that is made
- * ready at once is taken for up, and gets requests, until its first checks have failed.
+ * Into the rotation. The way leads over "drain", in which HAProxy checks a server but sends it nothing: a server that
+ * is made ready at once is taken for up, and gets requests, until its first checks have failed.
  * @param place BACKEND/SERVER
  */
 export function stepToAdmit(place: string, seen: BackendServer | null, at: Address, settings: CheckSettings): Step {

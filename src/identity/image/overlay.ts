@@ -1,6 +1,7 @@
-// A private copy of an image that costs nothing: what is written goes to a file of ours, the image below stays as it is. It is a
-// qcow2 file over the image, of which each file system is shown as a plain file that its own programs can read and write. (The option of
-// e2fsprogs for file systems inside an image, "?offset=", gets lost when e2fsck 1.47 replays a journal.)
+// A private copy of an image that costs nothing: what is written goes to a file of ours, the image below stays as it
+// is. It is a qcow2 file over the image, of which each file system is shown as a plain file that its own programs can
+// read and write. (The option of e2fsprogs for file systems inside an image, "?offset=", gets lost when e2fsck 1.47
+// replays a journal.)
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { present } from '../../base/mod.ts';
@@ -52,7 +53,10 @@ export class Overlay {
     return new Overlay(file, await showParts(overlay, offsets, options));
   }
 
-  /** The daemons have written everything and gone. @throws IDENTITY_FAILED when one did not end well: nothing in `file` counts */
+  /**
+   * The daemons have written everything and gone. @throws IDENTITY_FAILED when one did not end well: nothing in `file`
+   * counts
+   */
   async close(): Promise<void> {
     for (const shown of this.#shown) await shown.close();
   }

@@ -1,6 +1,6 @@
-// Patterns of a shell (fnmatch(3)) that an image holds: each is held against a name in time that grows with both lengths
-// and no faster, whatever the pattern. As a regular expression, one of many stars would be tried in more ways than there
-// is time for.
+// Patterns of a shell (fnmatch(3)) that an image holds: each is held against a name in time that grows with both
+// lengths and no faster, whatever the pattern. As a regular expression, one of many stars would be tried in more ways
+// than there is time for.
 
 /** A character that is one of some; null: any number of any. */
 type Part = ((character: string) => boolean) | null;

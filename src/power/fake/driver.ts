@@ -5,9 +5,9 @@ import type { PowerDriver, PowerState } from '../contract.ts';
 
 /**
  * What is wrong with the relay of one host. "hang": it does not answer. "silent": it cannot be reached, which is known
- * at once. "fail": it refuses changes. "ignore": it accepts changes and does nothing. "lie": it does what it is told and
- * says something else, always or so many times. "early": once told to cut the power, it says "off" so many times before
- * it cuts it.
+ * at once. "fail": it refuses changes. "ignore": it accepts changes and does nothing. "lie": it does what it is told
+ * and says something else, always or so many times. "early": once told to cut the power, it says "off" so many times
+ * before it cuts it.
  */
 export type Fault =
   | { readonly kind: 'hang' }

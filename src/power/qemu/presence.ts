@@ -1,5 +1,5 @@
-// Whether a machine is there, told by three witnesses that do not depend on each other: the lock that its process holds, its
-// monitor, and the processes of this computer. Only when all three say no is it off.
+// Whether a machine is there, told by three witnesses that do not depend on each other: the lock that its process
+// holds, its monitor, and the processes of this computer. Only when all three say no is it off.
 import { createHash } from 'node:crypto';
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { errnoOf } from '../../base/mod.ts';
@@ -42,8 +42,8 @@ export function isLocked(path: string): boolean {
 }
 
 /**
- * The lock, as a descriptor that the machine's process is to inherit, or null when it is taken. The kernel drops it when all
- * copies of the descriptor are closed, however their processes end.
+ * The lock, as a descriptor that the machine's process is to inherit, or null when it is taken. The kernel drops it
+ * when all copies of the descriptor are closed, however their processes end.
  */
 export function takeLock(path: string): number | null {
   const fd = openSync(path, 'a+', 0o600);

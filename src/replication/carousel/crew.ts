@@ -1,5 +1,5 @@
-// The worker threads of one copy process: one a target, each with its own end. A ring has a row for so many consumers; the targets
-// beyond wait in line here, without a thread, and start as others end.
+// The worker threads of one copy process: one a target, each with its own end. A ring has a row for so many consumers;
+// the targets beyond wait in line here, without a thread, and start as others end.
 
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -46,8 +46,9 @@ class Recruit implements Member {
     try {
       const worker = new Worker(workerPath, {
         workerData: { task, ringFd, control },
-        // A worker moves bytes outside the heap; without a bound each of many would let its young generation grow. The old one stays at
-        // 5 MiB; a ring mapped beside it that is larger than half its bound would have all of it collected and compacted at once, at the start.
+        // A worker moves bytes outside the heap; without a bound each of many would let its young generation grow. The
+        // old one stays at 5 MiB; a ring mapped beside it that is larger than half its bound would have all of it
+        // collected and compacted at once, at the start.
         resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 512 },
       });
       worker.on('message', (message: TargetResult) => this.settle(message));

@@ -6,8 +6,8 @@ import type { IdentifiedSource } from '../source/mod.ts';
 import type { CopyConfig } from './options.ts';
 
 /**
- * Starts when a digest is expected and the image is stored in a file in another form. What a server or a pipe gives only
- * the process that reads it sees, which says so in the ring.
+ * Starts when a digest is expected and the image is stored in a file in another form. What a server or a pipe gives
+ * only the process that reads it sees, which says so in the ring.
  */
 export function startStoredDigest(
   source: IdentifiedSource,

@@ -5,8 +5,8 @@ import type { IdentifiedSource } from './identify.ts';
 import { nameOfSource } from './name.ts';
 
 /**
- * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell. The file is the one
- * that is held open (hold.ts): a name that leads to another file by now says nothing of it.
+ * Size and time of last change of the file behind a source as they are now; '' where nothing cheap can tell. The file
+ * is the one that is held open (hold.ts): a name that leads to another file by now says nothing of it.
  * @throws SOURCE_CHANGED when it cannot be looked at
  */
 export function currentFingerprint(source: IdentifiedSource): string {

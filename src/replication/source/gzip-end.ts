@@ -1,5 +1,5 @@
-// One byte behind the last member of gzip data. gzip(1) ignores two and more, with a warning, but takes a single one for
-// the start of a member that was cut off: it reads two before it looks at them. A zero behind the data gives it the
+// One byte behind the last member of gzip data. gzip(1) ignores two and more, with a warning, but takes a single one
+// for the start of a member that was cut off: it reads two before it looks at them. A zero behind the data gives it the
 // second one. Zeros there are no error to it; it says with -v that it found some, and does not where it took ours for a
 // byte of the last member that was missing.
 import { createReadStream } from 'node:fs';

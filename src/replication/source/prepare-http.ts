@@ -56,8 +56,9 @@ export async function prepareHttp(
 const CODING_FORMATS: { readonly [coding: string]: SourceFormat } = { gzip: 'gzip', 'x-gzip': 'gzip', zstd: 'zstd' };
 
 /**
- * A server that compresses although it was asked not to. Its bytes are taken as they are, and undone as a format like any other,
- * in sight of everybody. @throws FORMAT_UNKNOWN for a coding that is not a format, and where another format was named
+ * A server that compresses although it was asked not to. Its bytes are taken as they are, and undone as a format like
+ * any other, in sight of everybody. @throws FORMAT_UNKNOWN for a coding that is not a format, and where another format
+ * was named
  */
 function requireFormatOfCoding(source: IdentifiedSource, http: HttpSource, coding: string): void {
   const sends = `${source.uri}: the server sends it in a content coding (${coding}), though it was asked not to`;

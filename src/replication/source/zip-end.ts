@@ -6,7 +6,9 @@ const END_BYTES = 22;
 /** The end is looked for in the last so many bytes: the longest comment, and much behind it. */
 export const ZIP_TAIL_BYTES = 1024 * 1024;
 
-/** Offset in `tail`, the last bytes of a file, behind the last whole record of an end in it; null when there is none. */
+/**
+ * Offset in `tail`, the last bytes of a file, behind the last whole record of an end in it; null when there is none.
+ */
 export function zipEnd(tail: Buffer): number | null {
   for (let at = tail.lastIndexOf(MARK); at >= 0; at = at === 0 ? -1 : tail.lastIndexOf(MARK, at - 1)) {
     if (at + END_BYTES > tail.byteLength) continue;

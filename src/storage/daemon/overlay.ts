@@ -1,5 +1,6 @@
-// The file that keeps what a lead has overwritten since its snapshot. It loses its name as soon as the daemon has opened it, so
-// it is gone with the snapshot or with the daemon, and at most a crash in the moment between leaves a name.
+// The file that keeps what a lead has overwritten since its snapshot. It loses its name as soon as the daemon has
+// opened it, so it is gone with the snapshot or with the daemon, and at most a crash in the moment between leaves a
+// name.
 import { closeSync, mkdirSync, openSync, rmSync, truncateSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -32,8 +33,8 @@ export async function makeOverlay(request: OverlayRequest): Promise<OverlayFile>
   const path = join(folder, `${request.name}.qcow2`);
   const qemuImg = requireTool('qemu-img', 'qemu-utils');
   try {
-    // A name that a crash left, or anything else. qemu-img would write through a link, and make a new file with mode 0644;
-    // one that is there keeps its mode.
+    // A name that a crash left, or anything else. qemu-img would write through a link, and make a new file with mode
+    // 0644; one that is there keeps its mode.
     dropOverlayName(path);
     closeSync(openSync(path, 'wx', PRIVATE_MODE));
     const args = ['create', '-q', '-f', 'qcow2', path, String(request.volumeBytes)];

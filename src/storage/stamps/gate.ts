@@ -1,5 +1,5 @@
-// The gate of the store, and the floor beside the volumes: a controller that was replaced is refused also when the store
-// that knew of its successor is gone.
+// The gate of the store, and the floor beside the volumes: a controller that was replaced is refused also when the
+// store that knew of its successor is gone.
 import { type EpochGate, epochStale } from '../../base/mod.ts';
 import type { Floor } from './contract.ts';
 
