@@ -107,12 +107,7 @@ describe('an engagement in which something goes wrong', () => {
     async () => {
       room.fill(true);
       try {
-        await expectFailure(
-          'preserve',
-          'STORAGE_SPACE',
-          /spare1.* needs .* are free/,
-          /room in storage.folder/,
-        );
+        await expectFailure('preserve', 'STORAGE_SPACE', /spare1.* needs .* are free/, /room in storage.folder/);
       } finally {
         room.fill(false);
       }
