@@ -8,7 +8,6 @@ import { floorFlaw, stampFlaw } from './flaws.ts';
 
 const FLOOR = 'installation';
 const GATEWAYS = 'gateways';
-const BOTTOM: Floor = { format: 1, epoch: 0, sequence: 0, unsettled: null };
 
 export interface StampsOptions {
   readonly texts: Texts;
@@ -110,7 +109,6 @@ export class Stamps {
   /** Never lower than what any stamp says, also where the floor itself was lost. */
   async floor(): Promise<Floor> {
     const text = await this.#options.texts.read(FLOOR);
-    if (text === null) return BOTTOM;
     const { value, flaw } = parsed<Floor>(text, floorFlaw);
     if (value !== null) return value;
     const stamps = (await this.all()).flatMap(({ stamp }) => (stamp === null ? [] : [stamp]));
@@ -118,7 +116,7 @@ export class Stamps {
       format: 1,
       epoch: Math.max(0, ...stamps.map(({ epoch }) => epoch)),
       sequence: Math.max(0, ...stamps.map(({ engagement }) => sequenceOf(engagement))),
-      unsettled: `${FLOOR}.json beside the stamps cannot be used: ${flaw}`,
+      unsettled: text === null ? null : `${FLOOR}.json beside the stamps cannot be used: ${flaw}`,
     };
   }
 
