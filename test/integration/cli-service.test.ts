@@ -114,12 +114,18 @@ describe('commands with another token', () => {
 describe('commands with a broken configuration', () => {
   it('cli - each error is told with line and column, and nothing is started', async () => {
     const file = stage.config.write(changed('tokensFile', 'tokenFile'));
-    for (const command of ['up', 'status']) {
-      await expectRefusal([command, '-f', file], 'CONFIG_INVALID', /understudy\.yaml:4:3: .*tokenFile/);
-    }
     const absent = stage.config.path('absent.yaml');
-    for (const command of ['up', 'status']) {
-      await expectRefusal([command, '-f', absent], 'CONFIG_UNREADABLE', /absent\.yaml/);
+    await expectRefusal(['status', '-f', file], 'CONFIG_INVALID', /understudy\.yaml:4:3: .*tokenFile/);
+    await expectRefusal(['status', '-f', absent], 'CONFIG_UNREADABLE', /absent\.yaml/);
+    for (const [broken, code, message] of [
+      [file, 'CONFIG_INVALID', /understudy\.yaml:4:3: .*tokenFile/],
+      [absent, 'CONFIG_UNREADABLE', /absent\.yaml/],
+    ] as const) {
+      const { status, stdout, stderr } = await understudy(['up', '-f', broken]);
+      expect({ status, stdout }).toEqual({ status: errorRegistry[code].exit, stdout: '' });
+      // Its log is for a program to read, as standard error is not a terminal.
+      const record = { level: 'error', code, message: expect.stringMatching(message) };
+      expect(JSON.parse(stderr)).toMatchObject(record);
     }
   });
 });

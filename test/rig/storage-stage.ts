@@ -162,7 +162,8 @@ export class StorageStage {
    * Another bit of a backup, also while it is made; called again, it is as it was. @param offset @default the middle
    */
   spoilBackup(volume: string, engagement: string, offset: number | null = null): void {
-    const found = readdirSync(join(this.storageFolder, engagement)).find((name) => name.startsWith(`${volume}.`));
+    const names = readdirSync(join(this.storageFolder, engagement));
+    const found = names.find((name) => name.startsWith(`${volume}.raw`));
     const fd = openSync(join(this.storageFolder, engagement, found ?? 'none'), 'r+');
     try {
       const at = offset ?? Math.floor(fstatSync(fd).size / 2);

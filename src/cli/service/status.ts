@@ -111,7 +111,8 @@ function describeHost(host: HostView): readonly string[] {
 function describeEngagements({ engagements, engagementsTotal, services }: StatusAnswer, all: boolean): string[] {
   if (all) return engagements.map((engagement) => `  ${describeEngagement(engagement)}`);
   const underWay = new Set(services.flatMap((service) => service.engagements));
-  const isOpen = ({ name, left }: EngagementView): boolean => underWay.has(name) || left.length > 0;
+  const isOpen = ({ name, state, left }: EngagementView): boolean =>
+    underWay.has(name) || state === 'running' || left.length > 0;
   const failed = engagements.filter((one) => one.state === 'failed' && !isOpen(one));
   const last = failed.slice(-FAILED_SHOWN);
   const listed = engagements.filter((one) => isOpen(one) || last.includes(one));
