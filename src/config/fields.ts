@@ -66,7 +66,12 @@ export function linkName() {
 
 /** Made absolute afterwards: src/config/paths.ts. */
 export function path() {
-  return z.string().min(1).max(4000).meta({ format: 'path' });
+  return z
+    .string()
+    .min(1)
+    .max(4000)
+    .refine((text) => !text.includes('\0'), { error: 'has a NUL character, which no path has' })
+    .meta({ format: 'path' });
 }
 
 export function mac() {

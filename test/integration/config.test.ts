@@ -259,6 +259,8 @@ describe('a configuration that cannot be used', () => {
     ['a long name', `${'a'.repeat(500_000)}: 1`, '1:1: '],
     ['a long name among others', `state: x\n"${'a'.repeat(1000)}": 1`, '2:1: there is no entry "aaaa'],
     ['NUL', 'state: "a\\0b"', ': "api" is missing'],
+    ['NUL in a path', 'state: "a\\0b"', '1:8: state: has a NUL character, which no path has'],
+    ['NUL in a path in a group', 'storage:\n  folder: "/a\\0b"', '2:11: storage.folder: has a NUL character'],
   ])('config - hostile content is refused quickly: %s', async (_, text, problem) => {
     const message = await complaint(text);
     expect(message).toContain(problem);
