@@ -44,6 +44,9 @@ export async function* examineRecords(configuration: Configuration): AsyncIterab
 }
 
 function remedyOf(key: string): string {
+  if (key.startsWith('storage/volume/')) {
+    return 'end understudy up, and run understudy recover, which reads what the volume itself says';
+  }
   const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
   const command =
     name === null ? `understudy records ${shown(key)} --remove` : `understudy dismiss ${shown(name)} --force`;

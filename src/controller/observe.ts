@@ -44,7 +44,9 @@ export async function lookAtDirector(context: Context, world: World, service: Se
   }
   const atMs = context.parts.wall();
   const condition =
-    seen === null ? ({ state: 'unreachable', detail: reason } as const) : directorCondition(service, seen);
+    seen === null
+      ? ({ state: 'unreachable', detail: unreachable(trouble) } as const)
+      : directorCondition(service, seen);
   world.components.saw(`director/${service.name}`, condition, atMs);
   world.requestsSeen(service.name, seen, atMs, keepMs);
   const signals = service.signals.filter(({ source }) => source.kind === 'director');
@@ -88,6 +90,11 @@ function sampleOf(
     default:
       return null;
   }
+}
+
+/** Without the reason: that names sockets and paths of this machine, which not every viewer is to know. */
+function unreachable(error: unknown): string {
+  return `cannot be asked (${codeOf(error)}); the log of the controller and understudy doctor say why`;
 }
 
 /** Whether the service has signals that come from Prometheus; undefined: there is no such service. */

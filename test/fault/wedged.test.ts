@@ -1,6 +1,7 @@
 // A step that ends the controller, in a real process: it is counted, given up, and nothing is lost; and errors that
 // nobody caught, which end nothing. The same with a store full of records that cannot be used.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StatusAnswer } from '../../src/api/mod.ts';
 import { EXIT_INTERNAL, present, seededRandom } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
@@ -225,6 +226,7 @@ describe('a store full of records that cannot be used', () => {
       const { stdout: text } = await stage.understudy('status');
       expect(text).toContain('understudy dismiss wiki-9 --force');
       expect(text).toContain('understudy records plan/wiki --remove');
+      expect(text).toMatch(/record storage\/volume\/spare2 cannot be used: .*\n.*understudy recover/);
       const doctor = JSON.parse((await stage.understudy('doctor', '--json')).stdout) as { checks: readonly Check[] };
       const found = doctor.checks.filter(({ check }) => check === 'record').map(({ subject }) => subject);
       expect(found.toSorted()).toEqual(keys.toSorted());
@@ -241,6 +243,14 @@ describe('a store full of records that cannot be used', () => {
           : stage.json('dismiss', name, '--force', '--yes'));
       }
       await stage.end();
+      // What a volume holds is not guessed: its stamp says it, once somebody has agreed.
+      await stage.up();
+      expect((await stage.json<StatusAnswer>('status')).warnings.join()).toMatch(
+        /no record of spare2.*understudy recover/,
+      );
+      await stage.end();
+      const recovered = await stage.understudy('recover', '--yes');
+      expect(recovered).toMatchObject({ status: 0 });
       await stage.up();
       const after = await stage.json<StatusView>('status');
       expect([after.unusableRecordsTotal, after.hosts.map(({ keptOut }) => keptOut)]).toEqual([0, [null, null, null]]);

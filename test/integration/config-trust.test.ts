@@ -86,10 +86,9 @@ it.each(['state', 'storage.folder'])(
   'config - a folder of %s that others can write, or move, is refused',
   async (entry) => {
     const name = `${entry.replace('.', '-')}/deep`;
-    const [upper, folder] = [config.path(entry.replace('.', '-')), config.path(name)];
-    chmodSync(config.folder, 0o755);
+    const [upper, folder] = [join(open, entry.replace('.', '-')), join(open, name)];
     const text =
-      entry === 'state' ? changed('state: state', `state: ${name}`) : `${GOOD}storage: { folder: ${name} }\n`;
+      entry === 'state' ? changed('state: state', `state: ${folder}`) : `${GOOD}storage: { folder: ${folder} }\n`;
     const complaint = () => complaintOf(config.write(text));
     // Not there: it will be made for this user alone.
     expect(await complaint()).toBe('taken');

@@ -198,11 +198,12 @@ describe('the installation that the documents show', () => {
 
       const view = await status();
       expect(view.services.map(({ name, lead, mode }) => [name, lead, mode])).toEqual([['wiki', 'web1', 'approve']]);
-      expect(view.hosts.map(({ volume }) => volume.uri)).toEqual([
-        'nbds://10.20.0.1:10810/web1',
-        'nbds://10.20.0.1:10811/spare1',
-        'nbds://10.20.0.1:10812/spare2',
-      ]);
+      // The hosts get their ports side by side.
+      const places = view.hosts.map(({ name, volume }) => [name, new URL(volume.uri ?? '')] as const);
+      expect(places.map(([name, { hostname, pathname }]) => [name, hostname, pathname])).toEqual(
+        ['web1', 'spare1', 'spare2'].map((name) => [name, '10.20.0.1', `/${name}`]),
+      );
+      expect(places.map(([, { port }]) => port).sort()).toEqual(['10810', '10811', '10812']);
       // The socket is HAProxy's, and it knows the lead; the machine starts with its network card and its certificate.
       expect(log).not.toContain('director/wiki');
       expect((await run('understudy power web1 on -f /etc/understudy/understudy.yaml')).stdout).toBe('web1 is on\n');

@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Lan } from '../../guests/mod.ts';
+import type { StatusAnswer } from '../../src/api/mod.ts';
 import { runTool } from '../../src/base/mod.ts';
 import type { Check } from '../../src/cli/mod.ts';
 import { type ClientCredentials, credentialsOf, qemuArguments } from '../rig/nbd-host.ts';
@@ -114,7 +115,10 @@ it(
     await up(file);
     expect(await understudy('power', 'web1', 'on', '-f', file)).toMatchObject({ status: 0 });
     await countsOn();
-    const uri = `nbds://${lan.address}:${FIRST_PORT}/web1`;
+    const { hosts } = JSON.parse((await understudy('status', '--json', '-f', file)).stdout) as StatusAnswer;
+    const uri = hosts.find(({ name }) => name === 'web1')?.volume.uri ?? '';
+    // The hosts get their ports side by side.
+    expect(uri).toMatch(new RegExp(`^nbds://${lan.address.replaceAll('.', '\\.')}:1081[0-5]/web1$`));
     const own = credentialsOf(authority, 'host-web1', lan.address);
     expect(await reads('web1', uri, own)).toBe(true);
     expect(await reads('spare1', uri, credentialsOf(authority, 'host-spare1', lan.address))).toBe(false);

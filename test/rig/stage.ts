@@ -146,7 +146,9 @@ export class Stage {
     const look = (): RunningCopy | null => {
       const [running] = this.look();
       last = running ?? last;
-      if (running === undefined && this.processes.length === 0) throw new Error(`no copy runs any more: ${this.#told}`);
+      // One that has just been started may not be found by its environment yet.
+      const ended = this.#processes.every((one) => !one.running) && this.processes.length === 0;
+      if (running === undefined && ended) throw new Error(`no copy runs any more: ${this.#told}`);
       return running !== undefined && wanted(running) ? running : null;
     };
     return eventually(() => `${what}; last seen: ${JSON.stringify(last)}`, look);

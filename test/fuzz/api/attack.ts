@@ -1,4 +1,5 @@
 // The attack: so many requests of one seed, several clients at a time, and looks at the process in between.
+import { join } from 'node:path';
 import { messageOf } from '../../../src/base/mod.ts';
 import { patience } from '../../rig/patience.ts';
 import { Finding, holds, type Tally } from '../fuzz.ts';
@@ -27,7 +28,7 @@ export async function attack(subject: Subject, requests: number, seed = SEED): P
   const table = await subject.table();
   const wanted = await subject.status();
   const { tokens, folder } = subject;
-  const rules = { secrets: [...Object.values(tokens), folder] };
+  const rules = { secrets: [...Object.values(tokens), folder], configuration: join(folder, 'understudy.yaml') };
   const tally = new Map<string, number>();
   let [next, sent, warmBytes] = [ONLY === undefined ? 0 : Number(ONLY), 0, Number.POSITIVE_INFINITY];
   let looked = 0;

@@ -12,11 +12,13 @@ const INSIDE =
 export interface Judge {
   /** Texts that no answer may have: secrets, paths of the machine. */
   readonly secrets: readonly string[];
+  /** The file that an operator has read again is named to them. */
+  readonly configuration: string;
 }
 
 /** What each request came to, as words for a tally. @throws Finding */
-export function judge({ secrets }: Judge, sent: Sent, { answers, closed }: Reply): string[] {
-  for (const answer of answers) checkAnswer(answer, secrets, sent);
+export function judge(rules: Judge, sent: Sent, { answers, closed }: Reply): string[] {
+  for (const answer of answers) checkAnswer(answer, rules, sent);
   const codes = answers.map(codeOf);
   if (sent.good) {
     const [code = null] = codes;
@@ -39,11 +41,12 @@ function codeOf({ status, body }: Answer): ErrorCode | 'INTERNAL' | null {
   return error.code;
 }
 
-function checkAnswer(answer: Answer, secrets: readonly string[], sent: Sent): void {
+function checkAnswer(answer: Answer, { secrets, configuration }: Judge, sent: Sent): void {
   const { status, headers, body } = answer;
   const shown = (): string => `${sent.what}: ${status} ${body.slice(0, 500)}`;
   holds(status >= 200 && status < 600, () => `answers with no status of HTTP: ${shown()}`);
-  for (const secret of secrets) holds(!body.includes(secret), () => `shows "${secret}": ${shown()}`);
+  const rest = body.replaceAll(configuration, '');
+  for (const secret of secrets) holds(!rest.includes(secret), () => `shows "${secret}": ${shown()}`);
   for (const [name, value] of headers) {
     holds(!secrets.some((secret) => value.includes(secret)), () => `shows a secret in ${name}: ${shown()}`);
   }
