@@ -17,7 +17,7 @@ import { FakePower } from '../../src/power/mod.ts';
 import { createStorageNode, gateAboveFloor, type LocalStorageNode, stampsIn } from '../../src/storage/mod.ts';
 import { openSqliteStore, type Store, storeEpochGate } from '../../src/store/mod.ts';
 import { service, config as simulated } from '../sim/installation.ts';
-import { MARK_OFFSET, markIdentity, markOf } from '../support/mark-identity.ts';
+import { keysIn, MARK_OFFSET, markIdentity, markOf, readMark } from '../support/mark-identity.ts';
 
 const MIB = 1024 * 1024;
 const HOSTS = ['web1', 'spare1', 'spare2'];
@@ -160,7 +160,7 @@ export class LostStore {
       network: {
         holders: async () => [],
         check: async () => ({ ok: true, detail: 'answers', milliseconds: 1 }),
-        sshHostKeys: async () => [],
+        sshHostKeys: async () => keysIn(readMark(this.volume('spare1'))),
       },
       metrics: new FakeMetrics(),
       agentSecret: async () => null,
