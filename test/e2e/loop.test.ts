@@ -148,6 +148,9 @@ describe('the loop', () => {
       await stage.stopController('SIGKILL');
       await stage.startController();
       const before = await guests.digestOf('spare1');
+      // The understudy was dismissed by hand, and that holds until it is lifted.
+      expect((await stage.api<StatusView>('/v1/status')).services[0]?.holds).toMatchObject([{ kind: 'dismissal' }]);
+      await stage.json('resume', 'wiki');
       const readers = (clients: number): void =>
         stage.insider.load({ clients, url: `${stage.site}${PAGE}`, thinkMs: 20, timeoutMs: 120_000 });
       readers(READERS);
