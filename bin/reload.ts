@@ -1,6 +1,6 @@
 // understudy.yaml read again by a running controller (SIGHUP, `understudy reload`): all of it is taken, or nothing.
 import { type ReloadView, readTokens } from '../src/api/mod.ts';
-import { codeOf, type Log, messageOf, UnderstudyError } from '../src/base/mod.ts';
+import { codeOf, type Log, messageOf, Turns, UnderstudyError } from '../src/base/mod.ts';
 import {
   becomes,
   type ConfigChange,
@@ -32,16 +32,13 @@ export type Reload = (dryRun: boolean) => Promise<ReloadView>;
 /** One reading at a time. */
 export function createReload(parts: ReloadParts): Reload {
   let last = parts.first;
-  let turn: Promise<unknown> = Promise.resolve();
-  return (dryRun) => {
-    const read = turn.then(async () => {
+  const turns = new Turns();
+  return (dryRun) =>
+    turns.take(async () => {
       const { view, taken } = await readAgain(parts, last, dryRun);
       if (view.applied) last = taken;
       return view;
     });
-    turn = read.catch(() => undefined);
-    return read;
-  };
 }
 
 interface Outcome {

@@ -4,6 +4,7 @@ export { type Call, type EpochGate, epochStale, memoryEpochGate } from './call.t
 export { findTool, requireTool, runTool, spawnBound, type ToolOptions, type ToolResult } from './child.ts';
 export { type Clock, systemClock } from './clock.ts';
 export { DEFECT_ADVICE, Defect, errorFrom, type ToldError, toldOf } from './defect.ts';
+export { diskNumbers, readSysText } from './disk-numbers.ts';
 export { endingSignals } from './ending-signals.ts';
 export {
   codeOf,
@@ -40,4 +41,5 @@ export {
   plantedLink,
   type Way,
 } from './trust.ts';
+export { Turns } from './turns.ts';
 export { type TimeLimit, withinTime } from './within-time.ts';

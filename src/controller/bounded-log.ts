@@ -1,7 +1,7 @@
 // Records in the order of their making, never more than a bound. What is kept is counted where it is appended, in
 // memory, so that the bound holds however many write at the same time; nothing is listed to be trimmed. One controller
 // at a time writes a log.
-import { codeOf } from '../base/mod.ts';
+import { codeOf, Turns } from '../base/mod.ts';
 import type { Store, StoredRecord } from '../store/mod.ts';
 import { listRecords } from './records.ts';
 
@@ -87,7 +87,8 @@ export class BoundedLog<T> {
   readonly #shape: LogShape<T>;
   readonly #shelves: ReadonlyMap<string, Shelf>;
   #begun: Promise<void> | null = null;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One after the other: whoever makes room has it. */
+  readonly #turns = new Turns();
   #newest = 0;
   #number = 0;
 
@@ -99,10 +100,7 @@ export class BoundedLog<T> {
 
   /** @throws STORE_FAILED */
   append(atMs: number, value: T): Promise<Kept> {
-    // One after the other: whoever makes room has it.
-    const made = this.#turn.then(() => this.#make(atMs, value));
-    this.#turn = made.catch(() => undefined);
-    return made;
+    return this.#turns.take(() => this.#make(atMs, value));
   }
 
   /** Of the newest record; 0: there is none. */

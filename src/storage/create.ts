@@ -1,5 +1,4 @@
 // A storage node on this machine: checks what it is given, and puts the parts together.
-import { join } from 'node:path';
 import { type EpochGate, present, UnderstudyError } from '../base/mod.ts';
 import type { IdentityEngine } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
@@ -8,7 +7,7 @@ import type { Listen } from './gateway/mod.ts';
 import { type LocalStorageNode, NodeOfBackend } from './node.ts';
 import { QemuBackend } from './qemu-backend.ts';
 import { Records } from './records.ts';
-import { diskKey, gateAboveFloor, Stamps, TextFolder } from './stamps/mod.ts';
+import { gateAboveFloor, stampsAt } from './stamps/mod.ts';
 import { refuseSameStorage, type VolumeName } from './volume-list.ts';
 
 export interface StorageNodeOptions {
@@ -47,7 +46,7 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
   const { name, store, identity, volumes } = options;
   const gate = gateAboveFloor(options.gate, () => stamps.floor());
   let pathOf = pathsOf(volumes);
-  const stamps = stampsOf(options.folder, (volume) => pathOf(volume));
+  const stamps = stampsAt(options.folder, (volume) => pathOf(volume));
   const records = new Records(store, name, stamps);
   let { starts, shutdowns } = await records.daemon();
   const backend = new QemuBackend({
@@ -88,14 +87,6 @@ export async function createStorageNode(options: StorageNodeOptions): Promise<Lo
 function pathsOf(volumes: readonly VolumeName[]): (volume: string) => string {
   const paths = new Map(volumes.map(({ name, path }) => [name, path]));
   return (volume) => present(paths.get(volume), `the path of ${volume}`);
-}
-
-function stampsOf(folder: string, pathOf: (volume: string) => string): Stamps {
-  return new Stamps({
-    texts: new TextFolder(join(folder, 'stamps')),
-    diskOf: (volume) => diskKey(pathOf(volume)),
-    pathOf,
-  });
 }
 
 function check({ volumes, overlayBytesMax }: StorageNodeOptions): void {

@@ -1,3 +1,4 @@
+export { findBackups } from './backup-files.ts';
 export type {
   Backup,
   CopyProgress,

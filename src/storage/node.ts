@@ -1,7 +1,7 @@
 // The storage node: decides, remembers, and lets a backend do the work. Every operation first asks the epoch gate, then
 // who else works on the volume, then what the volume holds; what it is about to do is in the store before it is done.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Call, codeOf, type EpochGate, messageOf, UnderstudyError, withinTime } from '../base/mod.ts';
+import { type Call, codeOf, type EpochGate, messageOf, Turns, UnderstudyError, withinTime } from '../base/mod.ts';
 import type { HostIdentity, IdentityEngine, Inspection, Plan } from '../identity/mod.ts';
 import type { Store } from '../store/mod.ts';
 import type { Backend, CopyJob } from './backend.ts';
@@ -24,7 +24,6 @@ import { Records, type VolumeRecord } from './records.ts';
 import { replicate } from './replicate.ts';
 import { SharedSnapshots } from './shared-snapshots.ts';
 import { type FoundBackup, Stamps } from './stamps/mod.ts';
-import { Turns } from './turns.ts';
 import { refuseSameStorage, type VolumeName } from './volume-list.ts';
 
 /** Of a change that moves no content. The daemon's own answers are waited for up to a minute. */

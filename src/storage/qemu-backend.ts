@@ -25,7 +25,7 @@ import {
 } from './gateway/mod.ts';
 import { lockNode, type NodeLock } from './node-lock.ts';
 import { readSecret, removeSecret, syncFolder, writeSecret } from './secret-file.ts';
-import { type BackupHeader, diskKey, type FoundBackup, TextFolder } from './stamps/mod.ts';
+import { type BackupHeader, diskKey, type FoundBackup, type TextFolder, textsIn } from './stamps/mod.ts';
 import { bytesToCopy, digestOfVolume, sizeOfVolume, zeroTail } from './volume-content.ts';
 import { copyVolume } from './volume-copy.ts';
 import type { VolumeName } from './volume-list.ts';
@@ -70,7 +70,7 @@ export class QemuBackend implements Backend {
 
   constructor(options: QemuBackendOptions) {
     this.#options = options;
-    this.stamps = new TextFolder(join(options.folder, 'stamps'));
+    this.stamps = textsIn(options.folder);
     this.setVolumes(options.volumes);
   }
 

@@ -14,9 +14,9 @@ import {
   type Floor,
   type FoundBackup,
   type Stamp,
-  Stamps,
+  type Stamps,
   sequenceOf,
-  TextFolder,
+  stampsAt,
   type VolumeState,
 } from './stamps/mod.ts';
 import { digestOfVolume, sizeOfVolume } from './volume-content.ts';
@@ -59,6 +59,7 @@ interface Found {
   readonly stamps: Stamps;
   readonly backups: readonly FoundBackup[];
   readonly stamped: boolean;
+  readonly epoch: number;
 }
 
 /** Reads; a backup that has no header is read whole, for its digest. @throws STORAGE_FAILED, INTERRUPTED */
@@ -66,7 +67,8 @@ export async function surveyVolumes(options: SurveyOptions): Promise<Survey> {
   const { folder, volumes } = options;
   const stamps = stampsIn(folder, volumes);
   const floor = await stamps.floor();
-  const found: Found = { stamps, backups: await findBackups(folder), stamped: floor.epoch > 0 };
+  const { epoch } = floor;
+  const found: Found = { stamps, backups: await findBackups(folder), stamped: epoch > 0, epoch };
   const surveyed: SurveyedVolume[] = [];
   for (const { name, path } of volumes) surveyed.push(await surveyVolume(options, found, name, path));
   const named = (await stamps.all()).map(({ stamp }) => sequenceOf(stamp?.engagement ?? null));
@@ -74,14 +76,10 @@ export async function surveyVolumes(options: SurveyOptions): Promise<Survey> {
   return { volumes: surveyed, floor, sequence: Math.max(floor.sequence, ...named, ...kept) };
 }
 
+/** For whoever looks while no node runs. */
 export function stampsIn(folder: string, volumes: SurveyOptions['volumes']): Stamps {
   const paths = new Map(volumes.map(({ name, path }) => [name, path]));
-  const pathOf = (volume: string): string => paths.get(volume) ?? '';
-  return new Stamps({
-    texts: new TextFolder(`${folder}/stamps`),
-    diskOf: (volume) => diskKey(pathOf(volume)),
-    pathOf,
-  });
+  return stampsAt(folder, (volume) => paths.get(volume) ?? '');
 }
 
 async function surveyVolume(
@@ -106,7 +104,7 @@ async function surveyVolume(
   for (const { volume, engagement, header } of backups) {
     const backup = header?.backup ?? (await examined(backupPath(folder, volume, engagement), engagement, signal));
     complete.push(backup);
-    const { epoch } = await found.stamps.floor();
+    const { epoch } = found;
     if (header === null) headers.push({ format: 1, volume, path, disk: found.stamps.diskOf(name), epoch, backup });
   }
   const sizeBytes = disk === null ? 0 : await sizeOfVolume(path);

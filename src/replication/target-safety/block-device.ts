@@ -1,7 +1,7 @@
 // Block devices as sysfs shows them: numbers, partitions, loop devices, and on which other storage they rest.
-import { type Dirent, readdirSync, readFileSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { type Dirent, readdirSync, realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errnoOf } from '../../base/mod.ts';
+import { errnoOf, readSysText } from '../../base/mod.ts';
 import { fileIdentity } from '../device/file.ts';
 
 /** Where the kernel's own view of devices lies; tests of devices that a machine cannot make give another folder. */
@@ -22,17 +22,6 @@ export interface BlockDevice {
   readonly startBytes: number;
   readonly sizeBytes: number;
   readonly readOnly: boolean;
-}
-
-/** Text of a file of sysfs, or null when the device has no such property. */
-export function readSysText(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch (cause) {
-    // ENXIO, EINVAL, ENODEV: the property exists but means nothing for the device as it is, or it went away just now.
-    if (['ENOENT', 'ENOTDIR', 'ENXIO', 'EINVAL', 'ENODEV'].includes(errnoOf(cause) ?? '')) return null;
-    throw cause;
-  }
 }
 
 export function listSysFolder(path: string): Dirent[] {
@@ -75,7 +64,10 @@ export function diskOf(device: BlockDevice): BlockDevice {
   return device.isPartition ? describe(dirname(device.folder)) : device;
 }
 
-/** The device itself, the disk that it lies on, and every partition that shares bytes with it (logical in extended ones). */
+/**
+ * The device itself, the disk that it lies on, and every partition that shares bytes with it (logical in extended
+ * ones).
+ */
 export function relatives(device: BlockDevice): BlockDevice[] {
   const disk = diskOf(device);
   const partitions = listSysFolder(disk.folder)
@@ -137,7 +129,10 @@ interface Backing {
   readonly offsetBytes: number;
 }
 
-/** The file or device behind a loop device; null for other devices, and where its name leads nowhere (deleted, elsewhere). */
+/**
+ * The file or device behind a loop device; null for other devices, and where its name leads nowhere (deleted,
+ * elsewhere).
+ */
 function backingOf(device: BlockDevice): Backing | null {
   const path = readSysText(join(device.folder, 'loop/backing_file'));
   if (path === null) return null;
@@ -150,7 +145,9 @@ function backingOf(device: BlockDevice): Backing | null {
   }
 }
 
-/** True when writing to one changes the other. Two mapped devices (logical volumes) over one disk are taken for apart. */
+/**
+ * True when writing to one changes the other. Two mapped devices (logical volumes) over one disk are taken for apart.
+ */
 export function footprintsOverlap(some: readonly Footprint[], others: readonly Footprint[]): boolean {
   return some.some((a) =>
     others.some(

@@ -1,9 +1,9 @@
 // Who uses a block device or file: mounts, swap, devices built on it, programs that hold it exclusively.
 import { closeSync, constants, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf } from '../../base/mod.ts';
+import { errnoOf, readSysText } from '../../base/mod.ts';
 import { fileIdentity } from '../device/file.ts';
-import { type BlockDevice, listSysFolder, readSysText, relatives, SYS_ROOT } from './block-device.ts';
+import { type BlockDevice, listSysFolder, relatives, SYS_ROOT } from './block-device.ts';
 
 /** Uses of storage by the kernel at one moment. */
 export interface KernelUse {
@@ -15,8 +15,8 @@ export interface KernelUse {
 
 export function readKernelUse(): KernelUse {
   const mounts = new Map<string, string>();
-  // Other mount namespaces are not listed here; the exclusive open finds their mounts, for the kernel's claim on a mounted
-  // device is one for all namespaces.
+  // Other mount namespaces are not listed here; the exclusive open finds their mounts, for the kernel's claim on a
+  // mounted device is one for all namespaces.
   for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
     const [before = '', after = ''] = line.split(' - ');
     const fields = before.split(' ');
@@ -71,7 +71,10 @@ export function holdersOf(device: BlockDevice): string[] {
   return listSysFolder(join(device.folder, 'holders')).map(({ name }) => name);
 }
 
-/** How a device, its disk or one of its partitions is in use, as the end of a sentence that names it; null when it is not. */
+/**
+ * How a device, its disk or one of its partitions is in use, as the end of a sentence that names it; null when it is
+ * not.
+ */
 export function useOfDevice(device: BlockDevice, use: KernelUse): string | null {
   for (const relative of relatives(device)) {
     const how = ownUse(relative, use);
@@ -97,8 +100,8 @@ function ownUse(device: BlockDevice, use: KernelUse): string | null {
 export type ExclusiveOpen = { readonly kind: 'free' | 'held' } | { readonly kind: 'failed'; readonly cause: unknown };
 
 /**
- * Tries open(2) with O_EXCL, with which the kernel and well-behaved tools claim block devices; lets go at once. For reading:
- * the last close of a device open for writing makes udev probe it again.
+ * Tries open(2) with O_EXCL, with which the kernel and well-behaved tools claim block devices; lets go at once. For
+ * reading: the last close of a device open for writing makes udev probe it again.
  */
 export function tryExclusive(path: string): ExclusiveOpen {
   try {

@@ -1,10 +1,9 @@
 // What the daemon does for volumes: serves them to hosts, shows one moment of them, takes what overwrites them. Changes
 // of the graph are made one at a time. When one fails half-way and cannot be taken back, the connection is closed: what
 // follows is the same as after a crash, and removes everything that nobody wants (`settle`).
-import { codeOf, formatBytes, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, formatBytes, messageOf, Turns, UnderstudyError } from '../../base/mod.ts';
 import { baseOf, exportUri, nameOf, passingExportName } from '../names.ts';
 import { type QmpConnection, type ServerAddress, startServer, stopServer, writtenEnd } from '../qmp/mod.ts';
-import { Turns } from '../turns.ts';
 import { StorageDaemon } from './daemon.ts';
 import {
   clearVolume,

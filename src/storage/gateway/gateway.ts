@@ -4,7 +4,7 @@
 // the daemon that holds the volumes, and those of the life before are ended first: what an earlier life still had under
 // way never comes after what the host sent later.
 import { lookup } from 'node:dns/promises';
-import { codeOf, errnoOf, messageOf, UnderstudyError } from '../../base/mod.ts';
+import { codeOf, errnoOf, messageOf, Turns, UnderstudyError } from '../../base/mod.ts';
 import { listenTcp } from '../../linux/mod.ts';
 import {
   type DaemonPaths,
@@ -24,7 +24,6 @@ import {
   removeExport,
   removeNode,
 } from '../qmp/mod.ts';
-import { Turns } from '../turns.ts';
 import { gatewayArguments, volumeNode } from './command.ts';
 import type { GatewayCertificates, GatewayRecord, GatewayTls } from './contract.ts';
 import { digestOf, removeCredentials, writeCredentials } from './credentials.ts';
@@ -170,8 +169,8 @@ export class Gateway {
   }
 
   /**
-   * QEMU 7.2 sets no TCP_NODELAY on what it accepts, and a read over TLS leaves it in two pieces: 44 ms for 4 KiB
-   * instead of 0.2 ms. Later versions set it themselves.
+   * QEMU 7.2 sets no TCP_NODELAY on what it accepts (later versions do), and a small read over TLS leaves it in two
+   * pieces, of which the second waits for the acknowledgement of the first.
    */
   async #listen(): Promise<number> {
     const { host, port } = this.#options.address;

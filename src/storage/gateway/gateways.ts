@@ -2,10 +2,9 @@
 // volume.
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { assert, codeOf, present, UnderstudyError } from '../../base/mod.ts';
+import { assert, codeOf, present, Turns, UnderstudyError } from '../../base/mod.ts';
 import { daemonPaths, endDaemon, type ServedVolumes, type VolumePlace, volumesSocket } from '../daemon/mod.ts';
 import { exportUri, gatewayExportName } from '../names.ts';
-import { Turns } from '../turns.ts';
 import { type GatewayMemory, type GatewayRecord, isWildcard, type NetworkListen } from './contract.ts';
 import { removeCredentials } from './credentials.ts';
 import { Gateway } from './gateway.ts';

@@ -28,6 +28,8 @@ export class Stamps {
   #epoch = 0;
   /** The name under which the stamp of a volume lies. */
   readonly #keys = new Map<string, string>();
+  /** Names under which stamps lay by the volume that they are of, as it was when one was looked for first. */
+  #names: Promise<ReadonlyMap<string, string>> | null = null;
 
   constructor(options: StampsOptions) {
     this.#options = options;
@@ -41,13 +43,7 @@ export class Stamps {
   /** All that are there, also of volumes that the configuration has no more. */
   async all(): Promise<readonly ReadStamp[]> {
     const names = (await this.#options.texts.names()).filter((name) => isStampName(name));
-    return Promise.all(names.map((key) => this.#read(key)));
-  }
-
-  async #read(key: string): Promise<ReadStamp> {
-    const text = await this.#options.texts.read(key);
-    const { value, flaw } = parsed<Stamp>(text, stampFlaw);
-    return value === null ? { key, stamp: null, flaw } : { key, stamp: value, flaw: null };
+    return Promise.all(names.map(async (key) => readStamp(key, await this.#options.texts.read(key))));
   }
 
   /**
@@ -56,14 +52,30 @@ export class Stamps {
    */
   async of(volume: string): Promise<Stamp | null> {
     const disk = this.#options.diskOf(volume);
-    const all = await this.all();
-    const found = all.find(({ key }) => key === disk) ?? all.find(({ stamp }) => stamp?.volume === volume);
-    if (found === undefined) return null;
+    const found = (disk === null ? null : await this.#readIfThere(disk)) ?? (await this.#byName(volume));
+    if (found === null) return null;
     if (found.stamp === null) {
       throw new UnderstudyError('RECORD_UNUSABLE', `the stamp ${found.key} of ${volume} cannot be used: ${found.flaw}`);
     }
     this.#keys.set(volume, found.key);
     return found.stamp;
+  }
+
+  async #readIfThere(key: string): Promise<ReadStamp | null> {
+    const text = await this.#options.texts.read(key);
+    return text === null ? null : readStamp(key, text);
+  }
+
+  /**
+   * All stamps are read once for it, not for each volume that has none; what lies under a key now is read again.
+   */
+  async #byName(volume: string): Promise<ReadStamp | null> {
+    this.#names ??= this.all().then(
+      (all) => new Map(all.flatMap(({ key, stamp }) => (stamp === null ? [] : [[stamp.volume, key] as const]))),
+    );
+    const key = this.#keys.get(volume) ?? (await this.#names).get(volume);
+    const found = key === undefined ? null : await this.#readIfThere(key);
+    return found?.stamp?.volume === volume ? found : null;
   }
 
   /**
@@ -145,6 +157,11 @@ export class Stamps {
     if (isDeepStrictEqual(before, after)) return;
     await this.#options.texts.write(FLOOR, `${JSON.stringify(after, null, 2)}\n`);
   }
+}
+
+function readStamp(key: string, text: string | null): ReadStamp {
+  const { value, flaw } = parsed<Stamp>(text, stampFlaw);
+  return value === null ? { key, stamp: null, flaw } : { key, stamp: value, flaw: null };
 }
 
 /** Other texts in the folder are not stamps. */
