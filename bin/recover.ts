@@ -81,13 +81,22 @@ async function readStore<T>(
     await store.list('');
   } catch (error) {
     if (codeOf(error) === null) throw error;
-    await store?.close().catch(() => undefined);
+    await closeUnreadable(store);
     return { value: await work(null), why: `${path} cannot be read: ${messageOf(error)}` };
   }
   try {
     return { value: await work(store), why: null };
   } finally {
     await store.close();
+  }
+}
+
+/** What is wrong with it is told already. */
+async function closeUnreadable(store: Store | null): Promise<void> {
+  try {
+    await store?.close();
+  } catch (error) {
+    if (codeOf(error) === null) throw error;
   }
 }
 

@@ -230,6 +230,7 @@ function secondsOf(stages: EngagementView['stages'], wanted: string): number {
 /** When the understudy first answered somebody who has nothing to do with the controller; NaN: never. */
 async function firstAnswerMs(stage: Stage, signal: AbortSignal): Promise<number> {
   while (!signal.aborted) {
+    // No answer yet is what is waited out.
     const answer = await stage.insider.ask({ url: ASKED, timeoutMs: ASK_TIMEOUT_MS }).catch(() => null);
     if (answer?.status === 200) return Date.now();
     await delay(ASK_MS);

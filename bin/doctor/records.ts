@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { shown } from '../../src/base/mod.ts';
-import type { Check } from '../../src/cli/mod.ts';
+import { type Check, remedyOfRecord } from '../../src/cli/mod.ts';
 import type { Configuration } from '../../src/config/mod.ts';
 import { unusableRecords } from '../../src/controller/mod.ts';
 import { damageOfStore, openSqliteStore } from '../../src/store/mod.ts';
@@ -44,11 +44,6 @@ export async function* examineRecords(configuration: Configuration): AsyncIterab
 }
 
 function remedyOf(key: string): string {
-  if (key.startsWith('storage/volume/')) {
-    return 'end understudy up, and run understudy recover, which reads what the volume itself says';
-  }
-  const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
-  const command =
-    name === null ? `understudy records ${shown(key)} --remove` : `understudy dismiss ${shown(name)} --force`;
-  return `with a running controller: ${command}`;
+  const { whileRunning, text } = remedyOfRecord(key);
+  return whileRunning ? `with a running controller: ${text}` : text;
 }

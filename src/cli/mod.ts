@@ -9,6 +9,7 @@ export {
   type Recovered,
   type RecoverOptions,
   type RestoreState,
+  remedyOfRecord,
   type Serve,
   serviceCommands,
 } from './service/mod.ts';

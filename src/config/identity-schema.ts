@@ -61,7 +61,7 @@ export const rulesSchema = z.strictObject({
         action: action.describe(
           '`keep` and `unknown` say so only; `delete` removes the files, `comment` makes the lines comments, `replace` puts another ' +
             'value in place of that of the lines, `generate` another content in place of the whole file, `disable` keeps units from starting, ' +
-            '`run` runs a program of the image in the image, without network, which has to make the file anew or remove it.',
+            '`run` runs a program of the image in the image, without network, which has to make the file again or remove it.',
         ),
         with: z
           .string()

@@ -51,7 +51,7 @@ export const apiSchema = z.strictObject({
     .boolean()
     .prefault(false)
     .describe(
-      'Without `tls`, listen also beyond loopback: whoever can read the network has every token. `doctor`, `status` and the log show it.',
+      'Without `tls`, listen also beyond loopback: anyone who can read the network has every token. `doctor`, `status` and the log show it.',
     ),
   tokensFile: path().describe(
     'File of tokens, mode 0600; `understudy token new` makes it and its lines: `ROLE NAME sha256:DIGEST [expires=TIME] [services=A,B]`. Read again when it changes.',
@@ -73,7 +73,7 @@ export const storageSchema = z.strictObject({
     .boolean()
     .prefault(false)
     .describe(
-      'Serve volumes in plain text also beyond loopback: whoever reaches the network reads and writes every disk. `doctor`, `status` ' +
+      'Serve volumes in plain text also beyond loopback: anyone who reaches the network reads and writes every disk. `doctor`, `status` ' +
         'and the log show it.',
     ),
   backgroundRate: orNull(bytes('64K', '1024G')).describe(

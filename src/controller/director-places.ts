@@ -66,24 +66,36 @@ export async function refuseForeignServers(input: StepInput): Promise<void> {
  * @returns what is waited for; null: it is in none
  */
 export async function leaveDirectors(input: StepInput, mustKnow: boolean): Promise<StepOutcome | null> {
-  const { context, engagement, understudy } = input;
-  const waitedMs = context.parts.wall() - phaseSince(engagement);
+  const { understudy } = input;
   for (const { service, server } of await placesOf(input, mustKnow)) {
     if (server.name !== understudy.name) continue;
-    const director = directorOf(context.parts, service);
-    const { call: callMs, drain: drainMs } = service.timeoutsMs;
-    await within(context, `draining ${server.name}`, callMs, (call) => director.drain(service.name, server.name, call));
-    const { servers } = await within(context, `asking ${director.name}`, callMs, (call) =>
-      director.observe(service.name, call),
-    );
-    const open = servers.find(({ name }) => name === server.name)?.connections ?? 0;
-    if (open > 0 && waitedMs < drainMs) {
-      await input.tell('connections', `the end of ${open} open connection${open === 1 ? '' : 's'} of ${service.name}`);
-      return { kind: 'again', inMs: POLL_MS };
-    }
-    await within(context, `removing ${server.name}`, callMs, (call) =>
-      director.remove(service.name, server.name, call),
-    );
+    const waiting = await takeOffStage(input, service, ` of ${service.name}`);
+    if (waiting !== null) return waiting;
   }
+  return null;
+}
+
+/**
+ * No new requests for the understudy; when those under way are finished, or their time since the phase began is over,
+ * it is removed.
+ * @param whose for people, after "open connections" @returns what is waited for; null: it is out of the service
+ */
+export async function takeOffStage(
+  { context, engagement, understudy: { name }, tell }: StepInput,
+  service: ServiceConfig,
+  whose = '',
+): Promise<StepOutcome | null> {
+  const director = directorOf(context.parts, service);
+  const { call: callMs, drain: drainMs } = service.timeoutsMs;
+  await within(context, `draining ${name}`, callMs, (call) => director.drain(service.name, name, call));
+  const { servers } = await within(context, `asking ${director.name}`, callMs, (call) =>
+    director.observe(service.name, call),
+  );
+  const open = servers.find((server) => server.name === name)?.connections ?? 0;
+  if (open > 0 && context.parts.wall() - phaseSince(engagement) < drainMs) {
+    await tell('connections', `the end of ${open} open connection${open === 1 ? '' : 's'}${whose}`);
+    return { kind: 'again', inMs: POLL_MS };
+  }
+  await within(context, `removing ${name}`, callMs, (call) => director.remove(service.name, name, call));
   return null;
 }

@@ -4,15 +4,14 @@ import { storageCondition, storeCondition } from './components.ts';
 import type { EngagementView, StatusView } from './contract.ts';
 import { Holds } from './holds.ts';
 import { iso, type Journal } from './journal.ts';
-import { isLeft, occupied } from './occupied.ts';
-import { type Context, within } from './parts.ts';
+import { isLeft, occupied, storageOrNull } from './occupied.ts';
+import type { Context } from './parts.ts';
 import { type Engagement, keys, type PendingPlan } from './record.ts';
 import { type Engagements, listEngagements, listRecords } from './records.ts';
 import { factsOf } from './service.ts';
 import { engagementView, hostView, serviceView } from './view.ts';
 import type { World } from './world.ts';
 
-const STORAGE_MS = 5000;
 /** Engagements in the status that are done. */
 const DONE_SHOWN = 5;
 /** Engagements in the status, those that need somebody first. */
@@ -34,16 +33,13 @@ export interface StatusInput {
 }
 
 export async function statusOf({ context, world, journal, name, sinceMs }: StatusInput): Promise<StatusView> {
-  const { config, store, storage } = context.parts;
+  const { config, store } = context.parts;
   // Before anything else is read, so that nothing newer is claimed to be in the view.
   const revision = await journal.revision();
   const known = await listEngagements(store, config);
   const plans = (await listRecords<PendingPlan>(store, keys.plans)).usable;
   const holds = await Holds.read(context.parts);
-  const node = await within(context, 'asking the storage node', STORAGE_MS, () => storage.status()).then(
-    (status) => status,
-    () => null,
-  );
+  const node = await storageOrNull(context);
   const services = await Promise.all(
     [...config.services.values()].map(async (service) => {
       const plan = plans.find(({ value }) => value.service === service.name)?.value ?? null;

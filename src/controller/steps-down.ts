@@ -1,33 +1,16 @@
 // The way down: off stage, off, its own data back, free. It is the same from every phase; what was never done needs no
 // undoing.
 import { UnderstudyError } from '../base/mod.ts';
-import { directorOf, within } from './parts.ts';
-import { phaseSince, reached } from './record.ts';
+import { takeOffStage } from './director-places.ts';
+import { within } from './parts.ts';
+import { reached } from './record.ts';
 import { isReplaced, type Step, switchOff, volumeOf } from './step.ts';
-
-const DRAIN_POLL_MS = 500;
 
 /** No new requests, and those under way are finished, within bounds. */
 export const drain: Step = async (input) => {
-  const { context, engagement, service, understudy } = input;
+  const { engagement, service } = input;
   if (!reached(engagement, 'admit')) return { kind: 'done' };
-  const director = directorOf(context.parts, service);
-  const { call: callMs, drain: drainMs } = service.timeoutsMs;
-  await within(context, `draining ${understudy.name}`, callMs, (call) =>
-    director.drain(service.name, understudy.name, call),
-  );
-  const { servers } = await within(context, `asking ${director.name}`, callMs, (call) =>
-    director.observe(service.name, call),
-  );
-  const open = servers.find(({ name }) => name === understudy.name)?.connections ?? 0;
-  if (open > 0 && context.parts.wall() - phaseSince(engagement) < drainMs) {
-    await input.tell('connections', `the end of ${open} open connection${open === 1 ? '' : 's'}`);
-    return { kind: 'again', inMs: DRAIN_POLL_MS };
-  }
-  await within(context, `removing ${understudy.name}`, callMs, (call) =>
-    director.remove(service.name, understudy.name, call),
-  );
-  return { kind: 'done' };
+  return (await takeOffStage(input, service)) ?? { kind: 'done' };
 };
 
 /**

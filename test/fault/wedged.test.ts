@@ -180,6 +180,29 @@ describe('a step that ends the controller', () => {
   );
 });
 
+/** Of each kind that cannot be used, after an engagement that has ended. */
+function poisonStore(): void {
+  const file = new PoisonedFile(stage.storePath);
+  const ended = JSON.parse(file.text('engagement/wiki-1')) as Record<string, unknown>;
+  file.add('engagement/wiki-9', JSON.stringify({ ...ended, name: 'wiki-9', ended: false, phase: 'rehearse' }));
+  file.add('engagement/wiki-10', '{"understudy": spare1');
+  file.add('plan/wiki', 'null');
+  file.write('counter/engagement', '"many"');
+  file.write('storage/volume/spare2', '{"content":{"kind":"elsewhere"}}');
+  file.write('storage/daemon/storage', '[]');
+  file.poison(file.keys().find((key) => key.startsWith('event/')) ?? '', seededRandom(1));
+  file.close();
+}
+
+/** What a volume holds is not guessed: its stamp says it, once somebody has agreed. */
+async function recoverWhatStampsSay(): Promise<void> {
+  await stage.up();
+  expect((await stage.json<StatusAnswer>('status')).warnings.join()).toMatch(/no record of spare2.*understudy recover/);
+  await stage.end();
+  const recovered = await stage.understudy('recover', '--yes');
+  expect(recovered).toMatchObject({ status: 0 });
+}
+
 describe('a store full of records that cannot be used', () => {
   it(
     'wedged - a start with it comes up; status and doctor name each and how to get rid of it; the commands do',
@@ -192,16 +215,7 @@ describe('a store full of records that cannot be used', () => {
         async () => (await stage.json<StatusView>('status')).services[0]?.engagements.length === 0,
       );
       await stage.end('SIGKILL');
-      const file = new PoisonedFile(stage.storePath);
-      const ended = JSON.parse(file.text('engagement/wiki-1')) as Record<string, unknown>;
-      file.add('engagement/wiki-9', JSON.stringify({ ...ended, name: 'wiki-9', ended: false, phase: 'rehearse' }));
-      file.add('engagement/wiki-10', '{"understudy": spare1');
-      file.add('plan/wiki', 'null');
-      file.write('counter/engagement', '"many"');
-      file.write('storage/volume/spare2', '{"content":{"kind":"elsewhere"}}');
-      file.write('storage/daemon/storage', '[]');
-      file.poison(file.keys().find((key) => key.startsWith('event/')) ?? '', seededRandom(1));
-      file.close();
+      poisonStore();
 
       expect(await stage.up()).toBe(true);
       const status = await eventually('all are found', async () => {
@@ -230,6 +244,8 @@ describe('a store full of records that cannot be used', () => {
       const doctor = JSON.parse((await stage.understudy('doctor', '--json')).stdout) as { checks: readonly Check[] };
       const found = doctor.checks.filter(({ check }) => check === 'record').map(({ subject }) => subject);
       expect(found.toSorted()).toEqual(keys.toSorted());
+      const volume = doctor.checks.find(({ subject }) => subject === 'storage/volume/spare2');
+      expect(volume?.remedy).toMatch(/^end understudy up, and run understudy recover/);
 
       const shown = await stage.understudy('records', 'plan/wiki', '--remove');
       expect(shown.status).not.toBe(0);
@@ -243,14 +259,7 @@ describe('a store full of records that cannot be used', () => {
           : stage.json('dismiss', name, '--force', '--yes'));
       }
       await stage.end();
-      // What a volume holds is not guessed: its stamp says it, once somebody has agreed.
-      await stage.up();
-      expect((await stage.json<StatusAnswer>('status')).warnings.join()).toMatch(
-        /no record of spare2.*understudy recover/,
-      );
-      await stage.end();
-      const recovered = await stage.understudy('recover', '--yes');
-      expect(recovered).toMatchObject({ status: 0 });
+      await recoverWhatStampsSay();
       await stage.up();
       const after = await stage.json<StatusView>('status');
       expect([after.unusableRecordsTotal, after.hosts.map(({ keptOut }) => keptOut)]).toEqual([0, [null, null, null]]);

@@ -243,7 +243,7 @@ describe('connections', () => {
 });
 
 describe('waiting', () => {
-  it('api - whoever is refused too often waits with all others of its address; whoever is let in does not', async () => {
+  it('api - a caller that is refused too often waits with all others of its address; one that is let in does not', async () => {
     await stage.close();
     const waiting = { ...WAITING_LIMITS, pace: { perSecond: 0, burst: 3 }, waitMs: 3_600_000 };
     stage = await ApiStage.open('', undefined, { waiting });

@@ -1,5 +1,5 @@
-// Goal: a pet with one of everything, on a real file system: each rule finds its part, and the report and the plan are those that were
-// read by a person once. And systems that are not Debian, made from their documented formats.
+// Goal: a pet with one of everything, on a real file system: each rule finds its part, and the report and the plan are
+// those that were read by a person once. And systems that are not Debian, made from their documented formats.
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -253,7 +253,7 @@ describe('a host with other hardware', () => {
     ]);
   });
 
-  test('an initial file system of dracut is made anew by whatever name it has, but not one that rescues', async () => {
+  test('an initial file system of dracut is made again by whatever name it has, but not one that rescues', async () => {
     const disk = image({
       ...systemFiles(),
       '/usr/lib/dracut/dracut.conf.d/01-dist.conf': 'hostonly="yes"\n',

@@ -60,7 +60,7 @@ describe('gateways', () => {
       for (const host of HOSTS) expect(stage.content(host).readUInt8(0)).toBe(7);
     }));
 
-  it('gateways - whoever has no certificate of that host is refused: none, plain text, TLS 1.2, another authority, another part', () =>
+  it('gateways - a client without the certificate of that host is refused: none, plain text, TLS 1.2, another authority, another part', () =>
     onGateways(async (stage) => {
       const authority = authorityOf(stage);
       const uri = (await attachAll(stage, ['web1'])).get('web1') ?? '';

@@ -1,6 +1,7 @@
-// Goal: a pet with a database, queued mail and work that starts by the clock is cloned by hand. The clone, a whole disk with a boot loader of
-// its own, starts as another host, and does nothing that the lead does too; the lead, a bare file system, does all of it, which
-// shows that it would be seen. (Clones of bare file systems start in test/e2e/loop.test.ts.)
+// Goal: a pet with a database, queued mail and work that starts by the clock is cloned by hand. The clone, a whole disk
+// with a boot loader of its own, starts as another host, and does nothing that the lead does too; the lead, a bare file
+// system, does all of it, which shows that it would be seen. (Clones of bare file systems start in
+// test/e2e/loop.test.ts.)
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -146,7 +147,7 @@ const ROOT = '?offset=2097152';
 const SETTING = '/etc/initramfs-tools/initramfs.conf';
 
 it(
-  'an initial file system with the lead’s drivers only is made anew by the system in the image',
+  'an initial file system with the lead’s drivers only is made again by the system in the image',
   async () => {
     const disk = join(folder, 'debian.img');
     await copySparsely(await demoImage(() => undefined, signal), disk);

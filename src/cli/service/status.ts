@@ -12,6 +12,7 @@ import type {
 } from '../../controller/mod.ts';
 import { jsonText, printBytes, printResult } from '../output.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
+import { remedyOfRecord } from './record-remedy.ts';
 
 interface Flags extends ConnectionFlags {
   watch?: boolean;
@@ -126,16 +127,10 @@ function describeEngagements({ engagements, engagementsTotal, services }: Status
   return [...lines, `  ${others} more are over${more > 0 ? `, ${more} of them failed` : ''}: understudy status --all`];
 }
 
-/** Of the storage node: removed, it would leave a volume of which nothing is known. */
-const VOLUME_RECORD = 'storage/volume/';
-
 function describeUnusable({ unusableRecords, unusableRecordsTotal }: StatusAnswer): readonly string[] {
   const lines = unusableRecords.map(({ key, reason }) => {
-    const name = key.startsWith('engagement/') ? key.slice('engagement/'.length) : null;
-    const remedy = name === null ? `understudy records ${key} --remove` : `understudy dismiss ${name} --force`;
-    const how = key.startsWith(VOLUME_RECORD)
-      ? 'end understudy up, and run understudy recover, which reads what the volume itself says'
-      : `shows more, and asks: ${shown(remedy)}`;
+    const { whileRunning, text } = remedyOfRecord(key);
+    const how = whileRunning ? `shows more, and asks: ${text}` : text;
     return `  record ${shown(key)} cannot be used: ${shown(reason)}\n    ${how}`;
   });
   const more = unusableRecordsTotal - unusableRecords.length;
