@@ -1,5 +1,6 @@
 // Another configuration while the controller runs: what stands against it, and what has to be let go of for it. What an
 // engagement rests on stays as it is until the engagement has ended.
+import { codeOf } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import { isLeft, occupied } from './occupied.ts';
 import { type Context, hostOf, powerOf, within } from './parts.ts';
@@ -105,8 +106,8 @@ async function powerState(context: Context, host: string): Promise<string> {
       powerOf(context.parts, hostOf(context.parts.config, host)).state(host, call),
     );
   } catch (error) {
-    if (context.signal.aborted) throw error;
-    // Whatever the reason: it is not known to be off.
+    if (context.signal.aborted || codeOf(error) === null) throw error;
+    // Whatever the relay says: it is not known to be off.
     return 'unknown';
   }
 }

@@ -1,6 +1,6 @@
 // Whether the store is the one that this installation had last. Where it is not, the controller advises and does
 // nothing, until `understudy recover` has read back what the volumes hold.
-import { UnderstudyError } from '../base/mod.ts';
+import { codeOf, UnderstudyError } from '../base/mod.ts';
 import type { Configuration } from '../config/mod.ts';
 import { storeEpochGate } from '../store/mod.ts';
 import type { Context, ControllerParts } from './parts.ts';
@@ -31,7 +31,8 @@ async function numbersOf(store: ControllerParts['store']): Promise<Numbers> {
     const found = await store.get(key);
     try {
       return Number(found?.value ?? 0);
-    } catch {
+    } catch (error) {
+      if (codeOf(error) === null) throw error;
       // Told as a record that cannot be used.
       return Number.POSITIVE_INFINITY;
     }
