@@ -15,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ustu-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function understudy(...args: readonly string[]) {
-  return runTool(process.execPath, [PROGRAM, ...args], { timeoutMs: patience(30_000) });
+  return runTool(process.execPath, [PROGRAM, ...args], { env: { TMPDIR: folder }, timeoutMs: patience(30_000) });
 }
 
 /** Names of the commands that a help lists. */

@@ -1,5 +1,6 @@
 // What services need beside hosts, as status shows it: a director that is away, the storage daemon, the store.
 import { describe, expect, it } from 'vitest';
+import { UnderstudyError } from '../../src/base/mod.ts';
 import { Components } from '../../src/controller/components.ts';
 import type { ComponentView, Controller } from '../../src/controller/mod.ts';
 import { eachWithALife, life, start, untilPhase } from '../rig/controller-life.ts';
@@ -67,7 +68,8 @@ describe('components', () => {
     expect(await component(controller, 'storage')).toMatchObject({
       ...{ state: 'down', detail: expect.stringMatching(/does not run; it was started again 3 times$/) },
     });
-    Object.assign(life.plant.storage, { status: async () => Promise.reject(new Error('gone')) });
+    const gone = new UnderstudyError('STORAGE_FAILED', 'the storage node is gone');
+    Object.assign(life.plant.storage, { status: async () => Promise.reject(gone) });
     expect((await component(controller, 'storage'))?.state).toBe('down');
     Object.assign(life.plant.storage, { status });
     await life.memory.open().put('plan/wiki', 'nonsense', 0);

@@ -1,5 +1,5 @@
 // Goal: a host that cannot run the lead's system gets the portion of its files that it can use, and stays who it is.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -194,6 +194,10 @@ describe('a portion of the files of the lead', () => {
     expect(answer).toMatchObject({ lead: lead.path, spare: spare.path, applied: true });
     expect(shapeDifferences(documentedJson('transplant'), answer)).toEqual([]);
     expect(catFile(spare, '/var/lib/wiki/pages/start.txt')).toBe('welcome\n');
+    // What an interrupted call leaves there is found by the next one.
+    expect(readdirSync(folder).filter((name) => name.startsWith('understudy-identity'))).toEqual([
+      `understudy-identity-${process.geteuid?.()}`,
+    ]);
   });
 });
 

@@ -41,11 +41,11 @@ export class WorkFolder {
   readonly path: string;
 
   /**
-   * @param path absolute; made when it is missing. Null: this user's in the folder for temporary files @throws
-   *   RING_FOLDER
+   * @param path absolute; made when it is missing. Null: below this user's in the folder for temporary files, which is
+   *   not the reader's to have: root's next call knows its folder by its owner @throws RING_FOLDER
    */
   constructor(path: string | null) {
-    this.path = path ?? ownFolder(tmpdir(), `understudy-identity-${process.geteuid?.() ?? 0}`);
+    this.path = path ?? join(ownFolder(tmpdir(), `understudy-identity-${process.geteuid?.() ?? 0}`), 'work');
   }
 
   /** Private, and ours; leftovers of processes that died are removed. @throws IDENTITY_FAILED */
