@@ -124,8 +124,11 @@ export class QemuBackend implements Backend {
     this.#served = served;
     if (listen.kind !== 'unix') {
       const { attached, unknown } = await recorded();
-      this.#gateways = new Gateways({ listen, stateFolder, volumes: served, memory: this.#options.gateways, unknown });
-      await this.#gateways.load(attached.map(({ host }) => host));
+      this.#gateways = new Gateways({
+        ...{ listen, stateFolder, volumes: served, memory: this.#options.gateways, unknown },
+        order: () => [...this.#paths.keys()],
+      });
+      await this.#gateways.load(attached);
     }
     await served.daemon.start();
     if (this.#gateways === null) await endGateways(stateFolder, new Set());

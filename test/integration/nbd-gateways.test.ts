@@ -302,9 +302,15 @@ function knock(port: number): Promise<void> {
 describe('ports of hosts', () => {
   const listen = { kind: 'range', host: '127.0.0.1', firstPort: 10, lastPort: 12, tls: null } as const;
   const record = (port: number) => ({ port, life: 1, certificates: null });
-  const ask = (gateways: Record<string, number>, inUse: readonly string[], busy: readonly number[] = []) =>
+  const first = { before: 0, all: 1 };
+  const ask = (
+    gateways: Record<string, number>,
+    inUse: readonly string[],
+    busy: readonly number[] = [],
+    place = first,
+  ) =>
     choosePort({
-      listen,
+      ...{ listen, place },
       gateways: Object.fromEntries(Object.entries(gateways).map(([name, port]) => [name, record(port)])),
       inUse: new Set(inUse),
       isFree: async (port) => !busy.includes(port),
@@ -316,5 +322,14 @@ describe('ports of hosts', () => {
     expect(await ask({ a: 10, b: 11 }, [])).toBe(12);
     expect(await ask({ a: 10, b: 11, c: 12 }, ['a', 'c'])).toBe(11);
     expect(await codeThrown(ask({ a: 10, b: 11, c: 12 }, ['a', 'b', 'c']))).toBe('STORAGE_FAILED');
+  });
+
+  it('ports - the one at the place of the volume in the configuration, whoever comes first', async () => {
+    expect(await ask({}, [], [], { before: 1, all: 2 })).toBe(11);
+    expect(await ask({ b: 11 }, ['b'], [], { before: 0, all: 2 })).toBe(10);
+    // Where that is taken, none that is another host's by its place, as long as there are others.
+    expect(await ask({}, [], [10], { before: 0, all: 2 })).toBe(12);
+    expect(await ask({}, [], [10, 12], { before: 0, all: 2 })).toBe(11);
+    expect(await ask({ a: 10 }, ['a'], [], { before: 7, all: 8 })).toBe(11);
   });
 });

@@ -19,7 +19,7 @@ import { makeSmallGuest } from './small-guest.ts';
 import { unmount } from './unmount.ts';
 
 const dist = (path: string): string => fileURLToPath(new URL(`../../dist/${path}`, import.meta.url));
-/** Ports are given in the order of the first attachments: the lead has the one before. */
+/** Ports are given in the order of the configuration: the lead has the one before. */
 const SPARE_PORT = FIRST_GATEWAY_PORT + 1;
 const STORAGE_ROOM = '128m';
 const PHASE_PATIENCE_MS = patience(180_000);

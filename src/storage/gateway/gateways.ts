@@ -24,6 +24,8 @@ export interface GatewaysOptions {
   readonly stateFolder: string;
   readonly volumes: ServedVolumes;
   readonly memory: GatewayMemory;
+  /** Names of all volumes, in the order of the configuration. */
+  readonly order: () => readonly string[];
   /** Volumes of which is not known who has them: what a host has of them it keeps. */
   readonly unknown: readonly string[];
 }
@@ -46,7 +48,7 @@ export class Gateways {
   }
 
   /** Reads what is remembered, and gives every host that has a volume its port. Nothing is started. */
-  async load(hosts: readonly string[]): Promise<void> {
+  async load(attached: readonly { readonly volume: string; readonly host: string }[]): Promise<void> {
     const { listen } = this.#options;
     const fits = ({ port }: GatewayRecord): boolean =>
       listen.kind === 'tcp' ? port === listen.port : port >= listen.firstPort && port <= listen.lastPort;
@@ -54,10 +56,10 @@ export class Gateways {
       ([name, record]) => (name === ALL) === (listen.kind === 'tcp') && fits(record),
     );
     this.#records = Object.fromEntries(known);
-    const inUse = new Set([...hosts, ...this.#keptNames()]);
-    for (const host of hosts) {
+    const inUse = new Set([...attached.map(({ host }) => host), ...this.#keptNames()]);
+    for (const { volume, host } of attached) {
       try {
-        await this.reserve(host, inUse);
+        await this.reserve(volume, host, inUse);
       } catch (error) {
         // Told by `problemOf`; the hosts that have ports get their volumes.
         if (!(error instanceof UnderstudyError)) throw error;
@@ -77,14 +79,20 @@ export class Gateways {
   }
 
   /** Gives the host a port, unless it has one. @throws STORAGE_FAILED, RECORD_UNUSABLE */
-  async reserve(host: string, inUse: ReadonlySet<string> = new Set(this.#gateways.keys())): Promise<void> {
+  async reserve(
+    volume: string,
+    host: string,
+    inUse: ReadonlySet<string> = new Set(this.#gateways.keys()),
+  ): Promise<void> {
     const { listen, memory } = this.#options;
     const name = this.#nameOf(host);
     await this.#turns.take(async () => {
       if (this.#records[name] !== undefined) return;
       if (this.#lost !== null) throw this.#lost;
       const isFree = (port: number): Promise<boolean> => isPortFree(listen.host, port);
-      const port = await choosePort({ listen, gateways: this.#records, inUse, isFree });
+      const order = this.#options.order();
+      const place = { before: order.indexOf(volume), all: order.length };
+      const port = await choosePort({ listen, place, gateways: this.#records, inUse, isFree });
       const others = Object.entries(this.#records).filter(([, record]) => record.port !== port);
       // Lives are never counted from the beginning again: no export name is used twice.
       const life = 1 + Math.max(0, ...Object.values(await memory.read()).map((record) => record.life));
@@ -173,7 +181,7 @@ export class Gateways {
   /** @throws STORAGE_FAILED, CERTIFICATE_* */
   async serve(place: VolumePlace, host: string): Promise<void> {
     const name = this.#nameOf(host);
-    await this.reserve(host);
+    await this.reserve(place.name, host);
     await this.#turnsOf(name).take(() => this.#gatewayOf(name).serve(place));
   }
 
