@@ -50,6 +50,9 @@ export async function serve(options: ServeOptions): Promise<void> {
   const release = takeState(configuration, (message) => options.log({ level: 'info', message }));
   try {
     const store = await openSqliteStore(storePath(configuration));
+    // From here on: what is exchanged while the controller starts is noticed as well.
+    const over = new AbortController();
+    const lost = watchState([lockPath(configuration), storePath(configuration)], over.signal);
     try {
       const gate = storeEpochGate(store);
       const storage = await createStorageNode({
@@ -66,11 +69,12 @@ export async function serve(options: ServeOptions): Promise<void> {
       });
       try {
         const fenced = gateAboveFloor(gate, () => storage.floor.read());
-        await control(options, { configuration, store, storage, gate: fenced });
+        await control(options, { configuration, store, storage, gate: fenced, lost });
       } finally {
         await storage.close();
       }
     } finally {
+      over.abort();
       await store.close();
     }
   } finally {
@@ -93,6 +97,8 @@ interface Parts {
   readonly store: Awaited<ReturnType<typeof openSqliteStore>>;
   readonly storage: LocalStorageNode;
   readonly gate: EpochGate;
+  /** Why the state cannot be kept any more; resolves only then. */
+  readonly lost: Promise<Error>;
 }
 
 function listenOf({ storage, tls }: Configuration): Listen {
@@ -125,8 +131,6 @@ async function control(options: ServeOptions, parts: Parts): Promise<void> {
     holder: `${hostname()}:${configuration.state}`.toLowerCase(),
   });
   let failure: Error | null = null;
-  const over = new AbortController();
-  const files = [lockPath(configuration), storePath(configuration)];
   const mortal = outliveDefects(controller);
   try {
     const onDefect = (error: unknown, request: string): void => controller.defect(`request ${request}`, error);
@@ -147,9 +151,8 @@ async function control(options: ServeOptions, parts: Parts): Promise<void> {
       for (const warning of api.warnings()) log({ level: 'warn', message: warning });
       onReload(() => reload(false));
       onReady(url);
-      failure = await Promise.race([controller.ended, aborted(signal), watchState(files, over.signal)]);
+      failure = await Promise.race([controller.ended, aborted(signal), parts.lost]);
     } finally {
-      over.abort();
       await api.close();
     }
   } finally {

@@ -124,14 +124,17 @@ function digestOf(path: string): string {
  * @throws CONTROLLER_RUNNING, SOURCE_NOT_FOUND, SOURCE_CORRUPT, and as `recover`
  */
 export async function restore(file: string, source: string, options: RecoverOptions, ask: Ask): Promise<Recovered> {
-  const configuration = await loadConfiguration(file, driverSchemas);
   const path = resolve(source);
+  // On a machine that lost everything the files are missing that the archive brings.
+  const configuration = await loadConfiguration(file, driverSchemas, () => true);
   if (!existsSync(path)) throw new UnderstudyError('SOURCE_NOT_FOUND', `${path} does not exist`);
   const release = takeState(configuration, options.say);
   try {
     return await inFolderBeside(storePath(configuration), async (stage) => {
       await tar(['--extract', '--no-same-owner', '--file', path, '--directory', stage]);
       const { takenAt, files } = manifestOf(stage, path);
+      const brought = new Set(Object.keys(files).map((name) => placeOf(configuration, name)));
+      await loadConfiguration(file, driverSchemas, (secret) => brought.has(secret));
       await ask([`${path} was taken at ${takenAt}; tokens, certificates and the store are replaced by it`], []);
       const stamps = stampsIn(configuration.storage.folder, [...configuration.volumes.values()]);
       await stamps.unsettle(`the store was restored from ${path}, of ${takenAt}`);
@@ -183,7 +186,8 @@ function putFileBack(from: string, to: string, say: (line: string) => void): voi
   }
   mkdirSync(dirname(to), { recursive: true, mode: 0o700 });
   copyFileSync(from, `${to}.new`);
-  chmodSync(`${to}.new`, to.endsWith('.crt') ? 0o644 : 0o600);
+  // As it was; nobody else could write it.
+  chmodSync(`${to}.new`, lstatSync(from).mode & 0o644);
   renameSync(`${to}.new`, to);
 }
 

@@ -1,4 +1,5 @@
 // Files that hold secrets: nobody else may be able to read them, whichever entry names them.
+import { existsSync } from 'node:fs';
 import { secretProblem } from '../base/mod.ts';
 import type { Settings } from './check-drivers.ts';
 import { entriesOf, type PartlyRaw } from './partial.ts';
@@ -8,13 +9,17 @@ import { formatPath, type Path, type Report } from './problem.ts';
 const SECRET_ENTRY = /(token|tokens|password|secret|key)File$/i;
 
 /** @param raw with paths made absolute @param settings of drivers, the same */
-export function checkSecrets(raw: PartlyRaw, settings: Settings, report: Report): void {
+export function checkSecrets(raw: PartlyRaw, settings: Settings, mayBeMissing: MayBeMissing, report: Report): void {
   const files = [...secretsIn(raw, []), ...secretsOfDrivers(raw, settings)];
   for (const [path, file] of files) {
+    if (mayBeMissing(file) && !existsSync(file)) continue;
     const problem = secretProblem(file);
     if (problem !== null) report(path, `${formatPath(path)}: ${file} ${problem.text}`, problem.hint);
   }
 }
+
+/** Whether a file with a secret need not be there, because it is about to be put back. */
+export type MayBeMissing = (file: string) => boolean;
 
 type Named = readonly [Path, string];
 

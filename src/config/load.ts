@@ -7,7 +7,7 @@ import { errnoOf, intrusionOn, lookAlong, messageOf, UnderstudyError } from '../
 import { buildApi, buildConfiguration } from './build.ts';
 import { checkDrivers, type Settings } from './check-drivers.ts';
 import { checkReferences } from './check-references.ts';
-import { checkSecrets } from './check-secrets.ts';
+import { checkSecrets, type MayBeMissing } from './check-secrets.ts';
 import { checkState } from './check-state.ts';
 import { checkValues } from './check-values.ts';
 import type { ApiConfig, Configuration, DriverSchemas, TlsConfig } from './contract.ts';
@@ -34,15 +34,24 @@ export interface Reading {
 
 /**
  * @param path of understudy.yaml; problems name it as it is given here
+ * @param mayBeMissing of files with secrets that `understudy restore` is about to put back @default none
  * @throws CONFIG_INVALID with one line a problem, CONFIG_UNREADABLE when the file itself cannot be read
  */
-export async function loadConfiguration(path: string, drivers: DriverSchemas): Promise<Configuration> {
-  return (await loadWritten(path, drivers)).configuration;
+export async function loadConfiguration(
+  path: string,
+  drivers: DriverSchemas,
+  mayBeMissing: MayBeMissing = () => false,
+): Promise<Configuration> {
+  return (await loadWritten(path, drivers, mayBeMissing)).configuration;
 }
 
 /** The same, with what stands in the file. @throws CONFIG_INVALID, CONFIG_UNREADABLE */
-export async function loadWritten(path: string, drivers: DriverSchemas): Promise<Written> {
-  const { configuration, problems, written } = await readConfiguration(path, drivers);
+export async function loadWritten(
+  path: string,
+  drivers: DriverSchemas,
+  mayBeMissing: MayBeMissing = () => false,
+): Promise<Written> {
+  const { configuration, problems, written } = await readConfiguration(path, drivers, mayBeMissing);
   if (configuration === null) throw invalid(path, problems);
   return { configuration, written };
 }
@@ -54,7 +63,11 @@ export interface Written {
 }
 
 /** The same, with what is wrong as a list. @throws CONFIG_UNREADABLE */
-export async function readConfiguration(path: string, drivers: DriverSchemas): Promise<Reading> {
+export async function readConfiguration(
+  path: string,
+  drivers: DriverSchemas,
+  mayBeMissing: MayBeMissing = () => false,
+): Promise<Reading> {
   const { document, folder } = await readFile(path);
   const problems = [...document.problems];
   const written = document.value;
@@ -67,7 +80,7 @@ export async function readConfiguration(path: string, drivers: DriverSchemas): P
   checkReferences(partly, { volumes: namesIn(document, 'volumes'), hosts: namesIn(document, 'hosts') }, report);
   checkValues(partly, report);
   const settings: Settings = checkDrivers(partly, drivers, folder, report);
-  checkSecrets(partly, settings, report);
+  checkSecrets(partly, settings, mayBeMissing, report);
   checkState(partly, report);
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   if (problems.length > 0) return { configuration: null, problems, written };

@@ -93,6 +93,20 @@ describe('understudy recover', () => {
   );
 
   it(
+    'recover - a store that is exchanged while the controller starts ends it too',
+    async () => {
+      const answered = stage.up();
+      await eventually('the storage node starts', () => existsSync(join(state(), 'node/node.lock')));
+      renameSync(stage.storePath, `${stage.storePath}.away`);
+      writeFileSync(stage.storePath, '');
+      await answered;
+      await eventually('it has ended', () => !stage.running);
+      expect(stage.exit.code).toBe(errorRegistry.STATE_LOST.exit);
+    },
+    patience(60_000),
+  );
+
+  it(
     'recover - a storage folder of an earlier version is moved out of the state folder, and not over another one',
     async () => {
       mkdirSync(join(state(), 'storage/wiki-1'), { recursive: true });
@@ -134,6 +148,40 @@ describe('understudy backup', () => {
       expect(readdirSync(join(stage.folder, 'secrets')).some((name) => name.includes('.before-restore-'))).toBe(true);
       expect(await stage.up()).toBe(true);
       expect((await stage.json<{ warnings: readonly string[] }>('status')).warnings.join()).not.toMatch(/recover/);
+    },
+    patience(120_000),
+  );
+
+  it(
+    'backup - certificates and the tokens of agents come back as they were, keys for nobody else to read',
+    async () => {
+      const pki = join(stage.folder, 'pki');
+      const authority = ['--folder', pki];
+      await stage.pki('init', ...authority);
+      await stage.pki('issue', 'node', 'san-a', '--address', '127.0.0.1', ...authority);
+      await stage.pki('issue', 'host', 'web1', ...authority);
+      await stage.pki('revoke', 'host-web1', ...authority);
+      writeFileSync(join(stage.folder, 'secrets/agent-web1'), 'agent-of-web1-0123456789\n', { mode: 0o600 });
+      const file = readFileSync(stage.file, 'utf8');
+      const withAgent = file.replace('volume: web1\n', 'volume: web1\n    agentTokenFile: secrets/agent-web1\n');
+      writeFileSync(stage.file, `${withAgent}tls: { folder: pki, name: san-a }\n`);
+      expect(await stage.up()).toBe(true);
+      const archive = join(stage.folder, 'state.tar');
+      const { files } = await stage.json<{ files: readonly string[] }>('backup', archive);
+      expect(files).toEqual(expect.arrayContaining(['agents/web1', 'pki/ca.key', 'pki/revoked', 'pki/node-san-a.key']));
+      await stage.end();
+      const held = (): unknown[] =>
+        [...readdirSync(pki).map((name) => join(pki, name)), join(stage.folder, 'secrets/agent-web1')].map((path) => {
+          return [path, statSync(path).mode & 0o777, readFileSync(path, 'utf8')];
+        });
+      const before = held();
+      for (const lost of [pki, state(), join(stage.folder, 'secrets/agent-web1')]) rmSync(lost, { recursive: true });
+      await stage.json<Recovered>('restore', archive, '--yes');
+      expect(held()).toEqual(before);
+      expect(statSync(pki).mode & 0o777).toBe(0o700);
+      // Both sides are checked again, with what came back.
+      expect(await stage.up()).toBe(true);
+      expect((await stage.json<StatusView>('status')).hosts.map(({ name }) => name)).toContain('web1');
     },
     patience(120_000),
   );

@@ -201,6 +201,14 @@ ${names.map(host).join('')}services:
     });
   }
 
+  /** Commands that make certificates, which need no controller. They have to succeed. */
+  async pki(...args: readonly string[]): Promise<void> {
+    const { status, stderr } = await runTool(process.execPath, [PROGRAM, 'pki', ...args], {
+      timeoutMs: patience(60_000),
+    });
+    if (status !== 0) throw new Error(`pki ${args.join(' ')}: ${stderr}`);
+  }
+
   /** The same, begun and not waited for. */
   begin(...args: readonly string[]): ChildProcess {
     const [ip = '', ...before] = this.#lan.wrap();
