@@ -7,6 +7,7 @@ import { errorRegistry } from '../../src/base/mod.ts';
 import type { Check, Recovered } from '../../src/cli/mod.ts';
 import type { StatusView } from '../../src/controller/mod.ts';
 import { daemonsOf } from '../../src/storage/mod.ts';
+import { identityOf, machinesWith } from '../rig/machines.ts';
 import { patience } from '../rig/patience.ts';
 import { UpStage } from '../rig/up-stage.ts';
 import { eventually } from '../rig/wait.ts';
@@ -104,6 +105,32 @@ describe('understudy recover', () => {
       expect(stage.exit.code).toBe(errorRegistry.STATE_LOST.exit);
     },
     patience(60_000),
+  );
+
+  it(
+    'recover - a machine runs on while the state is lost, is in an unknown power state, and can be switched off',
+    async () => {
+      expect(await stage.up()).toBe(true);
+      expect((await stage.understudy('power', 'spare1', 'on')).stdout).toBe('spare1 is on\n');
+      const machine = machinesWith(stage.folder).map(identityOf);
+      expect(machine.length).toBe(1);
+      rmSync(state(), { recursive: true });
+      await eventually('it has ended', () => !stage.running);
+      expect(await stage.json<Recovered>('recover', '--yes')).toMatchObject({ unclear: [], engagements: [] });
+      expect(await stage.up()).toBe(true);
+      expect(machinesWith(stage.folder).map(identityOf)).toEqual(machine);
+      const powerOf = async (): Promise<unknown> => {
+        const { hosts } = await stage.json<StatusView>('status');
+        return hosts.find(({ name }) => name === 'spare1')?.power;
+      };
+      await eventually('its power is not known', async () => (await powerOf()) === 'unknown');
+      // Nobody knows what it would go on writing.
+      expect((await stage.understudy('clone', 'web1', '--to', 'spare1')).status).not.toBe(0);
+      expect(machinesWith(stage.folder).map(identityOf)).toEqual(machine);
+      expect((await stage.understudy('power', 'spare1', 'off')).stdout).toBe('spare1 is off\n');
+      expect(machinesWith(stage.folder)).toEqual([]);
+    },
+    patience(120_000),
   );
 
   it(
