@@ -1,6 +1,6 @@
 // Who a host is, by what its image says.
 import { UnderstudyError } from '../base/mod.ts';
-import { formatAddress, isShared } from './address.ts';
+import { formatAddress, isShared, parseAddress } from './address.ts';
 import type { HostIdentity, InterfaceIdentity } from './contract.ts';
 import { declaredInterfaces, hostNameIn, nameOfOwnAddress } from './rules/mod.ts';
 import type { FileTree } from './tree/mod.ts';
@@ -18,7 +18,8 @@ export async function identify(tree: FileTree): Promise<HostIdentity> {
     throw new UnderstudyError('IDENTITY_FAILED', `the image has ${what}: say who its host is`);
   }
   const [hostName = name, ...rest] = name.split('.');
-  const domain = rest.join('.') || domainIn(await nameOfOwnAddress(tree, hostName), hostName);
+  const addresses = new Set(interfaces.flatMap((one) => one.addresses.flatMap((text) => parseAddress(text)?.ip ?? [])));
+  const domain = rest.join('.') || domainIn(await nameOfOwnAddress(tree, hostName, addresses), hostName);
   return { hostName, ...(domain === '' ? {} : { domain }), interfaces };
 }
 

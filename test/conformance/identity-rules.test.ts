@@ -78,7 +78,9 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
   'hosts-file': {
     image: { '/etc/hosts': HOSTS, '/etc/hostname': 'web1\n' },
     after: {
-      '/etc/hosts': HOSTS.replaceAll(/\bweb1\b/g, 'spare1').replace('10.0.0.11 ', '10.0.0.12 '),
+      '/etc/hosts': HOSTS.replaceAll(/\bweb1\b/g, 'spare1')
+        .replace('10.0.0.11 ', '10.0.0.12 ')
+        .replace(' wiki # ours', ' # ours\n10.0.0.11\twiki'),
     },
   },
   ifupdown: {

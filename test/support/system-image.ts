@@ -54,7 +54,7 @@ export function systemFiles(): Record<string, Content> {
     '/etc/passwd': 'root:x:0:0:root:/root:/bin/bash\n',
     '/etc/hostname': 'web1\n',
     '/etc/hosts':
-      '127.0.0.1\tlocalhost\n127.0.1.1\tweb1.example.org\tweb1\n10.0.0.11\tweb1.example.org web1 wiki\n10.0.0.20\tdb1\n\n' +
+      '127.0.0.1\tlocalhost\n127.0.1.1\tweb1.example.org\tweb1\n10.0.0.11\tweb1.example.org web1\n10.0.0.20\tdb1\n\n' +
       '# for IPv6 capable hosts\n::1     localhost ip6-localhost ip6-loopback\n',
     '/etc/network/interfaces':
       'source /etc/network/interfaces.d/*\n\nauto lo\niface lo inet loopback\n\n# the first card\nallow-hotplug eth0\n' +

@@ -10,6 +10,7 @@ import { allAddresses, fullNameOf } from '../correspondence.ts';
 import { type FileTree, join, textOf } from '../tree/mod.ts';
 import type { FindContext, Rule } from './contract.ts';
 import { finding } from './finding.ts';
+import { HOSTS_PATH } from './hosts-file.ts';
 
 const RULE = 'mentions';
 const ROOT = '/etc';
@@ -118,6 +119,8 @@ async function search(
       else if (entry?.kind === 'folder') cut(path, 'folders are nested too deep');
       // A public key goes with the private one that a rule has found.
       if (entry?.kind !== 'file' || claimed.has(path) || claimed.has(path.replace(/\.pub$/, ''))) continue;
+      // All names and addresses in it are judged by the rule for it.
+      if (path === HOSTS_PATH) continue;
       budget.files -= 1;
       budget.bytes -= Math.min(entry.sizeBytes, FILE_BYTES_MAX);
       if (entry.sizeBytes > FILE_BYTES_MAX)
