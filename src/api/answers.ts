@@ -244,6 +244,18 @@ export const inspection = z
         confidence: z.enum(['certain', 'likely', 'guess']),
       }),
     ),
+    coverage: z
+      .object({
+        files: z.int().min(0),
+        filesRead: z.int().min(0),
+        bytesRead: z.int().min(0),
+        filesExplained: z.int().min(0),
+        notSearched: z.array(
+          z.object({ path: z.string(), why: z.string(), files: z.int().min(0).optional(), isIntended: z.boolean() }),
+        ),
+        isComplete: z.boolean(),
+      })
+      .optional(),
   })
   .meta({ id: 'Inspection' }) satisfies Schema<InspectionView>;
 

@@ -51,9 +51,37 @@ export interface Finding {
   readonly confidence: 'certain' | 'likely' | 'guess';
 }
 
+/** What of an image was looked into: what is not in the findings is only absent where this says so. */
+export interface Coverage {
+  /** Files and links with a name that was seen. */
+  readonly files: number;
+  /** Texts in which every value of the lead was looked for. */
+  readonly filesRead: number;
+  readonly bytesRead: number;
+  /** Files and folders in which a rule found something. */
+  readonly filesExplained: number;
+  /** In the order of their paths. */
+  readonly notSearched: readonly Omission[];
+  /** Everything was searched but for what is never searched: nothing was cut short, unreadable or left out. */
+  readonly isComplete: boolean;
+}
+
+/** A place that was not searched. */
+export interface Omission {
+  readonly path: string;
+  /** One clause. */
+  readonly why: string;
+  /** How many files are there; absent where it is not known. */
+  readonly files?: number | undefined;
+  /** Nothing is ever looked for there; otherwise the search could not do it. */
+  readonly isIntended: boolean;
+}
+
 export interface Inspection {
   readonly os: { readonly id: string; readonly version: string; readonly arch: string };
   readonly findings: readonly Finding[];
+  /** Absent: nobody searched. */
+  readonly coverage?: Coverage | undefined;
 }
 
 /** What somebody decided to leave as it is, although a rule would change it or ask. */
@@ -95,6 +123,14 @@ export interface FileChange {
   readonly mode: number | null;
 }
 
+/** A file, link or folder of the image that gets another name in its folder, because the old one is the lead's. */
+export interface PlannedRename {
+  readonly rule: string;
+  /** Both absolute inside the image and canonical, as the renames before this one leave it. */
+  readonly from: string;
+  readonly to: string;
+}
+
 /**
  * A program of the image that is run in it, after all changes, because it alone knows how to make new what was found.
  */
@@ -116,8 +152,12 @@ export interface Plan {
   readonly findings: readonly Finding[];
   /** Findings whose action is 'unknown': they stop an automatic clone unless accepted. */
   readonly unknown: readonly Finding[];
+  /** Absent: nobody searched. No part of the fingerprint. */
+  readonly coverage?: Coverage | undefined;
   /** The root is to fill the disk. */
   readonly grow?: boolean;
+  /** Before the changes, whose paths are those afterwards; in this order. Absent: none. */
+  readonly renames?: readonly PlannedRename[];
   /** In this order. Absent: none. They need the engine's `kernelMount`. */
   readonly commands?: readonly PlannedCommand[];
   /**

@@ -28,10 +28,19 @@ import {
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
-import { guarded, machineIdIn, orFailed, type Rule } from './rules/mod.ts';
+import { guarded, machineIdIn, orFailed, type Rule, valuesIn } from './rules/mod.ts';
+import { coverageOf, surveyOf } from './search/mod.ts';
 import { withKeys } from './ssh-keygen.ts';
 import { transplant } from './transplant.ts';
-import { type Entry, type FileEdit, type FileTree, fileTree, type ImageTree, parentOf } from './tree/mod.ts';
+import {
+  type Entry,
+  type FileEdit,
+  type FileTree,
+  fileTree,
+  type ImageTree,
+  parentOf,
+  RenamedImageTree,
+} from './tree/mod.ts';
 
 const MODE_NEW = 0o644;
 const FOLDER_MODE_NEW = 0o755;
@@ -127,12 +136,14 @@ async function inspect(
     const claimed = new Set(findings.map(({ path }) => path));
     findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed, canRun }), kept));
   }
-  return { os: await osOf(tree), findings };
+  const survey = await surveyOf(nodes, await valuesIn(tree, lead));
+  return { os: await osOf(tree), findings, coverage: coverageOf(nodes, survey, findings, lead !== null) };
 }
 
 /** @throws IDENTITY_FAILED for what is neither as it was nor as it is to be */
-async function remaining(tree: ImageTree, plan: Plan): Promise<Remaining> {
-  const edits: FileEdit[] = [];
+async function remaining(image: ImageTree, plan: Plan): Promise<Remaining> {
+  const tree = new RenamedImageTree(image);
+  const edits: FileEdit[] = await renamesLeft(tree, plan);
   for (const change of plan.changes) {
     const entry = await tree.entry(change.path);
     if (await isDone(change, entry, tree)) continue;
@@ -146,6 +157,20 @@ async function remaining(tree: ImageTree, plan: Plan): Promise<Remaining> {
     edits.push(await editOf(change, entry, tree));
   }
   return { edits, commands: await commandsLeft(tree, plan) };
+}
+
+/** What has its old name still; the tree shows it by the new one. @throws IDENTITY_FAILED when it has neither, or both */
+async function renamesLeft(tree: RenamedImageTree, { renames = [] }: Plan): Promise<FileEdit[]> {
+  const edits: FileEdit[] = [];
+  for (const { from, to } of renames) {
+    const [isOld, isNew] = [(await tree.entry(from)) !== null, (await tree.entry(to)) !== null];
+    if (isOld === isNew)
+      throw new UnderstudyError('IDENTITY_FAILED', `${from} has changed since the plan was made; make another`);
+    if (isNew) continue;
+    tree.rename({ from, to });
+    edits.push({ path: to, replaces: false, state: { kind: 'renamed', from } });
+  }
+  return edits;
 }
 
 function newFolder(path: string): FileEdit {
@@ -199,6 +224,9 @@ async function verify(
   { rules, canRun }: { readonly rules: readonly Rule[]; readonly canRun: boolean },
 ): Promise<Verification> {
   const problems: string[] = [];
+  for (const { from, to } of plan.renames ?? []) {
+    if ((await nodes.entry(to)) === null) problems.push(`${from} has not become ${to}`);
+  }
   for (const change of plan.changes) {
     const isAsPlanned = await isDone(change, await nodes.entry(change.path), nodes);
     if (!isAsPlanned) problems.push(`${change.path} is not as planned`);

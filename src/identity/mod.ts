@@ -2,6 +2,7 @@ export type {
   Action,
   AgentCertificate,
   AgentIdentity,
+  Coverage,
   FileChange,
   Finding,
   HostIdentity,
@@ -10,9 +11,11 @@ export type {
   Inspection,
   InterfaceIdentity,
   Kept,
+  Omission,
   OpenedImage,
   Plan,
   PlannedCommand,
+  PlannedRename,
   Transplant,
   TransplantRequest,
   Verification,
@@ -30,4 +33,4 @@ export {
   ruleSet,
   type VerifyContext,
 } from './rules/mod.ts';
-export { showFindings } from './show.ts';
+export { showCoverage, showFindings } from './show.ts';

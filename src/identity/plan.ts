@@ -1,7 +1,7 @@
 // Making a plan: every rule finds and changes in the tree as those before it left it; what comes out is the difference.
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../base/mod.ts';
-import type { FileChange, Finding, IdentityRequest, Kept, Plan, PlannedCommand } from './contract.ts';
+import type { FileChange, Finding, IdentityRequest, Kept, Plan, PlannedCommand, PlannedRename } from './contract.ts';
 import { correspond } from './correspondence.ts';
 import { withKept } from './kept.ts';
 import {
@@ -12,12 +12,15 @@ import {
   type Rule,
   type RuleCommand,
   sshFingerprints,
+  valuesIn,
 } from './rules/mod.ts';
+import { coverageOf, surveyOf } from './search/mod.ts';
 import {
   bytesOfName,
   type Entry,
   type FileTree,
   fileTree,
+  isWithin,
   join,
   type NodeTree,
   nameOf,
@@ -61,6 +64,7 @@ export async function makePlan(
   };
   const findings: Finding[] = [];
   const wanted: WantedCommand[] = [];
+  const renames: PlannedRename[] = [];
   const asked = request.keepsOwn === true ? [] : rules;
   for (const rule of asked) await rule.prepare?.(tree, context);
   for (const rule of asked) {
@@ -68,34 +72,39 @@ export async function makePlan(
     findings.push(...found);
     for (const finding of found) {
       if (!DONE_BY_RULES.includes(finding.action)) continue;
-      for (const edit of await rule.change(finding, tree, context)) await planEdit(edit, rule.name, planned, notes);
+      for (const edit of await rule.change(finding, tree, context)) {
+        if (edit.kind === 'rename') renames.push(...(await planRename(edit, rule.name, planned, notes)));
+        else await planEdit(edit, rule.name, planned, notes);
+      }
       const run = (await rule.commands?.(finding, tree, context)) ?? [];
       wanted.push(...run.map((command) => ({ rule: rule.name, ...command })));
     }
   }
-  const changes = await changesOf(nodes, planned, notes);
+  const changes = await changesOf(planned, notes);
   const unknown = findings.filter(({ action }) => action === 'unknown');
-  const commands = await commandsOf(wanted, nodes, planned);
+  const commands = await commandsOf(wanted, planned);
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
-  const more = { ...(request.grow === true ? { grow: true } : {}), ...(commands.length > 0 ? { commands } : {}) };
+  const more = {
+    ...(request.grow === true ? { grow: true } : {}),
+    ...(renames.length > 0 ? { renames } : {}),
+    ...(commands.length > 0 ? { commands } : {}),
+  };
+  const survey = asked.length === 0 ? null : await surveyOf(nodes, await valuesIn(fileTree(nodes), request.lead));
   return {
     fingerprint: fingerprintOf(changes, findings, more),
     changes,
     findings,
     unknown,
     proof,
+    ...(survey === null ? {} : { coverage: coverageOf(nodes, survey, findings, true) }),
     ...more,
   };
 }
 
-async function commandsOf(
-  wanted: readonly WantedCommand[],
-  nodes: NodeTree,
-  planned: PlannedTree,
-): Promise<readonly PlannedCommand[]> {
+async function commandsOf(wanted: readonly WantedCommand[], planned: PlannedTree): Promise<readonly PlannedCommand[]> {
   const commands: PlannedCommand[] = [];
   for (const { rule, path, command, environment } of wanted) {
-    const states = [await stateOfFile(nodes, path), await stateOfFile(planned, path)];
+    const states = [await stateOfFile(planned.renamed, path), await stateOfFile(planned, path)];
     commands.push({ rule, path, before: [...new Set(states)], command, environment });
   }
   return commands;
@@ -107,8 +116,38 @@ export async function stateOfFile(nodes: NodeTree, path: string): Promise<string
   return content === null ? 'gone' : digestOf(content);
 }
 
+/** What was noted of what lies there goes with it. Nothing where nothing has the name. */
+async function planRename(
+  { path, name }: Extract<Edit, { kind: 'rename' }>,
+  rule: string,
+  planned: PlannedTree,
+  notes: Map<string, Notes>,
+): Promise<readonly PlannedRename[]> {
+  const entry = await fileTree(planned).lstat(path);
+  if (entry === null) return [];
+  const one = { from: entry.path, to: join(parentOf(entry.path), name) };
+  if (one.from !== printable(one.from) || one.to !== printable(one.to))
+    throw new UnderstudyError(
+      'IMAGE_UNSUPPORTED',
+      `${printable(one.from)} has a name that cannot be used in changing it`,
+    );
+  if ((await planned.entry(one.to)) !== null)
+    throw new UnderstudyError('IDENTITY_FAILED', `rule ${rule} would give ${one.from} a name that another one has`);
+  planned.rename(one);
+  for (const [noted, note] of [...notes].filter(([noted]) => isWithin(noted, one.from))) {
+    notes.delete(noted);
+    notes.set(one.to + noted.slice(one.from.length), note);
+  }
+  return [{ rule, ...one }];
+}
+
 /** Links that a file's path leads through are followed; a link is replaced or removed itself. */
-async function planEdit(edit: Edit, rule: string, planned: PlannedTree, notes: Map<string, Notes>): Promise<void> {
+async function planEdit(
+  edit: Exclude<Edit, { kind: 'rename' }>,
+  rule: string,
+  planned: PlannedTree,
+  notes: Map<string, Notes>,
+): Promise<void> {
   const tree = fileTree(planned);
   const isWritten = edit.kind === 'write' || edit.kind === 'copy';
   const place = isWritten ? await placeToWrite(edit, tree) : await placeOfName(planned, edit.path);
@@ -143,7 +182,7 @@ async function placeOfName(planned: PlannedTree, path: string): Promise<Place | 
   return tree.place(path);
 }
 
-async function stateOf(edit: Edit, tree: FileTree): Promise<PlannedState> {
+async function stateOf(edit: Exclude<Edit, { kind: 'rename' }>, tree: FileTree): Promise<PlannedState> {
   if (edit.kind === 'remove') return { kind: 'gone' };
   if (edit.kind === 'link') return { kind: 'link', target: edit.target };
   if (edit.kind === 'write') return { kind: 'file', bytes: Buffer.from(edit.text, 'utf8'), mode: edit.mode ?? null };
@@ -154,17 +193,13 @@ async function stateOf(edit: Edit, tree: FileTree): Promise<PlannedState> {
   return { kind: 'file', bytes, mode: null, copyOf: from.path };
 }
 
-async function changesOf(
-  nodes: NodeTree,
-  planned: PlannedTree,
-  notes: ReadonlyMap<string, Notes>,
-): Promise<readonly FileChange[]> {
+async function changesOf(planned: PlannedTree, notes: ReadonlyMap<string, Notes>): Promise<readonly FileChange[]> {
   const changes: FileChange[] = [];
   for (const path of [...planned.states.keys()].sort()) {
     const state = planned.states.get(path);
     const noted = notes.get(path);
     if (state === undefined || noted === undefined) continue;
-    const change = await changeOf(path, await nodes.entry(path), state, noted, nodes);
+    const change = await changeOf(path, await planned.renamed.entry(path), state, noted, planned.renamed);
     if (change !== null) changes.push(change);
   }
   return changes;

@@ -1,6 +1,6 @@
 // A plan as people read it before they agree to it.
 import { shown } from '../base/mod.ts';
-import type { Finding, Plan } from './contract.ts';
+import type { Coverage, Finding, Plan } from './contract.ts';
 import { unifiedDiff } from './diff.ts';
 import { printable } from './tree/mod.ts';
 
@@ -22,8 +22,21 @@ function linesOf(all: readonly Finding[]): string[] {
   });
 }
 
+/** What was searched and what was not: a report that does not say it would claim more than anybody knows. */
+export function showCoverage({ files, filesRead, filesExplained, notSearched }: Coverage): string {
+  const places = notSearched.map(({ path, why, files: count, isIntended }) => {
+    const many = count === undefined ? '' : `, ${count} ${count === 1 ? 'file' : 'files'}`;
+    return `  ${shown(path)}  ${shown(why)}${many}${isIntended ? '' : '  (could not be searched)'}`;
+  });
+  const head = `searched: ${filesRead} texts of ${files} files; a rule explains ${filesExplained}`;
+  return textOf([head, ...(places.length === 0 ? [] : ['not searched:', ...places])]);
+}
+
 export function showPlan(plan: Plan): string {
   const lines = [`plan ${plan.fingerprint.slice(0, 16)}`, '', ...linesOf(plan.findings)];
+  for (const { rule, from, to } of plan.renames ?? []) {
+    lines.push(`renamed (${rule})`, `--- ${shown(from)}`, `+++ ${shown(to)}`, '');
+  }
   for (const change of plan.changes) {
     if (change.copyOf !== undefined) {
       lines.push(

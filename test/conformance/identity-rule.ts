@@ -5,7 +5,7 @@ import { correspond } from '../../src/identity/correspondence.ts';
 import type { HostIdentity, Rule } from '../../src/identity/mod.ts';
 import { makePlan } from '../../src/identity/plan.ts';
 import type { Makers } from '../../src/identity/rules/mod.ts';
-import { type DiskUse, fileTree, type NodeTree, PlannedTree } from '../../src/identity/tree/mod.ts';
+import { type DiskUse, fileTree, isWithin, type NodeTree, PlannedTree } from '../../src/identity/tree/mod.ts';
 import { type MemoryNode, memoryTree } from '../support/memory-tree.ts';
 import { LEAD, SPARE } from '../support/system-image.ts';
 
@@ -51,6 +51,7 @@ function requestFor(otherHardware: RuleCase['otherHardware']): Request {
 async function planned(rule: Rule, image: NodeTree, makers: Makers, request: Request) {
   const plan = await makePlan(image, request, [rule], makers);
   const after = new PlannedTree(image);
+  for (const rename of plan.renames ?? []) after.rename(rename);
   for (const { path, kind, after: text, mode, copyOf } of plan.changes) {
     if (copyOf !== undefined) after.plan(path, { kind: 'file', bytes: await image.bytes(copyOf, 1_000_000), mode });
     else if (text === null) after.plan(path, { kind: 'gone' });
@@ -86,7 +87,7 @@ export function describeRule(
       for (const [path, text] of Object.entries(wanted ?? {})) expect(await textOf(after, path), path).toBe(text);
       const changed = plan.changes.map(({ path }) => path);
       if (looks) expect(plan.findings.filter(({ action }) => action !== 'keep' && action !== 'unknown')).toEqual([]);
-      for (const path of Object.keys(image).filter((one) => !changed.includes(one))) {
+      for (const path of Object.keys(image).filter((one) => !changed.includes(one) && !isRenamed(one, plan))) {
         expect(await textOf(after, path), path).toBe(await textOf(original(), path));
       }
       if (wanted !== undefined) expect(changed.filter((path) => !(path in wanted))).toEqual([]);
@@ -139,6 +140,10 @@ export function describeRule(
       }
     });
   });
+}
+
+function isRenamed(path: string, { renames = [] }: Awaited<ReturnType<typeof makePlan>>): boolean {
+  return renames.some(({ from }) => isWithin(path, from));
 }
 
 /** A text with a piece of it gone, doubled, or turned round. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { builtinRules, type Rule } from '../../src/identity/mod.ts';
+import { deriveId } from '../../src/identity/rules/derive.ts';
 import type { Makers } from '../../src/identity/rules/mod.ts';
 import { fileTree } from '../../src/identity/tree/mod.ts';
 import { run } from '../support/disk-image.ts';
@@ -57,6 +58,10 @@ const KEYFILE =
   '[ipv4]\naddress1=10.0.0.11/24,10.0.0.1\ndns=10.0.0.2;\nmethod=manual\n\n[ipv6]\nmethod=ignore\n';
 const IFCFG =
   'DEVICE=eth0\nHWADDR=52:54:00:00:00:11\nBOOTPROTO=none\nIPADDR="10.0.0.11"\nPREFIX=24\nGATEWAY=10.0.0.1\nONBOOT=yes\n';
+
+const NEW_ID = deriveId(MACHINE_ID, SPARE);
+const bootEntry = (id: string): string =>
+  `title Debian\nmachine-id ${id}\noptions root=/dev/vda2 systemd.machine_id=${id}\nlinux /${id}/6.1/linux\n`;
 
 const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
   'boot-loader': {
@@ -121,6 +126,19 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
         '52:54:00:00:00:11',
         '52:54:00:00:00:12',
       ),
+    },
+  },
+  'machine-id-copies': {
+    image: {
+      '/etc/machine-id': `${MACHINE_ID}\n`,
+      '/etc/default/grub': 'GRUB_CMDLINE_LINUX="quiet"\n',
+      [`/boot/efi/loader/entries/${MACHINE_ID}-6.1.conf`]: bootEntry(MACHINE_ID),
+      [`/boot/efi/${MACHINE_ID}/6.1/linux`]: 'kernel\n',
+    },
+    after: {
+      [`/boot/efi/loader/entries/${MACHINE_ID}-6.1.conf`]: null,
+      [`/boot/efi/loader/entries/${NEW_ID}-6.1.conf`]: bootEntry(NEW_ID),
+      [`/boot/efi/${NEW_ID}/6.1/linux`]: 'kernel\n',
     },
   },
   'machine-id': { image: { '/etc/machine-id': `${MACHINE_ID}\n` }, derives: true },

@@ -1,7 +1,14 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { codeOf, messageOf, UnderstudyError } from '../../base/mod.ts';
-import { type HostIdentity, type Inspection, type OpenedImage, showFindings } from '../../identity/mod.ts';
+import {
+  type Coverage,
+  type HostIdentity,
+  type Inspection,
+  type OpenedImage,
+  showCoverage,
+  showFindings,
+} from '../../identity/mod.ts';
 import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type ConnectionFlags, connect, withConnection } from './connection.ts';
@@ -81,9 +88,13 @@ async function identified(opened: OpenedImage): Promise<HostIdentity | null> {
   }
 }
 
-function describe(image: string, lead: string, { os, findings }: Inspection): string {
-  const counts = countOf(findings);
-  return `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${showFindings(findings)}\n${counts}\n`;
+function describe(image: string, lead: string, { os, findings, coverage }: Inspection): string {
+  const head = `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${showFindings(findings)}\n`;
+  return `${head}${searched(coverage)}${countOf(findings, coverage)}\n`;
+}
+
+export function searched(coverage: Coverage | undefined): string {
+  return coverage === undefined ? '' : `${showCoverage(coverage)}\n`;
 }
 
 export function hostLine({ hostName, domain, interfaces }: HostIdentity): string {
@@ -91,10 +102,15 @@ export function hostLine({ hostName, domain, interfaces }: HostIdentity): string
   return `${name} (${interfaces.flatMap(({ addresses }) => addresses).join(', ')})`;
 }
 
-export function countOf(findings: Inspection['findings']): string {
+/** That nothing is left to decide is known only where everything was searched. */
+export function countOf(findings: Inspection['findings'], coverage: Coverage | undefined): string {
   const unknown = findings.filter(({ action }) => action === 'unknown').length;
   const kept = findings.filter(({ action }) => action === 'keep').length;
   const changed = findings.length - unknown - kept;
-  const open = unknown === 0 ? 'nothing is left to decide' : `${unknown} to be decided by you`;
+  const nothing =
+    coverage?.isComplete === false
+      ? 'nothing of what was found is left to decide, but not everything was searched'
+      : 'nothing is left to decide';
+  const open = unknown === 0 ? nothing : `${unknown} to be decided by you`;
   return `${findings.length} findings: ${changed} are changed on a clone, ${kept} stay, ${open}`;
 }

@@ -5,7 +5,7 @@ import { checkTarget } from '../../replication/mod.ts';
 import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
 import { type EngineFlags, engineWith, hostIn, withEngine } from './identity-options.ts';
-import { countOf, hostLine } from './inspect.ts';
+import { countOf, hostLine, searched } from './inspect.ts';
 
 interface Flags extends EngineFlags {
   as: string;
@@ -90,11 +90,11 @@ function describe(
 ): string {
   const head = `${image}: ${hostLine(lead)} becomes ${hostLine(understudy)}\n`;
   const foot = verified === null ? 'nothing is changed; --apply does it' : 'applied and verified';
-  return `${head}${engine.show(plan)}\n${countOf(plan.findings)}; ${foot}\n`;
+  return `${head}${engine.show(plan)}\n${searched(plan.coverage)}${countOf(plan.findings, plan.coverage)}; ${foot}\n`;
 }
 
 function answer(image: string, { lead, plan, verified }: Outcome): unknown {
-  const { fingerprint, findings, unknown, proof } = plan;
+  const { fingerprint, findings, unknown, proof, coverage, renames = [] } = plan;
   const change = ({ path, rule, kind, before, after, mode }: FileChange) => ({
     ...{ path, rule, kind },
     change: before === null ? 'new' : after === null ? 'removed' : 'changed',
@@ -102,6 +102,6 @@ function answer(image: string, { lead, plan, verified }: Outcome): unknown {
   });
   return {
     ...{ image, fingerprint, lead: lead.hostName, applied: verified !== null, verified: verified === true },
-    ...{ findings, unknown: unknown.length, changes: plan.changes.map(change), proof },
+    ...{ findings, unknown: unknown.length, changes: plan.changes.map(change), renames, proof, coverage },
   };
 }

@@ -10,22 +10,31 @@ const WRITTEN_MAX = 32768;
 const DIRECT = 12;
 
 /** Reads a block of the file system; it throws for numbers outside of it. */
-export type ReadBlock = (block: number) => Promise<Buffer>;
+export type ReadBlock = (block: number) => Buffer;
 /** Throws: the image contradicts itself. */
 export type Damaged = (why: string) => never;
 
-/** The block that holds a logical block; 0: none, it reads as zeros. */
-export async function extentBlock(root: Buffer, logical: number, read: ReadBlock, damaged: Damaged): Promise<number> {
+/** Where a logical block lies, and how many after it lie behind it in order. */
+export interface Run {
+  /** 0: nowhere, it reads as zeros. */
+  readonly block: number;
+  /** At least 1. */
+  readonly count: number;
+}
+
+const NOWHERE: Run = { block: 0, count: 1 };
+
+export function extentRun(root: Buffer, logical: number, read: ReadBlock, damaged: Damaged): Run {
   let node = root;
   let depth = headerOf(root, damaged).depth;
   if (depth > DEPTH_MAX) damaged('an extent tree is too deep');
   for (;;) {
     const { count } = headerOf(node, damaged);
     const at = lastStart(node, count, logical);
-    if (at === 0) return 0;
-    if (depth === 0) return blockInExtent(node, at, logical);
+    if (at === 0) return NOWHERE;
+    if (depth === 0) return runInExtent(node, at, logical);
     const child = node.readUInt32LE(at + 4) + node.readUInt16LE(at + 8) * 2 ** 32;
-    node = await read(child);
+    node = read(child);
     depth -= 1;
     // Every level is one nearer to the leaves, whatever the image says: so this ends.
     if (headerOf(node, damaged).depth !== depth) damaged('an extent tree has levels out of order');
@@ -50,15 +59,16 @@ function lastStart(node: Buffer, count: number, logical: number): number {
   return EXTENT_BYTES * low;
 }
 
-function blockInExtent(node: Buffer, at: number, logical: number): number {
+function runInExtent(node: Buffer, at: number, logical: number): Run {
   const start = node.readUInt32LE(at);
   const length = node.readUInt16LE(at + 4);
-  if (length > WRITTEN_MAX || logical >= start + length) return 0;
-  return node.readUInt16LE(at + 6) * 2 ** 32 + node.readUInt32LE(at + 8) + logical - start;
+  if (length > WRITTEN_MAX || logical >= start + length) return NOWHERE;
+  const block = node.readUInt16LE(at + 6) * 2 ** 32 + node.readUInt32LE(at + 8) + logical - start;
+  return { block, count: start + length - logical };
 }
 
 /** The same for files of ext2 and ext3: twelve blocks, then blocks of block numbers, up to three levels of them. */
-export async function listedBlock(map: Buffer, logical: number, blockBytes: number, read: ReadBlock): Promise<number> {
+export function listedBlock(map: Buffer, logical: number, blockBytes: number, read: ReadBlock): number {
   if (logical < DIRECT) return map.readUInt32LE(4 * logical);
   const perBlock = blockBytes / 4;
   let rest = logical - DIRECT;
@@ -71,7 +81,7 @@ export async function listedBlock(map: Buffer, logical: number, blockBytes: numb
     let block = map.readUInt32LE(4 * (DIRECT + level - 1));
     for (let below = level - 1; below >= 0 && block !== 0; below--) {
       const index = Math.floor(rest / perBlock ** below) % perBlock;
-      block = (await read(block)).readUInt32LE(4 * index);
+      block = read(block).readUInt32LE(4 * index);
     }
     return block;
   }

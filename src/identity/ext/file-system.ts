@@ -4,7 +4,7 @@
 import { UnderstudyError } from '../../base/mod.ts';
 import type { ExtendedAttribute } from '../tree/mod.ts';
 import { blockAttributes, bodyAttributes } from './attributes.ts';
-import { extentBlock, listedBlock } from './block-map.ts';
+import { extentRun, listedBlock, type Run } from './block-map.ts';
 import { readEntries } from './folder.ts';
 import type { ImageFile } from './image-file.ts';
 import { BLOCK_MAP_BYTES, INODE_FLAGS, type Inode, parseInode } from './inode.ts';
@@ -15,6 +15,7 @@ const FOLDER_NAMES_MAX = 100_000;
 const FOLDER_BYTES_MAX = 64 * 1024 * 1024;
 const LINK_BYTES_MAX = 4095;
 const INLINE_DATA = 'system.data';
+const PIECE_BYTES_MAX = 1024 * 1024;
 
 export class ExtFileSystem {
   readonly superblock: Superblock;
@@ -29,46 +30,47 @@ export class ExtFileSystem {
   }
 
   /** @throws IMAGE_DAMAGED for numbers that no inode has */
-  async inode(number: number): Promise<Inode> {
+  inode(number: number): Inode {
     const { inodeCount, inodesPerGroup, inodeBytes, blockBytes, incompatible } = this.superblock;
     if (number < 1 || number > inodeCount) this.#damaged(`a name belongs to inode ${number}, which does not exist`);
     const index = (number - 1) % inodesPerGroup;
-    const table = await this.#inodeTable(Math.floor((number - 1) / inodesPerGroup));
+    const table = this.#inodeTable(Math.floor((number - 1) / inodesPerGroup));
     const block = table + Math.floor((index * inodeBytes) / blockBytes);
     const offset = (index * inodeBytes) % blockBytes;
-    const bytes = (await this.block(block)).subarray(offset, offset + inodeBytes);
+    const bytes = this.block(block).subarray(offset, offset + inodeBytes);
     const inode = parseInode(number, bytes, (incompatible & INCOMPATIBLE.largeFolders) !== 0);
     return inode ?? this.#damaged(`a name belongs to inode ${number}, which is no file`);
   }
 
   /** The first bytes of a file, what was never written reading as zeros. */
-  async data(inode: Inode, bytesMax: number): Promise<Buffer> {
+  data(inode: Inode, bytesMax: number): Buffer {
     const { blockBytes } = this.superblock;
     const lengthBytes = Math.min(inode.sizeBytes, bytesMax);
     if ((inode.flags & INODE_FLAGS.encrypted) !== 0) this.#unsupported('it is encrypted');
     if ((inode.flags & INODE_FLAGS.inline) !== 0) return this.#inlineData(inode, lengthBytes);
     const parts: Buffer[] = [];
-    for (let logical = 0; logical * blockBytes < lengthBytes; logical++) {
-      const block = await this.#blockOf(inode, logical);
-      const part = block === 0 ? Buffer.alloc(blockBytes) : await this.block(block);
-      parts.push(part.subarray(0, lengthBytes - logical * blockBytes));
+    for (let done = 0; done < lengthBytes; ) {
+      const part = this.#run(inode, done / blockBytes, Math.ceil((lengthBytes - done) / blockBytes));
+      parts.push(part.subarray(0, lengthBytes - done));
+      done += part.length;
     }
+    const [only] = parts;
+    if (parts.length === 1 && only !== undefined) return only;
     return Buffer.concat(parts, lengthBytes);
   }
 
   /** All of a file in pieces, for those that are too large to be held. */
   async *pieces(inode: Inode): AsyncGenerator<Buffer> {
     const { blockBytes } = this.superblock;
-    if ((inode.flags & (INODE_FLAGS.encrypted | INODE_FLAGS.inline)) !== 0)
-      return yield await this.data(inode, blockBytes);
-    for (let logical = 0; logical * blockBytes < inode.sizeBytes; logical++) {
-      const block = await this.#blockOf(inode, logical);
-      const piece = block === 0 ? Buffer.alloc(blockBytes) : await this.block(block);
-      yield piece.subarray(0, inode.sizeBytes - logical * blockBytes);
+    if ((inode.flags & (INODE_FLAGS.encrypted | INODE_FLAGS.inline)) !== 0) return yield this.data(inode, blockBytes);
+    for (let done = 0; done < inode.sizeBytes; ) {
+      const piece = this.#run(inode, done / blockBytes, Math.ceil(PIECE_BYTES_MAX / blockBytes));
+      yield piece.subarray(0, inode.sizeBytes - done);
+      done += piece.length;
     }
   }
 
-  async linkTarget(inode: Inode): Promise<Buffer> {
+  linkTarget(inode: Inode): Buffer {
     if (inode.sizeBytes > LINK_BYTES_MAX) this.#damaged('a symbolic link is too long');
     const isInMap =
       inode.sizeBytes < BLOCK_MAP_BYTES && (inode.flags & (INODE_FLAGS.extents | INODE_FLAGS.inline)) === 0;
@@ -76,12 +78,12 @@ export class ExtFileSystem {
   }
 
   /** @throws IMAGE_UNSUPPORTED when it is too large */
-  async folder(inode: Inode): Promise<ReadonlyMap<string, number>> {
+  folder(inode: Inode): ReadonlyMap<string, number> {
     const names = new Map<string, number>();
     const damaged = (why: string): never => this.#damaged(why);
     if (inode.sizeBytes > FOLDER_BYTES_MAX) this.#unsupported('a folder of it is too large');
     const { blockBytes } = this.superblock;
-    const data = await this.data(inode, FOLDER_BYTES_MAX);
+    const data = this.data(inode, FOLDER_BYTES_MAX);
     if ((inode.flags & INODE_FLAGS.inline) !== 0) {
       // Four bytes with the number of the parent, entries in what is left of the map, and more behind it.
       readEntries(data.subarray(4, BLOCK_MAP_BYTES), names, damaged);
@@ -96,29 +98,39 @@ export class ExtFileSystem {
   }
 
   /** @throws IMAGE_UNSUPPORTED for attributes whose values lie elsewhere or are of an unknown kind */
-  async attributes(inode: Inode): Promise<readonly ExtendedAttribute[]> {
+  attributes(inode: Inode): readonly ExtendedAttribute[] {
     const inBody = bodyAttributes(inode.body);
-    const inBlock = inode.attributeBlock === 0 ? [] : blockAttributes(await this.block(inode.attributeBlock));
+    const inBlock = inode.attributeBlock === 0 ? [] : blockAttributes(this.block(inode.attributeBlock));
     if (inBody === null || inBlock === null) this.#unsupported('a file has extended attributes that cannot be read');
     return [...inBody, ...inBlock].filter(({ name }) => name !== INLINE_DATA);
   }
 
-  async block(number: number): Promise<Buffer> {
-    const { blockBytes, blockCount } = this.superblock;
-    if (number < this.superblock.firstBlock || number >= blockCount) this.#damaged(`block ${number} does not exist`);
-    const bytes = await this.#image.read(this.#offsetBytes + number * blockBytes, blockBytes);
-    return bytes.length === blockBytes ? bytes : this.#damaged('it is larger than the image');
+  block(number: number): Buffer {
+    return this.#blocks(number, 1);
   }
 
-  #blockOf(inode: Inode, logical: number): Promise<number> {
-    const read = (block: number): Promise<Buffer> => this.block(block);
-    if ((inode.flags & INODE_FLAGS.extents) === 0) {
-      return listedBlock(inode.map, logical, this.superblock.blockBytes, read);
-    }
-    return extentBlock(inode.map, logical, read, (why) => this.#damaged(why));
+  #blocks(first: number, count: number): Buffer {
+    const { blockBytes, blockCount, firstBlock } = this.superblock;
+    if (first < firstBlock || first + count > blockCount) this.#damaged(`block ${first} does not exist`);
+    const bytes = this.#image.read(this.#offsetBytes + first * blockBytes, count * blockBytes);
+    return bytes.length === count * blockBytes ? bytes : this.#damaged('it is larger than the image');
   }
 
-  async #inlineData(inode: Inode, lengthBytes: number): Promise<Buffer> {
+  /** Blocks of a file from a logical one on that lie in order, one at least. */
+  #run(inode: Inode, logical: number, countMax: number): Buffer {
+    const { block, count } = this.#placeOf(inode, logical);
+    if (block === 0) return Buffer.alloc(this.superblock.blockBytes);
+    return this.#blocks(block, Math.min(count, countMax));
+  }
+
+  #placeOf(inode: Inode, logical: number): Run {
+    const read = (block: number): Buffer => this.block(block);
+    if ((inode.flags & INODE_FLAGS.extents) === 0)
+      return { block: listedBlock(inode.map, logical, this.superblock.blockBytes, read), count: 1 };
+    return extentRun(inode.map, logical, read, (why) => this.#damaged(why));
+  }
+
+  #inlineData(inode: Inode, lengthBytes: number): Buffer {
     const more = bodyAttributes(inode.body)?.find(({ name }) => name === INLINE_DATA)?.value ?? Buffer.alloc(0);
     const data = Buffer.concat([inode.map, more]);
     return data.length >= lengthBytes
@@ -126,10 +138,10 @@ export class ExtFileSystem {
       : this.#damaged('a file inside its inode is cut off');
   }
 
-  async #inodeTable(group: number): Promise<number> {
+  #inodeTable(group: number): number {
     const { descriptorBytes, blockBytes } = this.superblock;
     const perBlock = blockBytes / descriptorBytes;
-    const block = await this.block(this.#descriptorBlock(group, perBlock));
+    const block = this.block(this.#descriptorBlock(group, perBlock));
     const at = (group % perBlock) * descriptorBytes;
     return block.readUInt32LE(at + 8) + (descriptorBytes >= 64 ? block.readUInt32LE(at + 0x28) * 2 ** 32 : 0);
   }

@@ -15,7 +15,7 @@ export interface OpenExt {
 export async function openExt(path: string, image: string, signal: AbortSignal): Promise<OpenExt> {
   const file = await ImageFile.open(path, image, signal);
   try {
-    const result = parseSuperblock(await file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
+    const result = parseSuperblock(file.read(SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
     if (result.kind !== 'ext') throw new UnderstudyError('IMAGE_DAMAGED', `${image} has lost its superblock`);
     const { superblock } = result;
     if (superblock.needsRecovery) {

@@ -139,7 +139,7 @@ export class FatTree implements ImageTree {
   }
 
   async #read(at: number, lengthBytes: number): Promise<Buffer> {
-    const bytes = await this.#file.read(this.#at + at, lengthBytes);
+    const bytes = this.#file.read(this.#at + at, lengthBytes);
     if (bytes.length < lengthBytes) throw damaged(this.#file.name, 'its end behind that of the image');
     return bytes;
   }

@@ -12,7 +12,7 @@ export async function openFat(
 ): Promise<{ readonly tree: FatTree; readonly file: ImageFile }> {
   const file = await ImageFile.open(path, image, signal);
   try {
-    const boot = parseBootSector(await file.read(0, BOOT_SECTOR_BYTES));
+    const boot = parseBootSector(file.read(0, BOOT_SECTOR_BYTES));
     if (boot === null)
       throw new UnderstudyError('IMAGE_DAMAGED', `a FAT file system in ${image} has lost its boot sector`);
     return { tree: new FatTree(file, 0, boot), file };

@@ -82,12 +82,12 @@ export async function findCandidates(
   if (obstacle !== null) obstacles.push(obstacle);
   for (const partition of [null, ...partitions]) {
     const offsetBytes = partition?.offsetBytes ?? 0;
-    const result = parseSuperblock(await image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
+    const result = parseSuperblock(image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
     const where = offsetBytes === 0 ? 'at its start' : `at byte ${offsetBytes}`;
     if (result.kind === 'ext') found.push(candidateOf(partition, { type: 'ext', superblock: result.superblock }));
     else if (result.kind !== 'none') obstacles.push(`${where}: ${result.why}`);
     else {
-      const start = await image.read(offsetBytes, START_BYTES);
+      const start = image.read(offsetBytes, START_BYTES);
       const mountable = mountableIn(start);
       found.push(...(kernelMount ? mountable : []).map((holds) => candidateOf(partition, holds)));
       // The first sector of a disk with a partition table can look like one.

@@ -21,7 +21,7 @@ export async function editFat(
   signal: AbortSignal,
 ): Promise<void> {
   const run = async (
-    tool: 'mcopy' | 'mdel' | 'mmd' | 'mrd',
+    tool: 'mcopy' | 'mdel' | 'mmd' | 'mrd' | 'mren',
     edit: FileEdit,
     args: readonly string[],
   ): Promise<void> => {
@@ -34,6 +34,7 @@ export async function editFat(
       const { state, replaces } = edit;
       const name = nameFor(edit.path);
       if (state.kind === 'link') throw identityFailed(`${edit.path} would be a link, which FAT does not know`);
+      if (state.kind === 'renamed') await run('mren', edit, [nameFor(state.from), name]);
       if (replaces) await run('mdel', edit, [name]);
       if (state.kind === 'folder-gone') await run('mrd', edit, [name]);
       if (state.kind === 'folder' && state.make) await run('mmd', edit, [name]);

@@ -95,7 +95,9 @@ function groupEdits(edits: readonly FileEdit[], { edited, untouched }: OverlayEd
     const part = edited.find(({ at, isChanged }) => at === place?.at && isChanged);
     if (part === undefined) throw identityFailed(`${edit.path} has changed while it was looked at`);
     const group = groups.get(part) ?? [];
-    group.push({ ...edit, path: insideOf(edit.path, part.at) });
+    const { state } = edit;
+    const inside = state.kind === 'renamed' ? { ...state, from: insideOf(state.from, part.at) } : state;
+    group.push({ ...edit, path: insideOf(edit.path, part.at), state: inside });
     groups.set(part, group);
   }
   return groups;

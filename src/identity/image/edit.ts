@@ -46,6 +46,8 @@ async function commandsOf(edit: FileEdit, own: string, sources: Sources): Promis
   const { state } = edit;
   // "write" and "symlink" take a name in the current folder; the others a path, which is never mistaken for "<inode>".
   const commands = [`cd ${quote(parentOf(edit.path))}`];
+  // There is no command that renames; neither of these two looks at the number of names.
+  if (state.kind === 'renamed') commands.push(`ln ${quote(state.from)} ${path}`, `unlink ${quote(state.from)}`);
   if (edit.replaces) commands.push(`rm ${path}`);
   if (state.kind === 'folder-gone') commands.push(`rmdir ${path}`);
   if (state.kind === 'link') commands.push(`symlink ${name} ${quote(state.target)}`);

@@ -22,6 +22,7 @@ const PACKAGES = {
   mdel: 'mtools',
   mmd: 'mtools',
   mrd: 'mtools',
+  mren: 'mtools',
   'qemu-img': 'qemu-utils',
   sfdisk: 'fdisk',
   blockdev: 'util-linux',

@@ -8,7 +8,16 @@ const texts = z.array(text);
 const action = z.enum(['rewrite', 'regenerate', 'disable', 'keep', 'unknown']);
 const confidence = z.enum(['certain', 'likely', 'guess']);
 const finding = z.object({ rule: text, path: text, value: text, why: text, action, confidence });
-const inspection = z.object({ os: z.object({ id: text, version: text, arch: text }), findings: z.array(finding) });
+const omission = z.object({ path: text, why: text, files: z.int().min(0).optional(), isIntended: z.boolean() });
+const coverage = z.object({
+  ...{ files: z.int().min(0), filesRead: z.int().min(0), bytesRead: z.int().min(0), filesExplained: z.int().min(0) },
+  ...{ notSearched: z.array(omission), isComplete: z.boolean() },
+});
+const inspection = z.object({
+  os: z.object({ id: text, version: text, arch: text }),
+  findings: z.array(finding),
+  coverage: coverage.optional(),
+});
 const card = z.object({ name: text, mac: text, addresses: texts, gateway: text.optional() });
 const agent = z.object({ host: text, controller: text, token: text });
 const host = z.object({
@@ -31,12 +40,15 @@ const change = z.object({
 });
 const environment = z.record(text, text);
 const command = z.object({ rule: text, path: text, before: texts, command: texts.min(1), environment });
+const rename = z.object({ rule: text, from: text, to: text });
 const plan = z.object({
   fingerprint: text,
   changes: z.array(change),
   findings: z.array(finding),
   unknown: z.array(finding),
+  coverage: coverage.optional(),
   grow: z.boolean().optional(),
+  renames: z.array(rename).optional(),
   commands: z.array(command).optional(),
   proof: z.object({ sshHostKeys: texts, machineId: text }),
 });

@@ -1,6 +1,6 @@
 // Changes to the files of a mounted file system.
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, lchown, mkdir, rmdir, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, rename, rmdir, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { errnoOf, UnderstudyError } from '../../base/mod.ts';
 import { SystemError, setAttribute } from '../../linux/mod.ts';
@@ -16,7 +16,8 @@ export async function editMounted(tree: MountedTree, edits: readonly FileEdit[])
     // What is above it may have become a link since somebody looked: the kernel would follow that, out of the image.
     if ((await tree.entry(parentOf(edit.path)))?.kind !== 'folder') throw failed(edit.path, 'its folder is none');
     try {
-      await editOne(tree.place(edit.path), edit);
+      if (edit.state.kind === 'renamed') await rename(tree.place(edit.state.from), tree.place(edit.path));
+      else await editOne(tree.place(edit.path), edit);
     } catch (error) {
       const code = error instanceof SystemError ? error.message : errnoOf(error);
       throw code === null ? error : failed(edit.path, code);

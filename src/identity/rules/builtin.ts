@@ -6,13 +6,14 @@ import { declaredRules } from './declared/mod.ts';
 import { hostNameRule } from './host-name.ts';
 import { hostsFileRule } from './hosts-file.ts';
 import { machineIdRule } from './machine-id.ts';
+import { machineIdCopiesRule } from './machine-id-copies.ts';
 import { mentionsRule } from './mentions.ts';
 import { networkFormats } from './network-formats.ts';
 import { networkRule } from './network-rule.ts';
 import { sshHostKeysRule } from './ssh-host-keys.ts';
 
 /**
- * Addresses are looked for before they change; hosts-file asks for the old host name; keys are made while the others look; mentions looks at
+ * Addresses are looked for before they change; hosts-file asks for the old host name; copies of the machine-id are known by it; keys are made while the others look; mentions looks at
  * what all have left.
  */
 export const builtinRules: readonly Rule[] = [
@@ -20,6 +21,7 @@ export const builtinRules: readonly Rule[] = [
   hostsFileRule,
   hostNameRule,
   ...networkFormats.map(networkRule),
+  machineIdCopiesRule,
   machineIdRule,
   agentRule,
   ...declaredRules,

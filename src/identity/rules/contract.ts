@@ -67,6 +67,8 @@ export type Edit =
   | { readonly kind: 'copy'; readonly path: string; readonly from: string }
   /** A symbolic link in place of whatever file or link has this name. */
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
+  /** A file, link or folder gets another name in its folder; nothing there is no error. */
+  | { readonly kind: 'rename'; readonly path: string; readonly name: string }
   /** A file or a link is gone; nothing there is no error. */
   | { readonly kind: 'remove'; readonly path: string; readonly secret?: boolean };
 

@@ -5,6 +5,7 @@ import { printable, type TextFile } from '../tree/mod.ts';
 const VALUE_CHARS_MAX = 200;
 /** So that a hostile file makes no work: what is shown is shorter still. */
 const TEXT_CHARS_MAX = 10_000;
+const LINES_SHOWN = 5;
 
 interface Facts {
   readonly rule: string;
@@ -27,6 +28,13 @@ export function finding(facts: Facts): Finding {
     action: facts.action,
     confidence: facts.confidence ?? 'certain',
   };
+}
+
+/** "lines 3, 4, 5". */
+export function linesText(numbers: readonly number[]): string {
+  const shown = numbers.slice(0, LINES_SHOWN).join(', ');
+  const more = numbers.length > LINES_SHOWN ? ` and ${numbers.length - LINES_SHOWN} more` : '';
+  return `${numbers.length === 1 ? 'line' : 'lines'} ${shown}${more}`;
 }
 
 /** A file that matters and that cannot be changed by us: nobody knows what it says. */

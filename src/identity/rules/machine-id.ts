@@ -1,12 +1,10 @@
 // machine-id(5), and the copy of it that D-Bus keeps.
 import { type FileTree, readText } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
-import { deriveId } from './derive.ts';
 import { finding, unusable } from './finding.ts';
+import { DBUS_PATH, MACHINE_ID_PATH, newMachineId } from './machine-ids.ts';
 
 const RULE = 'machine-id';
-export const MACHINE_ID_PATH = '/etc/machine-id';
-const DBUS_PATH = '/var/lib/dbus/machine-id';
 const WHY = 'DHCP, the journal, D-Bus and many agents take two hosts of one machine-id for the same host.';
 const MODE = 0o444;
 
@@ -29,7 +27,7 @@ export const machineIdRule: Rule = {
     const main = await readText(tree, MACHINE_ID_PATH);
     const file = await readText(tree, found.path);
     const isMain = main.path === found.path || main.status !== 'text';
-    const id = isMain ? deriveId(file.status === 'text' ? file.text.trim() : '', understudy) : main.text.trim();
+    const id = isMain ? await newMachineId(tree, understudy) : main.text.trim();
     const mode = file.status === 'absent' ? { mode: MODE } : {};
     return [{ kind: 'write', path: found.path, text: `${id}\n`, ...mode }];
   },

@@ -16,6 +16,7 @@ export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
 export { mentionsBelow } from './mentions.ts';
 export { declaredInterfaces } from './network-formats.ts';
+export { valuesIn } from './old-values.ts';
 export type { OwnRule } from './own-rules.ts';
 export { type RuleSet, ruleSet, rulesWith } from './rule-set.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';

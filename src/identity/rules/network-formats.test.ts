@@ -1,5 +1,6 @@
 // Files as Ubuntu, Fedora, Red Hat and SUSE write them, for an understudy whose network differs in every respect.
 import { describe, expect, it } from 'vitest';
+import { memoryTree } from '../../../test/support/memory-tree.ts';
 import type { HostIdentity } from '../contract.ts';
 import { correspond } from '../correspondence.ts';
 import { ifcfg } from './ifcfg.ts';
@@ -89,6 +90,7 @@ describe('netplan', () => {
     const file = { ...entry, sizeBytes: text.length };
     const folder = { ...file, kind: 'folder' } as const;
     const tree = {
+      nodes: memoryTree({}),
       uuid: null,
       disk: { attached: [], swaps: [], unread: [] },
       stat: async (path: string) => (path === file.path ? file : folder),

@@ -58,6 +58,8 @@ export interface NodeTree {
   entry(path: string): Promise<Entry | null>;
   /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
   names(path: string): Promise<readonly string[]>;
+  /** All nodes in a folder, in the order of their names. Absent: `names` and `entry` say the same, one after the other. */
+  entries?(path: string): Promise<readonly Entry[]>;
   /** The first bytes of a regular file. */
   bytes(path: string, bytesMax: number): Promise<Buffer>;
 }
@@ -80,6 +82,8 @@ export interface Place {
 
 /** Paths are absolute; links are followed inside the image, ".." of the root being the root. */
 export interface FileTree {
+  /** What it follows paths in. */
+  readonly nodes: NodeTree;
   /** Of the file system that it is; null where nobody knows. */
   readonly uuid: string | null;
   readonly disk: DiskUse;

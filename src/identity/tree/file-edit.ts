@@ -11,6 +11,8 @@ export interface FileEdit {
     /** An empty one. */
     | { readonly kind: 'folder-gone' }
     | { readonly kind: 'link'; readonly target: string }
+    /** What has another name in the same folder, with all that is in it. */
+    | { readonly kind: 'renamed'; readonly from: string }
     | ({
         readonly kind: 'file' /** Or the path of a file of ours that has them. */;
         readonly bytes: Buffer | string;

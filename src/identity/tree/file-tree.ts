@@ -11,6 +11,7 @@ const COMPONENTS_MAX = 4096;
 
 export function fileTree(nodes: NodeTree): FileTree {
   return {
+    nodes,
     uuid: nodes.uuid ?? null,
     disk: nodes.disk ?? { attached: [], swaps: [], unread: [] },
     stat: async (path) => (await resolve(nodes, path, true))?.entry ?? null,

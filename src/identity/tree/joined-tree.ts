@@ -1,8 +1,8 @@
 // Several file systems as the one tree that the system makes of them when it mounts them: of what is mounted over a folder, that
 // folder shows nothing.
 import { present } from '../../base/mod.ts';
-import type { DiskUse, Entry, ExtendedAttribute, ImageTree } from './contract.ts';
-import { fileTree, isWithin } from './file-tree.ts';
+import type { DiskUse, Entry, ExtendedAttribute, ImageTree, NodeTree } from './contract.ts';
+import { fileTree, isWithin, join, nameOf } from './file-tree.ts';
 
 /** A file system in its place. */
 export interface Part {
@@ -39,6 +39,15 @@ export class JoinedTree implements ImageTree {
     return tree.names(inside);
   }
 
+  async entries(path: string): Promise<readonly Entry[]> {
+    const { tree, inside } = this.#find(path);
+    const entries = await entriesIn(tree, inside);
+    const whole = inside === path ? entries : entries.map((one) => ({ ...one, path: join(path, nameOf(one.path)) }));
+    // What is mounted over a folder has its name.
+    const over = new Set(this.#parts.map(({ at }) => at));
+    return Promise.all(whole.map(async (one) => (over.has(one.path) ? ((await this.entry(one.path)) ?? one) : one)));
+  }
+
   bytes(path: string, bytesMax: number): Promise<Buffer> {
     const { tree, inside } = this.#find(path);
     return tree.bytes(inside, bytesMax);
@@ -66,6 +75,17 @@ export class JoinedTree implements ImageTree {
     );
     return { tree: part.tree, inside: insideOf(path, part.at) };
   }
+}
+
+/** By whichever way a tree has. */
+export async function entriesIn(tree: NodeTree, path: string): Promise<readonly Entry[]> {
+  if (tree.entries !== undefined) return tree.entries(path);
+  const entries: Entry[] = [];
+  for (const name of await tree.names(path)) {
+    const entry = await tree.entry(join(path, name));
+    if (entry !== null) entries.push(entry);
+  }
+  return entries;
 }
 
 /** What a path in the whole is called in the file system that is mounted at `at`. */

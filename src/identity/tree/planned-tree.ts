@@ -1,7 +1,8 @@
 // A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
 // them planned, so that several can change one file, and the search for what is left looks at the result.
 import type { DiskUse, Entry, NodeTree } from './contract.ts';
-import { fileTree, nameOf, parentOf } from './file-tree.ts';
+import { fileTree, isWithin, nameOf, parentOf } from './file-tree.ts';
+import { type Rename, RenamedTree } from './renamed-tree.ts';
 
 export type PlannedState =
   /** `copyOf`: the file that the bytes are of. */
@@ -13,13 +14,15 @@ const MODE_NEW = 0o644;
 const FOLDER_MODE = 0o755;
 
 export class PlannedTree implements NodeTree {
-  readonly #base: NodeTree;
+  readonly base: NodeTree;
+  readonly #base: RenamedTree;
   readonly #states = new Map<string, PlannedState>();
   /** That something is planned in: where there is none, it is made with it. */
   readonly #folders = new Set<string>();
 
   constructor(base: NodeTree) {
-    this.#base = base;
+    this.base = base;
+    this.#base = new RenamedTree(base);
   }
 
   get uuid(): string | undefined {
@@ -33,6 +36,21 @@ export class PlannedTree implements NodeTree {
   /** What is planned, by canonical path. */
   get states(): ReadonlyMap<string, PlannedState> {
     return this.#states;
+  }
+
+  /** As it is, but for the names. */
+  get renamed(): RenamedTree {
+    return this.#base;
+  }
+
+  /** What was planned in the folder so far goes with it. */
+  rename(one: Rename): void {
+    this.#base.rename(one);
+    for (const path of [...this.#states.keys()].filter((path) => isWithin(path, one.from))) {
+      const state = this.#states.get(path);
+      this.#states.delete(path);
+      if (state !== undefined) this.plan(one.to + path.slice(one.from.length), state);
+    }
   }
 
   plan(path: string, state: PlannedState): void {

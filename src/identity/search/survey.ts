@@ -1,0 +1,73 @@
+// What the search through an image has found. The walk is made once for an image that is open, whoever asks first; what
+// is planned to change is looked at again, and nothing else is.
+import type { Omission } from '../contract.ts';
+import { type Entry, type NodeTree, PlannedTree } from '../tree/mod.ts';
+import { Finder, type Mention } from './mention.ts';
+import { keyOfValues, type Value } from './values.ts';
+import { type Walked, walk } from './walk.ts';
+
+/** Files with a mention that are remembered; more is a search that says nothing. */
+const HITS_MAX = 20_000;
+const NAMES_MAX = 10_000;
+/** What may be a machine-id in a name. */
+const ID_IN_NAME = /[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
+
+export interface Survey extends Walked {
+  /** By canonical path, in the order of the walk. */
+  readonly hits: ReadonlyMap<string, readonly Mention[]>;
+  /** Whatever has a name with 32 hexadecimal digits in it. */
+  readonly named: readonly Pick<Entry, 'path' | 'kind'>[];
+}
+
+const known = new WeakMap<NodeTree, Map<string, Promise<Survey>>>();
+
+/** The whole of an image as it is, or as it will be with what is planned. */
+export async function surveyOf(nodes: NodeTree, values: readonly Value[]): Promise<Survey> {
+  if (nodes instanceof PlannedTree) return withPlanned(nodes, values);
+  const key = keyOfValues(values);
+  const surveys = known.get(nodes) ?? new Map<string, Promise<Survey>>();
+  known.set(nodes, surveys);
+  const survey = surveys.get(key) ?? surveyBelow(nodes, ['/'], values);
+  surveys.set(key, survey);
+  return survey;
+}
+
+/** Some folders and files of it. @param roots canonical */
+export async function surveyBelow(
+  nodes: NodeTree,
+  roots: readonly string[],
+  values: readonly Value[],
+): Promise<Survey> {
+  const finder = new Finder(values);
+  const hits = new Map<string, readonly Mention[]>();
+  const named: Pick<Entry, 'path' | 'kind'>[] = [];
+  const more: Omission[] = [];
+  const walked = await walk(nodes, roots, {
+    named: ({ path, kind }) => {
+      if (!ID_IN_NAME.test(path.slice(path.lastIndexOf('/')))) return;
+      if (named.length < NAMES_MAX) named.push({ path, kind });
+      else if (named.length === NAMES_MAX) more.push({ path, why: 'there are too many such names', isIntended: false });
+    },
+    text: (path, bytes) => {
+      const mentions = finder.mentionsIn(bytes);
+      if (mentions.length === 0) return;
+      if (hits.size < HITS_MAX) hits.set(path, mentions);
+      else if (more.length === 0) more.push({ path, why: 'there are too many mentions', isIntended: false });
+    },
+  });
+  return { ...walked, omitted: [...walked.omitted, ...more], hits, named };
+}
+
+async function withPlanned(planned: PlannedTree, values: readonly Value[]): Promise<Survey> {
+  const survey = await surveyOf(planned.base, values);
+  const { renamed, states } = planned;
+  const finder = new Finder(values);
+  const hits = new Map([...survey.hits].map(([path, mentions]) => [renamed.moved(path), mentions]));
+  for (const [path, state] of states) {
+    hits.delete(path);
+    const mentions = state.kind === 'file' ? finder.mentionsIn(state.bytes) : [];
+    if (mentions.length > 0) hits.set(path, mentions);
+  }
+  const named = survey.named.map(({ path, kind }) => ({ path: renamed.moved(path), kind }));
+  return { ...survey, hits, named: named.filter(({ path }) => states.get(path)?.kind !== 'gone') };
+}
