@@ -88,6 +88,10 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
         .replace(' wiki # ours', ' # ours\n10.0.0.11\twiki'),
     },
   },
+  'name-settings': {
+    image: { '/etc/mailname': 'web1.example.org\n', '/etc/samba/smb.conf': '[global]\n  netbios name = WEB1\n' },
+    after: { '/etc/mailname': 'spare1.example.org\n', '/etc/samba/smb.conf': '[global]\n  netbios name = SPARE1\n' },
+  },
   ifupdown: {
     image: { '/etc/network/interfaces': INTERFACES },
     after: { '/etc/network/interfaces': INTERFACES.replace('10.0.0.11', '10.0.0.12') },

@@ -8,6 +8,7 @@ import { hostsFileRule } from './hosts-file.ts';
 import { machineIdRule } from './machine-id.ts';
 import { machineIdCopiesRule } from './machine-id-copies.ts';
 import { mentionsRule } from './mentions.ts';
+import { nameSettingsRule } from './name-settings.ts';
 import { networkFormats } from './network-formats.ts';
 import { networkRule } from './network-rule.ts';
 import { sshHostKeysRule } from './ssh-host-keys.ts';
@@ -20,6 +21,7 @@ export const builtinRules: readonly Rule[] = [
   addressesRule,
   hostsFileRule,
   hostNameRule,
+  nameSettingsRule,
   ...networkFormats.map(networkRule),
   machineIdCopiesRule,
   machineIdRule,
