@@ -145,6 +145,16 @@ describe('the machine-id of the lead', () => {
     ]);
   });
 
+  test('is asked about where the firmware may start from a file system that the system does not mount', async () => {
+    const root = { '/etc/fstab': 'LABEL=root / ext4 defaults 0 1\n', '/boot/efi/below-the-mount': 'x\n' };
+    const disk = makeSeveral(folder, { root, esp: { '/loader/entries/a.conf': entry(MACHINE_ID) } });
+    const { unknown, coverage } = await engine.plan(disk.path, request, signal);
+    expect(unknown.filter(({ rule }) => rule === 'machine-id-copies').map(({ value }) => value)).toEqual([
+      'at byte 1048576: fat, which nothing mounts',
+    ]);
+    expect(coverage?.isComplete).toBe(false);
+  });
+
   test.each([
     ['in a text', `echo id=${MACHINE_ID} > $M/srv/late`, '/srv/late has the machine-id of the lead'],
     ['in a name', `mkdir $M/srv/${MACHINE_ID}`, `/srv/${MACHINE_ID} is named by the machine-id of the lead`],

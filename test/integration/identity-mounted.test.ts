@@ -12,6 +12,7 @@ import {
   checkImage,
   digestOfFile,
   LEAD,
+  MACHINE_ID,
   makeImage,
   SPARE,
   sshKeyFiles,
@@ -50,7 +51,8 @@ const MAKE = { xfs: ['mkfs.xfs', '-q', '-f'], btrfs: ['mkfs.btrfs', '-q', '-f'] 
 
 /** A system in a file system of this kind, by the tools that people make theirs with. */
 function makeSystem({ type, place, subvolume }: Kind, unclean = false): string {
-  const tree = writeTree(join(folder, 'tree'), { ...systemFiles(), ...keys });
+  const kernel = { [`/boot/${MACHINE_ID}/6.1/${MACHINE_ID}-linux`]: 'kernel\n' };
+  const tree = writeTree(join(folder, 'tree'), { ...systemFiles(), ...keys, ...kernel });
   const part = makeFile(join(folder, 'part'), 320 * MIB);
   const [mkfs, ...flags] = MAKE[type];
   run(mkfs, [...flags, part]);
@@ -91,8 +93,11 @@ describe('file systems that the kernel mounts', () => {
 
     await engine.apply(image, plan, signal);
     expect(await engine.verify(image, request, plan, signal)).toEqual({ verified: true, problems: [] });
-    const seen = inMount(image, 'cat $M/etc/hostname; grep address $M/etc/network/interfaces', offset, kind.subvolume);
-    expect(seen).toContain('spare1\n');
+    const id = plan.proof.machineId;
+    const look = `cat $M/etc/hostname $M/boot/${id}/6.1/${id}-linux; grep address $M/etc/network/interfaces; ls $M/boot`;
+    const seen = inMount(image, look, offset, kind.subvolume);
+    expect(seen).toContain('spare1\nkernel\n');
+    expect(seen).not.toContain(MACHINE_ID);
     expect(seen).toContain('address 10.0.0.12/24');
 
     const after = digestOfFile(image);

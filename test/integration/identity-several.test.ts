@@ -202,9 +202,12 @@ describe('a system on several file systems', () => {
     ]);
     const plan = await personalise(disk, { ...request, otherHardware: true });
     expect(catFile(disk.root, '/etc/fstab')).toContain(`UUID=${ROOT_UUID} / ext4`);
+    // Nothing is mounted over the files that have the address of the lead.
     expect(plan.unknown.map(({ rule, value }) => [rule, value])).toEqual([
       ['disk-names', '/dev/vda3'],
       ['boot-loader', 'no boot loader'],
+      ['mentions', '10.0.0.11 in line 1; web1 in line 1'],
+      ['mentions', '10.0.0.11 in line 1; web1 in line 1'],
     ]);
   });
 

@@ -67,6 +67,10 @@ describe('names of others that begin like the host', () => {
     expect(outcome).toMatchObject({ text: `${sites}127.0.1.1 spare1.example.org spare1\n`, unknown: [] });
   });
 
+  it('they stay where nothing else in the file is called like the host', async () => {
+    expect(await personalised(sites, host('mail', '10.0.0.11'))).toMatchObject({ text: sites, unknown: [] });
+  });
+
   it('on lines of other computers they stay', async () => {
     const others = '10.0.0.20 mail.customer-a.com\n10.0.0.21 mail\n';
     expect(await personalised(others, host('mail', '10.0.0.11', 'example.org'))).toMatchObject({ text: others });

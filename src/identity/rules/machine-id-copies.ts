@@ -24,6 +24,9 @@ const WHY = {
   boot: 'The boot loader or the kernel has the machine-id from here: a clone would take that of the lead at its first start.',
   copy: 'It repeats the machine-id of the lead, by which others take two hosts for the same one.',
   name: 'It is named by the machine-id of the lead; the system looks for the name that its own machine-id makes.',
+  unread:
+    'The firmware may start the system from it, with a boot entry that gives the machine-id of the lead to the kernel; ' +
+    'the system does not say where it is mounted, so it was not looked into.',
   image: 'The machine-id is built into this kernel image, which has to be built again on the clone.',
 };
 /** Unified kernel images: their command line is a part of the program. */
@@ -41,7 +44,7 @@ export const machineIdCopiesRule: Rule = {
       const one = await findIn(tree, path, mentions);
       if (one !== null) found.push(one);
     }
-    found.push(...(await findInImages(tree, ids)));
+    found.push(...(await findInImages(tree, ids)), ...unreadEsp(tree));
     // The outermost first: what is in one that is renamed has its path by the new name then.
     const named = survey.named
       .filter(({ path }) => isNamedBy(path, ids))
@@ -110,6 +113,12 @@ async function findInImages(tree: FileTree, ids: readonly string[]): Promise<rea
     if (id !== undefined) found.push(finding({ ...about, value: `${id} in the image` }));
   }
   return found;
+}
+
+/** FAT that the system does not mount may be what the firmware starts it from. */
+function unreadEsp(tree: FileTree): readonly Finding[] {
+  const about = { rule: RULE, path: '/', why: WHY.unread, action: 'unknown', confidence: 'guess' } as const;
+  return tree.disk.unread.filter(({ type }) => type === 'fat').map(({ text }) => finding({ ...about, value: text }));
 }
 
 function isNamedBy(path: string, ids: readonly string[]): boolean {
