@@ -5,7 +5,6 @@ import { printable, type TextFile } from '../tree/mod.ts';
 const VALUE_CHARS_MAX = 200;
 /** So that a hostile file makes no work: what is shown is shorter still. */
 const TEXT_CHARS_MAX = 10_000;
-const LINES_SHOWN = 5;
 
 interface Facts {
   readonly rule: string;
@@ -30,11 +29,10 @@ export function finding(facts: Facts): Finding {
   };
 }
 
-/** "lines 3, 4, 5". */
-export function linesText(numbers: readonly number[]): string {
-  const shown = numbers.slice(0, LINES_SHOWN).join(', ');
-  const more = numbers.length > LINES_SHOWN ? ` and ${numbers.length - LINES_SHOWN} more` : '';
-  return `${numbers.length === 1 ? 'line' : 'lines'} ${shown}${more}`;
+/** "lines 3, 4 and 7 more". */
+export function linesText({ lines, count }: { readonly lines: readonly number[]; readonly count: number }): string {
+  const more = count > lines.length ? ` and ${count - lines.length} more` : '';
+  return `${count === 1 ? 'line' : 'lines'} ${lines.join(', ')}${more}`;
 }
 
 /** A file that matters and that cannot be changed by us: nobody knows what it says. */

@@ -150,13 +150,14 @@ function rewrite(line: string, own: Own, hosts: Hosts): readonly string[] {
   if (target === null) return kept;
   const comment = /#.*/.exec(line)?.[0] ?? '';
   // Each name with the blanks before it, so that one that goes takes them along.
-  const words = line.slice(0, line.length - comment.length).match(/\s*\S+/g) ?? [];
+  const text = line.slice(0, line.length - comment.length);
+  const words = text.match(/\s*\S+/g) ?? [];
   const [first = '', ...names] = words;
   const place = target === undefined ? first : first.replace(/\S+/, () => formatAddress({ ...target, prefix: null }));
   const written = names
     .filter((word) => !aliases.includes(word.trim()))
     .map((word) => (isOwnName(word.trim(), own) ? word.replace(/\S+/, (name) => inPlaceOf(name, hosts)) : word));
-  const blanks = /\s*$/.exec(line.slice(0, line.length - comment.length))?.[0] ?? '';
+  const blanks = text.slice(text.trimEnd().length);
   return [place + written.join('') + blanks + comment, ...kept];
 }
 

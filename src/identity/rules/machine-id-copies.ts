@@ -98,7 +98,7 @@ async function findIn(tree: FileTree, path: string, mentions: readonly Mention[]
   if (own.length === 0 || isOwn(path)) return null;
   const file = await readText(tree, path);
   if (file.status === 'unusable') return unusable(RULE, file);
-  const value = own.map(({ value: { shown }, lines }) => `${shown} in ${linesText(lines)}`).join('; ');
+  const value = own.map((one) => `${one.value.shown} in ${linesText(one)}`).join('; ');
   const isBoot = BOOT.test(path);
   const [why, confidence] = isBoot ? ([WHY.boot, 'certain'] as const) : ([WHY.copy, 'likely'] as const);
   return finding({ rule: RULE, path, value, why, action: 'rewrite', confidence });

@@ -56,6 +56,8 @@ export const mentionsRule: Rule = {
   },
 };
 
+/** What somebody has chosen to be copied is looked at more closely than what a disk has. */
+const PORTION_TEXT_BYTES_MAX = 16 * 1024 * 1024;
 const MANY = ' more files';
 
 /** The same search below other folders. A file is searched too. */
@@ -66,7 +68,8 @@ export async function mentionsBelow(
 ): Promise<Finding[]> {
   const roots: string[] = [];
   for (const path of paths) roots.push((await tree.stat(path))?.path ?? path);
-  const survey = await surveyBelow(tree.nodes, roots, valuesOf(hosts.lead, { machineIds: [], hostKeys: [] }));
+  const values = valuesOf(hosts.lead, { machineIds: [], hostKeys: [] });
+  const survey = await surveyBelow(tree.nodes, roots, values, PORTION_TEXT_BYTES_MAX);
   return findingsOf(tree, survey, { ...hosts, claimed: new Set() });
 }
 
@@ -99,7 +102,7 @@ function findingOf(path: string, mentions: readonly Mention[]): Finding {
   const isAsked = ({ value: { kind }, isActive }: Mention): boolean =>
     isActive && (kind === 'address' || kind === 'token') && !isHarmless(path);
   const active = mentions.find(isAsked);
-  const value = mentions.map((one) => `${one.value.shown} in ${linesText(one.lines)}`).join('; ');
+  const value = mentions.map((one) => `${one.value.shown} in ${linesText(one)}`).join('; ');
   if (active === undefined)
     return finding({ rule: RULE, path, value, why: WHY.greeting, action: 'keep', confidence: 'guess' });
   const why = active.value.kind === 'token' ? WHY.token : WHY.address;

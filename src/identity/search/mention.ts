@@ -2,13 +2,16 @@
 import { textOf } from '../tree/mod.ts';
 import type { Value } from './values.ts';
 
+/** More are not shown to anybody. */
+const LINES_MAX = 5;
 const COMMENT = /^\s*(#|;|\/\/)/;
 
 /** A value in a file. */
 export interface Mention {
   readonly value: Value;
-  /** Numbers of lines, from 1 on. */
+  /** Numbers of the first lines that have it, from 1 on; and of how many. */
   readonly lines: readonly number[];
+  readonly count: number;
   /** One of them at least is not a comment. */
   readonly isActive: boolean;
 }
@@ -31,7 +34,7 @@ export class Finder {
       const at = lines.flatMap((line, index) => (value.isIn(line) ? [index] : []));
       if (at.length === 0) return [];
       const isActive = at.some((index) => !COMMENT.test(lines[index] ?? ''));
-      return [{ value, lines: at.map((index) => index + 1), isActive }];
+      return [{ value, lines: at.slice(0, LINES_MAX).map((index) => index + 1), count: at.length, isActive }];
     });
   }
 }

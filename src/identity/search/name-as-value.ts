@@ -30,7 +30,7 @@ export function nameMatcher(name: string, fullName: string): (line: string) => b
  * list is one word, a directive and one word, a directive that ends with ";", or names only.
  */
 function isListed(line: string, own: string): boolean {
-  const bare = line.trim().replace(/\s+[#;].*$/, '');
+  const bare = line.trim().replace(/(?<!\s)\s+[#;].*$/, '');
   const sign = /^[^=:"']*[=:]\s*(?=\S)/.exec(bare);
   const list = bare.slice(sign?.[0].length ?? 0).replace(/^["'`(]+|["'`),;{]+$/g, '');
   const words = list.toLowerCase().split(/[\s,]+/);

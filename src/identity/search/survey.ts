@@ -4,7 +4,7 @@ import type { Omission } from '../contract.ts';
 import { type Entry, type NodeTree, PlannedTree } from '../tree/mod.ts';
 import { Finder, type Mention } from './mention.ts';
 import { keyOfValues, type Value } from './values.ts';
-import { type Walked, walk } from './walk.ts';
+import { TEXT_BYTES_MAX, type Walked, walk } from './walk.ts';
 
 /** Files with a mention that are remembered; more is a search that says nothing. */
 const HITS_MAX = 20_000;
@@ -32,29 +32,31 @@ export async function surveyOf(nodes: NodeTree, values: readonly Value[]): Promi
   return survey;
 }
 
-/** Some folders and files of it. @param roots canonical */
+/** Some folders and files of it. @param roots canonical @param textBytesMax of larger files nothing is read */
 export async function surveyBelow(
   nodes: NodeTree,
   roots: readonly string[],
   values: readonly Value[],
+  textBytesMax = TEXT_BYTES_MAX,
 ): Promise<Survey> {
   const finder = new Finder(values);
   const hits = new Map<string, readonly Mention[]>();
   const named: Pick<Entry, 'path' | 'kind'>[] = [];
   const more: Omission[] = [];
-  const walked = await walk(nodes, roots, {
-    named: ({ path, kind }) => {
+  const visitor = {
+    named: ({ path, kind }: Entry) => {
       if (!ID_IN_NAME.test(path.slice(path.lastIndexOf('/')))) return;
       if (named.length < NAMES_MAX) named.push({ path, kind });
       else if (named.length === NAMES_MAX) more.push({ path, why: 'there are too many such names', isIntended: false });
     },
-    text: (path, bytes) => {
+    text: (path: string, bytes: Buffer) => {
       const mentions = finder.mentionsIn(bytes);
       if (mentions.length === 0) return;
       if (hits.size < HITS_MAX) hits.set(path, mentions);
       else if (more.length === 0) more.push({ path, why: 'there are too many mentions', isIntended: false });
     },
-  });
+  };
+  const walked = await walk(nodes, roots, visitor, textBytesMax);
   return { ...walked, omitted: [...walked.omitted, ...more], hits, named };
 }
 

@@ -33,8 +33,13 @@ export interface Walked {
 }
 
 /** @param roots canonical; what is excluded elsewhere is searched in them if they name it themselves */
-export async function walk(nodes: NodeTree, roots: readonly string[], visitor: Visitor): Promise<Walked> {
-  const one = new Walk(nodes, visitor);
+export async function walk(
+  nodes: NodeTree,
+  roots: readonly string[],
+  visitor: Visitor,
+  textBytesMax: number,
+): Promise<Walked> {
+  const one = new Walk(nodes, visitor, textBytesMax);
   for (const root of roots) await one.from(root);
   return one.result();
 }
@@ -42,6 +47,7 @@ export async function walk(nodes: NodeTree, roots: readonly string[], visitor: V
 class Walk {
   readonly #nodes: NodeTree;
   readonly #visitor: Visitor;
+  readonly #textBytesMax: number;
   readonly #omitted: Omission[] = [];
   readonly #unread = { large: 0, binary: 0 };
   #count = 0;
@@ -49,15 +55,16 @@ class Walk {
   #filesRead = 0;
   #bytesRead = 0;
 
-  constructor(nodes: NodeTree, visitor: Visitor) {
+  constructor(nodes: NodeTree, visitor: Visitor, textBytesMax: number) {
     this.#nodes = nodes;
     this.#visitor = visitor;
+    this.#textBytesMax = textBytesMax;
   }
 
   result(): Walked {
     const { large, binary } = this.#unread;
     const kinds = [
-      { path: '/', why: `files of more than ${TEXT_BYTES_MAX / 1024 ** 2} MiB`, files: large, isIntended: true },
+      { path: '/', why: `files of more than ${this.#textBytesMax / 1024 ** 2} MiB`, files: large, isIntended: true },
       { path: '/', why: 'files that are not text', files: binary, isIntended: true },
     ];
     const omitted = [...this.#omitted, ...kinds.filter(({ files }) => files > 0)];
@@ -123,7 +130,7 @@ class Walk {
   async #file({ path, sizeBytes }: Entry): Promise<void> {
     if (sizeBytes === 0) return;
     const isEtc = isWithin(path, '/etc');
-    if (sizeBytes > TEXT_BYTES_MAX && !isEtc) {
+    if (sizeBytes > this.#textBytesMax && !isEtc) {
       this.#unread.large += 1;
       return;
     }
@@ -140,7 +147,7 @@ class Walk {
   /** Null for what is not text. */
   async #textOf(path: string, sizeBytes: number): Promise<Buffer | null> {
     if (sizeBytes > 4 * START_BYTES && (await this.#nodes.bytes(path, START_BYTES)).includes(0)) return this.#binary();
-    const bytes = await this.#nodes.bytes(path, TEXT_BYTES_MAX);
+    const bytes = await this.#nodes.bytes(path, this.#textBytesMax);
     return bytes.includes(0) ? this.#binary() : bytes;
   }
 
