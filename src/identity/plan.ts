@@ -167,10 +167,12 @@ async function planEdit(
   notes.set(path, known);
 }
 
-/** The folder of a copy may be missing, if the one above it is there. */
-async function placeToWrite({ kind, path }: Edit, tree: FileTree): Promise<Place | null> {
+/** The folder of a copy may be missing, if the one above it is there; of what is written only where it says so. */
+async function placeToWrite(edit: Edit, tree: FileTree): Promise<Place | null> {
+  const { kind, path } = edit;
   const place = await tree.place(path);
-  if (place !== null || kind !== 'copy') return place;
+  const makesFolder = kind === 'copy' || (kind === 'write' && edit.makesFolder === true);
+  if (place !== null || !makesFolder) return place;
   const folder = await tree.place(parentOf(path));
   return folder?.entry === null ? { path: join(folder.path, nameOf(path)), entry: null } : null;
 }

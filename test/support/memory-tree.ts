@@ -1,8 +1,14 @@
 // An image's files in memory, for what only reads and plans.
 import type { DiskUse, Entry, NodeTree } from '../../src/identity/tree/mod.ts';
 
-/** Text or bytes of a file, a link, a folder that is empty, or what is neither. */
-export type MemoryNode = string | Buffer | { readonly link: string } | 'folder:' | 'device:';
+/** Text or bytes of a file, one that may be run, a link, a folder that is empty, or what is neither. */
+export type MemoryNode =
+  | string
+  | Buffer
+  | { readonly program: string }
+  | { readonly link: string }
+  | 'folder:'
+  | 'device:';
 
 /** By canonical path; folders above are there by themselves. */
 export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>, disk?: DiskUse): NodeTree {
@@ -36,6 +42,7 @@ export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>, disk?: D
 }
 
 function bytesOf(node: MemoryNode | undefined): Buffer {
+  if (typeof node === 'object' && 'program' in node) return Buffer.from(node.program);
   return typeof node === 'string' || Buffer.isBuffer(node) ? Buffer.from(node) : Buffer.alloc(0);
 }
 
@@ -46,5 +53,6 @@ function entryOf(path: string, node: MemoryNode): Entry {
   if (typeof node === 'object' && 'link' in node) {
     return { path, kind: 'link', mode: 0o777, ...owner, sizeBytes: node.link.length, target: node.link };
   }
-  return { path, kind: 'file', mode: 0o644, ...owner, sizeBytes: bytesOf(node).length, target: null };
+  const mode = typeof node === 'object' && 'program' in node ? 0o755 : 0o644;
+  return { path, kind: 'file', mode, ...owner, sizeBytes: bytesOf(node).length, target: null };
 }

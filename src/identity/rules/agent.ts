@@ -5,7 +5,9 @@ import { type FileTree, join, parentOf, readText } from '../tree/mod.ts';
 import { boundedJson } from './bounded-text.ts';
 import type { ChangeContext, Edit, Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
+import { meanStarts } from './meant.ts';
 import { disableUnit, unitStarts } from './units.ts';
+import { startsFor } from './wanted.ts';
 
 const RULE = 'agent';
 const PATH = '/etc/understudy/agent.json';
@@ -19,6 +21,12 @@ export const agentRule: Rule = {
     if (file.status === 'unusable') return [unusable(RULE, file)];
     const disable = understudy !== null && understudy.agent === undefined;
     if (file.status === 'text') {
+      const starts = (await startsFor(tree, { units: [UNIT] })) ?? [];
+      meanStarts(
+        tree,
+        starts.map(({ start }) => start),
+        RULE,
+      );
       const { host, controller } = settingsIn(file.text);
       const value = `host ${wordOf(host)}, controller ${wordOf(controller)}, token or key (secret)`;
       return [finding({ rule: RULE, path: file.path, value, why: WHY, action: disable ? 'disable' : 'rewrite' })];

@@ -5,7 +5,9 @@ import { type Entry, type FileTree, readText } from '../tree/mod.ts';
 import type { ChangeContext, Edit, Rule, RuleCommand } from './contract.ts';
 import { finding, unusable } from './finding.ts';
 import { filesAt, isNameable } from './glob.ts';
-import { disableUnit, unitStarts } from './units.ts';
+import { meanStarts } from './meant.ts';
+import { placeOf } from './stops.ts';
+import { type Stops, stopsOf } from './units.ts';
 
 export type Outcome =
   | { readonly action: 'keep' | 'unknown' }
@@ -13,8 +15,16 @@ export type Outcome =
   | { readonly action: 'regenerate' | 'disable'; readonly by: 'removal' }
   /** The lines become comments. */
   | { readonly action: 'disable'; readonly by: 'comment' }
-  /** systemd units that are not to start by themselves; where none does, what was found is kept. */
-  | { readonly action: 'disable'; readonly units: (path: string) => readonly string[] }
+  /**
+   * Units that are not to start by themselves, and whatever else would run their programs or the file that was found.
+   * Where nothing does, what was found is kept; where it cannot be kept from it, it is unknown.
+   */
+  | {
+      readonly action: 'disable';
+      readonly units: (path: string) => readonly string[];
+      /** Names of programs beside those that units have and are called by. */
+      readonly programs?: readonly string[];
+    }
   /** What was found is another file as a whole, or is made one by a program of the image. */
   | { readonly action: 'regenerate'; readonly content: (before: string, context: ChangeContext) => string }
   | { readonly action: 'regenerate'; readonly run: (path: string, context: ChangeContext) => Omit<RuleCommand, 'path'> }
@@ -46,6 +56,8 @@ const COMMENT = '# understudy: ';
 const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
 const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
 const NOTHING_STARTS = 'Nothing starts it by itself.';
+const CUT = 'Not everything that the system starts could be read, so nobody knows whether this is.';
+const OPEN_SHOWN = 3;
 
 /** Which clue found what: clues may share their words, and what one found is not for another to change. */
 const origins = new WeakMap<Finding, Clue>();
@@ -128,9 +140,31 @@ async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Pr
       action: 'unknown',
     });
   if (!('units' in clue.becomes)) return finding({ ...facts, value, action: clue.becomes.action });
-  const starts = await startsOf(tree, clue.becomes.units(path));
-  if (starts.length > 0) return finding({ ...facts, value, action: 'disable' });
+  const stops = await stopsFor(clue.becomes, path, tree);
+  meanStarts(
+    tree,
+    stops.starts.map(({ start }) => start),
+    rule,
+  );
+  if (stops.open.length > 0)
+    return finding({ ...facts, value, why: `${clue.why} ${openText(stops)}`, action: 'unknown' });
+  if (stops.cut) return finding({ ...facts, value, why: `${clue.why} ${CUT}`, action: 'unknown' });
+  if (stops.starts.length > 0) return finding({ ...facts, value, action: 'disable' });
   return finding({ ...facts, value, why: `${clue.why} ${NOTHING_STARTS}`, action: 'keep' });
+}
+
+function stopsFor(
+  { units, programs = [] }: Extract<Outcome, { readonly units: unknown }>,
+  path: string,
+  tree: FileTree,
+): Promise<Stops> {
+  return stopsOf(tree, { units: units(path), programs, path });
+}
+
+function openText({ open }: Stops): string {
+  const places = open.slice(0, OPEN_SHOWN).map(({ start }) => placeOf(start));
+  const more = open.length > OPEN_SHOWN ? ` and ${open.length - OPEN_SHOWN} more` : '';
+  return `It is started by ${places.join(', ')}${more}, which cannot be switched off without harm to what else it does.`;
 }
 
 function shown(values: readonly string[]): string {
@@ -154,21 +188,11 @@ function valueIn(
   return { value: match[1] ?? match[0], from, to };
 }
 
-async function startsOf(tree: FileTree, units: readonly string[]): Promise<string[]> {
-  const starts: string[] = [];
-  for (const unit of units) starts.push(...(await unitStarts(tree, unit)));
-  return starts;
-}
-
 async function changeBy(clue: Clue, found: Finding, tree: FileTree, context: ChangeContext): Promise<readonly Edit[]> {
   const { becomes, lines } = clue;
   const { path } = found;
   const secret = clue.secret === true ? { secret: true } : {};
-  if ('units' in becomes) {
-    const edits: Edit[] = [];
-    for (const unit of becomes.units(path)) edits.push(...(await disableUnit(tree, unit)));
-    return edits;
-  }
+  if ('units' in becomes) return (await stopsFor(becomes, path, tree)).edits;
   if (becomes.action === 'keep' || becomes.action === 'unknown' || 'run' in becomes) return [];
   if ('by' in becomes && becomes.by === 'removal') return [{ kind: 'remove', path, ...secret }];
   const file = await readText(tree, path);

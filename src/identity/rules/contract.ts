@@ -62,6 +62,8 @@ export type Edit =
       readonly secret?: boolean;
       /** Another one in every plan. */
       readonly fresh?: boolean;
+      /** Its folder is made as well if the one above is there. Otherwise nothing is written without its folder. */
+      readonly makesFolder?: boolean;
     }
   /** Becomes what another file is, of whatever size and content; that one stays. */
   | { readonly kind: 'copy'; readonly path: string; readonly from: string }

@@ -1,55 +1,66 @@
-// systemd units that are not to start: systemctl(1), "disable" and "mask", done by the links that those commands make. And the same
-// for services of OpenRC, whose run levels are folders of links as well: rc-update(8).
-import { type FileTree, join } from '../tree/mod.ts';
+// What rules ask about units: does something start them, and how is that ended.
+import type { FileTree } from '../tree/mod.ts';
 import type { Edit } from './contract.ts';
+import { stopEdits } from './stops.ts';
+import { type Concerned, concerns, startsFor, type Wanted } from './wanted.ts';
 
-const ADMIN_FOLDER = '/etc/systemd/system';
-const VENDOR_FOLDERS = ['/usr/lib/systemd/system', '/lib/systemd/system'];
-const FOLDERS_MAX = 1000;
-const RUN_LEVELS = '/etc/runlevels';
-
-/** Links by which a unit is started with others: in "*.wants" and "*.requires" of a folder of units. */
-async function startLinks(tree: FileTree, folder: string, unit: string): Promise<string[]> {
-  const folders = (await tree.list(folder)).filter((name) => /\.(wants|requires)$/.test(name)).slice(0, FOLDERS_MAX);
-  const paths = folders.map((name) => join(join(folder, name), unit));
-  const links = [];
-  for (const path of paths) {
-    if (await isStart(tree, path)) links.push(path);
-  }
-  return links;
-}
-
-/** What is neither a link nor a file starts nothing. */
-async function isStart(tree: FileTree, path: string): Promise<boolean> {
-  const kind = (await tree.lstat(path))?.kind;
-  return kind === 'link' || kind === 'file';
-}
-
-/** What makes a unit start by itself; none when it does not. */
+/** What makes a unit start by itself, as paths; none when nothing does. */
 export async function unitStarts(tree: FileTree, unit: string): Promise<readonly string[]> {
-  const mask = await tree.lstat(join(ADMIN_FOLDER, unit));
-  if (mask?.target === '/dev/null') return [];
-  const found = [];
-  for (const folder of [ADMIN_FOLDER, ...VENDOR_FOLDERS]) found.push(...(await startLinks(tree, folder, unit)));
-  return [...found, ...(await runLevelLinks(tree, unit))];
+  const found = (await startsFor(tree, { units: [unit] })) ?? [];
+  return found.flatMap(({ start }) => start.by.map(({ path }) => path));
 }
 
-async function runLevelLinks(tree: FileTree, unit: string): Promise<string[]> {
-  const service = /^(.+)\.service$/.exec(unit)?.[1];
-  if (service === undefined) return [];
-  const levels = (await tree.list(RUN_LEVELS)).slice(0, FOLDERS_MAX);
-  const found = [];
-  for (const path of levels.map((level) => join(join(RUN_LEVELS, level), service))) {
-    if (await isStart(tree, path)) found.push(path);
-  }
-  return found;
-}
-
-/** The administrator's links go; a unit that the vendor's links start is masked as well. */
+/** All that can be done about it; what cannot is still in `unitStarts` afterwards. */
 export async function disableUnit(tree: FileTree, unit: string): Promise<readonly Edit[]> {
-  const starts = await unitStarts(tree, unit);
-  const admins = starts.filter((path) => path.startsWith(`${ADMIN_FOLDER}/`) || path.startsWith(`${RUN_LEVELS}/`));
-  const edits: Edit[] = admins.map((path) => ({ kind: 'remove', path }));
-  if (admins.length < starts.length) edits.push({ kind: 'link', path: join(ADMIN_FOLDER, unit), target: '/dev/null' });
-  return edits;
+  return (await stopsOf(tree, { units: [unit] })).edits;
+}
+
+export interface Stops {
+  readonly starts: readonly Concerned[];
+  readonly edits: readonly Edit[];
+  /** Those that cannot be ended for sure. */
+  readonly open: readonly Concerned[];
+  /** Not everything that starts could be read. */
+  readonly cut: boolean;
+}
+
+export async function stopsOf(tree: FileTree, wanted: Wanted): Promise<Stops> {
+  const starts = await startsFor(tree, wanted);
+  const edits: Edit[] = [];
+  const open: Concerned[] = [];
+  for (const one of starts ?? []) {
+    const known = {
+      units: wanted.units,
+      programs: one.programs,
+      ...(wanted.path === undefined ? {} : { path: wanted.path }),
+    };
+    const isMeant = (programs: readonly string[], text: string): boolean =>
+      concerns({ ...one.start, name: '', aliases: [], programs, text, through: [], scripts: [] }, known) !== null;
+    const some = await stopEdits(tree, one, isMeant);
+    if (some === null) open.push(one);
+    else edits.push(...some);
+  }
+  return { starts: starts ?? [], edits: merged(edits), open, cut: starts === null };
+}
+
+/** Lines of one file that are changed one by one: not yet seen by each other, so the last one would win. */
+function merged(edits: readonly Edit[]): readonly Edit[] {
+  const byPath = new Map<string, Edit>();
+  for (const edit of edits) {
+    const known = byPath.get(edit.path);
+    byPath.set(
+      edit.path,
+      known?.kind === 'write' && edit.kind === 'write' ? { ...edit, text: bothOf(known.text, edit.text) } : edit,
+    );
+  }
+  return [...byPath.values()];
+}
+
+/** Two texts of as many lines, in each of which some lines became comments. */
+function bothOf(one: string, other: string): string {
+  const others = other.split('\n');
+  return one
+    .split('\n')
+    .map((line, index) => (line.includes('# understudy: ') ? line : (others[index] ?? line)))
+    .join('\n');
 }

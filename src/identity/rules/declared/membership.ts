@@ -59,7 +59,7 @@ export const vpnRule = clueRule('vpn', [
     lines: /^\s*PrivateKey\s*=\s*(\S+)/,
     secret: true,
     why: VPN,
-    becomes: { action: 'disable', units: instance('wg-quick') },
+    becomes: { action: 'disable', units: instance('wg-quick'), programs: ['wg', 'wg-quick'] },
   },
   {
     at: ['/etc/systemd/network/*.netdev'],
@@ -73,7 +73,11 @@ export const vpnRule = clueRule('vpn', [
     value: 'a tunnel (OpenVPN)',
     secret: true,
     why: VPN,
-    becomes: { action: 'disable', units: (path) => ['openvpn.service', ...instance('openvpn')(path)] },
+    becomes: {
+      action: 'disable',
+      units: (path) => ['openvpn.service', ...instance('openvpn')(path)],
+      programs: ['openvpn'],
+    },
   },
   {
     at: ['/etc/openvpn/{client,server}/*.conf'],
@@ -83,6 +87,7 @@ export const vpnRule = clueRule('vpn', [
     becomes: {
       action: 'disable',
       units: (path) => instance(path.startsWith('/etc/openvpn/client/') ? 'openvpn-client' : 'openvpn-server')(path),
+      programs: ['openvpn'],
     },
   },
   {
@@ -90,7 +95,11 @@ export const vpnRule = clueRule('vpn', [
     value: 'keys of a tunnel (IPsec)',
     secret: true,
     why: VPN,
-    becomes: { action: 'disable', units: () => ['strongswan.service', 'strongswan-starter.service', 'ipsec.service'] },
+    becomes: {
+      action: 'disable',
+      units: () => ['strongswan.service', 'strongswan-starter.service', 'ipsec.service'],
+      programs: ['charon', 'charon-systemd', 'pluto', 'swanctl'],
+    },
   },
   ...OVERLAYS.map(
     ([at, unit]): Clue => ({

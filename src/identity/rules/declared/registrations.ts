@@ -3,8 +3,18 @@
 import { type Clue, clueRule } from '../clue.ts';
 
 /** What is registered, the files that say so, and the units that would report. Further ones are one line each. */
-const AGENTS: readonly (readonly [what: string, files: readonly string[], units: readonly string[]])[] = [
-  ['Zabbix agent', ['/etc/zabbix/zabbix_agent{d,2}.conf'], ['zabbix-agent.service', 'zabbix-agent2.service']],
+const AGENTS: readonly (readonly [
+  what: string,
+  files: readonly string[],
+  units: readonly string[],
+  programs?: readonly string[],
+])[] = [
+  [
+    'Zabbix agent',
+    ['/etc/zabbix/zabbix_agent{d,2}.conf'],
+    ['zabbix-agent.service', 'zabbix-agent2.service'],
+    ['zabbix_agentd', 'zabbix_agent2'],
+  ],
   [
     'Bareos or Bacula file daemon',
     ['/etc/{bareos,bacula}/**/bareos-fd*.conf', '/etc/bacula/bacula-fd.conf', '/etc/bareos/bareos-fd.d/client/*.conf'],
@@ -28,14 +38,19 @@ const AGENTS: readonly (readonly [what: string, files: readonly string[], units:
   ['Salt minion', ['/etc/salt/pki/minion/minion.pem', '/etc/salt/minion_id'], ['salt-minion.service']],
   ['Chef client', ['/etc/{chef,cinc}/client.pem'], ['chef-client.service', 'cinc-client.service']],
   ['Landscape client', ['/etc/landscape/client.conf'], ['landscape-client.service']],
-  ['Wazuh or OSSEC agent', ['/var/ossec/etc/client.keys'], ['wazuh-agent.service', 'ossec.service']],
+  [
+    'Wazuh or OSSEC agent',
+    ['/var/ossec/etc/client.keys'],
+    ['wazuh-agent.service', 'ossec.service'],
+    ['wazuh-agentd', 'ossec-agentd', 'wazuh-control', 'ossec-control'],
+  ],
   ['Datadog agent', ['/etc/datadog-agent/datadog.yaml'], ['datadog-agent.service', 'datadog-agent-trace.service']],
   ['New Relic agent', ['/etc/newrelic-infra.yml'], ['newrelic-infra.service']],
   ['Elastic agent', ['/opt/Elastic/Agent/fleet.enc', '/etc/elastic-agent/fleet.enc'], ['elastic-agent.service']],
   ...['filebeat', 'metricbeat', 'packetbeat', 'auditbeat'].map(
     (beat) => [`Beats (${beat})`, [`/var/lib/${beat}/meta.json`], [`${beat}.service`]] as const,
   ),
-  ['Beats (heartbeat)', ['/var/lib/heartbeat/meta.json'], ['heartbeat-elastic.service']],
+  ['Beats (heartbeat)', ['/var/lib/heartbeat/meta.json'], ['heartbeat-elastic.service'], ['heartbeat']],
   ['Icinga 2', ['/var/lib/icinga2/certs/*.key'], ['icinga2.service']],
   ['Checkmk agent', ['/var/lib/cmk-agent/registered_connections.json'], ['cmk-agent-ctl-daemon.service']],
   [
@@ -43,7 +58,7 @@ const AGENTS: readonly (readonly [what: string, files: readonly string[], units:
     ['/var/lib/netdata/registry/netdata.public.unique.id', '/var/lib/netdata/cloud.d/claimed_id'],
     ['netdata.service'],
   ],
-  ['CrowdStrike sensor', ['/opt/CrowdStrike/falconstore'], ['falcon-sensor.service']],
+  ['CrowdStrike sensor', ['/opt/CrowdStrike/falconstore'], ['falcon-sensor.service'], ['falcond']],
   [
     'GitLab or GitHub runner',
     ['/etc/gitlab-runner/config.toml', '/home/*/actions-runner/.credentials'],
@@ -57,12 +72,12 @@ const SPEAKS = 'It would report, back up or be administered under the name of th
 export const registrationsRule = clueRule(
   'registrations',
   AGENTS.map(
-    ([what, files, units]): Clue => ({
+    ([what, files, units, programs = []]): Clue => ({
       at: files,
       value: what,
       secret: true,
       why: SPEAKS,
-      becomes: { action: 'disable', units: () => units },
+      becomes: { action: 'disable', units: () => units, programs },
     }),
   ),
 );

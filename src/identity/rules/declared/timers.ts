@@ -1,13 +1,14 @@
-// Timers of systemd: systemd.timer(5). Those that every system has stay, as with cron.
-import { type FileTree, join } from '../../tree/mod.ts';
+// Timers of systemd: systemd.timer(5), of the system and of users. Those that every system has stay, as with cron.
+import { type Start, startGraph } from '../../starts/mod.ts';
+import type { FileTree } from '../../tree/mod.ts';
 import type { Rule } from '../contract.ts';
 import { finding } from '../finding.ts';
 import { isNameable } from '../glob.ts';
-import { disableUnit, unitStarts } from '../units.ts';
+import { stopsOf } from '../units.ts';
+import { unitOf } from '../wanted.ts';
 
 const RULE = 'timers';
-const FOLDERS = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
-const UNITS_MAX = 2000;
+const CUT = 'Not everything that the system starts could be read, so there may be more timers.';
 const WHY = 'What it starts runs on the lead; on a clone it would run a second time.';
 const KNOWN = new Set(
   (
@@ -20,42 +21,49 @@ const KNOWN = new Set(
 
 export const timersRule: Rule = {
   name: RULE,
+  /** What starts is asked of the image as it is, before the first rule has changed anything. */
+  async prepare(tree) {
+    await startGraph(tree);
+  },
   async find(tree) {
+    const { starts, cut } = await startGraph(tree);
     const found = [];
-    for (const { unit, path } of await timers(tree)) {
-      if (KNOWN.has(unit.replace(/\.timer$/, '')) || (await unitStarts(tree, unit)).length === 0) continue;
-      found.push(
-        finding({ rule: RULE, path, value: unit, why: WHY, action: isNameable(path) ? 'disable' : 'unknown' }),
-      );
+    for (const start of starts) {
+      const unit = unitOf(start);
+      if (!unit.endsWith('.timer') || KNOWN.has(unit.replace(/\.timer$/, ''))) continue;
+      const { starts: left, open } = await stopsOf(tree, { units: [start.name] });
+      if (left.length === 0) continue;
+      const path = pathOf(start);
+      const action = open.length === 0 && isNameable(path) ? 'disable' : 'unknown';
+      found.push(finding({ rule: RULE, path, value: start.name, why: WHY, action }));
     }
+    found.sort((one, other) => (one.path < other.path ? -1 : one.path > other.path ? 1 : 0));
+    for (const why of cut)
+      found.push(finding({ rule: RULE, path: '/etc/systemd', value: why, why: CUT, action: 'unknown' }));
     return found;
   },
-  change: (found, tree) => disableUnit(tree, found.value),
+  change: async (found, tree) => (await stopsOf(tree, { units: [await nameIn(found.value, tree)] })).edits,
   async verify(tree, { findings }) {
     const problems: string[] = [];
     for (const { value } of findings.filter(({ rule, action }) => rule === RULE && action === 'disable')) {
-      for (const start of await unitStarts(tree, value)) problems.push(`${start} still starts ${value}`);
+      const { starts } = await stopsOf(tree, { units: [await nameIn(value, tree)] });
+      for (const { start } of starts) for (const { path } of start.by) problems.push(`${path} still starts ${value}`);
     }
     return problems;
   },
 };
 
-/** By unit, the administrator's before the vendor's; an instance of a template by the link that starts it. */
-async function timers(tree: FileTree): Promise<readonly { unit: string; path: string }[]> {
-  const found = new Map<string, string>();
-  for (const folder of FOLDERS) {
-    const names = await tree.list(folder);
-    const wants = names.filter((name) => name.endsWith('.wants'));
-    const own = names.filter((name) => name.endsWith('.timer')).map((name) => ({ name, path: join(folder, name) }));
-    const linked = [];
-    for (const want of wants) {
-      for (const name of await tree.list(join(folder, want))) {
-        if (name.endsWith('.timer')) linked.push({ name, path: join(join(folder, want), name) });
-      }
-    }
-    for (const { name, path } of [...own, ...linked].slice(0, UNITS_MAX)) {
-      if (!found.has(name)) found.set(name, path);
-    }
-  }
-  return [...found].map(([unit, path]) => ({ unit, path }));
+/** The administrator's own unit, or the link by which he starts that of a package. */
+function pathOf({ file, by, name }: Start): string {
+  const link = by.find(({ kind, path }) => kind === 'link' && path.startsWith('/etc/'))?.path;
+  return file !== null && (file.startsWith('/etc/') || link === undefined) ? file : (link ?? by[0]?.path ?? name);
+}
+
+/** Names in a report are shortened and made printable. */
+async function nameIn(value: string, tree: FileTree): Promise<string> {
+  const { starts } = await startGraph(tree);
+  return (
+    starts.find(({ name }) => finding({ rule: RULE, path: '/', value: name, why: WHY, action: 'keep' }).value === value)
+      ?.name ?? value
+  );
 }

@@ -1,0 +1,213 @@
+// Tunnels, agents and jobs by whatever way the system of an image starts them.
+import { expect, test } from 'vitest';
+import { type Files, planFor } from '../../../test/support/planned-files.ts';
+
+const planned = (files: Files) => planFor(files, ['cron', 'timers', 'vpn', 'registrations']);
+const ADMIN = '/etc/systemd/system';
+const enabled = (unit: string): Files => ({
+  [`${ADMIN}/multi-user.target.wants/${unit}`]: { link: `${ADMIN}/${unit}` },
+});
+const WG = { '/etc/wireguard/wg0.conf': '[Interface]\nPrivateKey = c2VjcmV0\n' };
+const WG_QUICK = { '/usr/lib/systemd/system/wg-quick@.service': '[Service]\nExecStart=/usr/bin/wg-quick up %i\n' };
+const RUNNER = '/home/ci/actions-runner';
+const PEOPLE = {
+  '/etc/passwd': 'root:x:0:0::/root:/bin/sh\nci:x:1001:1001::/home/ci:/bin/sh\nsrv:x:120:120::/srv/app:/bin/sh\n',
+};
+const NONE: readonly string[] = [];
+
+test.each([
+  [
+    'WireGuard by a command of ifupdown',
+    {
+      ...WG,
+      '/etc/network/interfaces':
+        'iface wg0 inet static\n pre-up ip link add wg0 type wireguard\n pre-up wg setconf wg0 /etc/wireguard/wg0.conf\n',
+    },
+    'disable',
+    ['/etc/network/interfaces'],
+  ],
+  [
+    'WireGuard by OpenRC',
+    { ...WG, '/etc/runlevels/default/wg-quick.wg0': { link: '/etc/init.d/wg-quick' } },
+    'disable',
+    ['/etc/runlevels/default/wg-quick.wg0'],
+  ],
+  [
+    'WireGuard by rc.local, for all tunnels',
+    { ...WG, '/etc/rc.local': { program: '#!/bin/sh\nfor one in /etc/wireguard/*.conf; do wg-quick up $one; done\n' } },
+    'unknown',
+    NONE,
+  ],
+  [
+    'another tunnel of WireGuard',
+    {
+      ...WG,
+      ...WG_QUICK,
+      [`${ADMIN}/multi-user.target.wants/wg-quick@wg1.service`]: { link: '/x' },
+      '/etc/rc.local': { program: '#!/bin/sh\nwg-quick up wg1\n' },
+    },
+    'keep',
+    NONE,
+  ],
+  [
+    'OpenVPN by a unit of another name',
+    {
+      '/etc/openvpn/client/office.conf': 'remote x\n',
+      [`${ADMIN}/office.service`]:
+        '[Service]\nExecStart=/usr/sbin/openvpn --cd /etc/openvpn/client --config office.conf\n',
+      ...enabled('office.service'),
+    },
+    'disable',
+    [`${ADMIN}/multi-user.target.wants/office.service`],
+  ],
+  [
+    'an agent by a unit of its own',
+    {
+      [`${RUNNER}/.credentials`]: '{}',
+      [`${ADMIN}/actions.runner.shop.web1.service`]: `[Service]\nExecStart=${RUNNER}/runsvc.sh\nUser=ci\n`,
+      ...enabled('actions.runner.shop.web1.service'),
+    },
+    'disable',
+    [`${ADMIN}/multi-user.target.wants/actions.runner.shop.web1.service`],
+  ],
+  [
+    'an agent by a unit of a user who lingers',
+    {
+      ...PEOPLE,
+      '/var/lib/systemd/linger/ci': '',
+      [`${RUNNER}/.credentials`]: '{}',
+      '/home/ci/.config/systemd/user/jobs.service': '[Service]\nExecStart=%h/actions-runner/run.sh\n',
+      '/home/ci/.config/systemd/user/default.target.wants/jobs.service': { link: '../jobs.service' },
+    },
+    'disable',
+    ['/home/ci/.config/systemd/user/default.target.wants/jobs.service'],
+  ],
+  [
+    'an agent by a unit of a user that another one wants',
+    {
+      ...PEOPLE,
+      '/var/lib/systemd/linger/srv': '',
+      '/etc/salt/minion_id': 'web1\n',
+      '/srv/app/.config/systemd/user/salt.service': '[Service]\nExecStart=/usr/bin/salt-minion\n',
+      '/srv/app/.config/systemd/user/app.service': '[Unit]\nRequires=salt.service\n',
+      '/srv/app/.config/systemd/user/default.target.wants/app.service': { link: '../app.service' },
+    },
+    'disable',
+    ['/srv/app/.config/systemd/user/salt.service.d/zz-understudy.conf'],
+  ],
+  [
+    'an agent that all managers of users start',
+    {
+      '/etc/zabbix/zabbix_agentd.conf': '',
+      '/usr/lib/systemd/user/z.service': '[Service]\nExecStart=/usr/sbin/zabbix_agentd -f\n',
+      '/etc/systemd/user/default.target.wants/z.service': { link: '/usr/lib/systemd/user/z.service' },
+    },
+    'disable',
+    ['/etc/systemd/user/default.target.wants/z.service'],
+  ],
+] as const)('%s', async (_, files, action, changed) => {
+  const { plan, problems, again } = await planned(files);
+  expect(plan.findings.map((one) => one.action)).toEqual([action]);
+  expect(plan.changes.map(({ path }) => path)).toEqual(changed);
+  expect(problems).toEqual([]);
+  expect(again.changes).toEqual([]);
+});
+
+const JOB = '*/5 * * * * root /opt/shop/send\n';
+const OWN_JOB = '*/5 * * * * /opt/shop/send\n';
+const RHEL = { '/etc/os-release': 'ID="rhel"\nID_LIKE="fedora"\n', '/usr/sbin/crond': { program: '\x7fELF' } };
+const DEBIAN = { '/etc/os-release': 'ID=debian\n', '/var/lib/dpkg/status': '' };
+const SYSTEM_LINES =
+  '17 * * * * root cd / && run-parts --report /etc/cron.hourly\n' +
+  '25 6 * * * root test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }\n' +
+  '47 6 * * 7 root test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.weekly )\n' +
+  '01 * * * * root run-parts /etc/cron.hourly\n' +
+  '-*/15 * * * * root test -x /usr/lib/cron/run-crons && /usr/lib/cron/run-crons >/dev/null 2>&1\n';
+
+test.each([
+  ['cronie: a table with a dot in its name', { ...RHEL, '/etc/cron.d/shop.cron': JOB }, ['/etc/cron.d/shop.cron']],
+  [
+    'cronie: what rpm and editors leave behind',
+    { ...RHEL, '/etc/cron.d/a.rpmsave': JOB, '/etc/cron.d/b~': JOB, '/etc/cron.d/.c': JOB, '/etc/cron.d/#d': JOB },
+    NONE,
+  ],
+  ['cron of Debian: a table with a dot in its name', { ...DEBIAN, '/etc/cron.d/shop.cron': JOB }, NONE],
+  [
+    'cronie on Debian',
+    { ...DEBIAN, '/usr/sbin/crond': { program: '\x7fELF' }, '/etc/cron.d/shop.cron': JOB },
+    ['/etc/cron.d/shop.cron'],
+  ],
+  [
+    'cronie: a script with a dot in its name',
+    { ...RHEL, '/etc/cron.daily/shop.sh': { program: '#!/bin/sh\n' } },
+    ['/etc/cron.daily/shop.sh'],
+  ],
+  [
+    'cron of Debian: a script with a dot in its name',
+    { ...DEBIAN, '/etc/cron.daily/shop.sh': { program: '#!/bin/sh\n' } },
+    NONE,
+  ],
+  ['tables of users of SUSE', { '/var/spool/cron/tabs/anna': OWN_JOB }, ['/var/spool/cron/tabs/anna']],
+  ['tables of users of Red Hat', { '/var/spool/cron/anna': OWN_JOB }, ['/var/spool/cron/anna']],
+  [
+    'run-parts of another folder',
+    { '/etc/crontab': `${SYSTEM_LINES}0 3 * * * root run-parts /opt/shop/nightly\n` },
+    ['/etc/crontab'],
+  ],
+  [
+    'run-parts of a system folder and more',
+    { '/etc/crontab': `${SYSTEM_LINES}0 3 * * * root run-parts /etc/cron.daily; /opt/shop/send\n` },
+    ['/etc/crontab'],
+  ],
+  [
+    'a program that is called like one of the system',
+    { '/etc/crontab': `${SYSTEM_LINES}0 3 * * * root /opt/run-parts/send\n` },
+    ['/etc/crontab'],
+  ],
+  ['lines by which the system runs its own folders', { '/etc/crontab': SYSTEM_LINES }, NONE],
+  [
+    'anacron of another folder',
+    { '/etc/anacrontab': '1 5 cron.daily nice run-parts /etc/cron.daily\n7 10 shop run-parts /opt/shop/weekly\n' },
+    ['/etc/anacrontab'],
+  ],
+  [
+    'a timer that its users have',
+    {
+      '/usr/lib/systemd/user/send.timer': '[Timer]\nOnCalendar=hourly\n',
+      '/etc/systemd/user/timers.target.wants/send.timer': { link: '/usr/lib/systemd/user/send.timer' },
+    },
+    ['/etc/systemd/user/timers.target.wants/send.timer'],
+  ],
+  [
+    'a timer of a user who does not linger',
+    {
+      ...PEOPLE,
+      '/home/ci/.config/systemd/user/send.timer': '[Timer]\nOnCalendar=hourly\n',
+      '/home/ci/.config/systemd/user/timers.target.wants/send.timer': { link: '../send.timer' },
+    },
+    ['/home/ci/.config/systemd/user/timers.target.wants/send.timer'],
+  ],
+  [
+    'a timer that a unit wants',
+    {
+      [`${ADMIN}/send.timer`]: '[Timer]\nOnCalendar=hourly\n',
+      [`${ADMIN}/web.service`]: '[Unit]\nWants=send.timer\n',
+      ...enabled('web.service'),
+    },
+    [`${ADMIN}/send.timer.d/zz-understudy.conf`],
+  ],
+  [
+    'a timer in a folder for local packages, by a link of another target',
+    {
+      '/usr/local/lib/systemd/system/send.timer': '[Timer]\nOnCalendar=hourly\n',
+      '/usr/local/lib/systemd/system/basic.target.wants/send.timer': { link: '../send.timer' },
+    },
+    [`${ADMIN}/send.timer`],
+  ],
+] as const)('jobs as the system reads them: %s', async (_, files, changed) => {
+  const { plan, problems, again } = await planned({ [`${ADMIN}/.keep`]: '', ...files });
+  expect(plan.changes.map(({ path }) => path)).toEqual(changed);
+  expect(plan.findings.map(({ action }) => action)).toEqual(changed.map(() => 'disable'));
+  expect(problems).toEqual([]);
+  expect(again.changes).toEqual([]);
+});

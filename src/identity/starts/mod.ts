@@ -1,0 +1,6 @@
+export { isCommon, programsOfShell, runsOf, uncommented } from './commands.ts';
+export type { Cause, Start, StartGraph, Way } from './contract.ts';
+export { CRON_TABLES, type CronJob, cronJobsIn, isCronName, isCronTable, isStrictCron } from './cron.ts';
+export { startGraph } from './graph.ts';
+export { isPackaged, ownerOf, type PackageDatabase, packagesOf } from './packages/mod.ts';
+export { NEVER, programsOfUnit } from './systemd/mod.ts';

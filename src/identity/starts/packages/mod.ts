@@ -1,0 +1,2 @@
+export type { PackageDatabase } from './contract.ts';
+export { isPackaged, ownerOf, packagesOf } from './packages.ts';
