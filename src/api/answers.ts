@@ -256,6 +256,16 @@ export const inspection = z
         isComplete: z.boolean(),
       })
       .optional(),
+    starts: z.array(
+      z.object({
+        way: z.string(),
+        name: z.string(),
+        path: z.string(),
+        line: z.int().nullable(),
+        programs: z.array(z.string()),
+        knownBy: z.string().nullable(),
+      }),
+    ),
   })
   .meta({ id: 'Inspection' }) satisfies Schema<InspectionView>;
 

@@ -77,9 +77,27 @@ export interface Omission {
   readonly isIntended: boolean;
 }
 
+/** Something that the system of the image starts by itself. */
+export interface StartEntry {
+  /** "systemd", "systemd user", "sysv", "openrc", "cron", "rc.local" and others; "not read" for what could not be. */
+  readonly way: string;
+  /** "keepalived.service", "rc.local"; units of users after the name of the user. */
+  readonly name: string;
+  /** Absolute path inside the image: the file that says what runs, or else the link that starts it. */
+  readonly path: string;
+  /** From 1; null: the file as a whole. */
+  readonly line: number | null;
+  /** Without arguments. */
+  readonly programs: readonly string[];
+  /** "rule cron", "package openssh-server"; null: nothing knows whether it may exist twice. */
+  readonly knownBy: string | null;
+}
+
 export interface Inspection {
   readonly os: { readonly id: string; readonly version: string; readonly arch: string };
   readonly findings: readonly Finding[];
+  /** By way, then by name. */
+  readonly starts: readonly StartEntry[];
   /** Absent: nobody searched. */
   readonly coverage?: Coverage | undefined;
 }

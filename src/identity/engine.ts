@@ -31,6 +31,7 @@ import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
 import { guarded, machineIdIn, orFailed, type Rule, valuesIn } from './rules/mod.ts';
 import { coverageOf, surveyOf } from './search/mod.ts';
 import { withKeys } from './ssh-keygen.ts';
+import { startsIn } from './started.ts';
 import { transplant } from './transplant.ts';
 import {
   type Entry,
@@ -136,8 +137,10 @@ async function inspect(
     const claimed = new Set(findings.map(({ path }) => path));
     findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed, canRun }), kept));
   }
+  const starts = await orFailed('the search for what starts', () => startsIn(tree, findings));
   const survey = await surveyOf(nodes, await valuesIn(tree, lead));
-  return { os: await osOf(tree), findings, coverage: coverageOf(nodes, survey, findings, lead !== null) };
+  const coverage = coverageOf(nodes, survey, findings, lead !== null);
+  return { os: await osOf(tree), findings, starts, coverage };
 }
 
 /** @throws IDENTITY_FAILED for what is neither as it was nor as it is to be */

@@ -16,6 +16,7 @@ export type {
   Plan,
   PlannedCommand,
   PlannedRename,
+  StartEntry,
   Transplant,
   TransplantRequest,
   Verification,
@@ -33,4 +34,4 @@ export {
   ruleSet,
   type VerifyContext,
 } from './rules/mod.ts';
-export { showCoverage, showFindings } from './show.ts';
+export { showCoverage, showFindings, showStarts } from './show.ts';

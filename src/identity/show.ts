@@ -1,6 +1,6 @@
 // A plan as people read it before they agree to it.
 import { shown } from '../base/mod.ts';
-import type { Coverage, Finding, Plan } from './contract.ts';
+import type { Coverage, Finding, Plan, StartEntry } from './contract.ts';
 import { unifiedDiff } from './diff.ts';
 import { printable } from './tree/mod.ts';
 
@@ -13,6 +13,16 @@ const ORDER = ['unknown', 'rewrite', 'regenerate', 'disable', 'keep'] as const;
  */
 export function showFindings(findings: readonly Finding[]): string {
   return textOf(linesOf(findings));
+}
+
+/** What nothing knows among what starts; '' when there is none. */
+export function showStarts(starts: readonly StartEntry[]): string {
+  const open = starts.filter(({ knownBy }) => knownBy === null);
+  const lines = open.map(({ way, name, path, line, programs }) => {
+    const where = `${shown(path)}${line === null ? '' : `:${line}`}`;
+    return `  ${way}  ${where}  ${shown(name)}${programs.length === 0 ? '' : `: ${programs.map(shown).join(', ')}`}`;
+  });
+  return lines.length === 0 ? '' : textOf(['starts, not understood:', ...lines, '']);
 }
 
 function linesOf(all: readonly Finding[]): string[] {

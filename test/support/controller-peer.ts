@@ -130,6 +130,16 @@ export const inspection: InspectionView = {
       confidence: 'certain',
     },
   ],
+  starts: [
+    {
+      way: 'systemd',
+      name: 'ssh.service',
+      path: '/usr/lib/systemd/system/ssh.service',
+      line: null,
+      programs: [],
+      knownBy: null,
+    },
+  ],
 };
 
 export class ControllerPeer implements ControllerApi {

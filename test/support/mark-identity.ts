@@ -104,7 +104,7 @@ function planFor(before: string, hostName: string): Plan {
 
 export function markIdentity(disk: MarkDisk = fileDisk): IdentityEngine {
   const opened = (image: string): OpenedImage => ({
-    inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [] }),
+    inspect: async () => ({ os: { id: 'mark', version: '1', arch: 'any' }, findings: [], starts: [] }),
     identify: async () => ({ hostName: readMark(image, disk), interfaces: [] }),
     plan: async (request) => {
       const plan = planFor(readMark(image, disk), request.understudy.hostName);

@@ -8,6 +8,7 @@ import {
   type OpenedImage,
   showCoverage,
   showFindings,
+  showStarts,
 } from '../../identity/mod.ts';
 import { jsonText, printResult, stderr } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
@@ -88,9 +89,11 @@ async function identified(opened: OpenedImage): Promise<HostIdentity | null> {
   }
 }
 
-function describe(image: string, lead: string, { os, findings, coverage }: Inspection): string {
-  const head = `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${showFindings(findings)}\n`;
-  return `${head}${searched(coverage)}${countOf(findings, coverage)}\n`;
+function describe(image: string, lead: string, { os, findings, starts, coverage }: Inspection): string {
+  const open = starts.filter(({ knownBy }) => knownBy === null).length;
+  const counts = `${countOf(findings, coverage)}${open === 0 ? '' : `; ${open} starts are not understood`}`;
+  const report = `${showFindings(findings)}${showStarts(starts)}`;
+  return `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${report}\n${searched(coverage)}${counts}\n`;
 }
 
 export function searched(coverage: Coverage | undefined): string {

@@ -13,9 +13,13 @@ const coverage = z.object({
   ...{ files: z.int().min(0), filesRead: z.int().min(0), bytesRead: z.int().min(0), filesExplained: z.int().min(0) },
   ...{ notSearched: z.array(omission), isComplete: z.boolean() },
 });
+const start = z.object({
+  ...{ way: text, name: text, path: text, line: z.int().nullable(), programs: texts, knownBy: text.nullable() },
+});
 const inspection = z.object({
   os: z.object({ id: text, version: text, arch: text }),
   findings: z.array(finding),
+  starts: z.array(start),
   coverage: coverage.optional(),
 });
 const card = z.object({ name: text, mac: text, addresses: texts, gateway: text.optional() });

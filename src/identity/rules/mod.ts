@@ -14,6 +14,7 @@ export { guarded, orFailed } from './guarded.ts';
 export { hostNameIn } from './host-name.ts';
 export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
+export { rulesOfStart } from './meant.ts';
 export { mentionsBelow } from './mentions.ts';
 export { declaredInterfaces } from './network-formats.ts';
 export { valuesIn } from './old-values.ts';

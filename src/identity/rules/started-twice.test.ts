@@ -21,7 +21,8 @@ test.each([
     {
       ...WG,
       '/etc/network/interfaces':
-        'iface wg0 inet static\n pre-up ip link add wg0 type wireguard\n pre-up wg setconf wg0 /etc/wireguard/wg0.conf\n',
+        'iface wg0 inet static\n pre-up ip link add wg0 type wireguard\n' +
+        ' pre-up wg setconf wg0 /etc/wireguard/wg0.conf\n',
     },
     'disable',
     ['/etc/network/interfaces'],

@@ -150,6 +150,14 @@ const disabled: Readonly<Record<string, readonly [files: Files, after: Readonly<
     { '/etc/rc.local': { program: '#!/bin/sh -e\n/usr/sbin/keepalived -f /etc/vip.conf &\nexit 0\n' } },
     { '/etc/rc.local': '#!/bin/sh -e\n: # understudy: /usr/sbin/keepalived -f /etc/vip.conf &\nexit 0\n' },
   ],
+  'rc.local that is a unit as well': [
+    {
+      '/etc/rc.local': { program: '#!/bin/sh\nkeepalived\n' },
+      '/usr/lib/systemd/system/rc-local.service': '[Service]\nExecStart=/etc/rc.local start\n',
+      [`${ADMIN}/multi-user.target.wants/rc-local.service`]: { link: '/usr/lib/systemd/system/rc-local.service' },
+    },
+    { '/etc/rc.local': '#!/bin/sh\n: # understudy: keepalived\n' },
+  ],
   'the only line of a block of rc.local': [
     { '/etc/rc.d/rc.local': { program: '#!/bin/sh\nif [ -f /etc/vip ]; then\n  service keepalived start\nfi\n' } },
     { '/etc/rc.d/rc.local': '#!/bin/sh\nif [ -f /etc/vip ]; then\n  : # understudy: service keepalived start\nfi\n' },
@@ -157,6 +165,17 @@ const disabled: Readonly<Record<string, readonly [files: Files, after: Readonly<
   'a script of OpenRC\'s service "local"': [
     { '/etc/local.d/vip.start': { program: '#!/bin/sh\nkeepalived\n' } },
     { '/etc/local.d/vip.start': '#!/bin/sh\n: # understudy: keepalived\n' },
+  ],
+  'a job of Upstart': [
+    { '/etc/init/vip.conf': 'description "vip"\nstart on runlevel [2345]\nrespawn\nexec /usr/sbin/keepalived -n\n' },
+    { '/etc/init/vip.override': 'manual\n' },
+  ],
+  'a job of Upstart by a script, with an override': [
+    {
+      '/etc/init/keepalived.conf': 'start on started networking\nscript\n  exec /opt/run-it\nend script\n',
+      '/etc/init/keepalived.override': '# later\nstart on runlevel 3',
+    },
+    { '/etc/init/keepalived.override': '# later\nstart on runlevel 3\nmanual\n' },
   ],
   'a link of OpenRC': [
     { '/etc/runlevels/default/keepalived': { link: '/etc/init.d/keepalived' } },
@@ -250,6 +269,7 @@ const undecided: Readonly<Record<string, Files>> = {
     '/etc/runlevels/default/web': { link: '/etc/init.d/web' },
   },
   supervisord: { '/etc/supervisor/conf.d/vip.conf': '[program:vip]\ncommand=/usr/sbin/keepalived -n\n' },
+  monit: { '/etc/monit/conf.d/vip': 'check process vip\n  start program = "/usr/sbin/keepalived -n"\n' },
   runit: { '/etc/service/vip/run': { program: '#!/bin/sh\nexec keepalived -n\n' } },
   pm2: {
     '/etc/passwd': 'anna:x:1000:1000::/home/anna:/bin/sh\n',
@@ -299,4 +319,19 @@ test.each(Object.entries(started))('what nothing starts is kept: %s', async (_, 
     ['keep', true],
   ]);
   expect(plan.changes).toEqual([]);
+});
+
+test('what two findings share is disabled once, and both are', async () => {
+  const { plan, problems, again } = await planned({
+    ...CONF,
+    '/etc/keepalived/conf.d/b.conf': 'vrrp_instance VI_2 {\n',
+    '/etc/rc.local': { program: '#!/bin/sh\nkeepalived\n' },
+    '/usr/lib/systemd/system/rc-local.service': '[Service]\nExecStart=/etc/rc.local start\n',
+    [`${ADMIN}/multi-user.target.wants/rc-local.service`]: { link: '/usr/lib/systemd/system/rc-local.service' },
+  });
+  expect(plan.changes.map(({ path }) => path)).toEqual(['/etc/rc.local']);
+  expect(plan.unknown).toEqual([]);
+  expect(problems).toEqual([]);
+  expect(again.changes).toEqual([]);
+  expect(plan.findings.map(({ action }) => action)).toEqual(['disable', 'disable']);
 });

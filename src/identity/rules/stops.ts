@@ -1,5 +1,5 @@
-// How something is kept from starting, for each way of starting: by the means that the system itself has for it, without touching what
-// else starts there. Where that cannot be done for sure, nothing is.
+// How something is kept from starting, for each way of starting: by the means that the system itself has for it,
+// without touching what else starts there. Where that cannot be done for sure, nothing is.
 import { NEVER, programsOfShell, type Start } from '../starts/mod.ts';
 import { type FileTree, printable, readText } from '../tree/mod.ts';
 import type { Edit } from './contract.ts';
@@ -27,6 +27,7 @@ export async function stopEdits(
   if (start.way === 'systemd' || start.way === 'systemd user')
     return start.folder === undefined ? null : stopUnit(tree, start);
   if (start.way === 'sysv' || start.way === 'openrc') return stopLinks(start);
+  if (start.way === 'upstart') return stopJob(tree, start);
   // The rule about jobs disables them all.
   if (start.way === 'cron') return [];
   if (start.file === null || !isNameable(start.file)) return null;
@@ -69,6 +70,16 @@ function stopLinks({ by }: Start): readonly Edit[] | null {
   return links.length < by.length || !links.every(isNameable)
     ? null
     : links.map((path): Edit => ({ kind: 'remove', path }));
+}
+
+/** init(5) of Upstart: an override of a job that is there no more than once. */
+async function stopJob(tree: FileTree, { file }: Start): Promise<readonly Edit[] | null> {
+  const path = file?.replace(/\.conf$/, '.override') ?? '';
+  if (path === '' || !isNameable(path)) return null;
+  const known = await readText(tree, path);
+  if (known.status === 'unusable') return null;
+  const text = known.status === 'text' ? known.text.replace(/\n?$/, '\n') : '';
+  return [{ kind: 'write', path, text: `${text}manual\n` }];
 }
 
 /** A line of a table: it becomes a comment. */

@@ -1,6 +1,6 @@
-// Which of the things that a system starts a rule means: by the names of units, by the programs that they run, by the file that was
-// found. What is started under another name, or by another way, runs the same program.
-import { isCommon, isPackaged, programsOfUnit, type Start, startGraph, uncommented } from '../starts/mod.ts';
+// Which of the things that a system starts a rule means: by the names of units, by the programs that they run, by the
+// file that was found. What is started under another name, or by another way, runs the same program.
+import { isCommon, isPackaged, programsOfUnit, type Start, scriptsOf, startGraph, uncommented } from '../starts/mod.ts';
 import { type FileTree, nameOf, parentOf } from '../tree/mod.ts';
 
 export interface Wanted {
@@ -25,6 +25,7 @@ export interface Concerned {
 type Known = Required<Pick<Wanted, 'units' | 'programs'>> & Pick<Wanted, 'path'>;
 /** Where applications lie in folders of their own. */
 const APPLICATIONS = /^\/(opt|srv|home|root|usr\/local)\/[^/]+/;
+const OVERRIDE_BYTES_MAX = 65_536;
 const SEVERAL = /[$*`]/;
 
 /** @returns null when the graph is not complete, and nothing was found in what there is of it */
@@ -44,7 +45,11 @@ export async function startsFor(tree: FileTree, wanted: Wanted): Promise<readonl
         });
     }
   }
-  return found.size === 0 && cut.length > 0 ? null : [...found.values()];
+  const all = [...found.values()];
+  // A unit that runs rc.local as a whole is ended where that is.
+  const ends = new Set(all.filter(({ start }) => start.way === 'rc.local').map(({ start }) => start.file));
+  const left = all.filter(({ start, concern }) => concern === 'direct' || !start.programs.some((one) => ends.has(one)));
+  return left.length === 0 && cut.length > 0 ? null : left;
 }
 
 async function knownOf(tree: FileTree, { units, programs = [], path }: Wanted): Promise<Known> {
@@ -130,15 +135,21 @@ async function nowOf(tree: FileTree, start: Start): Promise<readonly Start[]> {
   // That the rule about jobs has disabled it before is how it is disabled.
   if (start.way === 'cron') return [start];
   if (start.again !== undefined) return start.again(tree);
-  return (await isLive(tree, start)) ? [start] : [];
+  if (!(await isLive(tree, start))) return [];
+  // Scripts may have other lines by now.
+  return start.scripts.length === 0 ? [start] : [{ ...start, ...(await scriptsOf(tree, start.programs)) }];
 }
 
-async function isLive(tree: FileTree, { by, folder, name, aliases }: Start): Promise<boolean> {
+async function isLive(tree: FileTree, { way, file, by, folder, name, aliases }: Start): Promise<boolean> {
   if (folder !== undefined) {
     for (const unit of [name, ...aliases].filter((one) => !one.includes(' '))) {
       if ((await tree.lstat(`${folder}/${unit}`))?.target === '/dev/null') return false;
       if ((await tree.lstat(dropInOf(folder, unit))) !== null) return false;
     }
+  }
+  if (way === 'upstart') {
+    const override = await tree.read(`${(file ?? '').replace(/\.conf$/, '')}.override`, OVERRIDE_BYTES_MAX);
+    if (/^manual\b/m.test(override?.toString('latin1') ?? '')) return false;
   }
   for (const cause of by) if (cause.kind !== 'link' || (await tree.lstat(cause.path)) !== null) return true;
   return false;

@@ -1,5 +1,5 @@
-// Commands as text, followed to the programs that they run: command lines of units, shell scripts, lines of tables. It is no shell:
-// what it cannot tell it takes for a program rather than for none.
+// Commands as text, followed to the programs that they run: command lines of units, shell scripts, lines of tables.
+// It is no shell: what it cannot tell it takes for a program rather than for none.
 import { type FileTree, nameOf, textOf } from '../tree/mod.ts';
 import type { Runs } from './contract.ts';
 
@@ -12,8 +12,10 @@ const PROGRAMS_MAX = 400;
 /** Programs that run what their arguments name. */
 const WRAPPERS = new Set(
   (
-    'env nice ionice chrt taskset flock timeout setsid nohup sudo su runuser chpst setuidgid exec time stdbuf systemd-run unshare ' +
-    'nsenter chroot start-stop-daemon daemon systemd-cat dumb-init tini doas setpriv prlimit numactl command builtin xargs ' +
+    'env nice ionice chrt taskset flock timeout setsid nohup sudo su runuser chpst setuidgid exec time stdbuf ' +
+    'systemd-run unshare ' +
+    'nsenter chroot start-stop-daemon daemon systemd-cat dumb-init tini doas setpriv prlimit numactl command ' +
+    'builtin xargs ' +
     'systemctl service rc-service invoke-rc.d ip'
   ).split(' '),
 );
@@ -24,15 +26,17 @@ const KEYWORDS = new Set('if then elif else fi while until do done ! { } . sourc
 /** What begins with one of them runs nothing. */
 const BUILTINS = new Set(
   (
-    'for case esac in [ [[ test : set unset export local readonly declare typeset exit return read shift cd trap umask ulimit ' +
+    'for case esac in [ [[ test : set unset export local readonly declare typeset exit return read shift cd ' +
+    'trap umask ulimit ' +
     'wait true false echo printf break continue alias hash type'
   ).split(' '),
 );
 /** Programs that are part of nearly everything: that two starts share one of them says nothing. */
 const COMMON = new Set(
-  'true false echo printf cat cp mv rm ln mkdir chmod chown install touch sleep kill test expr grep sed awk id logger sync'.split(
-    ' ',
-  ),
+  (
+    'true false echo printf cat cp mv rm ln mkdir chmod chown install touch sleep kill test expr grep sed awk id ' +
+    'logger sync'
+  ).split(' '),
 );
 
 /** Whether a program is what it is by its arguments, or nothing in particular. */
@@ -117,7 +121,11 @@ export async function runsOf(tree: FileTree, commands: CommandLines): Promise<Ru
   return { text: text.slice(0, TEXT_CHARS_MAX), programs: [...new Set(programs)], through, scripts };
 }
 
-async function scriptsOf(tree: FileTree, programs: readonly string[]): Promise<Pick<Runs, 'through' | 'scripts'>> {
+/** What scripts among these programs run, and their texts. */
+export async function scriptsOf(
+  tree: FileTree,
+  programs: readonly string[],
+): Promise<Pick<Runs, 'through' | 'scripts'>> {
   const [through, scripts, seen] = [new Set<string>(), [] as string[], new Set<string>()];
   let front = programs;
   for (let depth = 0; depth < DEPTH_MAX; depth += 1) {
@@ -135,10 +143,22 @@ async function scriptsOf(tree: FileTree, programs: readonly string[]): Promise<P
   return { through: [...through], scripts };
 }
 
-/** Null for what is no script: "#!", or a text without it below the administrator's folders. */
+/** Many run the same ones: of trees that do not change. */
+const texts = new WeakMap<FileTree, Map<string, string | null>>();
+
+export function rememberScripts(tree: FileTree): void {
+  texts.set(tree, new Map());
+}
+
+/** Null for what is no script. */
 async function scriptAt(tree: FileTree, path: string): Promise<string | null> {
+  const known = texts.get(tree);
+  const text = known?.get(path);
+  if (text !== undefined) return text;
   const head = await tree.read(path, 2);
-  if (head === null || head.toString('latin1') !== '#!') return null;
-  const bytes = await tree.read(path, SCRIPT_BYTES_MAX);
-  return bytes === null ? null : (textOf(bytes) ?? bytes.toString('latin1'));
+  const isScript = head !== null && head.toString('latin1') === '#!';
+  const bytes = isScript ? await tree.read(path, SCRIPT_BYTES_MAX) : null;
+  const fresh = bytes === null ? null : (textOf(bytes) ?? bytes.toString('latin1'));
+  known?.set(path, fresh);
+  return fresh;
 }

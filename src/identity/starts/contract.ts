@@ -1,5 +1,6 @@
-// What the system of an image starts by itself: every way that is known, each entry followed to the program that it runs. It is
-// read from files alone, so it errs on the side of more: a unit counts as started even if a condition would keep it from starting.
+// What the system of an image starts by itself: every way that is known, each entry followed to the program that it
+// runs. It is read from files alone, so it errs on the side of more: a unit counts as started even if a condition
+// would keep it from starting.
 import type { FileTree } from '../tree/mod.ts';
 
 export type Way =
@@ -8,6 +9,7 @@ export type Way =
   | 'sysv'
   | 'openrc'
   | 'inittab'
+  | 'upstart'
   | 'rc.local'
   | 'cron'
   | 'udev'

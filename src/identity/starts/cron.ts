@@ -1,5 +1,5 @@
-// Tables of jobs, as the cron of the system reads them: cron(8) and run-parts(8) of Debian, crond(8) of cronie (Red Hat, SUSE, Arch),
-// crond of busybox (Alpine), anacron(8).
+// Tables of jobs, as the cron of the system reads them: cron(8) and run-parts(8) of Debian, crond(8) of cronie (Red
+// Hat, SUSE, Arch), crond of busybox (Alpine), anacron(8).
 import { type FileTree, join, nameOf, textOf } from '../tree/mod.ts';
 import { runsOf } from './commands.ts';
 import type { Reader, Start } from './contract.ts';
@@ -22,8 +22,12 @@ const LEFT_BEHIND = /^[.#]|~$|\.rpm(save|orig|new)$|\.dpkg-\w+$/;
 /** Folders that the system's own tables run. */
 const SYSTEM_FOLDER = /^\/etc\/(cron\.(hourly|daily|weekly|monthly|yearly)|periodic\/\w+)\/?$/;
 /** All words of a command that does nothing but run those folders. */
-const SYSTEM_WORDS =
-  /^(cd|\/|test|\[|\]|!|-[a-z]+|\d+|if|then|fi|true|nice|ionice|run-parts|--report|--lsbsysinit|anacron|(\/usr)?\/s?bin\/(anacron|run-parts)|\/usr\/lib\/cron\/run-crons|\/run\/systemd\/system|\/dev\/null)$/;
+const SYSTEM_WORDS = new Set(
+  (
+    'cd / test [ ] ! if then fi true nice ionice run-parts --report --lsbsysinit anacron /usr/sbin/anacron ' +
+    '/sbin/anacron /usr/bin/run-parts /bin/run-parts /usr/lib/cron/run-crons /run/systemd/system /dev/null'
+  ).split(' '),
+);
 
 /** Whether names with a dot are passed over. */
 export async function isStrictCron(tree: FileTree): Promise<boolean> {
@@ -57,7 +61,10 @@ export interface CronJob {
   readonly command: string;
 }
 
-/** Lines that are neither comments nor settings, and that are not those by which the system's folders of scripts are run. */
+/**
+ * Lines that are neither comments nor settings, and that are not those by which the system's folders of scripts are
+ * run.
+ */
 export function cronJobsIn(text: string, path: string): CronJob[] {
   return text.split('\n').flatMap((line, index) => {
     if (/^\s*(#|$)/.test(line) || /^\s*(\w+|"[^"]*"|'[^']*')\s*=/.test(line)) return [];
@@ -82,7 +89,9 @@ function runsSystemFolders(command: string): boolean {
     .split(/[\s;&|(){}]+/)
     .filter((word) => word !== '');
   const runs = words.some((word) => /(^|\/)(run-parts|anacron|run-crons)$/.test(word));
-  return runs && words.every((word) => SYSTEM_WORDS.test(word) || SYSTEM_FOLDER.test(word));
+  return (
+    runs && words.every((word) => SYSTEM_WORDS.has(word) || /^(-[a-z]+\d*|\d+)$/.test(word) || SYSTEM_FOLDER.test(word))
+  );
 }
 
 /** The tables that are there, as far as their names let them be one. */

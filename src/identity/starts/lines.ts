@@ -1,4 +1,5 @@
-// Ways in which a line of a file is what starts something: rc.local, ifupdown (interfaces(5)), udev(7), hooks of networks.
+// Ways in which a line of a file is what starts something: rc.local, ifupdown (interfaces(5)), udev(7), hooks of
+// networks.
 import { type FileTree, join, nameOf } from '../tree/mod.ts';
 import { runsOf } from './commands.ts';
 import type { Reader, Start, Way } from './contract.ts';
@@ -30,6 +31,10 @@ const HOOKS = [
   '/etc/networkd-dispatcher/off.d',
   '/etc/dhcp/dhclient-enter-hooks.d',
   '/etc/dhcp/dhclient-exit-hooks.d',
+  '/etc/dhcpcd.enter-hook',
+  '/etc/dhcpcd.exit-hook',
+  '/usr/lib/systemd/system-sleep',
+  '/usr/lib/systemd/system-shutdown',
   '/etc/ppp/ip-up.d',
   '/etc/wicked/scripts',
   '/etc/sysconfig/network/scripts',
@@ -185,8 +190,8 @@ export const hookStarts: Reader = async (tree) => {
     const paths = isFolder ? (await tree.list(place)).map((name) => join(place, name)) : [place];
     for (const path of paths) {
       const entry = await tree.stat(path);
-      // Hooks of the DHCP client are read by its script; all others are run.
-      if (entry?.kind === 'file' && (isRunnable(entry.mode) || path.includes('/dhclient-')))
+      // Hooks of DHCP clients are read by their scripts; all others are run.
+      if (entry?.kind === 'file' && (isRunnable(entry.mode) || path.startsWith('/etc/dhc')))
         starts.push(...(await scriptStart(tree, path, 'hook')));
     }
   }

@@ -1,4 +1,5 @@
-// Programs that start others: supervisord, runit and its kin, pm2, monit, inetd; and containers and machines that start with the host.
+// Programs that start others: supervisord, runit and its kin, pm2, monit, inetd; and containers and machines that
+// start with the host.
 import { type FileTree, join, nameOf } from '../tree/mod.ts';
 import { runsOf } from './commands.ts';
 import type { Reader, Start, Way } from './contract.ts';
@@ -20,12 +21,14 @@ const SERVICE_FOLDERS = [
   '/etc/runit/runsvdir/default',
   '/etc/s6-overlay/s6-rc.d',
 ];
+const MONIT = ['/etc/monit/monitrc', '/etc/monitrc', '/etc/monit/conf.d', '/etc/monit/conf-enabled', '/etc/monit.d'];
 /** A file each; those of libvirt are links. */
 const MACHINES: readonly (readonly [folder: string, pattern: RegExp])[] = [
   ['/etc/libvirt/qemu/autostart', /\.xml$/],
   ['/etc/libvirt/lxc/autostart', /\.xml$/],
   ['/etc/kubernetes/manifests', /\.(ya?ml|json)$/],
   ['/etc/containers/systemd', /\.(container|pod|kube)$/],
+  ['/etc/containers/systemd/users', /\.(container|pod|kube)$/],
   ['/usr/share/containers/systemd', /\.(container|pod|kube)$/],
 ];
 const LISTED_MAX = 2000;
@@ -46,6 +49,7 @@ export const supervisedStarts: Reader = async (tree, cut) => [
   ...(await supervisord(tree)),
   ...(await serviceFolders(tree)),
   ...(await pm2(tree, cut)),
+  ...(await monit(tree)),
   ...(await inetd(tree)),
 ];
 
@@ -116,6 +120,22 @@ async function pm2(tree: FileTree, cut: (why: string) => void): Promise<Start[]>
   return starts;
 }
 
+/** `start program = "..."`: monit starts what does not run. */
+async function monit(tree: FileTree): Promise<Start[]> {
+  const starts: Start[] = [];
+  for (const place of MONIT) {
+    for (const path of await filesIn(tree, place)) {
+      for (const [index, line] of (await textAt(tree, path)).split('\n').entries()) {
+        const command = /^[^#]*\bstart(?: program)?\s*=?\s*["']([^"']+)["']/i.exec(line)?.[1];
+        if (command === undefined) continue;
+        const runs = await runsOf(tree, { kind: 'shell', text: command });
+        starts.push(start('supervisor', `monit ${nameOf(path)}`, path, index + 1, runs));
+      }
+    }
+  }
+  return starts;
+}
+
 /** inetd.conf(5): the sixth field is the program; xinetd.conf(5): "server", unless "disable = yes". */
 async function inetd(tree: FileTree): Promise<Start[]> {
   const starts: Start[] = [];
@@ -136,9 +156,11 @@ async function inetd(tree: FileTree): Promise<Start[]> {
 }
 
 /** What starts with the host and has a system of its own. What runs inside is not followed. */
-export const containerStarts: Reader = async (tree) => {
+export const containerStarts: Reader = async (tree, cut) => {
   const starts: Start[] = [];
-  for (const [folder, pattern] of MACHINES) {
+  const homes = (await usersOf(tree, cut)).map(({ home }) => join(home, '.config/containers/systemd'));
+  const all = [...MACHINES, ...homes.map((home) => [home, /\.(container|pod|kube)$/] as const)];
+  for (const [folder, pattern] of all) {
     for (const name of (await tree.list(folder)).filter((one) => pattern.test(one)).slice(0, LISTED_MAX))
       starts.push(start('container', name, join(folder, name), null, nothing));
   }

@@ -8,6 +8,15 @@ const LEVELS = ['/etc', '/etc/rc.d', '/etc/init.d'];
 const LEVEL = /^(rc[1-5S]|boot)\.d$/;
 const UNITS = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
 const OPENRC = '/etc/runlevels';
+const UPSTART = '/etc/init';
+/** Lines of a job that run nothing. */
+const STANZA = new RegExp(
+  `^(${[
+    'start|stop|respawn|description|author|version|usage|env|export|expect|console|limit|umask|nice|oom|chdir|chroot',
+    'setuid|setgid|instance|emits|task|manual|normal exit|kill (timeout|signal)|reload signal|apparmor',
+  ].join('|')})\\b.*$`,
+  'gm',
+);
 const LINKS_MAX = 4000;
 
 /** Links "S20name" in the folders of run levels in which a system runs. */
@@ -142,4 +151,33 @@ async function inittabIn(tree: FileTree): Promise<readonly Start[]> {
     });
   }
   return starts;
+}
+
+/** Jobs of Upstart (Ubuntu to 14.10, RHEL 6): init(5). An override "manual" takes "start on" away. */
+export const upstartStarts: Reader = async (tree) => {
+  const starts: Start[] = [];
+  for (const name of (await tree.list(UPSTART)).filter((one) => one.endsWith('.conf'))) {
+    const path = join(UPSTART, name);
+    const override = await textAt(tree, path.replace(/\.conf$/, '.override'));
+    const text = `${await textAt(tree, path)}\n${override}`;
+    if (!/^start on\b/m.test(text) || /^manual\b/m.test(override)) continue;
+    const runs = await runsOf(tree, { kind: 'shell', text: commandsOfJob(text) });
+    const by = [{ kind: 'link', path }] as const;
+    starts.push({
+      way: 'upstart',
+      name: name.replace(/\.conf$/, ''),
+      aliases: [],
+      by,
+      file: path,
+      line: null,
+      ...runs,
+    });
+  }
+  return starts;
+};
+
+/** Without the words of Upstart: what is left is for a shell. */
+function commandsOfJob(text: string): string {
+  const commands = text.replace(/^[ \t]*(((pre|post)-(start|stop) )?(exec|script)|end script)\b/gm, '');
+  return commands.replace(STANZA, '');
 }

@@ -28,5 +28,5 @@ export async function ownerOf(tree: FileTree, path: string): Promise<string | nu
   const digest = database?.digestOf(path) ?? null;
   if (owner === null || digest === null) return owner;
   const bytes = await tree.read(path, CONFIGURATION_BYTES_MAX);
-  return bytes !== null && createHash('md5').update(bytes).digest('hex') === digest ? owner : null;
+  return bytes !== null && createHash(digest.algorithm).update(bytes).digest('hex') === digest.hex ? owner : null;
 }

@@ -6,6 +6,9 @@ import type { Manager, Unit } from './manager.ts';
 import { namesIn, partsOf, type Settings, withSpecifiers } from './unit-file.ts';
 
 const UNITS_MAX = 5000;
+const PULLED_MAX = 100_000;
+/** That others want it is known by a few of them. */
+const CAUSES_MAX = 20;
 const PULLS = ['Wants', 'Requires', 'BindsTo', 'Upholds', 'OnSuccess'];
 const NEEDS = new Set(['Requires', 'BindsTo']);
 const COMMANDS = ['ExecCondition', 'ExecStartPre', 'ExecStart', 'ExecStartPost'];
@@ -43,6 +46,7 @@ export async function startedUnits(
     ...roots,
     ...manager.links.map(({ path, unit }): Root => ({ unit, cause: { kind: 'link', path } })),
   ];
+  let left = PULLED_MAX;
   for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
     if (reached.size >= UNITS_MAX) {
       cut(`more than ${UNITS_MAX} units of systemd are started`);
@@ -54,12 +58,15 @@ export async function startedUnits(
     if (unit.masked) continue;
     const known = reached.get(unit.name);
     if (known !== undefined) {
-      known.by.push(cause);
+      if (cause.kind === 'link' || known.by.length < CAUSES_MAX) known.by.push(cause);
       if (name !== unit.name) known.aliases.add(name);
       continue;
     }
     reached.set(unit.name, { unit, by: [cause], aliases: new Set(name === unit.name ? [] : [name]) });
-    queue.push(...pulledBy(unit));
+    const pulled = pulledBy(unit);
+    left -= pulled.length;
+    if (left >= 0) queue.push(...pulled);
+    else cut(`units of systemd pull in more than ${PULLED_MAX} others`);
   }
   const starts: Start[] = [];
   for (const one of reached.values()) {

@@ -139,7 +139,9 @@ export class Manager {
     return instance === undefined ? name : target.replace('@.', `@${instance}.`);
   }
 
-  /** "foo-bar@x.service": its own, those of the template, of "foo-.service" and of all services; by name of the file. */
+  /**
+   * "foo-bar@x.service": its own, those of the template, of "foo-.service" and of all services; by name of the file.
+   */
   #dropInsOf(name: string): readonly string[] {
     const dot = name.lastIndexOf('.');
     const [stem, type] = [name.slice(0, dot), name.slice(dot + 1)];

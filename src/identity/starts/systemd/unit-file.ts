@@ -1,4 +1,5 @@
-// Unit files of systemd: systemd.syntax(7), and the specifiers of systemd.unit(5) that depend on the name of a unit alone.
+// Unit files of systemd: systemd.syntax(7), and the specifiers of systemd.unit(5) that depend on the name of a unit
+// alone.
 
 /** "Unit.Wants" to the values that were given for it, in order. */
 export type Settings = Map<string, string[]>;

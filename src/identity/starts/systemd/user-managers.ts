@@ -1,5 +1,5 @@
-// The managers of users, systemd.unit(5). They start with the system for those who linger, and for others when they log in: on a
-// clone somebody will.
+// The managers of users, systemd.unit(5). They start with the system for those who linger, and for others when they
+// log in: on a clone somebody will.
 import { type FileTree, join } from '../../tree/mod.ts';
 import type { Reader, Start } from '../contract.ts';
 import { type User, usersOf } from '../users.ts';
