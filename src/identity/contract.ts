@@ -89,7 +89,7 @@ export interface StartEntry {
   readonly line: number | null;
   /** Without arguments. */
   readonly programs: readonly string[];
-  /** "rule cron", "package openssh-server"; null: nothing knows whether it may exist twice. */
+  /** "rule cron", "package openssh-server", "system sshd" (by its name alone); null: nothing knows whether it may exist twice. */
   readonly knownBy: string | null;
 }
 

@@ -33,6 +33,8 @@ const everyWay: Readonly<Record<string, MemoryNode>> = {
   [wants('shop.service')]: { link: '../shop.service' },
   '/home/ci/.config/systemd/user/bot.service': '[Service]\nExecStart=%h/bot\n',
   '/home/ci/.config/systemd/user/default.target.wants/bot.service': { link: '../bot.service' },
+  [wants('masked.service')]: { link: '/x' },
+  [`${ADMIN}/masked.service`]: { link: '/dev/null' },
   '/etc/systemd/system-generators/site': { program: '#!/bin/sh\n/opt/site/units\n' },
   '/etc/init.d/old': { program: '#!/bin/sh\n/opt/old/daemon\n' },
   '/etc/rc3.d/S50old': { link: '../init.d/old' },
@@ -139,6 +141,21 @@ test.each<readonly [what: string, files: Readonly<Record<string, MemoryNode>>, k
 ])('what knows it: %s', async (_, files, knownBy) => {
   const entries = await entriesOf({ ...DPKG, '/usr/sbin/nginx': 'ELF', '/usr/sbin/tool': 'ELF', ...files });
   expect(entries.map((entry) => entry.knownBy)).toEqual([knownBy]);
+});
+
+test.each<readonly [what: string, files: Readonly<Record<string, MemoryNode>>, knownBy: string | null]>([
+  ['a unit of the system', unit('sshd.service', '/usr/sbin/sshd'), 'system sshd'],
+  [
+    'a unit of the administrator by such a name',
+    { [`${ADMIN}/sshd.service`]: '[Service]\n', [wants('sshd.service')]: { link: '/x' } },
+    null,
+  ],
+  ['a unit of the system that runs something else', unit('sshd.service', '/opt/sshd'), null],
+  ['a unit of another name', unit('syncthing.service', '/usr/bin/syncthing'), null],
+  ['a rule of udev', { '/usr/lib/udev/rules.d/60-x.rules': 'RUN+="/usr/sbin/x"\n' }, 'system 60-x.rules'],
+  ['a rule of udev of the administrator', { '/etc/udev/rules.d/60-x.rules': 'RUN+="/usr/sbin/x"\n' }, null],
+])('without a database of packages: %s', async (_, files, knownBy) => {
+  expect((await entriesOf(files)).map((entry) => entry.knownBy)).toEqual([knownBy]);
 });
 
 test('what a timer starts that a rule disables is known by the same rule', async () => {

@@ -1,11 +1,13 @@
 // What an inspection says of all that starts: what knows it, a rule or a package, and what nothing knows.
 import type { Finding, Inspection, StartEntry } from './contract.ts';
 import { rulesOfStart } from './rules/mod.ts';
-import { knownPackageOf, type Start, startGraph } from './starts/mod.ts';
+import { knownToSystem, type Start, startGraph } from './starts/mod.ts';
 import { type FileTree, printable } from './tree/mod.ts';
 
 /** Ways of which a finding in the same file is about what starts; in other files it may be about another line. */
 const WHOLE: readonly string[] = ['systemd', 'systemd user', 'cron', 'container'];
+/** Scripts that hold whatever somebody put there: that a rule means one line says nothing of the others. */
+const MIXED: readonly string[] = ['rc.local', 'hook'];
 /** It finds values, whatever the file is for. */
 const SEARCHES: readonly string[] = ['mentions'];
 const ENTRIES_MAX = 5000;
@@ -23,9 +25,7 @@ export async function startsIn(tree: FileTree, findings: readonly Finding[]): Pr
   const entries: StartEntry[] = [];
   for (const start of starts.slice(0, ENTRIES_MAX)) {
     const rule = ruleOf(tree, start, byPath) ?? ruleOfCauses(start, rules);
-    const owner = rule === null ? await knownPackageOf(tree, start) : null;
-    const knownBy = rule !== null ? `rule ${rule}` : owner !== null ? `package ${owner}` : null;
-    entries.push(entryOf(start, knownBy));
+    entries.push(entryOf(start, rule === null ? await knownToSystem(tree, start) : `rule ${rule}`));
   }
   const more = starts.length > ENTRIES_MAX ? [`${starts.length - ENTRIES_MAX} more than can be listed`] : [];
   for (const why of [...cut, ...more])
@@ -40,7 +40,7 @@ function ruleOf(tree: FileTree, start: Start, byPath: ReadonlyMap<string, string
     const rule = byPath.get(printable(path));
     if (rule !== undefined) return rule;
   }
-  return rulesOfStart(tree, start);
+  return MIXED.includes(start.way) ? null : rulesOfStart(tree, start);
 }
 
 /** What only others start that a rule knows, such as the service of a timer. */

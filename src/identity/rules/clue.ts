@@ -143,7 +143,7 @@ async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Pr
   const stops = await stopsFor(clue.becomes, path, tree);
   meanStarts(
     tree,
-    stops.starts.map(({ start }) => start),
+    stops.starts.filter(({ concern }) => concern === 'direct').map(({ start }) => start),
     rule,
   );
   if (stops.open.length > 0)

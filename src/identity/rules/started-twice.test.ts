@@ -1,4 +1,5 @@
 // Tunnels, agents and jobs by whatever way the system of an image starts them.
+import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { type Files, planFor } from '../../../test/support/planned-files.ts';
 
@@ -8,7 +9,9 @@ const enabled = (unit: string): Files => ({
   [`${ADMIN}/multi-user.target.wants/${unit}`]: { link: `${ADMIN}/${unit}` },
 });
 const WG = { '/etc/wireguard/wg0.conf': '[Interface]\nPrivateKey = c2VjcmV0\n' };
-const WG_QUICK = { '/usr/lib/systemd/system/wg-quick@.service': '[Service]\nExecStart=/usr/bin/wg-quick up %i\n' };
+const WG_QUICK = {
+  '/usr/lib/systemd/system/wg-quick@.service': '[Service]\nExecStart=/usr/bin/wg-quick up %i $OPTIONS\n',
+};
 const RUNNER = '/home/ci/actions-runner';
 const PEOPLE = {
   '/etc/passwd': 'root:x:0:0::/root:/bin/sh\nci:x:1001:1001::/home/ci:/bin/sh\nsrv:x:120:120::/srv/app:/bin/sh\n',
@@ -118,6 +121,14 @@ const JOB = '*/5 * * * * root /opt/shop/send\n';
 const OWN_JOB = '*/5 * * * * /opt/shop/send\n';
 const RHEL = { '/etc/os-release': 'ID="rhel"\nID_LIKE="fedora"\n', '/usr/sbin/crond': { program: '\x7fELF' } };
 const DEBIAN = { '/etc/os-release': 'ID=debian\n', '/var/lib/dpkg/status': '' };
+const PHP_JOB = '09,39 * * * * root /usr/lib/php/sessionclean\n';
+const PHP: Files = {
+  '/etc/os-release': 'ID=debian\n',
+  '/var/lib/dpkg/info/php-common.list': '/etc/cron.d/php\n',
+  '/var/lib/dpkg/status':
+    'Package: php-common\nStatus: install ok installed\nPriority: optional\nConffiles:\n' +
+    ` /etc/cron.d/php ${createHash('md5').update(PHP_JOB).digest('hex')}\n`,
+};
 const SYSTEM_LINES =
   '17 * * * * root cd / && run-parts --report /etc/cron.hourly\n' +
   '25 6 * * * root test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }\n' +
@@ -147,6 +158,11 @@ test.each([
     'cron of Debian: a script with a dot in its name',
     { ...DEBIAN, '/etc/cron.daily/shop.sh': { program: '#!/bin/sh\n' } },
     NONE,
+  ],
+  [
+    'a table by a name of the system that its package did not bring so',
+    { ...PHP, '/etc/cron.d/php': `${PHP_JOB}${JOB}` },
+    ['/etc/cron.d/php'],
   ],
   ['tables of users of SUSE', { '/var/spool/cron/tabs/anna': OWN_JOB }, ['/var/spool/cron/tabs/anna']],
   ['tables of users of Red Hat', { '/var/spool/cron/anna': OWN_JOB }, ['/var/spool/cron/anna']],
@@ -211,4 +227,27 @@ test.each([
   expect(plan.findings.map(({ action }) => action)).toEqual(changed.map(() => 'disable'));
   expect(problems).toEqual([]);
   expect(again.changes).toEqual([]);
+});
+
+test('a table of a package as that brought it stays', async () => {
+  const { plan } = await planned({ ...PHP, '/etc/cron.d/php': PHP_JOB });
+  expect(plan.findings.map(({ path, action }) => [path, action])).toEqual([['/etc/cron.d/php', 'keep']]);
+  expect(plan.changes).toEqual([]);
+});
+
+const HOOK = '#!/bin/sh\nfor vpn in $IF_OPENVPN; do openvpn --config /etc/openvpn/$vpn.conf; done\n';
+const TUNNEL: Files = {
+  '/etc/openvpn/client/office.conf': 'remote x\n',
+  '/etc/init.d/networking': { program: '#!/bin/sh\n/usr/lib/site/hook\n' },
+  '/etc/rc2.d/S01net': { link: '../init.d/networking' },
+  '/usr/lib/site/hook': { program: HOOK },
+  '/var/lib/dpkg/status': 'Package: site\nStatus: install ok installed\nPriority: optional\n',
+};
+
+test.each([
+  ['of a package, which asks before it does', '/etc/init.d/networking\n/usr/lib/site/hook\n', 'keep'],
+  ['of no package', '/usr/share/doc\n', 'unknown'],
+] as const)('a tunnel that a script may start, %s', async (_, list, action) => {
+  const { plan } = await planned({ ...TUNNEL, '/var/lib/dpkg/info/site.list': list });
+  expect(plan.findings.map((one) => one.action)).toEqual([action]);
 });

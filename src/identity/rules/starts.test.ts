@@ -254,6 +254,10 @@ const undecided: Readonly<Record<string, Files>> = {
   'rc.local in a line that closes a block': {
     '/etc/rc.local': { program: '#!/bin/sh\nif true; then keepalived; fi\n' },
   },
+  'rc.local in a line that begins a text': { '/etc/rc.local': { program: "#!/bin/sh\nkeepalived -x 'a\nb'\n" } },
+  'rc.local by a line and by a variable': {
+    '/etc/rc.local': { program: '#!/bin/sh\nD=/usr/sbin/keepalived\nkeepalived -a\n$D -b\n' },
+  },
   'rc.local within a text': { '/etc/rc.local': { program: "#!/bin/sh\nsu web -c '\nkeepalived -n\n'\n" } },
   'rc.local after a text that is typed in': {
     '/etc/rc.local': { program: '#!/bin/sh\ncat > /x <<END\nkeepalived -n\nEND\n' },

@@ -1,7 +1,16 @@
 // Jobs that start by the clock: crontab(5), cron.d, run-parts(8), anacrontab(5), at(1). What every system has stays: it looks after
 // the system itself. Everything else is the lead's work, and goes on there.
 
-import { CRON_TABLES, type CronJob, cronJobsIn, isCronName, isCronTable, isStrictCron } from '../../starts/mod.ts';
+import {
+  CRON_TABLES,
+  type CronJob,
+  cronJobsIn,
+  isCronName,
+  isCronTable,
+  isPackaged,
+  isStrictCron,
+  packagesOf,
+} from '../../starts/mod.ts';
 import { type FileTree, nameOf, readText } from '../../tree/mod.ts';
 import { clueRule } from '../clue.ts';
 import type { Rule } from '../contract.ts';
@@ -38,14 +47,14 @@ export const cronRule: Rule = {
       const jobs = cronJobsIn(file.text, path);
       if (jobs.length === 0) continue;
       const value = jobs.map((job) => `line ${job.line}: ${programOf(job)}`).join(', ');
-      const isOwn = KNOWN.has(nameOf(path)) && path.startsWith('/etc/cron.d/');
+      const isOwn = path.startsWith('/etc/cron.d/') && (await isOfSystem(tree, path));
       found.push(
         finding({ rule: RULE, path, value, why: isOwn ? SYSTEMS_OWN : WHY, action: isOwn ? 'keep' : 'disable' }),
       );
     }
     for (const { path, mode } of scripts.files) {
       if ((mode & 0o111) === 0 || !isNameable(path) || !isRun(path, isStrict)) continue;
-      const isOwn = KNOWN.has(nameOf(path));
+      const isOwn = await isOfSystem(tree, path);
       const text = (await readText(tree, path)).status === 'text';
       const action = isOwn ? 'keep' : text ? 'disable' : 'unknown';
       found.push(finding({ rule: RULE, path, value: 'a script', why: isOwn ? SYSTEMS_OWN : WHY, action }));
@@ -71,6 +80,12 @@ export const cronRule: Rule = {
     return problems;
   },
 };
+
+/** By its name; and as its package brought it, where there is a database that says so. */
+async function isOfSystem(tree: FileTree, path: string): Promise<boolean> {
+  if (!KNOWN.has(nameOf(path))) return false;
+  return (await packagesOf(tree)) === null || (await isPackaged(tree, path));
+}
 
 /** run-parts(8); that of busybox takes all names. */
 function isRun(path: string, isStrict: boolean): boolean {
