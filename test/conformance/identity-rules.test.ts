@@ -79,6 +79,7 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
       unread: [],
     },
   },
+  'system-kind': { image: { '/etc/NIXOS': '', '/etc/hostname': 'web1\n' }, looks: true },
   'host-name': { image: { '/etc/hostname': 'web1\n' }, after: { '/etc/hostname': 'spare1\n' } },
   'hosts-file': {
     image: { '/etc/hosts': HOSTS, '/etc/hostname': 'web1\n' },

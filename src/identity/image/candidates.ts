@@ -9,7 +9,8 @@ import {
 } from '../ext/mod.ts';
 import { type BootSector, parseBootSector } from '../fat/mod.ts';
 import { uuidOf } from '../uuid.ts';
-import { runToEnd } from './tool.ts';
+import { foreignContent, membershipOf, type Region } from './signatures.ts';
+import { runToEnd, sizeOf } from './tool.ts';
 
 const PARTITIONS_MAX = 256;
 const LVM_LABEL = 'LABELONE';
@@ -40,8 +41,7 @@ export interface Candidate {
   readonly partition: Partition | null;
 }
 
-export interface Partition {
-  readonly offsetBytes: number;
+export interface Partition extends Region {
   /** In the partition table; 0: nobody knows. */
   readonly number: number;
   /** As the table has it: a GUID, or a hexadecimal number. */
@@ -78,12 +78,20 @@ export async function findCandidates(
   let damaged = false;
   const swaps: Swap[] = [];
   const unknown: string[] = [];
+  const whole = { offsetBytes: 0, sizeBytes: await sizeOf({ path }) };
+  const member = await membershipOf(image, path, whole, signal);
+  if (member !== null) return { found, swaps, unknown, obstacles: [`the whole disk: ${member}`], damaged };
   const { partitions, obstacle } = await partitionsOf(path, signal);
-  if (obstacle !== null) obstacles.push(obstacle);
   for (const partition of [null, ...partitions]) {
-    const offsetBytes = partition?.offsetBytes ?? 0;
-    const result = parseSuperblock(image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
+    const region = partition ?? whole;
+    const { offsetBytes } = region;
     const where = offsetBytes === 0 ? 'at its start' : `at byte ${offsetBytes}`;
+    const part = partition === null ? null : await membershipOf(image, path, region, signal);
+    if (part !== null) {
+      obstacles.push(`${where}: ${part}`);
+      continue;
+    }
+    const result = parseSuperblock(await image.read(offsetBytes + SUPERBLOCK_OFFSET_BYTES, SUPERBLOCK_BYTES));
     if (result.kind === 'ext') found.push(candidateOf(partition, { type: 'ext', superblock: result.superblock }));
     else if (result.kind !== 'none') obstacles.push(`${where}: ${result.why}`);
     else {
@@ -96,12 +104,17 @@ export async function findCandidates(
       const swap = swapIn(start);
       if (swap !== null) swaps.push({ uuid: swap.uuid, partition, names: namesOf(swap, partition) });
       const other = otherContent(start, where);
-      obstacles.push(...other);
       const isKnown = boot !== null || swap !== null || mountable.length > 0 || other.length > 0;
-      if (partition !== null && !isKnown && !holdsNothing(partition, start)) unknown.push(where);
+      // What a disk with partitions begins with is its table.
+      const mayBeForeign = !isKnown && (partition !== null || partitions.length === 0);
+      const foreign = mayBeForeign ? await foreignContent(path, region, signal) : null;
+      obstacles.push(...other, ...(foreign === null ? [] : [`${where}: ${foreign}`]));
+      if (partition !== null && !isKnown && foreign === null && !holdsNothing(partition, start)) unknown.push(where);
     }
     damaged ||= result.kind === 'damaged';
   }
+  // A boot sector can look like a table.
+  if (obstacle !== null && obstacles.length === 0) obstacles.push(obstacle);
   return { found, swaps, unknown, obstacles, damaged };
 }
 
@@ -131,10 +144,16 @@ function holdsNothing({ type }: Partition, start: Buffer): boolean {
 function mountableIn(start: Buffer): Mountable[] {
   const has = (at: number, text: string): boolean => start.toString('latin1', at, at + text.length) === text;
   if (has(0, 'XFSB')) return [{ type: 'xfs', uuid: uuidAt(start, 32), label: textAt(start, 108, 12), subvolume: null }];
-  if (!has(BTRFS_BYTES + 64, '_BHRfS_M')) return [];
+  if (devicesOf(start) !== 1) return [];
   const uuid = uuidAt(start, BTRFS_BYTES + 32);
   const label = textAt(start, BTRFS_BYTES + 0x12b, 256);
   return [null, '@', 'root'].map((subvolume) => ({ type: 'btrfs', uuid, label, subvolume }));
+}
+
+/** How many devices a btrfs lies on; 0: it is not one. */
+function devicesOf(start: Buffer): number {
+  const isBtrfs = start.toString('latin1', BTRFS_BYTES + 64, BTRFS_BYTES + 72) === '_BHRfS_M';
+  return isBtrfs ? start.readUInt32LE(BTRFS_BYTES + 0x88) : 0;
 }
 
 function textAt(start: Buffer, at: number, lengthBytes: number): string {
@@ -151,6 +170,8 @@ function otherContent(start: Buffer, where: string): string[] {
   if (has(0, 'QFI\xfb')) return [`${where}: a qcow2 image, where a raw one is expected`];
   if ([0, 512, 1024, 1536].some((at) => has(at, LVM_LABEL))) return [`${where}: LVM, which is not supported`];
   const [mountable] = mountableIn(start);
+  const devices = devicesOf(start);
+  if (devices > 1) return [`${where}: one of ${devices} devices of a btrfs: one is not changed without the others`];
   if (mountable !== undefined)
     return [`${where}: ${mountable.type}, which only a kernel mount can read (--kernel-mount)`];
   if (has(0, 'LUKS\xba\xbe')) return [`${where}: encrypted (LUKS), which is not supported`];
@@ -175,15 +196,18 @@ async function partitionsOf(
     return { partitions: [], obstacle: 'a partition table without partitions' };
   const disk = text(field(table, 'id'));
   const partitions = list.slice(0, PARTITIONS_MAX).flatMap((entry: unknown) => {
-    const start = field(entry, 'start');
+    const [start, size] = [field(entry, 'start'), field(entry, 'size')];
     const offsetBytes = isCount(start) ? start * sectorBytes : 0;
-    if (offsetBytes === 0 || !Number.isSafeInteger(offsetBytes)) return [];
+    const sizeBytes = isCount(size) ? size * sectorBytes : 0;
+    if (offsetBytes === 0 || !Number.isSafeInteger(offsetBytes) || !Number.isSafeInteger(sizeBytes)) return [];
     // sfdisk calls it after the disk: "disk.img2", "/dev/loop0p2", "/dev/mapper/vg0-web1p2".
     const number = Number(/[1-9]\d{0,3}$/.exec(text(field(entry, 'node')))?.[0] ?? 0);
     // A partition of an MBR is called after the disk's own number (blkid(8)).
     const ofDisk = number === 0 ? '' : `${disk.replace(/^0x/, '')}-${number.toString(16).padStart(2, '0')}`;
     const uuid = label === 'gpt' ? text(field(entry, 'uuid')) : ofDisk;
-    return [{ offsetBytes, number, type: text(field(entry, 'type')), uuid, name: text(field(entry, 'name')) }];
+    return [
+      { offsetBytes, sizeBytes, number, type: text(field(entry, 'type')), uuid, name: text(field(entry, 'name')) },
+    ];
   });
   return { partitions, obstacle: null };
 }

@@ -1,10 +1,9 @@
 // A root that fills a larger disk than the one it was made for: the second copy of a GPT goes to the end, the partition up to it, and
 // the file system up to the end of the partition. The table is changed in place, by sfdisk(8); what a crash leaves is completed by
 // the next call, since each step is done only where it is still to be done.
-import { open } from 'node:fs/promises';
 import { UnderstudyError } from '../../base/mod.ts';
 import type { RawImage } from './raw-image.ts';
-import { identityFailed, runBounded, runToEnd, summary } from './tool.ts';
+import { identityFailed, runBounded, runToEnd, sizeOf, summary } from './tool.ts';
 
 const SECTOR_BYTES = 512;
 /** Below this nothing is worth a change: partitions end at whole MiB. */
@@ -64,19 +63,6 @@ export async function growFileSystem(path: string, roomBytes: number, signal: Ab
 /** Whether it is worth while. */
 export function hasRoom(fileSystemBytes: number, roomBytes: number): boolean {
   return roomBytes - fileSystemBytes >= WORTH_BYTES;
-}
-
-async function sizeOf({ path }: RawImage): Promise<number> {
-  const file = await open(path, 'r');
-  try {
-    const facts = await file.stat();
-    if (facts.isFile()) return facts.size;
-  } finally {
-    await file.close();
-  }
-  const asked = await runToEnd('blockdev', ['--getsize64', path], new AbortController().signal);
-  if (asked.status !== 0) throw identityFailed(`${path} does not say how large it is: ${asked.stderr.trim()}`);
-  return Number(asked.stdout.trim());
 }
 
 async function tableOf({ path, label }: RawImage, signal: AbortSignal): Promise<Table | null> {

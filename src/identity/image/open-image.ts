@@ -1,6 +1,7 @@
 // An image opened for reading: its root file system found by content, and with it those that it mounts from the same disk.
 import { UnderstudyError } from '../../base/mod.ts';
 import { ImageFile } from '../ext/mod.ts';
+import { systemKindOf } from '../system-kind.ts';
 import { type DiskUse, type FileTree, fileTree, type ImageTree, isWithin, JoinedTree } from '../tree/mod.ts';
 import { type Attachment, Fstab } from './attachments.ts';
 import { type Candidate, type Candidates, type FileSystem, findCandidates, type RootFileSystem } from './candidates.ts';
@@ -76,6 +77,7 @@ async function findRoot(
   views: View[],
 ): Promise<View & { readonly holds: RootFileSystem }> {
   const roots: (View & { readonly holds: RootFileSystem })[] = [];
+  const kinds: string[] = [];
   let failure: UnderstudyError | null = null;
   for (const candidate of candidates.found) {
     const { holds } = candidate;
@@ -88,6 +90,8 @@ async function findRoot(
         roots.push(view);
         continue;
       }
+      const kind = await systemKindOf(fileTree(view.tree));
+      if (kind !== null) kinds.push(`at byte ${candidate.offsetBytes}: ${kind.name}. ${kind.why}`);
       views.pop();
       await view.close();
     } catch (error) {
@@ -96,7 +100,7 @@ async function findRoot(
       if (!('subvolume' in holds) || holds.subvolume === null) failure = next;
     }
   }
-  return theRoot(image, roots, candidates, failure);
+  return theRoot(image, roots, { ...candidates, obstacles: [...kinds, ...candidates.obstacles] }, failure);
 }
 
 interface AttachedView {

@@ -1,4 +1,5 @@
 // How programs that know a file system are run on bytes that somebody hostile may have made: bounded in time, memory and output.
+import { open } from 'node:fs/promises';
 import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../base/mod.ts';
 import { printable } from '../tree/mod.ts';
 
@@ -25,6 +26,7 @@ const PACKAGES = {
   mren: 'mtools',
   'qemu-img': 'qemu-utils',
   sfdisk: 'fdisk',
+  blkid: 'util-linux',
   blockdev: 'util-linux',
 } as const;
 
@@ -79,6 +81,20 @@ export async function runToEnd(
   const outcome = await runBounded(name, args, signal, { timeoutMs: QUICK_MS, ...bounds });
   if (!outcome.ended) throw identityFailed(outcome.why);
   return outcome.result;
+}
+
+/** Of a file, or of a block device. @throws IDENTITY_FAILED when it does not say */
+export async function sizeOf({ path }: { readonly path: string }): Promise<number> {
+  const file = await open(path, 'r');
+  try {
+    const facts = await file.stat();
+    if (facts.isFile()) return facts.size;
+  } finally {
+    await file.close();
+  }
+  const asked = await runToEnd('blockdev', ['--getsize64', path], new AbortController().signal);
+  if (asked.status !== 0) throw identityFailed(`${path} does not say how large it is: ${asked.stderr.trim()}`);
+  return Number(asked.stdout.trim());
 }
 
 /** The name by which e2fsprogs find a file system inside an image (unix_io's "offset" option). */

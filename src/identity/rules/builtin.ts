@@ -12,12 +12,14 @@ import { nameSettingsRule } from './name-settings.ts';
 import { networkFormats } from './network-formats.ts';
 import { networkRule } from './network-rule.ts';
 import { sshHostKeysRule } from './ssh-host-keys.ts';
+import { systemKindRule } from './system-kind.ts';
 
 /**
  * Addresses are looked for before they change; hosts-file asks for the old host name; copies of the machine-id are known by it; keys are made while the others look; mentions looks at
  * what all have left.
  */
 export const builtinRules: readonly Rule[] = [
+  systemKindRule,
   addressesRule,
   hostsFileRule,
   hostNameRule,
