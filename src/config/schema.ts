@@ -213,10 +213,13 @@ export const serviceSchema = z.strictObject({
   scaleIn: scaleInSchema.prefault({}).describe('When an understudy may go.'),
   timeouts: timeoutsSchema.prefault({}).describe('How long things may take.'),
   acceptUnknown: z
-    .array(z.string().min(1).max(100))
-    .max(100)
+    .array(z.string().min(1).max(1200))
+    .max(1000)
     .prefault([])
-    .describe('Rules of the identity engine whose unknown findings are accepted.'),
+    .describe(
+      'Unknown findings of the identity engine that are accepted, each as `RULE:PATH`; `*` in PATH is anything. ' +
+        'A rule alone accepts what it finds at one path only.',
+    ),
   portion: orNull(
     z
       .array(z.string().regex(/^\/./, { error: 'must begin with "/" and be more than that' }).max(1000))

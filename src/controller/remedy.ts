@@ -17,7 +17,7 @@ const remedies: Partial<Record<ErrorCode | 'INTERNAL', string>> = {
     'see to the disk that did not keep what was written; the backup is kept until the spare has its data',
   IMAGE_UNSUPPORTED: "this lead's disk cannot be given another identity; take it out of its service",
   IMAGE_DAMAGED: 'have the lead check its file system (fsck)',
-  IDENTITY_UNKNOWN: 'decide what it means twice, and name its rule in acceptUnknown of the service',
+  IDENTITY_UNKNOWN: 'decide what it means twice, and name rule and path in acceptUnknown of the service',
   IDENTITY_UNVERIFIED: 'the replica was not started; look for what still names the lead, and change it there',
   IDENTITY_FAILED: 'see to the disk of the spare',
   POWER_FAILED: 'see to the relay of the host: its address, user, password and rights',

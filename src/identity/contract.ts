@@ -206,7 +206,7 @@ export interface TransplantRequest {
   readonly understudy: HostIdentity | null;
   /** Absolute paths of files and folders of the lead. */
   readonly portion: readonly string[];
-  /** Rules whose unknown findings are accepted. */
+  /** Unknown findings that are accepted: "RULE:PATH", or "RULE" for what it finds at one path (accept.ts). */
   readonly accept: readonly string[];
   /** Otherwise it is only looked at. */
   readonly apply: boolean;

@@ -9,12 +9,32 @@ interface Step {
   readonly line: string;
 }
 
-/** The lines of a diff, from "---" on; none when both are equal. null: there is no file. */
-export function unifiedDiff(path: string, before: string | null, after: string | null): readonly string[] {
+/**
+ * The lines of a diff, from "---" on; none when both are equal. null: there is no file.
+ * @param look what a text's lines are shown as, as many as they are. The lines are compared as they are
+ */
+export function unifiedDiff(
+  path: string,
+  before: string | null,
+  after: string | null,
+  look: (lines: readonly string[]) => readonly string[] = (lines) => lines,
+): readonly string[] {
   if (before === after) return [];
-  const steps = compare(linesOf(before), linesOf(after));
+  const [old, next] = [linesOf(before), linesOf(after)];
+  const steps = looking(compare(old, next), look(old), look(next));
   const head = [`--- ${before === null ? '/dev/null' : path}`, `+++ ${after === null ? '/dev/null' : path}`];
   return [...head, ...hunks(steps)];
+}
+
+/** An old line is shown as it looks among the old ones, a new one among the new ones. */
+function looking(steps: readonly Step[], before: readonly string[], after: readonly string[]): readonly Step[] {
+  let [old, next] = [0, 0];
+  return steps.map(({ sign, line }) => {
+    const shown = sign === '+' ? after[next] : before[old];
+    if (sign !== '+') old += 1;
+    if (sign !== '-') next += 1;
+    return { sign, line: shown ?? line };
+  });
 }
 
 function linesOf(text: string | null): string[] {

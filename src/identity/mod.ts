@@ -1,3 +1,4 @@
+export { acceptance, listed, openFindings } from './accept.ts';
 export type {
   Action,
   AgentCertificate,

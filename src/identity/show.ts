@@ -2,6 +2,7 @@
 import { shown } from '../base/mod.ts';
 import type { Coverage, Finding, Plan, StartEntry } from './contract.ts';
 import { unifiedDiff } from './diff.ts';
+import { masked, maskedLines } from './secrets.ts';
 import { printable } from './tree/mod.ts';
 
 const HIDDEN = '(secret)\n';
@@ -58,14 +59,14 @@ export function showPlan(plan: Plan): string {
       continue;
     }
     const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
-    const diff = unifiedDiff(shown(change.path), hide(change.before), hide(change.after));
+    const diff = unifiedDiff(shown(change.path), hide(change.before), hide(change.after), maskedLines);
     // A secret that becomes another secret shows no difference, but it is one.
     const told =
       diff.length > 0 ? diff : [`--- ${shown(change.path)}`, `+++ ${shown(change.path)}`, '-(secret)', '+(secret)'];
     lines.push(`${kindOf(change)} (${change.rule})`, ...told, '');
   }
   for (const { rule, path, command } of plan.commands ?? []) {
-    lines.push(`run in the image (${rule}), for ${shown(path)}`, `  ${shown(command.join(' '))}`, '');
+    lines.push(`run in the image (${rule}), for ${shown(path)}`, `  ${shown(masked(command.join(' ')))}`, '');
   }
   lines.push(`machine-id  ${plan.proof.machineId}`, ...plan.proof.sshHostKeys.map((one) => `SSH host key  ${one}`));
   return textOf(lines);

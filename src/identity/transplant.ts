@@ -1,6 +1,7 @@
 // A portion of the lead's files in the system of another host: taken once, looked at, given in one step.
 import { rm } from 'node:fs/promises';
 import { UnderstudyError } from '../base/mod.ts';
+import { listed, openFindings } from './accept.ts';
 import type { Finding, Transplant, TransplantRequest } from './contract.ts';
 import { identify } from './identify.ts';
 import { changeImage, type OnStep, type RawImage, type WorkFolder, withTree } from './image/mod.ts';
@@ -54,9 +55,9 @@ async function namesOfLead(
 }
 
 function refuseUnknown(findings: readonly Finding[], { accept, apply }: TransplantRequest): void {
-  const open = findings.filter(({ rule, action }) => action === 'unknown' && !accept.includes(rule));
+  const open = openFindings(findings, accept);
   if (!apply || open.length === 0) return;
-  const list = open.map(({ rule, path, value }) => `${rule} at ${path} (${value})`).join('; ');
+  const list = listed(open).join('; ');
   throw new UnderstudyError('IDENTITY_UNKNOWN', `nothing is changed; nobody said what is to become of ${list}`);
 }
 

@@ -84,8 +84,8 @@ export interface ReplicateRequest {
   readonly from: string;
   readonly to: string;
   /**
-   * Only these paths of the lead are copied, into the system that `to` holds; `accept`: rules whose unknown findings
-   * are accepted. Null: everything. @default null
+   * Only these paths of the lead are copied, into the system that `to` holds; `accept`: unknown findings
+   * that are accepted, as "RULE:PATH". Null: everything. @default null
    */
   readonly portion?: { readonly paths: readonly string[]; readonly accept: readonly string[] } | null;
   readonly onProgress?: (progress: CopyProgress) => void;
@@ -98,7 +98,7 @@ export interface PersonaliseRequest {
   readonly understudy: HostIdentity;
   /** Name of the understudy's host, which alone may attach the volume afterwards. */
   readonly host: string;
-  /** Rules whose 'unknown' findings are accepted. */
+  /** Unknown findings that are accepted, as "RULE:PATH". */
   readonly accept: readonly string[];
 }
 

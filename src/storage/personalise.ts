@@ -2,7 +2,7 @@
 // that a crash part-way is gone on with by the same plan: a plan made of a half-changed image would miss what has already
 // gone, and would have other keys than those that are already there. docs/decisions/0042-plans-on-disk.md
 import { UnderstudyError } from '../base/mod.ts';
-import type { IdentityRequest, Plan } from '../identity/mod.ts';
+import { acceptance, type IdentityRequest, openFindings, type Plan } from '../identity/mod.ts';
 import { type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';
 import type { PersonaliseRequest, VolumeContent } from './contract.ts';
 import type { VolumeRecord } from './records.ts';
@@ -67,9 +67,9 @@ async function planOf(
 }
 
 function refuseUnknown(volume: string, plan: Plan, accept: readonly string[]): void {
-  const unknown = plan.unknown.filter(({ rule }) => !accept.includes(rule));
-  if (unknown.length === 0) return;
-  const list = unknown.map(({ rule, path, why }) => `${rule} at ${path} (${why})`).join('; ');
+  const open = openFindings(plan.unknown, accept);
+  if (open.length === 0) return;
+  const list = open.map((one) => `${acceptance(one)} (${one.why})`).join('; ');
   throw new UnderstudyError('IDENTITY_UNKNOWN', `${volume}: nobody said what is to become of ${list}`);
 }
 

@@ -98,7 +98,7 @@ test('personalise - shows the plan and changes nothing, then does it and verifie
   expect([shown.status, shown.stderr]).toEqual([0, '']);
   expect(shown.stdout).toContain('-web1\n+spare1\n');
   expect(shown.stdout).toMatch(/1 to be decided by you; nothing is changed; --apply does it\n$/);
-  expect(await refusal('IDENTITY_UNKNOWN', ...args, '--apply')).toContain('mentions  /etc/shop/node.conf');
+  expect(await refusal('IDENTITY_UNKNOWN', ...args, '--apply')).toContain('  mentions:/etc/shop/node.conf  10.0.0.11');
   expect(digestOfFile(disk.path)).toBe(before);
 
   const answer = await json(...args, '--accept', 'mentions', '--apply');

@@ -1,6 +1,14 @@
 import { Command } from 'commander';
-import { shown, UnderstudyError } from '../../base/mod.ts';
-import type { FileChange, HostIdentity, IdentityEngine, IdentityRequest, Plan } from '../../identity/mod.ts';
+import { UnderstudyError } from '../../base/mod.ts';
+import {
+  type FileChange,
+  type HostIdentity,
+  type IdentityEngine,
+  type IdentityRequest,
+  listed,
+  openFindings,
+  type Plan,
+} from '../../identity/mod.ts';
 import { checkTarget } from '../../replication/mod.ts';
 import { jsonText, printResult } from '../output.ts';
 import { untilInterrupted } from '../until-interrupted.ts';
@@ -30,7 +38,7 @@ export function personaliseCommand(done: (exit: number) => void): Command {
     .argument('<image>', 'a raw or qcow2 image, or a block device, that no host is using')
     .requiredOption('--as <file>', 'identity that the copy gets')
     .option('--lead <file>', 'identity of the host that was copied (default: what the image says)')
-    .option('--accept <rule...>', 'leave unknown findings of these rules unchanged', [])
+    .option('--accept <rule:path...>', 'leave these unknown findings unchanged', [])
     .option(
       '--other-hardware',
       'the hosts have different disks and network cards: replace device names with stable ones',
@@ -64,12 +72,12 @@ async function personalise(
     return { lead: whose, request: asked, plan: await opened.plan(asked) };
   });
   if (apply !== true) return { lead, plan, verified: null };
-  const open = plan.unknown.filter(({ rule }) => !accept.includes(rule));
+  const open = openFindings(plan.unknown, accept);
   if (open.length > 0) {
-    const list = open.map(({ rule, path, value }) => `  ${rule}  ${shown(path)}  ${shown(value)}`).join('\n');
+    const list = listed(open).map((line) => `  ${line}`);
     throw new UnderstudyError(
       'IDENTITY_UNKNOWN',
-      `${image} is as it was: nobody said what becomes of\n${list}\n--accept RULE leaves what a rule found as it is, --rules FILE says what becomes of it`,
+      `${image} is as it was: nobody said what becomes of\n${list.join('\n')}\n--accept RULE:PATH leaves one of them as it is, --rules FILE says what becomes of it`,
     );
   }
   // Mounted, swap, or in the hands of another part of the kernel: whoever has it would write over what we write.

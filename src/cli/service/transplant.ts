@@ -18,7 +18,7 @@ export function transplantCommand(done: (exit: number) => void): Command {
     .argument('<lead>', 'image or block device of the host that has the files; it is only read')
     .argument('<spare>', 'image or block device of the other host; no host may be using it')
     .argument('<path...>', 'files and folders of the lead')
-    .option('--accept <rule...>', 'leave unknown findings of these rules unchanged', [])
+    .option('--accept <rule:path...>', 'leave these unknown findings unchanged', [])
     .option('--apply', 'change the image of the spare')
     .option('--kernel-mount', 'the kernel may mount private overlays of the images: XFS, btrfs')
     .option('--json', 'print one JSON object on standard output (docs/cli.md)')

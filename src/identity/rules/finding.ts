@@ -1,10 +1,12 @@
 // Findings as rules make them.
 import type { Action, Finding } from '../contract.ts';
+import { masked } from '../secrets.ts';
 import { printable, type TextFile } from '../tree/mod.ts';
 
 const VALUE_CHARS_MAX = 200;
 /** So that a hostile file makes no work: what is shown is shorter still. */
 const TEXT_CHARS_MAX = 10_000;
+const VALUE_LOOKED_AT = 2_000;
 
 interface Facts {
   readonly rule: string;
@@ -18,7 +20,8 @@ interface Facts {
 
 /** On one line, short, and with nothing in it that a terminal would obey: paths and values are the image's own bytes. */
 export function finding(facts: Facts): Finding {
-  const value = printable(facts.value.slice(0, TEXT_CHARS_MAX).trim().replace(/\s+/g, ' '));
+  const line = facts.value.slice(0, TEXT_CHARS_MAX).trim().replace(/\s+/g, ' ');
+  const value = printable(masked(line.slice(0, VALUE_LOOKED_AT)));
   return {
     rule: facts.rule,
     path: printable(facts.path),

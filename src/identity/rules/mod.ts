@@ -20,4 +20,5 @@ export { declaredInterfaces } from './network-formats.ts';
 export { valuesIn } from './old-values.ts';
 export type { OwnRule } from './own-rules.ts';
 export { type RuleSet, ruleSet, rulesWith } from './rule-set.ts';
+export { matchesShellPattern } from './shell-pattern.ts';
 export { sshFingerprints } from './ssh-host-keys.ts';
