@@ -120,12 +120,12 @@ export interface FileChange {
   readonly rule: string;
   /**
    * What is written, or else removed: a file, or a symbolic link, whose text is what it leads to. May take the other's
-   * place.
+   * place. Or a folder that loses all files below it.
    */
-  readonly kind: 'file' | 'link';
+  readonly kind: 'file' | 'link' | 'folder';
   /** For people; null: nothing is there. "(secret)" for secrets, "(binary, N bytes)" for what is no text. */
   readonly before: string | null;
-  /** SHA-256 of what is there (bytes, or the link's text), hexadecimal; null: nothing. `apply` changes nothing else. */
+  /** SHA-256 of what is there (bytes, the link's text, or names and sizes of files), hexadecimal; null: nothing. `apply` changes nothing else. */
   readonly beforeDigest: string | null;
   /**
    * Absolute inside the image, and canonical: `after` is not its text but what makes it known, the digest of this
@@ -176,6 +176,8 @@ export interface Plan {
   readonly grow?: boolean;
   /** Before the changes, whose paths are those afterwards; in this order. Absent: none. */
   readonly renames?: readonly PlannedRename[];
+  /** Who the image is, where that is not the lead: it was personalised before. */
+  readonly startsFrom?: HostIdentity;
   /** In this order. Absent: none. They need the engine's `kernelMount`. */
   readonly commands?: readonly PlannedCommand[];
   /**
@@ -195,6 +197,11 @@ export interface IdentityRequest {
    * @default false
    */
   readonly keepsOwn?: boolean;
+  /**
+   * The image is the lead's disk as it is, so that what it says of having been personalised is no more than what the
+   * lead says of itself. @default false
+   */
+  readonly isLeadsCopy?: boolean;
   /** The disk is larger than the lead's: its last partition and the root in it are to fill it. @default false */
   readonly grow?: boolean;
 }

@@ -13,6 +13,7 @@ import type {
   Verification,
 } from './contract.ts';
 import { correspond } from './correspondence.ts';
+import { contentOfFolder, filesBelow } from './emptied.ts';
 import { identify } from './identify.ts';
 import {
   changeImage,
@@ -31,6 +32,7 @@ import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
 import { guarded, machineIdIn, orFailed, type Rule, valuesIn } from './rules/mod.ts';
 import { coverageOf, surveyOf } from './search/mod.ts';
 import { withKeys } from './ssh-keygen.ts';
+import { standInFor, standInMakers } from './stand-in.ts';
 import { startsIn } from './started.ts';
 import { transplant } from './transplant.ts';
 import {
@@ -59,13 +61,15 @@ export interface HereOptions {
   /** Images by their paths here, which others know by other names. */
   readonly given: ReadonlyMap<string, GivenName>;
   readonly onStep?: OnStep;
+  /** As `PlanOptions` (plan.ts). @default true */
+  readonly stamps?: boolean;
 }
 
 /** All that it is asked it does in this process: whoever made the image may come to have it in his hands. */
 export function createEngineHere(options: HereOptions): EngineHere {
   const work = new WorkFolder(options.stateFolder);
   const rules = guarded(options.rules);
-  const { formats, kept, kernelMount, given } = options;
+  const { formats, kept, kernelMount, given, stamps = true } = options;
   const look = <T>(image: string, signal: AbortSignal, use: (tree: ImageTree) => Promise<T>): Promise<T> =>
     withRaw(image, { formats, kernelMount, given, writable: false }, work, signal, (raw) =>
       withTree(raw, work, signal, use),
@@ -76,7 +80,7 @@ export function createEngineHere(options: HereOptions): EngineHere {
         inspect: (lead) => inspect(tree, lead, rules, { kept, canRun: kernelMount }),
         identify: () => orFailed('the search for its name and addresses', () => identify(fileTree(tree))),
         plan: (request) =>
-          withKeys(work, signal, (keys) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount })),
+          withKeys(work, signal, (keys) => makePlan(tree, request, rules, keys, { kept, canRun: kernelMount, stamps })),
       }),
     );
   return {
@@ -129,18 +133,43 @@ async function inspect(
   nodes: ImageTree,
   lead: HostIdentity | null,
   rules: readonly Rule[],
-  { kept, canRun }: { readonly kept: readonly Kept[]; readonly canRun: boolean },
+  options: { readonly kept: readonly Kept[]; readonly canRun: boolean },
 ): Promise<Inspection> {
+  const tree = fileTree(nodes);
+  const { findings, coverage } =
+    lead === null ? await foundBy(rules, nodes, options) : await findingsOfPlan(nodes, lead, rules, options);
+  const starts = await orFailed('the search for what starts', () => startsIn(tree, findings));
+  return { os: await osOf(tree), findings, starts, coverage };
+}
+
+type Found = Pick<Inspection, 'findings' | 'coverage'>;
+
+/** What a plan for another host lists. */
+async function findingsOfPlan(
+  nodes: ImageTree,
+  lead: HostIdentity,
+  rules: readonly Rule[],
+  options: { readonly kept: readonly Kept[]; readonly canRun: boolean },
+): Promise<Found> {
+  const request = { lead, understudy: standInFor(lead), isLeadsCopy: true };
+  return makePlan(nodes, request, rules, standInMakers, { ...options, stamps: true });
+}
+
+/** Of an image that does not say whose it is. */
+async function foundBy(
+  rules: readonly Rule[],
+  nodes: ImageTree,
+  { kept, canRun }: { readonly kept: readonly Kept[]; readonly canRun: boolean },
+): Promise<Found> {
   const tree = fileTree(nodes);
   const findings: Finding[] = [];
   for (const rule of rules) {
     const claimed = new Set(findings.map(({ path }) => path));
-    findings.push(...withKept(await rule.find(tree, { lead, understudy: null, claimed, canRun }), kept));
+    const context = { lead: null, understudy: null, claimed, found: claimed, canRun };
+    findings.push(...withKept(await rule.find(tree, context), kept));
   }
-  const starts = await orFailed('the search for what starts', () => startsIn(tree, findings));
-  const survey = await surveyOf(nodes, await valuesIn(tree, lead));
-  const coverage = coverageOf(nodes, survey, findings, lead !== null);
-  return { os: await osOf(tree), findings, starts, coverage };
+  const survey = await surveyOf(nodes, await valuesIn(tree, null));
+  return { findings, coverage: coverageOf(nodes, survey, findings, false) };
 }
 
 /** @throws IDENTITY_FAILED for what is neither as it was nor as it is to be */
@@ -150,6 +179,10 @@ async function remaining(image: ImageTree, plan: Plan): Promise<Remaining> {
   for (const change of plan.changes) {
     const entry = await tree.entry(change.path);
     if (await isDone(change, entry, tree)) continue;
+    if (change.kind === 'folder') {
+      edits.push(...(await removals(change, tree)));
+      continue;
+    }
     const there = entry === null ? null : digestOf((await contentOf(entry, tree)) ?? Buffer.alloc(0));
     if (there !== change.beforeDigest) {
       throw new UnderstudyError('IDENTITY_FAILED', `${change.path} has changed since the plan was made; make another`);
@@ -176,6 +209,17 @@ async function renamesLeft(tree: RenamedImageTree, { renames = [] }: Plan): Prom
   return edits;
 }
 
+/** @throws IDENTITY_FAILED when there are other files than there were */
+async function removals({ path, beforeDigest }: FileChange, tree: ImageTree): Promise<readonly FileEdit[]> {
+  if ((await contentOfFolder(tree, path)).digest !== beforeDigest)
+    throw new UnderstudyError('IDENTITY_FAILED', `${path} has changed since the plan was made; make another`);
+  const edits: FileEdit[] = [];
+  for await (const file of filesBelow(tree, path)) {
+    edits.push({ path: file.path, replaces: true, state: { kind: 'gone' } });
+  }
+  return edits;
+}
+
 function newFolder(path: string): FileEdit {
   const state = { kind: 'folder', make: true, mode: FOLDER_MODE_NEW, uid: 0, gid: 0, attributes: [] } as const;
   return { path, replaces: false, state };
@@ -190,6 +234,7 @@ async function commandsLeft(tree: ImageTree, { commands = [] }: Plan): Promise<r
 }
 
 async function isDone(change: FileChange, entry: Entry | null, tree: ImageTree): Promise<boolean> {
+  if (change.kind === 'folder') return entry === null || (await contentOfFolder(tree, change.path)).count === 0;
   if (entry === null || change.after === null) return entry === null && change.after === null;
   if (entry.kind !== change.kind) return false;
   const content = await contentOf(entry, tree);
@@ -240,8 +285,9 @@ async function verify(
   const tree = fileTree(nodes);
   if (request.keepsOwn === true) problems.push(...(await problemsOfOwn(tree, request, plan)));
   else {
-    const correspondence = correspond(request.lead, request.understudy);
-    const context = { ...request, canRun, correspondence, proof: plan.proof, findings: plan.findings };
+    const lead = plan.startsFrom ?? request.lead;
+    const correspondence = correspond(lead, request.understudy);
+    const context = { ...request, lead, canRun, correspondence, proof: plan.proof, findings: plan.findings };
     for (const rule of rules) {
       problems.push(...(await rule.verify(tree, context)).map((problem) => `${rule.name}: ${problem}`));
     }

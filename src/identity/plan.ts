@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../base/mod.ts';
 import type { FileChange, Finding, IdentityRequest, Kept, Plan, PlannedCommand, PlannedRename } from './contract.ts';
 import { correspond } from './correspondence.ts';
+import { contentOfFolder, countText } from './emptied.ts';
 import { withKept } from './kept.ts';
 import {
   type ChangeContext,
   type Edit,
+  type FindContext,
   type Makers,
   machineIdIn,
   type Rule,
@@ -15,6 +17,7 @@ import {
   valuesIn,
 } from './rules/mod.ts';
 import { coverageOf, surveyOf } from './search/mod.ts';
+import { foundAgain, STAMP_RULE, type Stamp, stampPath, stampText, startOf } from './stamp.ts';
 import {
   bytesOfName,
   type Entry,
@@ -44,6 +47,16 @@ interface Notes {
   fresh: boolean;
 }
 
+export interface PlanOptions {
+  readonly kept?: readonly Kept[];
+  readonly canRun?: boolean;
+  /** The image says afterwards what was done (stamp.ts), and is believed if it says so already. @default false */
+  readonly stamps?: boolean;
+}
+
+/** It has a digest of what the agent shows. */
+const STAMP_MODE = 0o600;
+
 type WantedCommand = RuleCommand & { readonly rule: string };
 
 export async function makePlan(
@@ -51,24 +64,81 @@ export async function makePlan(
   request: IdentityRequest,
   rules: readonly Rule[],
   makers: Makers,
-  { kept = [], canRun = false }: { readonly kept?: readonly Kept[]; readonly canRun?: boolean } = {},
+  { kept = [], canRun = false, stamps = false }: PlanOptions = {},
 ): Promise<Plan> {
   const planned = new PlannedTree(nodes);
   const tree = fileTree(planned);
   const notes = new Map<string, Notes>();
-  const context: ChangeContext = {
-    ...request,
-    canRun,
-    correspondence: correspond(request.lead, request.understudy),
-    makers,
+  const isStamped = stamps && request.keepsOwn !== true;
+  const start = isStamped ? await startOf(tree, request) : { lead: request.lead, isDone: false, stamp: null };
+  if (start.isDone && start.stamp !== null)
+    return planOfDone(nodes, request, rules, { kept, canRun, stamp: start.stamp });
+  const stamp = isStamped ? await stampPath(tree) : null;
+  if (stamp !== null) {
+    // What it will say is known at the end. Until then nobody finds there what an earlier one said.
+    planned.plan(stamp, { kind: 'file', bytes: Buffer.alloc(0), mode: STAMP_MODE });
+    notes.set(stamp, { rules: new Set([STAMP_RULE]), secret: false, fresh: false });
+  }
+  const { lead } = start;
+  const hosts = { ...request, lead };
+  const context: ChangeContext = { ...hosts, canRun, correspondence: correspond(lead, request.understudy), makers };
+  const asked = request.keepsOwn === true ? [] : rules;
+  const room = { planned, tree, notes, context };
+  const { findings, wanted, renames } = await ask(asked, room, { ...hosts, canRun }, kept);
+  const unknown = findings.filter(({ action }) => action === 'unknown');
+  const commands = await commandsOf(wanted, planned);
+  const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
+  const more = {
+    ...(request.grow === true ? { grow: true } : {}),
+    ...(renames.length > 0 ? { renames } : {}),
+    ...(start.stamp === null ? {} : { startsFrom: lead }),
+    ...(commands.length > 0 ? { commands } : {}),
   };
+  if (stamp !== null) {
+    const others = (await changesOf(planned, notes)).filter(({ path }) => path !== stamp);
+    const fingerprint = fingerprintOf(others, findings, more);
+    const text = stampText({ start, request, machineId: proof.machineId, findings, fingerprint });
+    planned.plan(stamp, { kind: 'file', bytes: Buffer.from(text), mode: STAMP_MODE });
+  }
+  const changes = await changesOf(planned, notes);
+  const survey = asked.length === 0 ? null : await surveyOf(nodes, await valuesIn(fileTree(nodes), lead));
+  return {
+    fingerprint: fingerprintOf(changes, findings, more),
+    changes,
+    findings,
+    unknown,
+    proof,
+    ...(survey === null ? {} : { coverage: coverageOf(nodes, survey, findings, true) }),
+    ...more,
+  };
+}
+
+interface Room {
+  readonly planned: PlannedTree;
+  readonly tree: FileTree;
+  readonly notes: Map<string, Notes>;
+  readonly context: ChangeContext;
+}
+
+interface Asked {
+  readonly findings: readonly Finding[];
+  readonly wanted: readonly WantedCommand[];
+  readonly renames: readonly PlannedRename[];
+}
+
+/** Each rule in turn finds and plans, in the tree as those before it left it. */
+async function ask(
+  rules: readonly Rule[],
+  { planned, tree, notes, context }: Room,
+  hosts: Omit<FindContext, 'claimed' | 'found'>,
+  kept: readonly Kept[],
+): Promise<Asked> {
   const findings: Finding[] = [];
   const wanted: WantedCommand[] = [];
   const renames: PlannedRename[] = [];
-  const asked = request.keepsOwn === true ? [] : rules;
-  for (const rule of asked) await rule.prepare?.(tree, context);
-  for (const rule of asked) {
-    const found = withKept(await rule.find(tree, { ...request, canRun, claimed: new Set() }), kept);
+  for (const rule of rules) await rule.prepare?.(tree, context);
+  for (const rule of rules) {
+    const found = withKept(await rule.find(tree, { ...hosts, claimed: new Set(), found: pathsOf(findings) }), kept);
     findings.push(...found);
     for (const finding of found) {
       if (!DONE_BY_RULES.includes(finding.action)) continue;
@@ -80,25 +150,34 @@ export async function makePlan(
       wanted.push(...run.map((command) => ({ rule: rule.name, ...command })));
     }
   }
-  const changes = await changesOf(planned, notes);
+  return { findings, wanted, renames };
+}
+
+/** What is asked was done before: it is looked at once more, and nothing is changed. */
+async function planOfDone(
+  nodes: NodeTree,
+  request: IdentityRequest,
+  rules: readonly Rule[],
+  { kept, canRun, stamp }: { readonly kept: readonly Kept[]; readonly canRun: boolean; readonly stamp: Stamp },
+): Promise<Plan> {
+  const tree = fileTree(nodes);
+  const found: Finding[] = [];
+  const claimed = new Set([await stampPath(tree)]);
+  for (const rule of rules) {
+    const context = { ...request, canRun, claimed, found: pathsOf(found) };
+    found.push(...withKept(await rule.find(tree, context), kept));
+  }
+  const findings = foundAgain(found, stamp);
   const unknown = findings.filter(({ action }) => action === 'unknown');
-  const commands = await commandsOf(wanted, planned);
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
-  const more = {
-    ...(request.grow === true ? { grow: true } : {}),
-    ...(renames.length > 0 ? { renames } : {}),
-    ...(commands.length > 0 ? { commands } : {}),
-  };
-  const survey = asked.length === 0 ? null : await surveyOf(nodes, await valuesIn(fileTree(nodes), request.lead));
-  return {
-    fingerprint: fingerprintOf(changes, findings, more),
-    changes,
-    findings,
-    unknown,
-    proof,
-    ...(survey === null ? {} : { coverage: coverageOf(nodes, survey, findings, true) }),
-    ...more,
-  };
+  const more = request.grow === true ? { grow: true } : {};
+  const survey = await surveyOf(nodes, await valuesIn(tree, request.lead));
+  const coverage = coverageOf(nodes, survey, findings, true);
+  return { fingerprint: fingerprintOf([], findings, more), changes: [], findings, unknown, proof, coverage, ...more };
+}
+
+function pathsOf(findings: readonly Finding[]): ReadonlySet<string> {
+  return new Set(findings.map(({ path }) => path));
 }
 
 async function commandsOf(wanted: readonly WantedCommand[], planned: PlannedTree): Promise<readonly PlannedCommand[]> {
@@ -156,6 +235,7 @@ async function planEdit(
   if (path !== printable(path)) {
     throw new UnderstudyError('IMAGE_UNSUPPORTED', `${printable(path)} has a name that cannot be used in changing it`);
   }
+  if (edit.kind === 'empty') return planEmptying(path, entry, rule, planned, notes);
   if (entry !== null && entry.kind !== 'file' && entry.kind !== 'link') {
     throw new UnderstudyError('IDENTITY_FAILED', `rule ${rule} would replace ${path}, which is no file`);
   }
@@ -165,6 +245,18 @@ async function planEdit(
   known.secret ||= 'secret' in edit && edit.secret === true;
   known.fresh ||= edit.kind === 'write' && edit.fresh === true;
   notes.set(path, known);
+}
+
+async function planEmptying(
+  path: string,
+  entry: Entry | null,
+  rule: string,
+  planned: PlannedTree,
+  notes: Map<string, Notes>,
+): Promise<void> {
+  if (entry?.kind !== 'folder') return;
+  planned.plan(path, { kind: 'emptied' });
+  notes.set(path, { rules: new Set([rule]), secret: false, fresh: false });
 }
 
 /** The folder of a copy may be missing, if the one above it is there; of what is written only where it says so. */
@@ -185,7 +277,7 @@ async function placeOfName(planned: PlannedTree, path: string): Promise<Place | 
 }
 
 async function stateOf(edit: Exclude<Edit, { kind: 'rename' }>, tree: FileTree): Promise<PlannedState> {
-  if (edit.kind === 'remove') return { kind: 'gone' };
+  if (edit.kind === 'remove' || edit.kind === 'empty') return { kind: 'gone' };
   if (edit.kind === 'link') return { kind: 'link', target: edit.target };
   if (edit.kind === 'write') return { kind: 'file', bytes: Buffer.from(edit.text, 'utf8'), mode: edit.mode ?? null };
   const from = await tree.stat(edit.from);
@@ -215,6 +307,7 @@ async function changeOf(
   noted: Notes,
   nodes: NodeTree,
 ): Promise<FileChange | null> {
+  if (state.kind === 'emptied') return emptying(path, noted, nodes);
   const kind = state.kind === 'gone' ? (entry?.kind === 'link' ? 'link' : 'file') : state.kind;
   const before = await contentOf(entry, nodes);
   const content = state.kind === 'gone' ? null : state.kind === 'link' ? bytesOfName(state.target) : state.bytes;
@@ -235,6 +328,14 @@ async function changeOf(
     fresh: noted.fresh,
     mode,
   };
+}
+
+/** Null when nothing is in it already. */
+async function emptying(path: string, { rules }: Notes, nodes: NodeTree): Promise<FileChange | null> {
+  const { count, digest } = await contentOfFolder(nodes, path);
+  if (count === 0) return null;
+  const facts = { path, rule: [...rules].join(', '), before: countText(count), beforeDigest: digest };
+  return { ...facts, kind: 'folder', after: null, secret: false, fresh: false, mode: null };
 }
 
 /** Bytes of a file, or what a link leads to; null when nothing is there. */

@@ -58,6 +58,10 @@ export function showPlan(plan: Plan): string {
       );
       continue;
     }
+    if (change.kind === 'folder') {
+      lines.push(`emptied folder (${change.rule})`, `--- ${shown(change.path)}`, `-(${change.before})`, '');
+      continue;
+    }
     const hide = (text: string | null): string | null => (text !== null && change.secret ? HIDDEN : text);
     const diff = unifiedDiff(shown(change.path), hide(change.before), hide(change.after), maskedLines);
     // A secret that becomes another secret shows no difference, but it is one.

@@ -46,7 +46,7 @@ async function planOf(
   signal: AbortSignal,
 ): Promise<KeptPlan> {
   const isPortion = content.kind === 'replica' && content.portion === true;
-  const request: IdentityRequest = { lead, understudy, ...(isPortion ? { keepsOwn: true } : {}) };
+  const request: IdentityRequest = { lead, understudy, ...(isPortion ? { keepsOwn: true } : { isLeadsCopy: true }) };
   if (content.kind === 'own' || content.engagement !== engagement) {
     throw stateError(volume, content, `it is no replica of ${engagement}`);
   }

@@ -160,6 +160,7 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
   },
   addresses: { image: { '/etc/hostname': 'web1\n' }, looks: true },
   mentions: { image: { '/etc/motd': 'Welcome to web1\n', '/etc/app.conf': 'listen 10.0.0.11\n' }, looks: true },
+  'identity-signs': { image: { '/opt/shop/state/node-id': '17-ab\n' }, looks: true },
   certificates: { image: { '/etc/ssl/certs/ssl-cert-snakeoil.pem': certificate() }, looks: true },
 };
 

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sparseReader, tarReader, zipDirectoryReader, zipStreamReader } from './containers.ts';
 import { FUZZ_MS_MAX, fuzz, INPUTS, type Reader } from './fuzz.ts';
+import { maskReader, stampReader } from './identity.ts';
 import { imageReader } from './layers.ts';
 import { Workshop } from './seeds.ts';
 import { detectionReader, gptReader, recordReader, vhdReader, xzEndReader } from './tables.ts';
@@ -29,6 +30,8 @@ const READERS: Readonly<Record<string, () => Reader>> = {
   'files of digests': () => digestsReader(),
   'NBD URIs': () => nbdUriReader(),
   'names of sources': () => sourceNameReader(),
+  'lines with secrets': () => maskReader(),
+  'what a personalised image says of itself': () => stampReader(),
 };
 
 describe('fuzz - readers in process', () => {

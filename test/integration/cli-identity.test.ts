@@ -110,6 +110,18 @@ test('personalise - shows the plan and changes nothing, then does it and verifie
   const { sshHostKeys } = answer.proof as { sshHostKeys: string[] };
   const key = withMount(disk, 'ssh-keygen -l -f $M/etc/ssh/ssh_host_ed25519_key');
   expect(sshHostKeys.map((one) => key.includes(one))).toEqual([true]);
+
+  // Again, and what was accepted is not asked again.
+  const after = digestOfFile(disk.path);
+  expect(await json(...args, '--apply')).toMatchObject({
+    verified: true,
+    unknown: 0,
+    changes: [],
+    proof: answer.proof,
+  });
+  const again = await understudy(...args, '--apply');
+  expect([again.status, again.stdout.endsWith('; nothing had to be changed; verified\n')]).toEqual([0, true]);
+  expect(digestOfFile(disk.path)).toBe(after);
 });
 
 test('personalise - for a host with other hardware and a larger disk', async () => {

@@ -42,7 +42,8 @@ function image(files: Readonly<Record<string, Content | null>>): SystemImage {
 
 function contentOf(node: MemoryNode): Content {
   if (typeof node === 'string') return node;
-  return Buffer.isBuffer(node) ? { text: node } : (node as { link: string });
+  if (Buffer.isBuffer(node)) return { text: node };
+  return 'program' in node ? { text: node.program, mode: 0o755 } : node;
 }
 
 function pet(): SystemImage {

@@ -1,11 +1,12 @@
 // An image's files in memory, for what only reads and plans.
 import type { DiskUse, Entry, NodeTree } from '../../src/identity/tree/mod.ts';
 
-/** Text or bytes of a file, one that may be run, a link, a folder that is empty, or what is neither. */
+/** Text or bytes of a file, one that may be run, one with permissions of its own, a link, an empty folder, or neither. */
 export type MemoryNode =
   | string
   | Buffer
   | { readonly program: string }
+  | { readonly text: string; readonly mode: number }
   | { readonly link: string }
   | 'folder:'
   | 'device:';
@@ -43,6 +44,7 @@ export function memoryTree(nodes: Readonly<Record<string, MemoryNode>>, disk?: D
 
 function bytesOf(node: MemoryNode | undefined): Buffer {
   if (typeof node === 'object' && 'program' in node) return Buffer.from(node.program);
+  if (typeof node === 'object' && 'text' in node) return Buffer.from(node.text);
   return typeof node === 'string' || Buffer.isBuffer(node) ? Buffer.from(node) : Buffer.alloc(0);
 }
 
@@ -53,6 +55,7 @@ function entryOf(path: string, node: MemoryNode): Entry {
   if (typeof node === 'object' && 'link' in node) {
     return { path, kind: 'link', mode: 0o777, ...owner, sizeBytes: node.link.length, target: node.link };
   }
-  const mode = typeof node === 'object' && 'program' in node ? 0o755 : 0o644;
+  const own = typeof node === 'object' && 'mode' in node ? node.mode : 0o644;
+  const mode = typeof node === 'object' && 'program' in node ? 0o755 : own;
   return { path, kind: 'file', mode, ...owner, sizeBytes: bytesOf(node).length, target: null };
 }

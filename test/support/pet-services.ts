@@ -1,33 +1,16 @@
 // What services and systems leave on the disk of a host: by rule, the files as those programs write them, what is to be found, and
 // what is to be left. Used against each rule by itself, and all together in a real file system.
-import type { Action } from '../../src/identity/mod.ts';
-import type { MemoryNode } from './memory-tree.ts';
+import { programCases } from './pet-programs.ts';
+import { type ServiceCase, starts, UNIT, wants } from './pet-units.ts';
 
-export interface ServiceCase {
-  readonly files: Readonly<Record<string, MemoryNode>>;
-  /** Paths and what is to become of them; files that are not named here are of no interest to the rule. */
-  readonly finds: readonly (readonly [path: string, action: Action])[];
-  /** What files say afterwards; null: they are gone. Those not named are as before. */
-  readonly after?: Readonly<Record<string, string | null>>;
-  /** Texts of the image that no report may quote. */
-  readonly secrets?: readonly string[];
-  /** What it makes is made of what was there, so that another plan makes another. */
-  readonly derives?: boolean;
-}
-
-const UNIT = '[Unit]\nDescription=x\n[Service]\nExecStart=/usr/bin/true\n';
-const wants = (target: string, unit: string): string => `/etc/systemd/system/${target}.target.wants/${unit}`;
-const starts = (unit: string, target = 'multi-user'): Record<string, MemoryNode> => ({
-  [`/usr/lib/systemd/system/${unit}`]: UNIT,
-  [wants(target, unit)]: { link: `/usr/lib/systemd/system/${unit}` },
-});
+export type { ServiceCase };
 
 const FSTAB =
   '# /dev/sda9 was here\nUUID=3c5f6a52-7a0e-4f0c-8a53-0f5d7f1c9b11 / ext4 defaults 0 1\nnas:/export/pages /srv/pages nfs4 rw,hard 0 0\n' +
   'nas:/export/fonts /srv/fonts nfs ro,nosuid 0 0\n/dev/sdb1 /srv/scratch xfs defaults 0 2\n' +
   '/dev/disk/by-id/scsi-36001405-part1 /srv/data ext4 _netdev 0 2\n';
 
-export const serviceCases: Readonly<Record<string, ServiceCase>> = {
+const ownCases: Readonly<Record<string, ServiceCase>> = {
   'nic-names': {
     files: {
       '/etc/udev/rules.d/70-persistent-net.rules':
@@ -43,6 +26,9 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
   dhcp: {
     files: {
       '/var/lib/dhcp/dhclient.eth1.leases': 'lease {\n  interface "eth1";\n  fixed-address 192.168.7.9;\n}\n',
+      // A server's, which is its data.
+      '/var/lib/dhcp/dhcpd.leases': 'lease 192.168.7.9 {\n  hardware ethernet 52:54:00:00:00:99;\n}\n',
+      '/var/lib/misc/dnsmasq.leases': '1700000000 52:54:00:00:00:99 192.168.7.9 printer *\n',
       '/var/lib/NetworkManager/internal-7a-eth1.lease': 'ADDRESS=192.168.7.9\n',
       '/var/lib/NetworkManager/secret_key': 'nm-v2:\u0001\u0002secret-key-of-nm',
       '/var/lib/NetworkManager/NetworkManager.state': '[main]\nNetworkingEnabled=true\n',
@@ -129,13 +115,21 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       '/etc/cron.d/invoices.dpkg-old': '* * * * * root /bin/never\n',
       '/var/spool/cron/crontabs/anna': '@daily /home/anna/bin/backup\n',
       '/etc/crontabs/root': '0 2 * * * /usr/local/bin/sync-stock\n',
+      '/etc/cron.daily/rotate-shop': { link: '/opt/shop/bin/rotate' },
+      '/opt/shop/bin/rotate': { text: '#!/bin/sh\n', mode: 0o755 },
+      '/etc/cron.weekly/stock': { text: '#!/bin/sh\n', mode: 0o755 },
+      '/etc/cron.d/stock': { link: '/opt/shop/etc/stock.cron' },
+      '/opt/shop/etc/stock.cron': '0 2 * * * root /opt/shop/bin/stock\n',
     },
     finds: [
       ['/etc/crontab', 'disable'],
       ['/etc/cron.d/e2scrub_all', 'keep'],
       ['/etc/cron.d/invoices', 'disable'],
+      ['/etc/cron.d/stock', 'disable'],
       ['/var/spool/cron/crontabs/anna', 'disable'],
       ['/etc/crontabs/root', 'disable'],
+      ['/etc/cron.daily/rotate-shop', 'disable'],
+      ['/etc/cron.weekly/stock', 'disable'],
     ],
     after: {
       '/etc/crontab':
@@ -144,11 +138,14 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
         '# at night\nMAILTO=root\n# understudy: */5 * * * * www-data TOKEN=hidden-word /usr/bin/php /srv/send.php\n',
       '/var/spool/cron/crontabs/anna': '# understudy: @daily /home/anna/bin/backup\n',
       '/etc/crontabs/root': '# understudy: 0 2 * * * /usr/local/bin/sync-stock\n',
+      '/etc/cron.d/stock': null,
+      '/etc/cron.daily/rotate-shop': null,
+      '/etc/cron.weekly/stock': '#!/bin/sh\n',
     },
   },
   'at-jobs': {
     files: { '/var/spool/cron/atjobs/a0000201b8d3c0': '#!/bin/sh\n/usr/local/bin/pay hidden-word\n' },
-    finds: [['/var/spool/cron/atjobs/a0000201b8d3c0', 'disable']],
+    finds: [['/var/spool/cron/atjobs', 'disable']],
     after: { '/var/spool/cron/atjobs/a0000201b8d3c0': null },
     secrets: ['hidden-word'],
   },
@@ -174,9 +171,9 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       '/var/spool/exim4/input/1rAbCd-000123-Xy-H': '1rAbCd-000123-Xy-H\nroot 0 0\n',
     },
     finds: [
-      ['/var/spool/postfix/deferred/4/4XkQvT1zqkz2', 'disable'],
-      ['/var/spool/postfix/maildrop/1F2E3D', 'disable'],
-      ['/var/spool/exim4/input/1rAbCd-000123-Xy-H', 'disable'],
+      ['/var/spool/postfix/deferred', 'disable'],
+      ['/var/spool/postfix/maildrop', 'disable'],
+      ['/var/spool/exim4/input', 'disable'],
     ],
     after: {
       '/var/spool/postfix/deferred/4/4XkQvT1zqkz2': null,
@@ -266,6 +263,10 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       ...starts('keepalived.service'),
       '/etc/ucarp/vip-1.conf': 'PASSWORD=hidden-word\n',
       '/var/lib/zookeeper/myid': '2\n',
+      '/var/lib/docker/swarm/docker-state.json': '{}',
+      '/var/lib/glusterd/glusterd.info': 'UUID=2cd2c43b-a90a-45c1-a8cd-86b33ab273b5\n',
+      '/srv/kafka/logs/meta.properties': 'node.id=2\n',
+      '/data/.minio.sys/format.json': '{"id": "hidden-word"}',
       '/etc/kubernetes/kubelet.conf': 'client-key-data: hidden-word\n',
     },
     finds: [
@@ -274,9 +275,13 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
       ['/var/lib/etcd/default/member/snap/db', 'unknown'],
       ['/etc/corosync/corosync.conf', 'unknown'],
       ['/etc/kubernetes/kubelet.conf', 'unknown'],
-      ['/var/lib/zookeeper/myid', 'unknown'],
       ['/etc/keepalived/keepalived.conf', 'disable'],
       ['/etc/ucarp/vip-1.conf', 'unknown'],
+      ['/var/lib/docker/swarm/docker-state.json', 'unknown'],
+      ['/var/lib/glusterd/glusterd.info', 'unknown'],
+      ['/srv/kafka/logs/meta.properties', 'unknown'],
+      ['/var/lib/zookeeper/myid', 'unknown'],
+      ['/data/.minio.sys/format.json', 'unknown'],
     ],
     derives: true,
     secrets: ['hidden-word'],
@@ -357,3 +362,5 @@ export const serviceCases: Readonly<Record<string, ServiceCase>> = {
     secrets: ['hidden-word'],
   },
 };
+
+export const serviceCases: Readonly<Record<string, ServiceCase>> = { ...ownCases, ...programCases };

@@ -17,8 +17,10 @@ export async function planFor(files: Files, names: readonly string[]) {
   const image = memoryTree(files);
   const plan = await makePlan(image, request, rules, makers);
   const after = new PlannedTree(image);
+  for (const rename of plan.renames ?? []) after.rename(rename);
   for (const { path, kind, after: text, mode } of plan.changes) {
-    if (text === null) after.plan(path, { kind: 'gone' });
+    if (kind === 'folder') after.plan(path, { kind: 'emptied' });
+    else if (text === null) after.plan(path, { kind: 'gone' });
     else if (kind === 'link') after.plan(path, { kind, target: text });
     else after.plan(path, { kind, bytes: Buffer.from(text), mode });
   }

@@ -97,7 +97,9 @@ function describe(
   { lead, plan, verified }: Outcome,
 ): string {
   const head = `${image}: ${hostLine(lead)} becomes ${hostLine(understudy)}\n`;
-  const foot = verified === null ? 'nothing is changed; --apply does it' : 'applied and verified';
+  const isDone = plan.changes.length === 0 && plan.grow !== true && (plan.commands ?? []).length === 0;
+  const planned = isDone ? 'there is nothing to change' : 'nothing is changed; --apply does it';
+  const foot = verified === null ? planned : isDone ? 'nothing had to be changed; verified' : 'applied and verified';
   return `${head}${engine.show(plan)}\n${searched(plan.coverage)}${countOf(plan.findings, plan.coverage)}; ${foot}\n`;
 }
 

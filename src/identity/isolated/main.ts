@@ -71,7 +71,16 @@ function engineFor({ rules, kept, images, stateFolder, formats, kernelMount, ask
   const own = rules === null ? builtinRules : rulesWith(rules.list, rules.only);
   const given = new Map(images.map((image) => [image.place, { ...image, path: image.place }]));
   const onStep = asksSteps ? { onStep: askStep } : {};
-  return createEngineHere({ stateFolder, formats, kernelMount, rules: own, kept, given, ...onStep });
+  return createEngineHere({
+    stateFolder,
+    formats,
+    kernelMount,
+    rules: own,
+    kept,
+    given,
+    stamps: rules?.only !== true,
+    ...onStep,
+  });
 }
 
 async function answerAll(opened: OpenedImage, questions: Questions): Promise<void> {

@@ -33,7 +33,7 @@ const host = z.object({
 const change = z.object({
   path: text,
   rule: text,
-  kind: z.enum(['file', 'link']),
+  kind: z.enum(['file', 'link', 'folder']),
   before: text.nullable(),
   beforeDigest: text.nullable(),
   copyOf: text.optional(),
@@ -53,6 +53,7 @@ const plan = z.object({
   coverage: coverage.optional(),
   grow: z.boolean().optional(),
   renames: z.array(rename).optional(),
+  startsFrom: host.optional(),
   commands: z.array(command).optional(),
   proof: z.object({ sshHostKeys: texts, machineId: text }),
 });

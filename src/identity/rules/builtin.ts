@@ -5,6 +5,7 @@ import type { Rule } from './contract.ts';
 import { declaredRules } from './declared/mod.ts';
 import { hostNameRule } from './host-name.ts';
 import { hostsFileRule } from './hosts-file.ts';
+import { identitySignsRule } from './identity-signs.ts';
 import { machineIdRule } from './machine-id.ts';
 import { machineIdCopiesRule } from './machine-id-copies.ts';
 import { mentionsRule } from './mentions.ts';
@@ -30,5 +31,6 @@ export const builtinRules: readonly Rule[] = [
   agentRule,
   ...declaredRules,
   sshHostKeysRule,
+  identitySignsRule,
   mentionsRule,
 ];

@@ -1,10 +1,11 @@
 // Rules as data. Most of what must not exist twice is a file that is there, or lines in a file, and one of a few things becomes of
 // it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are clues from YAML.
 import type { Action, Finding } from '../contract.ts';
-import { type Entry, type FileTree, readText } from '../tree/mod.ts';
+import { filesBelow } from '../emptied.ts';
+import { type Entry, type FileTree, parentOf, readText } from '../tree/mod.ts';
 import type { ChangeContext, Edit, Rule, RuleCommand } from './contract.ts';
 import { finding, unusable } from './finding.ts';
-import { filesAt, isNameable } from './glob.ts';
+import { filesAt, foldersAt, isNameable } from './glob.ts';
 import { meanStarts } from './meant.ts';
 import { placeOf } from './stops.ts';
 import { type Stops, stopsOf } from './units.ts';
@@ -13,6 +14,8 @@ export type Outcome =
   | { readonly action: 'keep' | 'unknown' }
   /** The files go: their program makes new ones, or is to have none. */
   | { readonly action: 'regenerate' | 'disable'; readonly by: 'removal' }
+  /** Clues for folders: all files below them go, and each is one finding with the count of its files. */
+  | { readonly action: 'disable'; readonly by: 'emptying' }
   /** The lines become comments. */
   | { readonly action: 'disable'; readonly by: 'comment' }
   /**
@@ -38,7 +41,12 @@ export interface Clue {
   readonly lines?: RegExp;
   /** Of the lines that match, those that count. @default all */
   readonly only?: (line: string) => boolean;
-  /** What a file is called in the report when there are no lines. @default "present", or "(secret)" */
+  /** Only in files that have this, and not in those that have that, anywhere. */
+  readonly when?: RegExp;
+  readonly unless?: RegExp;
+  /** Paths that do not count, although a pattern has them. */
+  readonly except?: RegExp;
+  /** What a file is called in the report. @default the values of the lines, "present", or "(secret)" */
   readonly value?: string;
   /** Neither lines nor content are ever shown. */
   readonly secret?: boolean;
@@ -52,10 +60,11 @@ const FILE_BYTES_MAX = 64 * 1024 * 1024;
 /** Longer lines are no settings, and a pattern may take long for them. */
 const LINE_CHARS_MAX = 16 * 1024;
 const LINES_SHOWN = 5;
+const IN_FOLDER_MAX = 20;
 const COMMENT = '# understudy: ';
 const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
 const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
-const NOTHING_STARTS = 'Nothing starts it by itself.';
+export const NOTHING_STARTS = 'Nothing starts it by itself.';
 const CUT = 'Not everything that the system starts could be read, so nobody knows whether this is.';
 const OPEN_SHOWN = 3;
 
@@ -96,8 +105,16 @@ function isJudgedByContent(found: Finding): boolean {
 async function findAll(rule: string, clues: readonly Clue[], tree: FileTree): Promise<readonly Finding[]> {
   const found: Finding[] = [];
   for (const clue of clues) {
+    if (isEmptying(clue)) {
+      for (const one of await findFolders(rule, clue, tree)) {
+        origins.set(one, clue);
+        found.push(one);
+      }
+      continue;
+    }
     const { files, cut } = await filesAt(tree, clue.at);
     for (const file of files) {
+      if (clue.except?.test(file.path) === true) continue;
       const one = await findIn(rule, clue, file, tree);
       if (one === null) continue;
       // Two clues about one file that cannot be read say so once.
@@ -111,7 +128,50 @@ async function findAll(rule: string, clues: readonly Clue[], tree: FileTree): Pr
     if (cut)
       found.push(finding({ rule, path: clue.at[0] ?? '/', value: 'too many files', why: TOO_MANY, action: 'unknown' }));
   }
+  return gathered(found);
+}
+
+/** What is found many times in one folder, and is left as it is, is one finding of the folder with their number. */
+function gathered(findings: readonly Finding[]): readonly Finding[] {
+  const alike = new Map<string, Finding[]>();
+  const keyOf = ({ path, value, why, action }: Finding): string => JSON.stringify([parentOf(path), value, why, action]);
+  for (const one of findings) {
+    const same = alike.get(keyOf(one));
+    if (same === undefined) alike.set(keyOf(one), [one]);
+    else same.push(one);
+  }
+  return findings.flatMap((one) => {
+    const same = alike.get(keyOf(one)) ?? [];
+    if (DONE.includes(one.action) || same.length <= IN_FOLDER_MAX) return [one];
+    return same[0] === one ? [{ ...one, path: parentOf(one.path), value: `${one.value}: ${same.length} files` }] : [];
+  });
+}
+
+function isEmptying({ becomes }: Clue): boolean {
+  return 'by' in becomes && becomes.by === 'emptying';
+}
+
+async function findFolders(rule: string, clue: Clue, tree: FileTree): Promise<readonly Finding[]> {
+  const { folders, cut } = await foldersAt(tree, clue.at);
+  const found: Finding[] = [];
+  const facts = { rule, why: clue.why, confidence: clue.confidence ?? 'certain' };
+  for (const path of folders) {
+    let [count, odd] = [0, 0];
+    for await (const file of filesBelow(nodesOf(tree), path)) {
+      count += 1;
+      if (!isNameable(file.path)) odd += 1;
+    }
+    if (count === 0) continue;
+    const value = `${clue.value ?? 'files'}: ${count}`;
+    found.push(finding({ ...facts, path, value, action: odd === 0 ? 'disable' : 'unknown' }));
+  }
+  if (cut) found.push(finding({ ...facts, path: clue.at[0] ?? '/', value: 'too many folders', action: 'unknown' }));
   return found;
+}
+
+/** Paths of folders are canonical here. */
+function nodesOf(tree: FileTree) {
+  return { entry: (path: string) => tree.lstat(path), names: (path: string) => tree.list(path) };
 }
 
 async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Promise<Finding | null> {
@@ -127,9 +187,11 @@ async function findIn(rule: string, clue: Clue, file: Entry, tree: FileTree): Pr
         path: text.path,
         why: `it has a line of more than ${LINE_CHARS_MAX} characters`,
       });
-    const values = text.status === 'text' ? valuesIn(text.text, clue.lines, clue.only) : [];
+    const isMeant =
+      text.status === 'text' && clue.when?.test(text.text) !== false && clue.unless?.test(text.text) !== true;
+    const values = isMeant ? valuesIn(text.text, clue.lines, clue.only) : [];
     if (values.length === 0) return null;
-    value = clue.secret === true ? '(secret)' : shown(values);
+    value = clue.value ?? (clue.secret === true ? '(secret)' : shown(values));
   }
   const changes = DONE.includes(clue.becomes.action);
   if (changes && (!isNameable(path) || file.sizeBytes > FILE_BYTES_MAX))
@@ -194,6 +256,7 @@ async function changeBy(clue: Clue, found: Finding, tree: FileTree, context: Cha
   const secret = clue.secret === true ? { secret: true } : {};
   if ('units' in becomes) return (await stopsFor(becomes, path, tree)).edits;
   if (becomes.action === 'keep' || becomes.action === 'unknown' || 'run' in becomes) return [];
+  if ('by' in becomes && becomes.by === 'emptying') return [{ kind: 'empty', path }];
   if ('by' in becomes && becomes.by === 'removal') return [{ kind: 'remove', path, ...secret }];
   const file = await readText(tree, path);
   if (file.status !== 'text') return [];

@@ -15,6 +15,8 @@ export interface FindContext {
   readonly understudy: HostIdentity | null;
   /** Canonical paths in which rules before this one found something. Empty when the tree has their edits. */
   readonly claimed: ReadonlySet<string>;
+  /** Paths that rules before this one have said something about, whether or not the tree has their edits. */
+  readonly found?: ReadonlySet<string>;
   /** Names of devices mean nothing on the other host. */
   readonly otherHardware?: boolean;
   /** Commands can be run in the image. */
@@ -71,6 +73,8 @@ export type Edit =
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   /** A file, link or folder gets another name in its folder; nothing there is no error. */
   | { readonly kind: 'rename'; readonly path: string; readonly name: string }
+  /** A folder loses the files and links that are anywhere below it. */
+  | { readonly kind: 'empty'; readonly path: string; readonly secret?: boolean }
   /** A file or a link is gone; nothing there is no error. */
   | { readonly kind: 'remove'; readonly path: string; readonly secret?: boolean };
 

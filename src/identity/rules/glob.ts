@@ -1,5 +1,5 @@
 // Files of an image by patterns of their paths: "*" for any part of a name, "{a,b}" for either, "**" for a few folders or none.
-import { type Entry, type FileTree, join, printable } from '../tree/mod.ts';
+import { type Entry, type FileTree, isWithin, join, printable } from '../tree/mod.ts';
 
 const FILES_MAX = 10_000;
 /** That "**" is looked for in. A folder may contain itself in an image that somebody made so. */
@@ -16,6 +16,27 @@ export interface Found {
   readonly cut: boolean;
 }
 
+/**
+ * The same names as they are: where one is a symbolic link to a regular file, the link and not what it leads to. For
+ * folders in which a name counts, as those of run-parts(8).
+ */
+export async function namesAt(
+  tree: FileTree,
+  patterns: readonly string[],
+): Promise<{ readonly names: readonly Entry[]; readonly cut: boolean }> {
+  const names = new Map<string, Entry>();
+  const budget = { folders: FOLDERS_MAX };
+  for (const pattern of patterns.flatMap(alternatives)) {
+    for await (const path of pathsOf(tree, '/', pattern.split('/').slice(1), budget)) {
+      const name = (await tree.stat(path))?.kind === 'file' ? await tree.lstat(path) : null;
+      if (name === null) continue;
+      names.set(name.path, name);
+      if (names.size > FILES_MAX) return { names: [...names.values()].slice(0, FILES_MAX), cut: true };
+    }
+  }
+  return { names: [...names.values()], cut: budget.folders <= 0 };
+}
+
 export async function filesAt(tree: FileTree, patterns: readonly string[]): Promise<Found> {
   const files = new Map<string, Entry>();
   const budget = { folders: FOLDERS_MAX };
@@ -28,6 +49,23 @@ export async function filesAt(tree: FileTree, patterns: readonly string[]): Prom
     }
   }
   return { files: [...files.values()], cut: budget.folders <= 0 };
+}
+
+/** Canonical paths of folders, each once, links to them followed; none within another. */
+export async function foldersAt(
+  tree: FileTree,
+  patterns: readonly string[],
+): Promise<{ readonly folders: readonly string[]; readonly cut: boolean }> {
+  const folders = new Set<string>();
+  const budget = { folders: FOLDERS_MAX };
+  for (const pattern of patterns.flatMap(alternatives)) {
+    for await (const path of pathsOf(tree, '/', pattern.split('/').slice(1), budget)) {
+      const entry = await tree.stat(path);
+      if (entry?.kind === 'folder' && folders.size < FILES_MAX) folders.add(entry.path);
+    }
+  }
+  const outer = [...folders].filter((one) => ![...folders].some((other) => other !== one && isWithin(one, other)));
+  return { folders: outer, cut: budget.folders <= 0 || folders.size >= FILES_MAX };
 }
 
 async function* pathsOf(

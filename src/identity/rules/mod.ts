@@ -1,3 +1,4 @@
+export { boundedJson } from './bounded-text.ts';
 export { builtinRules } from './builtin.ts';
 export type {
   ChangeContext,

@@ -39,6 +39,6 @@ export function ruleSet(
 /** The same for a list that has been checked. */
 export function rulesWith(list: readonly OwnRule[], only: boolean): readonly Rule[] {
   const own = ownRules(list);
-  // The search for what is left looks at what all others have made.
-  return only ? own : [...builtinRules.slice(0, -1), ...own, ...builtinRules.slice(-1)];
+  // What looks like an identity, and the search for what is left, come after what all others have found and made.
+  return only ? own : [...builtinRules.slice(0, -2), ...own, ...builtinRules.slice(-2)];
 }

@@ -1,14 +1,16 @@
 // A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
 // them planned, so that several can change one file, and the search for what is left looks at the result.
 import type { DiskUse, Entry, NodeTree } from './contract.ts';
-import { fileTree, isWithin, nameOf, parentOf } from './file-tree.ts';
+import { fileTree, isWithin, join, nameOf, parentOf } from './file-tree.ts';
 import { type Rename, RenamedTree } from './renamed-tree.ts';
 
 export type PlannedState =
   /** `copyOf`: the file that the bytes are of. */
   | { readonly kind: 'file'; readonly bytes: Buffer; readonly mode: number | null; readonly copyOf?: string }
   | { readonly kind: 'link'; readonly target: string }
-  | { readonly kind: 'gone' };
+  | { readonly kind: 'gone' }
+  /** A folder without the files that are anywhere below it. */
+  | { readonly kind: 'emptied' };
 
 const MODE_NEW = 0o644;
 const FOLDER_MODE = 0o755;
@@ -19,6 +21,7 @@ export class PlannedTree implements NodeTree {
   readonly #states = new Map<string, PlannedState>();
   /** That something is planned in: where there is none, it is made with it. */
   readonly #folders = new Set<string>();
+  readonly #emptied = new Set<string>();
 
   constructor(base: NodeTree) {
     this.base = base;
@@ -55,7 +58,8 @@ export class PlannedTree implements NodeTree {
 
   plan(path: string, state: PlannedState): void {
     this.#states.set(path, state);
-    if (state.kind !== 'gone') this.#folders.add(parentOf(path));
+    if (state.kind === 'emptied') this.#emptied.add(path);
+    else if (state.kind !== 'gone') this.#folders.add(parentOf(path));
   }
 
   async entry(path: string): Promise<Entry | null> {
@@ -63,7 +67,8 @@ export class PlannedTree implements NodeTree {
     const before = await this.#base.entry(path);
     if (state === undefined && before === null && this.#folders.has(path))
       return { path, kind: 'folder', mode: FOLDER_MODE, uid: 0, gid: 0, sizeBytes: 0, links: 2, target: null };
-    if (state === undefined) return before;
+    if (state === undefined) return before !== null && this.#isTaken(before) ? null : before;
+    if (state.kind === 'emptied') return before;
     if (state.kind === 'gone') return null;
     if (state.kind === 'link') {
       const sizeBytes = Buffer.byteLength(state.target);
@@ -82,7 +87,23 @@ export class PlannedTree implements NodeTree {
       if (state.kind === 'gone') names.delete(nameOf(planned));
       else names.add(nameOf(planned));
     }
-    return [...names].sort();
+    if (!this.#isEmptied(path)) return [...names].sort();
+    const left: string[] = [];
+    for (const name of names) if ((await this.entry(join(path, name))) !== null) left.push(name);
+    return left.sort();
+  }
+
+  /** A file of a folder that is emptied. */
+  #isTaken({ path, kind }: Entry): boolean {
+    return (kind === 'file' || kind === 'link') && this.#isEmptied(parentOf(path));
+  }
+
+  #isEmptied(folder: string): boolean {
+    if (this.#emptied.size === 0) return false;
+    for (let at = folder; ; at = parentOf(at)) {
+      if (this.#emptied.has(at)) return true;
+      if (at === '/') return false;
+    }
   }
 
   async bytes(path: string, bytesMax: number): Promise<Buffer> {

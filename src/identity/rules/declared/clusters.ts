@@ -1,6 +1,7 @@
 // Members of clusters: message brokers, and what agrees by votes. A clone of a member is none, and may do harm as one.
 import { clueRule } from '../clue.ts';
 import { deriveUuid } from '../derive.ts';
+import { clusterMembers } from './cluster-members.ts';
 
 export const rabbitmqRule = clueRule('rabbitmq', [
   {
@@ -69,8 +70,8 @@ export const clustersRule = clueRule('clusters', [
     becomes: { action: 'unknown' },
   },
   {
-    at: ['/var/lib/zookeeper/myid', '/etc/zookeeper/conf/myid', '/var/lib/{kafka,kafka-logs}/**/meta.properties'],
-    value: 'a member (ZooKeeper, Kafka)',
+    at: ['/etc/zookeeper/conf/myid'],
+    value: 'a member (ZooKeeper)',
     why: 'Members have numbers; two of one number are one that changes its mind.',
     becomes: { action: 'unknown' },
   },
@@ -93,4 +94,5 @@ export const clustersRule = clueRule('clusters', [
     why: 'The clone would take the shared address from the lead.',
     becomes: { action: 'unknown' },
   },
+  ...clusterMembers,
 ]);

@@ -15,7 +15,7 @@ import { type FileTree, nameOf, readText } from '../../tree/mod.ts';
 import { clueRule } from '../clue.ts';
 import type { Rule } from '../contract.ts';
 import { finding, unusable } from '../finding.ts';
-import { filesAt, isNameable } from '../glob.ts';
+import { isNameable, namesAt } from '../glob.ts';
 
 const RULE = 'cron';
 const WHY = 'The job runs on the lead; on a clone it would run a second time.';
@@ -35,11 +35,11 @@ const KNOWN = new Set(
 export const cronRule: Rule = {
   name: RULE,
   async find(tree) {
-    const tables = await filesAt(tree, CRON_TABLES);
-    const scripts = await filesAt(tree, SCRIPTS);
+    const tables = await namesAt(tree, CRON_TABLES);
+    const scripts = await namesAt(tree, SCRIPTS);
     const isStrict = await isStrictCron(tree);
     const found = [];
-    for (const { path } of tables.files) {
+    for (const { path } of tables.names) {
       if (!isNameable(path) || !isCronTable(path, isStrict)) continue;
       const file = await readText(tree, path);
       if (file.status === 'unusable') found.push(unusable(RULE, file));
@@ -52,18 +52,23 @@ export const cronRule: Rule = {
         finding({ rule: RULE, path, value, why: isOwn ? SYSTEMS_OWN : WHY, action: isOwn ? 'keep' : 'disable' }),
       );
     }
-    for (const { path, mode } of scripts.files) {
+    for (const { path, kind } of scripts.names) {
+      const mode = (await tree.stat(path))?.mode ?? 0;
       if ((mode & 0o111) === 0 || !isNameable(path) || !isRun(path, isStrict)) continue;
       const isOwn = await isOfSystem(tree, path);
-      const text = (await readText(tree, path)).status === 'text';
-      const action = isOwn ? 'keep' : text ? 'disable' : 'unknown';
-      found.push(finding({ rule: RULE, path, value: 'a script', why: isOwn ? SYSTEMS_OWN : WHY, action }));
+      const isLink = kind === 'link';
+      const canChange = isLink || (await readText(tree, path)).status === 'text';
+      const action = isOwn ? 'keep' : canChange ? 'disable' : 'unknown';
+      const value = isLink ? 'a link to a script' : 'a script';
+      found.push(finding({ rule: RULE, path, value, why: isOwn ? SYSTEMS_OWN : WHY, action }));
     }
     if (tables.cut || scripts.cut)
       found.push(finding({ rule: RULE, path: '/etc', value: 'too many jobs', why: WHY, action: 'unknown' }));
     return found;
   },
   async change(found, tree) {
+    // What a link leads to may serve others as well: only the link is cron's.
+    if ((await tree.lstat(found.path))?.kind === 'link') return [{ kind: 'remove', path: found.path }];
     const file = await readText(tree, found.path);
     if (file.status !== 'text') return [];
     // A script that may not be run is passed over, run-parts(8); a table keeps its settings, and what it was is still to be read.
@@ -112,10 +117,9 @@ function programOf({ command }: CronJob): string {
 /** Jobs that at(1) keeps for a moment to come. */
 export const atJobsRule = clueRule('at-jobs', [
   {
-    at: ['/var/spool/cron/{atjobs,atspool}/*', '/var/spool/at/*', '/var/spool/atjobs/*'],
-    value: 'a job for later',
-    secret: true,
+    at: ['/var/spool/cron/{atjobs,atspool}', '/var/spool/at', '/var/spool/atjobs'],
+    value: 'jobs for later',
     why: WHY,
-    becomes: { action: 'disable', by: 'removal' },
+    becomes: { action: 'disable', by: 'emptying' },
   },
 ]);

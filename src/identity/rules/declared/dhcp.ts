@@ -5,8 +5,15 @@ const WHY = 'A server that is shown the lease or the identifier of the lead give
 
 export const dhcpRule = clueRule('dhcp', [
   {
+    // The leases of ISC's server lie beside those of its client; each of a server's says for which address it is.
+    at: ['/var/lib/dhcp/*.leases'],
+    lines: /^\s*(lease6?\s*\{|default-duid\s)/,
+    why: WHY,
+    value: 'leases',
+    becomes: { action: 'regenerate', by: 'removal' },
+  },
+  {
     at: [
-      '/var/lib/dhcp/*.leases',
       '/var/lib/dhclient/*.{leases,lease}',
       '/var/lib/NetworkManager/*.lease',
       '/var/lib/{dhcpcd,dhcpcd5}/*.{lease,lease6}',

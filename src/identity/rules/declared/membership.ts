@@ -1,6 +1,7 @@
 // What a host is in a realm or domain, and by what keys networks know it: Kerberos, SSSD, Samba; WireGuard and OpenVPN.
 import { nameOf } from '../../tree/mod.ts';
 import { type Clue, clueRule } from '../clue.ts';
+import { tunnels } from './tunnels.ts';
 
 const DOMAIN =
   'The directory has one account for it, with one password that is changed now and then: then one of two hosts is locked out.';
@@ -110,4 +111,5 @@ export const vpnRule = clueRule('vpn', [
       becomes: { action: 'disable', units: () => [unit] },
     }),
   ),
+  ...tunnels,
 ]);

@@ -64,6 +64,37 @@ const AGENTS: readonly (readonly [
     ['/etc/gitlab-runner/config.toml', '/home/*/actions-runner/.credentials'],
     ['gitlab-runner.service'],
   ],
+  ['Teleport', ['/var/lib/teleport/host_uuid', '/var/lib/teleport/proc/**/*'], ['teleport.service']],
+  [
+    'CFEngine',
+    ['/var/cfengine/ppkeys/localhost.priv', '/var/lib/cfengine3/ppkeys/localhost.priv'],
+    ['cfengine3.service', 'cf-execd.service', 'cf-serverd.service'],
+  ],
+  ['AWS Systems Manager agent', ['/var/lib/amazon/ssm/**/registration'], ['amazon-ssm-agent.service']],
+  ['Azure Arc agent', ['/var/opt/azcmagent/agentconfig.json'], ['himdsd.service', 'gcad.service', 'extd.service']],
+  [
+    'TeamViewer or AnyDesk',
+    ['/opt/teamviewer/config/global.conf', '/etc/teamviewer/global.conf', '/etc/anydesk/{system,service}.conf'],
+    ['teamviewerd.service', 'anydesk.service'],
+  ],
+  ['RustDesk', ['/root/.config/rustdesk/RustDesk.toml'], ['rustdesk.service']],
+  ['MeshCentral agent', ['/usr/local/mesh*/**/meshagent.db'], ['meshagent.service']],
+  [
+    'GLPI, OCS or Fusion Inventory agent',
+    ['/var/lib/{glpi-agent,fusioninventory-agent}/*.dump', '/var/lib/ocsinventory-agent/**/ocsinv.conf'],
+    ['glpi-agent.service', 'fusioninventory-agent.service'],
+  ],
+  ['Nessus agent', ['/opt/nessus_agent/var/nessus/{uuid,master.key}'], ['nessusagent.service']],
+  ['SentinelOne agent', ['/opt/sentinelone/configuration/basic.conf'], ['sentinelone.service']],
+  ['Microsoft Defender', ['/etc/opt/microsoft/mdatp/mdatp_onboard.json'], ['mdatp.service']],
+  ['Rudder agent', ['/opt/rudder/etc/uuid.hive'], ['rudder-agent.service', 'rudder-cf-execd.service']],
+  ['osquery', ['/var/osquery/osquery.db/CURRENT'], ['osqueryd.service']],
+  ['Buildkite agent', ['/etc/buildkite-agent/buildkite-agent.cfg'], ['buildkite-agent.service']],
+  [
+    'Grafana agents',
+    ['/var/lib/{alloy,grafana-agent}/**/agent_seed.json', '/etc/{alloy,grafana-agent}/*seed.json'],
+    ['alloy.service', 'grafana-agent.service'],
+  ],
   ['BorgBackup or borgmatic', ['/etc/borgmatic/config.yaml', '/etc/borgmatic.d/*.yaml'], ['borgmatic.service']],
 ];
 

@@ -10,11 +10,15 @@ import { mongodbRule, mysqlRule, postgresqlRule, redisRule, searchEnginesRule } 
 import { dhcpRule } from './dhcp.ts';
 import { diskNamesRule } from './disk-names.ts';
 import { fileSystemsRule } from './file-systems.ts';
+import { guestsRule } from './guests.ts';
+import { identifiersRule } from './identifiers.ts';
 import { mailQueuesRule } from './mail-queues.ts';
 import { membershipRule, vpnRule } from './membership.ts';
+import { networkServersRule } from './network-servers.ts';
 import { nicNamesRule } from './nic-names.ts';
 import { randomSeedRule } from './random-seed.ts';
 import { licencesRule, registrationsRule } from './registrations.ts';
+import { singleWorkersRule } from './single-workers.ts';
 import { storageInitiatorRule } from './storage-initiator.ts';
 import { timersRule } from './timers.ts';
 
@@ -22,6 +26,7 @@ import { timersRule } from './timers.ts';
 export const declaredRules: readonly Rule[] = [
   nicNamesRule,
   dhcpRule,
+  networkServersRule,
   randomSeedRule,
   cloudInitRule,
   storageInitiatorRule,
@@ -45,4 +50,7 @@ export const declaredRules: readonly Rule[] = [
   registrationsRule,
   licencesRule,
   containersRule,
+  guestsRule,
+  singleWorkersRule,
+  identifiersRule,
 ];

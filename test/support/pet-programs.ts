@@ -1,0 +1,111 @@
+// Servers of a network, members of clusters, and programs with identifiers of their own, as pet-services.ts has others.
+import { type ServiceCase, starts, UNIT, wants } from './pet-units.ts';
+
+export const programCases: Readonly<Record<string, ServiceCase>> = {
+  'network-servers': {
+    files: {
+      '/etc/dhcp/dhcpd.conf':
+        '# subnet 10.0.9.0\nsubnet 192.168.7.0 netmask 255.255.255.0 {\n  range 192.168.7.9;\n}\n',
+      ...starts('isc-dhcp-server.service'),
+      '/etc/kea/kea-dhcp4.conf': '{ "Dhcp4": {\n  "subnet4": [ { "id": 1 } ]\n} }\n',
+      '/etc/dnsmasq.d/lab': '#dhcp-range=10.0.0.1\ndhcp-range=192.168.8.10,192.168.8.99,12h\nenable-tftp\n',
+      ...starts('dnsmasq.service'),
+      '/etc/default/tftpd-hpa': 'TFTP_DIRECTORY="/srv/tftp"\n',
+      '/etc/rc2.d/S01tftpd-hpa': { link: '../init.d/tftpd-hpa' },
+      '/etc/init.d/tftpd-hpa': '#!/bin/sh\n',
+      '/etc/bind/named.conf.local': 'zone "shop.test" {\n  type master;\n  file "/etc/bind/db.shop";\n};\n',
+      '/etc/bind/named.conf.default-zones': 'zone "localhost" {\n  type master;\n};\n',
+      '/etc/ntp.conf': '#broadcast 192.168.123.255\nbroadcast 192.168.7.255\n',
+      '/etc/cups/printers.conf': '<Printer office>\nDeviceURI smb://anna:hidden-word@nas/p\nShared Yes\n</Printer>\n',
+      '/etc/avahi/avahi-daemon.conf': '[server]\n#host-name=foo\nuse-ipv4=yes\n',
+      '/etc/avahi/services/ssh.service': '<name replace-wildcards="yes">%h</name>\n',
+      '/etc/avahi/services/scan.service': '<service-group>\n  <name>Office scanner</name>\n',
+    },
+    finds: [
+      ['/etc/dhcp/dhcpd.conf', 'disable'],
+      ['/etc/kea/kea-dhcp4.conf', 'keep'],
+      ['/etc/dnsmasq.d/lab', 'disable'],
+      ['/etc/dnsmasq.d/lab', 'disable'],
+      ['/etc/default/tftpd-hpa', 'unknown'],
+      ['/etc/bind/named.conf.local', 'unknown'],
+      ['/etc/ntp.conf', 'unknown'],
+      ['/etc/cups/printers.conf', 'unknown'],
+      ['/etc/avahi/services/scan.service', 'unknown'],
+    ],
+    after: {
+      [wants('multi-user', 'isc-dhcp-server.service')]: null,
+      [wants('multi-user', 'dnsmasq.service')]: null,
+    },
+    secrets: ['hidden-word'],
+  },
+  guests: {
+    files: {
+      '/etc/libvirt/qemu/shop.xml': '<domain><name>shop</name></domain>\n',
+      '/etc/libvirt/qemu/autostart/shop.xml': { link: '/etc/libvirt/qemu/shop.xml' },
+      '/var/lib/lxc/mail/config': 'lxc.uts.name = mail\nlxc.start.auto = 1\n',
+      '/etc/systemd/system/container-cache.service': UNIT,
+      [wants('default', 'container-cache.service')]: { link: '/etc/systemd/system/container-cache.service' },
+      '/home/anna/.config/containers/systemd/feed.container': '[Container]\nImage=feed\n',
+    },
+    finds: [
+      ['/etc/libvirt/qemu/autostart/shop.xml', 'disable'],
+      ['/var/lib/lxc/mail/config', 'disable'],
+      ['/etc/systemd/system/container-cache.service', 'disable'],
+      ['/home/anna/.config/containers/systemd/feed.container', 'unknown'],
+    ],
+    after: {
+      '/etc/libvirt/qemu/autostart/shop.xml': null,
+      '/var/lib/lxc/mail/config': 'lxc.uts.name = mail\n# understudy: lxc.start.auto = 1\n',
+      [wants('default', 'container-cache.service')]: null,
+    },
+  },
+  'single-workers': {
+    files: {
+      '/etc/ddclient.conf': 'protocol=dyndns2\npassword=x\n',
+      ...starts('ddclient.service'),
+      '/etc/fetchmailrc': 'poll mail.example.org user anna pass hidden-word\n',
+      '/etc/lsyncd/lsyncd.conf.lua': 'sync{default.rsync, source="/srv", target="nas::srv"}\n',
+      ...starts('lsyncd.service'),
+      '/home/anna/.local/state/syncthing/key.pem': 'x\n',
+      [wants('multi-user', 'syncthing@anna.service')]: { link: '/usr/lib/systemd/system/syncthing@.service' },
+    },
+    finds: [
+      ['/etc/ddclient.conf', 'disable'],
+      ['/etc/fetchmailrc', 'keep'],
+      ['/etc/lsyncd/lsyncd.conf.lua', 'disable'],
+      ['/home/anna/.local/state/syncthing/key.pem', 'disable'],
+    ],
+    after: {
+      [wants('multi-user', 'ddclient.service')]: null,
+      [wants('multi-user', 'lsyncd.service')]: null,
+      [wants('multi-user', 'syncthing@anna.service')]: null,
+    },
+    secrets: ['hidden-word'],
+  },
+  identifiers: {
+    files: {
+      '/var/lib/docker/engine-id': '2cd2c43b-a90a-45c1-a8cd-86b33ab273b5',
+      '/etc/dropbear/initramfs/dropbear_ed25519_host_key': Buffer.from('\0hidden-word', 'latin1'),
+      '/var/lib/snmp/snmpd.conf': 'engineBoots 3\noldEngineID 0x80001f8880b1946a55c8a2a16500000000\n',
+      '/etc/modprobe.d/nfs.conf': 'options nfs nfs4_unique_id=web1-7f3a\n',
+      '/etc/hostid': Buffer.from([0x0b, 0xf0, 0x07, 0x80]),
+      '/etc/letsencrypt/accounts/acme-v02.api.letsencrypt.org/directory/0a1b/private_key.json': '{"d": "hidden-word"}',
+      '/var/lib/snapd/device/private-keys-v1/abc': 'hidden-word',
+      '/root/.ssh/id_ed25519': 'hidden-word\n',
+      '/root/.ssh/id_ed25519.pub': 'ssh-ed25519 AAAA root@web1\n',
+      '/root/.ssh/known_hosts': 'nas ssh-ed25519 AAAA\n',
+    },
+    finds: [
+      ['/var/lib/docker/engine-id', 'regenerate'],
+      ['/etc/dropbear/initramfs/dropbear_ed25519_host_key', 'unknown'],
+      ['/var/lib/snmp/snmpd.conf', 'rewrite'],
+      ['/etc/modprobe.d/nfs.conf', 'rewrite'],
+      ['/etc/hostid', 'regenerate'],
+      ['/var/lib/snapd/device/private-keys-v1/abc', 'keep'],
+      ['/etc/letsencrypt/accounts/acme-v02.api.letsencrypt.org/directory/0a1b/private_key.json', 'keep'],
+      ['/root/.ssh/id_ed25519', 'unknown'],
+    ],
+    derives: true,
+    secrets: ['hidden-word'],
+  },
+};
