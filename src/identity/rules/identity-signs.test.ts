@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type MemoryNode, memoryTree } from '../../../test/support/memory-tree.ts';
 import { LEAD } from '../../../test/support/system-image.ts';
 import { fileTree } from '../tree/mod.ts';
-import { licencesRule } from './declared/registrations.ts';
+import { declaredRules } from './declared/mod.ts';
 import { identitySignsRule } from './identity-signs.ts';
 
 const own = (text: string, mode = 0o600): MemoryNode => ({ text, mode });
@@ -62,6 +62,7 @@ describe('what looks like an identity', () => {
 it('a clue that is found in thousands of files of one folder is one finding with their number', async () => {
   const many = Array.from({ length: 3000 }, (_, number) => [`/opt/cad/licences/${number}.lic`, 'x'] as const);
   const context = { lead: LEAD, understudy: null, claimed: new Set<string>() };
-  const findings = await licencesRule.find(fileTree(memoryTree(Object.fromEntries(many))), context);
-  expect(findings.map(({ path, value }) => [path, value])).toEqual([['/opt/cad/licences', 'a licence: 3000 files']]);
+  const licences = declaredRules.find(({ name }) => name === 'licences');
+  const findings = await licences?.find(fileTree(memoryTree(Object.fromEntries(many))), context);
+  expect(findings?.map(({ path, value }) => [path, value])).toEqual([['/opt/cad/licences', 'a licence: 3000 files']]);
 });
