@@ -8,6 +8,7 @@ export const programCases: Readonly<Record<string, ServiceCase>> = {
         '# subnet 10.0.9.0\nsubnet 192.168.7.0 netmask 255.255.255.0 {\n  range 192.168.7.9;\n}\n',
       ...starts('isc-dhcp-server.service'),
       '/etc/kea/kea-dhcp4.conf': '{ "Dhcp4": {\n  "subnet4": [ { "id": 1 } ]\n} }\n',
+      '/etc/kea/kea-dhcp6.conf': '{ "Dhcp6": {\n  "option-data": []\n} }\n',
       '/etc/dnsmasq.d/lab': '#dhcp-range=10.0.0.1\ndhcp-range=192.168.8.10,192.168.8.99,12h\nenable-tftp\n',
       ...starts('dnsmasq.service'),
       '/etc/default/tftpd-hpa': 'TFTP_DIRECTORY="/srv/tftp"\n',

@@ -5,9 +5,12 @@
 // Package and unit names are those of Debian 11 to 13, RHEL 6 to 9 and SUSE 12 to 15.
 //
 // What such a server remembers stays: the leases of a DHCP server are its data, as the tables of a database are.
-import { type FileTree, join, readText } from '../../tree/mod.ts';
+
+import type { Finding } from '../../contract.ts';
+import { type FileTree, join } from '../../tree/mod.ts';
 import { type Clue, clueRule, NOTHING_STARTS } from '../clue.ts';
 import type { Rule } from '../contract.ts';
+import { filesAt } from '../glob.ts';
 
 const RULE = 'network-servers';
 
@@ -53,7 +56,8 @@ const NAMED = [
 const DEFAULT_ZONE = /default-zones$|rfc19(12|18)/;
 
 const clues: readonly Clue[] = [
-  disabled(['/etc/dhcp/dhcpd{,6}.conf', '/etc/dhcpd{,6}.conf'], DHCP, DHCP_UNITS, {
+  disabled(['/etc/dhcp/**/*.conf', '/etc/dhcpd{,6}.conf', '/etc/dhcpd.conf.d/*'], DHCP, DHCP_UNITS, {
+    except: /dhclient/,
     lines: /^\s*(subnet6?\s+\S+|shared-network\s+\S+|range6?\s+[^;]+)/,
   }),
   disabled(['/etc/kea/kea-dhcp{4,6}.conf'], DHCP, KEA_UNITS, {
@@ -127,28 +131,51 @@ const clues: readonly Clue[] = [
 ];
 
 const BY_RUN_LEVEL = 'A link of a run level starts it.';
+const HAS_SERVED = 'It has given leases, and what starts it was not found.';
+const LEASES = {
+  dhcpd: ['/var/lib/dhcp/dhcpd*.leases', '/var/lib/dhcp/db/dhcpd*.leases', '/var/lib/dhcpd/dhcpd*.leases'],
+  kea: ['/var/lib/kea/*leases*', '/var/kea/*leases*'],
+  dnsmasq: ['/var/lib/misc/dnsmasq.leases', '/var/lib/dnsmasq/dnsmasq*.leases'],
+} as const;
 
 const rule = clueRule(RULE, clues);
 
 /**
- * Links of run levels start what systemd's own links do not: Debian's ISC DHCP server has no other. Where such a link
- * is and no unit was found to disable, somebody has to decide.
+ * "Nothing starts it" is not to be said of a server that was at work: one that a link of a run level starts (Debian's
+ * ISC DHCP server has no other), or one that has given leases. Somebody has to decide then.
  */
 export const networkServersRule: Rule = {
   ...rule,
   async find(tree, context) {
-    const found = await rule.find(tree, context);
-    const names = found.some(({ action }) => action === 'keep') ? await runLevelNames(tree) : [];
-    return found.map((one) => {
-      const isStarted = one.action === 'keep' && namesOf(one.path).some((name) => names.includes(name));
-      return isStarted ? { ...one, action: 'unknown', why: one.why.replace(NOTHING_STARTS, BY_RUN_LEVEL) } : one;
-    });
+    const found: Finding[] = [];
+    let names: readonly string[] | null = null;
+    for (const one of await rule.find(tree, context)) {
+      if (one.action === 'keep') names ??= await runLevelNames(tree);
+      const isLinked = one.action === 'keep' && namesOf(one.path).some((name) => names?.includes(name));
+      const hasServed = one.action === 'keep' && (await hasLeases(tree, one.path));
+      const why = one.why.replace(NOTHING_STARTS, isLinked ? BY_RUN_LEVEL : HAS_SERVED);
+      found.push(isLinked || hasServed ? { ...one, action: 'unknown', why } : one);
+    }
+    return found;
   },
 };
 
+async function hasLeases(tree: FileTree, path: string): Promise<boolean> {
+  const server = path.includes('kea')
+    ? 'kea'
+    : path.includes('dnsmasq')
+      ? 'dnsmasq'
+      : path.includes('/dhcp')
+        ? 'dhcpd'
+        : null;
+  if (server === null) return false;
+  const { files } = await filesAt(tree, LEASES[server]);
+  return files.some(({ sizeBytes }) => sizeBytes > 0);
+}
+
 /** What init scripts are called whose configuration this is. */
 function namesOf(path: string): readonly string[] {
-  if (path.includes('dhcpd')) return ['isc-dhcp-server', 'dhcpd', 'dhcpd6', 'dhcp3-server', 'udhcpd'];
+  if (path.includes('/dhcp')) return ['isc-dhcp-server', 'dhcpd', 'dhcpd6', 'dhcp3-server', 'udhcpd'];
   const services = ['dnsmasq', 'tftpd-hpa', 'atftpd', 'radvd', 'kea-dhcp4-server', 'kea-dhcp6-server'];
   return services.filter((name) => path.includes(name.replace('-server', '')));
 }
@@ -163,8 +190,5 @@ async function runLevelNames(tree: FileTree): Promise<readonly string[]> {
       }
     }
   }
-  // Debian: a server that is not to serve any interface is installed and not used.
-  const defaults = await readText(tree, '/etc/default/isc-dhcp-server');
-  const serves = defaults.status !== 'text' || /^\s*INTERFACES(?:v4|v6)?\s*=\s*"?[^"\s]/m.test(defaults.text);
-  return names.filter((name) => name !== 'isc-dhcp-server' || serves);
+  return names;
 }
