@@ -60,7 +60,16 @@ function checkInterfaces(host: PartlyHost, base: Path, report: Report): void {
     if (gateways > 1) report(gatewayPath, `${formatPath(gatewayPath)}: this host has a default route already`);
     checkGateway(link.gateway, link, gatewayPath, report);
   }
-  const first = host.interfaces?.[0]?.addresses?.[0];
+  const addresses = host.interfaces?.[0]?.addresses;
+  if (addresses?.length === 0) {
+    const path = [...base, 0, 'addresses'];
+    report(
+      path,
+      `${formatPath(path)}: the first interface is the one at which the host is reached`,
+      'name its address',
+    );
+  }
+  const first = addresses?.[0];
   if (first !== undefined && !isIPv4(first.split('/')[0] ?? '')) {
     const path = [...base, 0, 'addresses', 0];
     const hint = 'duplicates of it are looked for with ARP; write IPv6 addresses after it';

@@ -26,12 +26,24 @@ export const identitySchema = z.strictObject({
       z.strictObject({
         name: linkName().describe("The host's own name for it."),
         mac: mac().describe('Its hardware address.'),
-        addresses: z.array(cidr()).min(1).max(16).describe('Addresses, each with the length of its network.'),
+        addresses: z
+          .array(cidr())
+          .max(16)
+          .prefault([])
+          .describe('Addresses, each with the length of its network. None: a card that a bond or a bridge uses.'),
         gateway: address().optional().describe('Default route.'),
       }),
     )
     .min(1)
     .max(16)
+    .superRefine((list, context) => {
+      if (list.some(({ addresses }) => addresses.length > 0)) return;
+      context.addIssue({
+        code: 'custom',
+        message: 'a host has an address',
+        params: { hint: 'name it in addresses of one of its interfaces' },
+      });
+    })
     .describe('Its network interfaces.'),
   agent: z
     .strictObject({

@@ -104,7 +104,11 @@ export const volumeSchema = z.strictObject({
 export const interfaceSchema = z.strictObject({
   name: linkName().describe("The host's own name for it."),
   mac: mac().describe('Its hardware address.'),
-  addresses: z.array(cidr()).min(1).max(16).describe('Addresses, each with the length of its network.'),
+  addresses: z
+    .array(cidr())
+    .max(16)
+    .prefault([])
+    .describe('Addresses, each with the length of its network. None: a card that a bond or a bridge uses.'),
   gateway: orNull(address()).describe('Default route. At most one interface of a host has one.'),
 });
 

@@ -59,8 +59,46 @@ export function addressMatcher(address: Address): (text: string) => boolean {
   };
 }
 
-/** The hardware address in lower case with colons, or null. */
+/** Whether both are in the network that the first one says it is in. */
+export function isSameNetwork(one: Address, other: Address): boolean {
+  if (one.family !== other.family || one.prefix === null) return false;
+  return bitsOf(one).slice(0, one.prefix) === bitsOf(other).slice(0, one.prefix);
+}
+
+function bitsOf({ family, ip }: Address): string {
+  if (family === 4)
+    return ip
+      .split('.')
+      .map((part) => Number(part).toString(2).padStart(8, '0'))
+      .join('');
+  const [before = '', after = ''] = ip.split('::').map((half) =>
+    half
+      .split(':')
+      .filter((part) => part !== '')
+      .join(':'),
+  );
+  const [head, tail] = [before, after].map((half) => (half === '' ? [] : half.split(':')));
+  const zeros = Array.from({ length: 8 - (head?.length ?? 0) - (tail?.length ?? 0) }, () => '0');
+  const groups = [...(head ?? []), ...zeros, ...(tail ?? [])];
+  return groups.map((part) => Number.parseInt(part, 16).toString(2).padStart(16, '0')).join('');
+}
+
+/**
+ * The hardware address in lower case with colons, or null. Knows "52:54:00:00:00:11", "52-54-00-00-00-11",
+ * "5254.0000.0011" (systemd.link(5)) and "82;84;0;0;0;17;" (nm-settings-keyfile(5)).
+ */
 export function parseMac(text: string): string | null {
-  const plain = text.toLowerCase().replace(/[-.]/g, ':');
+  const bytes = /^(?:\d{1,3};){5}\d{1,3};?$/.test(text) ? text.split(';').slice(0, 6).map(Number) : null;
+  if (bytes !== null)
+    return bytes.every((byte) => byte < 256) ? bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':') : null;
+  const words = /^([0-9a-f]{4})\.([0-9a-f]{4})\.([0-9a-f]{4})$/i.exec(text);
+  const pairs =
+    words === null
+      ? text
+      : words
+          .slice(1)
+          .join('')
+          .replace(/..(?!$)/g, '$&:');
+  const plain = pairs.toLowerCase().replace(/[-.]/g, ':');
   return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(plain) ? plain : null;
 }

@@ -1,12 +1,11 @@
-// What of the understudy takes the place of what of the lead: interface for interface, address for address.
+// What of the understudy takes the place of what of the lead: interface for interface, address for address, card for card.
 import { type Address, parseAddress } from './address.ts';
+import { assignCards, type Misfit } from './cards.ts';
 import type { HostIdentity, InterfaceIdentity } from './contract.ts';
+import { type InterfacePair, pairInterfaces } from './interface-pair.ts';
+import { type Layout, layoutOf } from './network-layout.ts';
 
-export interface InterfacePair {
-  readonly lead: InterfaceIdentity;
-  /** null: the understudy has fewer interfaces. */
-  readonly understudy: InterfaceIdentity | null;
-}
+export type { InterfacePair };
 
 export interface Correspondence {
   readonly pairs: readonly InterfacePair[];
@@ -15,15 +14,23 @@ export interface Correspondence {
   /** The same for any of the lead's addresses or none, within an interface: whether it is already the understudy's. */
   readonly isUnderstudys: (address: Address) => boolean;
   readonly macFor: (mac: string) => string | null | undefined;
+  /** What an interface is called on the understudy: the name itself where nothing takes its place, or nothing has to. */
+  readonly nameFor: (name: string) => string;
+  readonly misfits: readonly Misfit[];
 }
 
-/** By equal name where there is one, else in the order in which they are listed. */
-export function correspond(lead: HostIdentity, understudy: HostIdentity): Correspondence {
-  const pairs = pairInterfaces(lead.interfaces, understudy.interfaces);
+const NOTHING = layoutOf([]);
+
+/**
+ * Interfaces by equal name where there is one, else in the order in which they are listed.
+ * @param layout what the image's configuration makes of cards
+ */
+export function correspond(lead: HostIdentity, understudy: HostIdentity, layout: Layout = NOTHING): Correspondence {
+  const declared = pairInterfaces(lead.interfaces, understudy.interfaces);
+  const cards = assignCards(declared, understudy.interfaces, layout);
+  const pairs = declared.map((pair) => ({ ...pair, understudy: cards.asConfigured(pair) }));
   const addresses = new Map<string, Address | null>();
-  const macs = new Map<string, string | null>();
   for (const pair of pairs) {
-    macs.set(pair.lead.mac.toLowerCase(), pair.understudy?.mac.toLowerCase() ?? null);
     for (const family of [4, 6] as const) {
       const theirs = addressesOf(pair.understudy, family);
       for (const [index, address] of addressesOf(pair.lead, family).entries())
@@ -35,18 +42,10 @@ export function correspond(lead: HostIdentity, understudy: HostIdentity): Corres
     pairs,
     addressFor: (address) => addresses.get(address.ip),
     isUnderstudys: (address) => own.has(address.ip),
-    macFor: (mac) => macs.get(mac),
+    macFor: (mac) => cards.macs.get(mac),
+    nameFor: cards.nameFor,
+    misfits: cards.misfits,
   };
-}
-
-function pairInterfaces(
-  leads: readonly InterfaceIdentity[],
-  understudies: readonly InterfaceIdentity[],
-): readonly InterfacePair[] {
-  const named = new Map(understudies.map((one) => [one.name, one]));
-  const taken = new Set(leads.map(({ name }) => named.get(name)));
-  const rest = understudies.filter((one) => !taken.has(one));
-  return leads.map((lead) => ({ lead, understudy: named.get(lead.name) ?? rest.shift() ?? null }));
 }
 
 export function addressesOf(one: InterfaceIdentity | null, family: 4 | 6): readonly Address[] {

@@ -12,7 +12,6 @@ import type {
   PlannedCommand,
   Verification,
 } from './contract.ts';
-import { correspond } from './correspondence.ts';
 import { contentOfFolder, filesBelow } from './emptied.ts';
 import { identify } from './identify.ts';
 import {
@@ -29,7 +28,7 @@ import {
 import { withKept } from './kept.ts';
 import { osOf } from './os.ts';
 import { contentOf, digestOf, makePlan, stateOfFile } from './plan.ts';
-import { guarded, machineIdIn, orFailed, type Rule, valuesIn } from './rules/mod.ts';
+import { correspondIn, guarded, machineIdIn, orFailed, type Rule, valuesIn } from './rules/mod.ts';
 import { coverageOf, surveyOf } from './search/mod.ts';
 import { withKeys } from './ssh-keygen.ts';
 import { standInFor, standInMakers } from './stand-in.ts';
@@ -286,7 +285,7 @@ async function verify(
   if (request.keepsOwn === true) problems.push(...(await problemsOfOwn(tree, request, plan)));
   else {
     const lead = plan.startsFrom ?? request.lead;
-    const correspondence = correspond(lead, request.understudy);
+    const correspondence = await correspondIn(tree, lead, request.understudy);
     const context = { ...request, lead, canRun, correspondence, proof: plan.proof, findings: plan.findings };
     for (const rule of rules) {
       problems.push(...(await rule.verify(tree, context)).map((problem) => `${rule.name}: ${problem}`));

@@ -8,7 +8,7 @@ import type { FileTree } from './tree/mod.ts';
 /** Of a name with its domain, RFC 1035; what is longer is what somebody put in its place. */
 const NAME_CHARS_MAX = 253;
 
-/** @throws IDENTITY_FAILED when it has no name or no address of its own: then nobody knows what to look for */
+/** @throws IDENTITY_FAILED when it has no name, or neither an address of its own nor one from a server */
 export async function identify(tree: FileTree): Promise<HostIdentity> {
   const name = (await hostNameIn(tree)) ?? '';
   const interfaces = await interfacesOf(tree);
@@ -27,12 +27,15 @@ function domainIn(fullName: string | null, hostName: string): string {
   return fullName === null ? '' : fullName.slice(hostName.length + 1);
 }
 
-/** One for each name or hardware address that any configuration has, in the order in which they are declared. */
+/**
+ * One for each name or hardware address that any configuration has, in the order in which they are declared; without
+ * addresses where a server gives them.
+ */
 async function interfacesOf(tree: FileTree): Promise<readonly InterfaceIdentity[]> {
   const found: { name: string; mac: string; addresses: string[] }[] = [];
   for (const { name, mac, addresses } of await declaredInterfaces(tree)) {
     const own = addresses.filter((address) => !isShared(address)).map(formatAddress);
-    if (own.length === 0) continue;
+    if (own.length === 0 && addresses.length > 0) continue;
     const same = found.find((one) => (mac !== null && one.mac === mac) || (name !== null && one.name === name));
     if (same === undefined) found.push({ name: name ?? '', mac: mac ?? '', addresses: own });
     else same.addresses.push(...own.filter((address) => !same.addresses.includes(address)));

@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { UnderstudyError } from '../base/mod.ts';
 import type { FileChange, Finding, IdentityRequest, Kept, Plan, PlannedCommand, PlannedRename } from './contract.ts';
-import { correspond } from './correspondence.ts';
 import { contentOfFolder, countText } from './emptied.ts';
 import { withKept } from './kept.ts';
 import {
   type ChangeContext,
+  correspondIn,
   type Edit,
   type FindContext,
   type Makers,
@@ -81,10 +81,11 @@ export async function makePlan(
   }
   const { lead } = start;
   const hosts = { ...request, lead };
-  const context: ChangeContext = { ...hosts, canRun, correspondence: correspond(lead, request.understudy), makers };
+  const correspondence = await correspondIn(tree, lead, request.understudy);
+  const context: ChangeContext = { ...hosts, canRun, correspondence, makers };
   const asked = request.keepsOwn === true ? [] : rules;
   const room = { planned, tree, notes, context };
-  const { findings, wanted, renames } = await ask(asked, room, { ...hosts, canRun }, kept);
+  const { findings, wanted, renames } = await ask(asked, room, { ...hosts, canRun, correspondence }, kept);
   const unknown = findings.filter(({ action }) => action === 'unknown');
   const commands = await commandsOf(wanted, planned);
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
@@ -163,8 +164,9 @@ async function planOfDone(
   const tree = fileTree(nodes);
   const found: Finding[] = [];
   const claimed = new Set([await stampPath(tree)]);
+  const correspondence = await correspondIn(tree, request.lead, request.understudy);
   for (const rule of rules) {
-    const context = { ...request, canRun, claimed, found: pathsOf(found) };
+    const context = { ...request, canRun, correspondence, claimed, found: pathsOf(found) };
     found.push(...withKept(await rule.find(tree, context), kept));
   }
   const findings = foundAgain(found, stamp);

@@ -5,7 +5,8 @@ import { correspond } from '../../src/identity/correspondence.ts';
 import type { HostIdentity, Rule } from '../../src/identity/mod.ts';
 import { makePlan } from '../../src/identity/plan.ts';
 import type { Makers } from '../../src/identity/rules/mod.ts';
-import { type DiskUse, fileTree, isWithin, type NodeTree, PlannedTree } from '../../src/identity/tree/mod.ts';
+import { type DiskUse, fileTree, isWithin, type NodeTree } from '../../src/identity/tree/mod.ts';
+import { afterPlan } from '../support/after-plan.ts';
 import { type MemoryNode, memoryTree } from '../support/memory-tree.ts';
 import { LEAD, SPARE } from '../support/system-image.ts';
 
@@ -50,15 +51,7 @@ function requestFor(otherHardware: RuleCase['otherHardware']): Request {
 
 async function planned(rule: Rule, image: NodeTree, makers: Makers, request: Request) {
   const plan = await makePlan(image, request, [rule], makers);
-  const after = new PlannedTree(image);
-  for (const rename of plan.renames ?? []) after.rename(rename);
-  for (const { path, kind, after: text, mode, copyOf } of plan.changes) {
-    if (copyOf !== undefined) after.plan(path, { kind: 'file', bytes: await image.bytes(copyOf, 1_000_000), mode });
-    else if (kind === 'folder') after.plan(path, { kind: 'emptied' });
-    else if (text === null) after.plan(path, { kind: 'gone' });
-    else if (kind === 'link') after.plan(path, { kind, target: text });
-    else after.plan(path, { kind, bytes: Buffer.from(text), mode });
-  }
+  const after = await afterPlan(image, plan);
   return { plan, after };
 }
 

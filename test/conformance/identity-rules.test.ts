@@ -62,6 +62,7 @@ const IFCFG =
 const NEW_ID = deriveId(MACHINE_ID, SPARE);
 const bootEntry = (id: string): string =>
   `title Debian\nmachine-id ${id}\noptions root=/dev/vda2 systemd.machine_id=${id}\nlinux /${id}/6.1/linux\n`;
+const DHCPCD = 'hostname\ninterface eth0\nstatic ip_address=10.0.0.11/24\nstatic routers=10.0.0.1\n';
 
 const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
   'boot-loader': {
@@ -145,6 +146,16 @@ const ownCases: Readonly<Record<string, Omit<RuleCase, 'rule'>>> = {
       [`/boot/efi/loader/entries/${NEW_ID}-6.1.conf`]: bootEntry(NEW_ID),
       [`/boot/efi/${NEW_ID}/6.1/linux`]: 'kernel\n',
     },
+  },
+  dhcpcd: {
+    image: { '/etc/dhcpcd.conf': DHCPCD },
+    after: { '/etc/dhcpcd.conf': DHCPCD.replace('10.0.0.11', '10.0.0.12') },
+  },
+  interfaces: {
+    image: {
+      '/etc/network/interfaces': `${INTERFACES}iface bond0 inet manual\n\tbond-slaves eth1 eth2\n`,
+    },
+    looks: true,
   },
   'machine-id': { image: { '/etc/machine-id': `${MACHINE_ID}\n` }, derives: true },
   'ssh-host-keys': {

@@ -2,7 +2,8 @@
 import { correspond } from '../../src/identity/correspondence.ts';
 import { makePlan } from '../../src/identity/plan.ts';
 import { builtinRules } from '../../src/identity/rules/mod.ts';
-import { fileTree, PlannedTree } from '../../src/identity/tree/mod.ts';
+import { fileTree } from '../../src/identity/tree/mod.ts';
+import { afterPlan } from './after-plan.ts';
 import { type MemoryNode, memoryTree } from './memory-tree.ts';
 import { LEAD, SPARE } from './system-image.ts';
 
@@ -16,14 +17,7 @@ export async function planFor(files: Files, names: readonly string[]) {
   const rules = builtinRules.filter(({ name }) => names.includes(name));
   const image = memoryTree(files);
   const plan = await makePlan(image, request, rules, makers);
-  const after = new PlannedTree(image);
-  for (const rename of plan.renames ?? []) after.rename(rename);
-  for (const { path, kind, after: text, mode } of plan.changes) {
-    if (kind === 'folder') after.plan(path, { kind: 'emptied' });
-    else if (text === null) after.plan(path, { kind: 'gone' });
-    else if (kind === 'link') after.plan(path, { kind, target: text });
-    else after.plan(path, { kind, bytes: Buffer.from(text), mode });
-  }
+  const after = await afterPlan(image, plan);
   const problems: string[] = [];
   for (const rule of rules) {
     const context = { ...request, correspondence: correspond(LEAD, SPARE), proof: plan.proof, findings: plan.findings };

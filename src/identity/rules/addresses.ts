@@ -3,12 +3,10 @@
 import { type Address, formatAddress } from '../address.ts';
 import type { Finding, InterfaceIdentity } from '../contract.ts';
 import { addressesOf, allAddresses, correspond } from '../correspondence.ts';
-import type { FileTree } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
 import { finding } from './finding.ts';
 import { addressesIn, type NetworkFacts } from './network-file.ts';
-import { networkFormats } from './network-formats.ts';
-import { declaredIn } from './network-rule.ts';
+import { declared } from './network-formats.ts';
 
 const RULE = 'addresses';
 const PATH = '/etc';
@@ -16,14 +14,18 @@ const NOWHERE =
   'No configuration that is understood says where this address of the lead comes from, so nobody knows how to change it.';
 const DYNAMIC =
   'It is assigned by the hardware address (DHCP or router advertisements), which the understudy has of its own.';
+const UNSAID =
+  'The image does not say which name and which addresses its host has, so they were not looked for. Say who it is with --lead.';
+const GIVEN =
+  'A server gives this interface its addresses (DHCP or router advertisements), so the image does not say which they are, and they were not looked for. Say who the host is with --lead.';
 const NO_PLACE = 'The lead has nothing in whose place this address of the understudy could go.';
 
 export const addressesRule: Rule = {
   name: RULE,
-  async find(tree, { lead, understudy }) {
-    if (lead === null) return [];
+  async find(tree, { lead, understudy, correspondence }) {
     const facts = await declared(tree);
-    const pairs = correspond(lead, understudy ?? lead);
+    if (lead === null) return [unsaid('nobody said', UNSAID)];
+    const pairs = correspondence ?? correspond(lead, understudy ?? lead);
     const found: Finding[] = [];
     for (const one of lead.interfaces) {
       for (const address of [...addressesOf(one, 4), ...addressesOf(one, 6)]) {
@@ -31,6 +33,9 @@ export const addressesRule: Rule = {
         const isThere = has(facts, address) || (target !== null && target !== undefined && has(facts, target));
         if (!isThere) found.push(missing(facts, one, address));
       }
+    }
+    for (const { name, addresses } of lead.interfaces) {
+      if (addresses.length === 0 && facts.dynamic.length > 0) found.push(unsaid(name, GIVEN));
     }
     const placed = new Set(allAddresses(lead).map((address) => pairs.addressFor(address)?.ip));
     for (const address of understudy === null ? [] : allAddresses(understudy)) {
@@ -56,10 +61,8 @@ export const addressesRule: Rule = {
   },
 };
 
-async function declared(tree: FileTree): Promise<NetworkFacts> {
-  const all: NetworkFacts[] = [];
-  for (const format of networkFormats) all.push(await declaredIn(format, tree));
-  return { interfaces: all.flatMap(({ interfaces }) => interfaces), dynamic: all.flatMap(({ dynamic }) => dynamic) };
+function unsaid(value: string, why: string): Finding {
+  return finding({ rule: RULE, path: PATH, value, why, action: 'keep', confidence: 'guess' });
 }
 
 function has(facts: NetworkFacts, address: Address): boolean {

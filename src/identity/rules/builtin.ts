@@ -6,6 +6,7 @@ import { declaredRules } from './declared/mod.ts';
 import { hostNameRule } from './host-name.ts';
 import { hostsFileRule } from './hosts-file.ts';
 import { identitySignsRule } from './identity-signs.ts';
+import { interfacesRule } from './interfaces.ts';
 import { machineIdRule } from './machine-id.ts';
 import { machineIdCopiesRule } from './machine-id-copies.ts';
 import { mentionsRule } from './mentions.ts';
@@ -22,6 +23,7 @@ import { systemKindRule } from './system-kind.ts';
 export const builtinRules: readonly Rule[] = [
   systemKindRule,
   addressesRule,
+  interfacesRule,
   hostsFileRule,
   hostNameRule,
   nameSettingsRule,

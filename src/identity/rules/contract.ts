@@ -17,6 +17,8 @@ export interface FindContext {
   readonly claimed: ReadonlySet<string>;
   /** Paths that rules before this one have said something about, whether or not the tree has their edits. */
   readonly found?: ReadonlySet<string>;
+  /** What takes the place of what, as the image was before any rule. Absent: nobody has looked at its network. */
+  readonly correspondence?: Correspondence;
   /** Names of devices mean nothing on the other host. */
   readonly otherHardware?: boolean;
   /** Commands can be run in the image. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryTree } from '../../../test/support/memory-tree.ts';
 import type { HostIdentity } from '../contract.ts';
+import { correspond } from '../correspondence.ts';
 import { identify } from '../identify.ts';
 import { makePlan } from '../plan.ts';
 import { fileTree } from '../tree/mod.ts';
@@ -78,7 +79,7 @@ describe('where a system reads its own name', () => {
   it('a name that came back is found', async () => {
     const context = {
       ...{ lead: LEAD, understudy: SPARE, findings: [], proof: { sshHostKeys: [], machineId: '' } },
-      correspondence: { pairs: [], addressFor: () => null, isUnderstudys: () => false, macFor: () => null },
+      correspondence: correspond(LEAD, SPARE),
     };
     const files = {
       '/etc/hostname': 'spare1\n',

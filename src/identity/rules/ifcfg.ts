@@ -2,19 +2,34 @@
 import { type Address, formatAddress, netmaskOf, parseAddress, parseMac, prefixOf } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
-import { nameOf, readText } from '../tree/mod.ts';
+import type { DeclaredDevice, DeviceKind } from '../network-layout.ts';
+import { nameOf, parentOf, readText, type TextFile } from '../tree/mod.ts';
 import { filesAt } from './glob.ts';
-import { addressOutcome, extraGateway, gatewayInPlaceOf, type NetworkFacts, type Rewritten } from './network-file.ts';
+import { defaultRouteOf, defaultRoutesIn, pairOfRoute, rewriteRoute } from './ifcfg-routes.ts';
+import {
+  addressOutcome,
+  extraGateway,
+  gatewayInPlaceOf,
+  macInPlaceOf,
+  type NetworkFacts,
+  namesInPlaceOf,
+  type Rewritten,
+  wordsOf,
+} from './network-file.ts';
 import type { NetworkFormat } from './network-rule.ts';
 
 const PLACES = [
-  '/etc/sysconfig/network-scripts/ifcfg-*',
+  '/etc/sysconfig/network-scripts/{ifcfg,route,route6}-*',
   '/etc/sysconfig/network/{ifcfg,ifroute}-*',
   '/etc/sysconfig/network/routes',
   '/etc/sysconfig/network',
 ];
 const ADDRESS_KEY = /^(IPADDR|IPV6ADDR|LLADDR)(?!_SECONDARIES)(_?\w+)?$/;
 const GATEWAY_KEY = /^(GATEWAY\d*|IPV6_DEFAULTGW)$/;
+/** Names of other interfaces. */
+const SLAVES = /^(BONDING_SLAVE_?\w*|BRIDGE_PORTS|TEAM_PORT_DEVICE_?\w*)$/;
+const REFERENCES =
+  /^(BONDING_SLAVE_?\w*|BRIDGE_PORTS|TEAM_PORT_DEVICE_?\w*|PHYSDEV|ETHERDEVICE|MASTER|TEAM_MASTER|BRIDGE|GATEWAYDEV)$/;
 const MAC_KEY = /^(HWADDR|MACADDR|LLADDR)$/;
 const DYNAMIC = ['dhcp', 'bootp', 'dhcp4', 'dhcp6', 'auto6'];
 
@@ -23,18 +38,50 @@ export const ifcfg: NetworkFormat = {
   async files(tree) {
     const { files } = await filesAt(tree, PLACES);
     const texts = await Promise.all(files.map(({ path }) => readText(tree, path)));
-    return texts.map((file) => ({
-      file,
-      match: `${nameIn(file.path ?? '')}\n${file.status === 'text' ? file.text : ''}`,
-    }));
+    const routes = texts.flatMap((file) => (file.status === 'text' ? routesOf(file) : []));
+    return texts.map((file) => {
+      const name = nameIn(file.path ?? '');
+      const own = file.status === 'text' ? file.text : '';
+      // What other files say of the way out of this interface, or of any.
+      const others = routes.filter(({ path, device }) => path !== file.path && ['', name].includes(device));
+      const place = others.some(({ path }) => ROUTES_OF_SUSE.test(path)) || isOfSuse(file.path ?? '') ? SUSE : '';
+      return { file, match: [name, own, ...others.map(({ line }) => line), place].join('\n') };
+    });
   },
   facts,
   rewrite,
 };
 
+const ROUTES_OF_SUSE = /^\/etc\/sysconfig\/network\/(routes|ifroute-.+)$/;
+const SUSE = '# as SUSE has it';
+
+function isOfSuse(path: string): boolean {
+  return parentOf(path) === '/etc/sysconfig/network';
+}
+
+function routesOf({ path, text }: TextFile & { readonly status: 'text' }): {
+  readonly path: string;
+  readonly device: string;
+  readonly line: string;
+}[] {
+  const name = nameIn(path);
+  const device = linesOf(text).find(({ key }) => key === 'GATEWAYDEV')?.value ?? '';
+  const lines = defaultRoutesIn(text).map((route) => ({ path, device: route.device ?? name, line: route.line }));
+  // In the file of an interface it is that one's; in the file for all it is the system's.
+  const gateways = linesOf(text).filter((line, _, all) => isGateway(line, all));
+  return [...lines, ...gateways.map((line) => ({ path, device: name === '' ? device : name, line: line.text }))];
+}
+
+/** In route-eth0, GATEWAY1 is of the network that ADDRESS1 says. */
+function isGateway({ key, value }: Line, lines: readonly Line[]): boolean {
+  const number = /^GATEWAY(\d+)$/.exec(key)?.[1] ?? '';
+  const network = lines.find((line) => line.key === `ADDRESS${number}`)?.value;
+  return GATEWAY_KEY.test(key) && value !== '' && (network === undefined || number === '' || network === '0.0.0.0');
+}
+
 /** "eth0" of "ifcfg-eth0"; '' for files that are for all. */
 function nameIn(path: string): string {
-  return /^if(?:cfg|route)-(.+)$/.exec(nameOf(path))?.[1] ?? '';
+  return /^(?:ifcfg|ifroute|route6?)-(.+)$/.exec(nameOf(path))?.[1] ?? '';
 }
 
 interface Line {
@@ -83,7 +130,30 @@ function facts(text: string, match: string): NetworkFacts {
       const families = key !== 'BOOTPROTO' || /6$/.test(value) ? ([6] as const) : ([4] as const);
       return families.map((family) => ({ family, matches }));
     });
-  return { interfaces: addresses.length === 0 ? [] : [{ name: device || null, mac, addresses }], dynamic };
+  return {
+    interfaces: addresses.length === 0 ? [] : [{ name: device || null, mac, addresses }],
+    dynamic,
+    devices: device === '' || device === 'lo' ? [] : deviceOf(lines, device, mac),
+  };
+}
+
+function deviceOf(lines: readonly Line[], device: string, mac: string | null): DeclaredDevice[] {
+  const of = (pattern: RegExp): string[] =>
+    lines.filter(({ key }) => pattern.test(key)).flatMap(({ value }) => wordsOf(value));
+  const isOn = (pattern: RegExp): boolean => of(pattern).some((value) => value.toLowerCase() === 'yes');
+  const type = (of(/^TYPE$/)[0] ?? '').toLowerCase();
+  const [parts, links] = [of(SLAVES), of(/^(PHYSDEV|ETHERDEVICE)$/)];
+  const isBond =
+    ['bond', 'team'].includes(type) || of(/^BONDING_OPTS$|^TEAM_CONFIG$/).length > 0 || isOn(/^BONDING_MASTER$/);
+  const isBridge = type.endsWith('bridge') || isOn(/^BRIDGE$/) || of(/^BRIDGE_PORTS$/).length > 0;
+  const kind: DeviceKind = isBond ? 'bond' : isBridge ? 'bridge' : isOn(/^VLAN$/) || links.length > 0 ? 'vlan' : 'card';
+  const number = Number(of(/^VLAN_ID$/)[0]);
+  const into = of(/^(MASTER|TEAM_MASTER|BRIDGE)$/).filter((name) => !['yes', 'no'].includes(name.toLowerCase()));
+  const macSet =
+    of(/^(MACADDR|LLADDR)$/)
+      .map(parseMac)
+      .find((one) => one !== null) ?? null;
+  return [{ name: device, mac, kind, parts: [...parts, ...links], into, macSet, ...(number > 0 && { vlan: number }) }];
 }
 
 /** With the prefix of the variable that belongs to it: IPADDR1 and PREFIX1 or NETMASK1. */
@@ -97,6 +167,11 @@ function addressOf({ key, value }: Line, lines: readonly Line[]): Address | null
   return { ...address, prefix };
 }
 
+/** A file that is for no interface in particular. */
+function isForAll(match: string): boolean {
+  return ownerOf(match).device === '';
+}
+
 function rewrite(text: string, match: string, pairs: Correspondence): Rewritten {
   const lines = linesOf(text);
   const strange: string[] = [];
@@ -106,28 +181,24 @@ function rewrite(text: string, match: string, pairs: Correspondence): Rewritten 
     null;
   const gone = new Set<string>();
   const written = lines.map((line) => {
-    const route = /^(\s*default\s+)(\S+)(.*)$/.exec(line.text);
-    if (route !== null && pair !== null) {
-      const gateway = gatewayInPlaceOf(route[2] ?? '', pair);
-      return gateway === null ? null : `${route[1]}${gateway}${route[3]}`;
-    }
-    const next = rewriteLine(line, lines, pair, pairs, strange, gone);
+    if (defaultRouteOf(line.text) !== null) return rewriteRoute(line.text, pair, isForAll(match), pairs);
+    const next = rewriteLine(line, lines, pair, pairs, strange, gone, isForAll(match));
     if (next === line.value) return line.text;
     return next === null
       ? null
       : line.text.replace(/(=["']?)[^"'#]*?(["']?\s*(?:#.*)?)$/, (_, a: string, b: string) => a + next + b);
   });
   const at = lines.findIndex(({ key, value }) => /^IPADDR\d*$/.test(key) && parseAddress(value) !== null);
-  const hasGateway = lines.some(({ key, text: line }) => GATEWAY_KEY.test(key) || /^\s*default\s/.test(line));
+  const hasGateway = linesOf(match).some((line, _, all) => isGateway(line, all) || defaultRouteOf(line.text) !== null);
   const extra = at < 0 || pair === null || hasGateway ? null : extraGateway(pair, 4);
   // SUSE has routes in other files, and knows interfaces by the name of the file.
-  const isSuse = at >= 0 && lines[at]?.value.includes('/') === true;
+  const isSuse = match.endsWith(SUSE) || (at >= 0 && lines[at]?.value.includes('/') === true);
   if (extra !== null && isSuse) strange.push(`no default route here, and the understudy has one by ${extra}`);
   else if (extra !== null && written[at] != null) written[at] = `${written[at]}\nGATEWAY=${extra}`;
+  const named = match.split('\n')[0] ?? '';
   const isNamed =
-    pair?.understudy != null && pair.understudy.name !== pair.lead.name && match.startsWith(`${pair.lead.name}\n`);
-  if (isNamed && !lines.some(({ key }) => key === 'DEVICE' || key === 'HWADDR'))
-    strange.push(`a file named for ${pair.lead.name}`);
+    named !== '' && pairs.nameFor(named) !== named && !lines.some(({ key }) => key === 'DEVICE' || key === 'HWADDR');
+  if (isNamed) strange.push(`a file named for ${named}`);
   return { text: written.filter((line) => line !== null).join('\n'), strange };
 }
 
@@ -139,14 +210,16 @@ function rewriteLine(
   pairs: Correspondence,
   strange: string[],
   gone: Set<string>,
+  isForAll: boolean,
 ): string | null {
   const { key, value } = line;
-  if (MAC_KEY.test(key) && parseMac(value) !== null) {
-    const target = pairs.macFor(parseMac(value) ?? '');
-    return target === undefined || target === value.toLowerCase() ? value : (target?.toUpperCase() ?? null);
+  if (MAC_KEY.test(key)) return macInPlaceOf(value, pairs)?.toUpperCase() ?? value;
+  if (key === 'DEVICE') return pairs.nameFor(value);
+  if (REFERENCES.test(key)) return namesInPlaceOf(value, pairs);
+  if (isGateway(line, lines)) {
+    const own = isForAll ? pairOfRoute(value, null, pairs) : pair;
+    return own === null ? value : gatewayInPlaceOf(value, own);
   }
-  if (key === 'DEVICE' && pair?.understudy != null) return value === pair.lead.name ? pair.understudy.name : value;
-  if (GATEWAY_KEY.test(key) && pair !== null) return gatewayInPlaceOf(value, pair);
   if (ADDRESS_KEY.test(key)) {
     const address = addressOf(line, lines);
     if (address === null) return value;

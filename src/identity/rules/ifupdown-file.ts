@@ -1,17 +1,28 @@
 // The format of interfaces(5): stanzas that begin with a keyword, "iface" ones with options, which are lines after it.
-import { type Address, formatAddress, netmaskOf, parseAddress, prefixOf } from '../address.ts';
+import { type Address, formatAddress, netmaskOf, parseAddress, parseMac, prefixOf } from '../address.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
+import type { DeclaredDevice } from '../network-layout.ts';
 import {
   addressOutcome,
   extraGateway,
   gatewayInPlaceOf,
   macsInPlaceOf,
   type NetworkFacts,
+  namesInPlaceOf,
   type Rewritten,
+  wordsOf,
 } from './network-file.ts';
 
 /** What begins a stanza; everything else in an "iface" stanza is one of its options. */
 const KEYWORD = /^\s*(iface|mapping|auto|allow-\S+|source|source-directory|template|rename|no-auto-down|no-scripts)\s/;
+
+/** Options whose words are names of interfaces; scripts take "_" for "-". */
+const PARTS = ['bond-slaves', 'slaves', 'bridge-ports', 'vlan-raw-device', 'ovs-ports', 'ovs-bonds'];
+const REFERENCES = [...PARTS, 'bond-master', 'bond-primary', 'ovs-bridge'];
+const NO_PARTS = ['none', 'all', 'regex', 'auto'];
+/** A default route that a command makes: "up ip route add default via 10.0.0.1". */
+const ROUTE_COMMAND = /\b(default\s+(?:via|gw)\s+)([0-9a-fA-F.:]+)/;
+const COMMANDS = ['up', 'post-up', 'pre-up'];
 
 interface Stanza {
   /** Lines as they are, a backslash at a line's end making the next one part of it. */
@@ -59,6 +70,10 @@ function optionOf(line: string): Option | null {
   return key === undefined || value === '' ? null : { key, value };
 }
 
+function plainKey(key: string): string {
+  return key.replaceAll('_', '-');
+}
+
 /** The physical interface of "eth0:1" and of "eth0". */
 function baseOf(name: string): string {
   return name.replace(/:.*/, '');
@@ -80,22 +95,59 @@ export function ifupdownFacts(text: string): NetworkFacts {
       ? [{ family: iface.family, matches: ({ name }: { name: string }) => name === iface.name }]
       : [],
   );
-  return { interfaces, dynamic };
+  return { interfaces, dynamic, devices: stanzas.flatMap(deviceOf) };
+}
+
+function deviceOf(stanza: Stanza): DeclaredDevice[] {
+  if (stanza.iface === null || stanza.iface.name === 'lo') return [];
+  const of = (...keys: readonly string[]): string[] =>
+    keys.flatMap((key) => optionsOf(stanza, key)).flatMap((value) => wordsOf(value.replace(/\bregex\b.*/, '')));
+  const isBond = of('bond-slaves', 'slaves', 'bond-mode').length > 0;
+  const isVlan = of('vlan-raw-device', 'vlan-id').length > 0;
+  const isBridge = of('bridge-ports', 'ovs-ports').length > 0;
+  const number = Number(of('vlan-id')[0]);
+  const device: DeclaredDevice = {
+    name: baseOf(stanza.iface.name),
+    mac: null,
+    kind: isBond ? 'bond' : isBridge ? 'bridge' : isVlan ? 'vlan' : 'card',
+    parts: of(...PARTS).filter((part) => !NO_PARTS.includes(part)),
+    into: of('bond-master', 'ovs-bridge'),
+    macSet:
+      of('hwaddress')
+        .map(parseMac)
+        .find((mac) => mac !== null) ?? null,
+    ...(Number.isInteger(number) ? { vlan: number } : {}),
+  };
+  return [device];
+}
+
+/** What "source" and "source-directory" name. Those that only a shell can expand are left out. */
+export function sourcesIn(text: string): { readonly pattern: string; readonly isFolder: boolean }[] {
+  return sourceLines(text).filter(({ pattern }) => !SHELL.test(pattern));
+}
+
+const SHELL = /[$`~"'(){}]/;
+
+function sourceLines(text: string): { readonly pattern: string; readonly isFolder: boolean }[] {
+  return logicalLines(text).flatMap((line) => {
+    const [keyword, ...patterns] = wordsOf(line.replaceAll('\\\n', ' '));
+    if (keyword !== 'source' && keyword !== 'source-directory') return [];
+    return patterns.map((pattern) => ({ pattern, isFolder: keyword === 'source-directory' }));
+  });
 }
 
 function optionsOf(stanza: Stanza, key: string): string[] {
   const options = stanza.lines.slice(1).map(optionOf);
-  return options.flatMap((option) => (option?.key === key ? [option.value] : []));
+  return options.flatMap((option) => (option !== null && plainKey(option.key) === key ? [option.value] : []));
 }
 
-export function rewriteIfupdown(text: string, pairs: Correspondence): Rewritten {
+/** @param match all files that ifup(8) reads, of which this is one; '': it is the only one */
+export function rewriteIfupdown(text: string, match: string, pairs: Correspondence): Rewritten {
   const stanzas = stanzasOf(text);
-  const strange: string[] = [];
-  const routed = new Set(
-    stanzas.flatMap((one) =>
-      one.iface !== null && optionsOf(one, 'gateway').length > 0 ? [baseOf(one.iface.name)] : [],
-    ),
-  );
+  const strange = sourceLines(text)
+    .filter(({ pattern }) => SHELL.test(pattern))
+    .map(({ pattern }) => `source ${pattern}, which only a shell can expand`);
+  const routed = new Set(stanzasOf(match === '' ? text : match).flatMap(routedIn));
   const written = stanzas.map((stanza) => rewriteStanza(stanza, pairs, routed, strange));
   const names = (gone: boolean): string[] =>
     stanzas.flatMap(({ iface }, index) => (iface !== null && (written[index] === null) === gone ? [iface.name] : []));
@@ -105,6 +157,18 @@ export function rewriteIfupdown(text: string, pairs: Correspondence): Rewritten 
   return { text: lines.flatMap((line) => rewriteNames(line, pairs, gone) ?? []).join('\n'), strange };
 }
 
+/** The interface and family that a stanza makes a default route for: "eth0 4". */
+function routedIn(stanza: Stanza): string[] {
+  if (stanza.iface === null) return [];
+  const commands = COMMANDS.flatMap((key) => optionsOf(stanza, key)).filter((value) => ROUTE_COMMAND.test(value));
+  const isRouted = optionsOf(stanza, 'gateway').length > 0 || commands.length > 0;
+  return isRouted ? [routeKey(stanza.iface)] : [];
+}
+
+function routeKey({ name, family }: { readonly name: string; readonly family: 4 | 6 }): string {
+  return `${baseOf(name)} ${family}`;
+}
+
 /** What stays of a stanza that goes: the blank lines and comments at its end, which speak of what follows. */
 function restOf(lines: readonly string[]): readonly string[] {
   return lines.slice(lastOptionOf(lines));
@@ -112,12 +176,12 @@ function restOf(lines: readonly string[]): readonly string[] {
 
 /**
  * Null when all of it goes: its address, or its interface, has nothing in its place.
- * @param routed interfaces that have a default route in this file
+ * @param routed interfaces and families that have a default route; those that get one are added
  */
 function rewriteStanza(
   stanza: Stanza,
   pairs: Correspondence,
-  routed: ReadonlySet<string>,
+  routed: Set<string>,
   strange: string[],
 ): readonly string[] | null {
   const { iface } = stanza;
@@ -131,17 +195,20 @@ function rewriteStanza(
   if (outcomes.some(({ outcome }) => outcome === 'gone')) return null;
   strange.push(...outcomes.filter(({ outcome }) => outcome === 'strange').map(({ value }) => value));
   const next = outcomes.map(({ outcome }) => outcome).find((outcome) => typeof outcome !== 'string') ?? null;
-  const isOurs = outcomes.some(({ outcome }) => outcome !== 'strange');
+  const isOurs = outcomes.length === 0 || outcomes.some(({ outcome }) => outcome !== 'strange');
   const lines = stanza.lines.slice(1).flatMap((line) => rewriteOption(line, next, isOurs ? pair : null, pairs) ?? []);
-  const extra = isOurs && pair !== null && !routed.has(baseOf(iface.name)) ? extraGateway(pair, iface.family) : null;
-  if (extra !== null) lines.splice(lastOptionOf(lines), 0, `    gateway ${extra}`);
-  return [rewriteHead(stanza.lines[0] ?? '', pair), ...lines];
+  const isRouted = [iface.name, pairs.nameFor(iface.name)].some((name) => routed.has(routeKey({ ...iface, name })));
+  const extra = isOurs && outcomes.length > 0 && pair !== null && !isRouted ? extraGateway(pair, iface.family) : null;
+  if (extra !== null) {
+    lines.splice(lastOptionOf(lines), 0, `    gateway ${extra}`);
+    routed.add(routeKey(iface));
+  }
+  return [rewriteHead(stanza.lines[0] ?? '', iface.name, pairs), ...lines];
 }
 
-function rewriteHead(line: string, pair: InterfacePair | null): string {
-  const name = pair?.understudy?.name;
-  if (pair === null || name === undefined || name === pair.lead.name) return line;
-  return line.replace(/^(\s*iface\s+)([^\s:]+)/, (_, start: string) => `${start}${name}`);
+function rewriteHead(line: string, name: string, pairs: Correspondence): string {
+  const next = pairs.nameFor(name);
+  return next === name ? line : line.replace(/^(\s*iface\s+)(\S+)/, (_, start: string) => `${start}${next}`);
 }
 
 /** Behind the last line that is an option: comments below it belong to what follows. */
@@ -168,6 +235,12 @@ function rewriteOption(
   // Both follow from address and netmask, and ifup(8) knows how.
   if ((key === 'broadcast' || key === 'network') && isLiteral && next !== null) return null;
   if (key === 'hwaddress') return put(macsInPlaceOf(value, pairs));
+  if (REFERENCES.includes(plainKey(key))) return put(namesInPlaceOf(value, pairs));
+  const route = COMMANDS.includes(key) && pair !== null ? ROUTE_COMMAND.exec(value) : null;
+  if (route !== null && pair !== null) {
+    const gateway = gatewayInPlaceOf(route[2] ?? '', pair);
+    return gateway === null ? null : put(value.replace(ROUTE_COMMAND, (_, start: string) => start + gateway));
+  }
   return line;
 }
 
@@ -192,14 +265,7 @@ function rewriteNames(line: string, pairs: Correspondence, gone: ReadonlySet<str
     .slice(head.length)
     .split(/\s+/)
     .filter((name) => name !== '' && name !== '\\');
-  const written = names.filter((name) => !gone.has(name)).map((name) => nameInPlaceOf(name, pairs));
+  const written = names.filter((name) => !gone.has(name)).map((name) => pairs.nameFor(name));
   if (written.join(' ') === names.join(' ')) return line;
   return written.length === 0 ? null : `${head}${written.join(' ')}`;
-}
-
-function nameInPlaceOf(name: string, pairs: Correspondence): string {
-  const pair = pairs.pairs.find(({ lead }) => lead.name === baseOf(name));
-  return pair?.understudy === undefined || pair.understudy === null
-    ? name
-    : name.replace(baseOf(name), pair.understudy.name);
 }

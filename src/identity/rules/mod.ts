@@ -17,7 +17,7 @@ export { nameOfOwnAddress } from './hosts-file.ts';
 export { machineIdIn } from './machine-id.ts';
 export { rulesOfStart } from './meant.ts';
 export { mentionsBelow } from './mentions.ts';
-export { declaredInterfaces } from './network-formats.ts';
+export { correspondIn, declaredInterfaces } from './network-formats.ts';
 export { valuesIn } from './old-values.ts';
 export type { OwnRule } from './own-rules.ts';
 export { type RuleSet, ruleSet, rulesWith } from './rule-set.ts';

@@ -1,32 +1,55 @@
 // Addresses and routes in netplan's YAML: https://netplan.readthedocs.io/en/stable/netplan-yaml/. Values are replaced
 // where they stand, so that comments and layout stay.
-import { isMap, isPair, isScalar, isSeq, type Node, type Pair, parseDocument, type Scalar, visit } from 'yaml';
-import { type Address, formatAddress, parseAddress, parseMac } from '../address.ts';
+import { isMap, isPair, isScalar, isSeq, type Node, type Pair, type Scalar } from 'yaml';
+import { type Address, formatAddress, parseAddress } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
-import { readText, type TextFile } from '../tree/mod.ts';
+import { nameOf as nameOfPath, readText, type TextFile } from '../tree/mod.ts';
 import { yamlRefusal } from './bounded-text.ts';
 import { filesAt } from './glob.ts';
-import { addressOutcome, extraGateway, gatewayInPlaceOf, type NetworkFacts, type Rewritten } from './network-file.ts';
+import {
+  type Binding,
+  type Bindings,
+  bindingsFrom,
+  bindingsOf,
+  DEFAULT_ROUTES,
+  type Device,
+  deviceOf,
+  devicesIn,
+  scalarAt,
+  TEXT_CHARS_MAX,
+  textAt,
+} from './netplan-devices.ts';
+import {
+  addressOutcome,
+  extraGateway,
+  gatewayInPlaceOf,
+  macInPlaceOf,
+  type NetworkFacts,
+  type Rewritten,
+} from './network-file.ts';
 import type { NetworkFormat } from './network-rule.ts';
+import { matchesShellPattern } from './shell-pattern.ts';
 
 const PLACES = ['/{etc,usr/lib,lib}/netplan/*.yaml'];
-/** Far above what people write; a parser takes long for more. */
-const TEXT_CHARS_MAX = 256 * 1024;
-const KINDS = ['ethernets', 'wifis', 'modems', 'bonds', 'bridges', 'vlans', 'tunnels', 'vrfs', 'dummy-devices'];
-const DEFAULT = ['default', '0.0.0.0/0', '::/0', '0/0'];
 const REFERENCES = ['interfaces', 'link', 'primary', 'gratuitous-arp'];
+/** Of bridges: by the name of a port. */
+const BY_PORT = ['path-cost', 'port-priority'];
 
 export const netplan: NetworkFormat = {
   name: 'netplan',
   async files(tree) {
     const { files } = await filesAt(tree, PLACES);
-    const texts: TextFile[] = [];
-    for (const { path } of files) texts.push(await usable(await readText(tree, path)));
-    return texts.map((file) => ({ file, match: '' }));
+    const texts = new Map<string, TextFile>();
+    // One that has the name of one in an earlier place is not read: netplan-generate(8).
+    for (const { path } of files)
+      if (!texts.has(nameOfPath(path))) texts.set(nameOfPath(path), await usable(await readText(tree, path)));
+    const ordered = [...texts.keys()].sort().flatMap((name) => texts.get(name) ?? []);
+    const match = JSON.stringify(bindingsOf(ordered.map((file) => (file.status === 'text' ? file.text : ''))));
+    return ordered.map((file) => ({ file, match }));
   },
-  facts: (text) => factsOf(devicesIn(text) ?? []),
-  rewrite: (text, _match, pairs) => rewriteNetplan(text, pairs),
+  facts: (text, match) => factsOf(devicesIn(text) ?? [], bindingsFrom(match, text)),
+  rewrite: (text, match, pairs) => rewriteNetplan(text, bindingsFrom(match, text), pairs),
 };
 
 async function usable(file: TextFile): Promise<TextFile> {
@@ -36,56 +59,8 @@ async function usable(file: TextFile): Promise<TextFile> {
   return why === null ? file : { status: 'unusable', path: file.path, why };
 }
 
-/** One "eth0:" of the file. */
-interface Device {
-  readonly id: Scalar;
-  readonly body: Node;
-}
-
-/** Null for what cannot be read, or has more than plain values: aliases would let one text stand in several places. */
-function devicesIn(text: string): Device[] | null {
-  if (yamlRefusal(text, TEXT_CHARS_MAX) !== null) return null;
-  try {
-    const document = parseDocument(text, { uniqueKeys: false });
-    if (document.errors.length > 0) return null;
-    let hasAliases = false;
-    visit(document, {
-      Alias() {
-        hasAliases = true;
-      },
-    });
-    if (hasAliases) return null;
-    const network = document.get('network', true);
-    if (!isMap(network)) return [];
-    return KINDS.flatMap((kind) => {
-      const devices = network.get(kind, true);
-      if (!isMap(devices)) return [];
-      return devices.items.flatMap(({ key, value }) =>
-        isScalar(key) && isMap(value) && typeof key.value === 'string' ? [{ id: key, body: value }] : [],
-      );
-    });
-  } catch {
-    // A text that nests deeper than the parser's stack.
-    return null;
-  }
-}
-
-function scalarAt(body: Node, ...path: readonly string[]): Scalar | null {
-  const node = isMap(body) ? body.getIn(path, true) : null;
-  return isScalar(node) ? node : null;
-}
-
-function macOf({ body }: Device): string | null {
-  return parseMac(String(scalarAt(body, 'match', 'macaddress')?.value ?? ''));
-}
-
-function nameOf({ id, body }: Device): string {
-  return String(scalarAt(body, 'match', 'name')?.value ?? scalarAt(body, 'set-name')?.value ?? id.value);
-}
-
-function matchesInterface(device: Device, one: InterfaceIdentity): boolean {
-  const mac = macOf(device);
-  return mac === null ? nameOf(device) === one.name : mac === one.mac.toLowerCase();
+function matchesInterface({ mac, name }: Binding, one: InterfaceIdentity): boolean {
+  return mac === null ? matchesShellPattern(name, one.name) : mac === one.mac.toLowerCase();
 }
 
 /** Items are addresses, or maps from one address to its options. */
@@ -99,18 +74,22 @@ function addressesOf(body: Node): { node: Scalar; address: Address }[] {
   });
 }
 
-function factsOf(devices: readonly Device[]): NetworkFacts {
-  const interfaces = devices.flatMap((device) => {
+function factsOf(devices: readonly Device[], bindings: Bindings): NetworkFacts {
+  const bound = devices.map((device) => ({ device, binding: bindings.of(device) }));
+  // What a tunnel has is for the other end of it to know, and the tunnel is found as such.
+  const own = bound.filter(({ binding }) => binding.kind !== 'tunnel');
+  const interfaces = own.flatMap(({ device, binding }) => {
     const addresses = addressesOf(device.body).map(({ address }) => address);
-    return addresses.length === 0 ? [] : [{ name: nameOf(device), mac: macOf(device), addresses }];
+    const name = /[*?[]/.test(binding.name) ? null : binding.name;
+    return addresses.length === 0 ? [] : [{ name, mac: binding.mac, addresses }];
   });
-  const dynamic = devices.flatMap((device) =>
+  const dynamic = own.flatMap(({ device, binding }) =>
     ([4, 6] as const).flatMap((family) => {
       const isOn = scalarAt(device.body, `dhcp${family}`)?.value === true;
-      return isOn ? [{ family, matches: (one: InterfaceIdentity) => matchesInterface(device, one) }] : [];
+      return isOn ? [{ family, matches: (one: InterfaceIdentity) => matchesInterface(binding, one) }] : [];
     }),
   );
-  return { interfaces, dynamic };
+  return { interfaces, dynamic, devices: bound.map(({ device, binding }) => deviceOf(device, binding)) };
 }
 
 /** A piece of the text that reads otherwise; null: its line goes, or its place in a list. */
@@ -119,21 +98,21 @@ interface Replacement {
   readonly text: string | null;
 }
 
-function rewriteNetplan(text: string, pairs: Correspondence): Rewritten {
+function rewriteNetplan(text: string, bindings: Bindings, pairs: Correspondence): Rewritten {
   const devices = devicesIn(text) ?? [];
   const strange: string[] = [];
   const replacements: Replacement[] = [];
-  const renamed = new Map<string, string>();
   for (const device of devices) {
+    const binding = bindings.of(device);
     const pair =
-      pairs.pairs.find(({ lead }) => matchesInterface(device, lead)) ??
-      pairs.pairs.find(({ understudy }) => understudy !== null && matchesInterface(device, understudy)) ??
+      pairs.pairs.find(({ lead }) => matchesInterface(binding, lead)) ??
+      pairs.pairs.find(({ understudy }) => understudy !== null && matchesInterface(binding, understudy)) ??
       null;
-    replacements.push(...addressChanges(device, pairs, strange), ...macChanges(device, pairs));
-    if (pair === null) continue;
-    replacements.push(...nameChanges(device, pair, renamed), ...gatewayChanges(device, pair, strange));
+    if (binding.kind !== 'tunnel') replacements.push(...addressChanges(device, pairs, strange));
+    replacements.push(...ownEnds(device, pairs), ...macChanges(device, pairs));
+    replacements.push(...nameChanges(device, binding, pair, pairs), ...referenceChanges(device.body, bindings, pairs));
+    if (pair !== null) replacements.push(...gatewayChanges(device, binding, pair, strange));
   }
-  for (const { body } of devices) replacements.push(...referenceChanges(body, renamed));
   return { text: applied(text, replacements), strange };
 }
 
@@ -146,37 +125,65 @@ function addressChanges({ body }: Device, pairs: Correspondence, strange: string
   });
 }
 
-function macChanges({ body }: Device, pairs: Correspondence): Replacement[] {
-  return [scalarAt(body, 'match', 'macaddress'), scalarAt(body, 'macaddress')].flatMap((node) => {
-    const mac = parseMac(String(node?.value ?? ''));
-    const target = mac === null ? undefined : pairs.macFor(mac);
-    return node === null || target === undefined || target === mac ? [] : [{ node, text: target }];
+/** The lead's own end of tunnels, routes and policies. */
+function ownEnds({ body }: Device, pairs: Correspondence): Replacement[] {
+  const lists = ['routes', 'routing-policy'].flatMap((key) => {
+    const list = isMap(body) ? body.get(key, true) : null;
+    return isSeq(list) ? list.items.map((item) => scalarAt(item as Node, 'from')) : [];
+  });
+  return [scalarAt(body, 'local'), ...lists].flatMap((node) => {
+    const address = node === null ? null : parseAddress(String(node.value));
+    const outcome = address === null ? 'kept' : addressOutcome(address, pairs);
+    if (node === null || address === null || typeof outcome === 'string') return [];
+    return [{ node, text: formatAddress({ ...outcome, prefix: address.prefix }) }];
   });
 }
 
-function nameChanges(device: Device, { lead, understudy }: InterfacePair, renamed: Map<string, string>): Replacement[] {
-  if (understudy === null || understudy.name === lead.name) return [];
-  const { id, body } = device;
-  const isMatched = isMap(body) && body.has('match');
-  if (!isMatched && id.value === lead.name) renamed.set(lead.name, understudy.name);
-  const named = [scalarAt(body, 'match', 'name'), scalarAt(body, 'set-name'), isMatched ? null : id];
-  return named.flatMap((node) => (node?.value === lead.name ? [{ node, text: understudy.name }] : []));
+function macChanges({ body }: Device, pairs: Correspondence): Replacement[] {
+  return [scalarAt(body, 'match', 'macaddress'), scalarAt(body, 'macaddress')].flatMap((node) => {
+    const target = macInPlaceOf(textAt(node), pairs);
+    return node === null || target === null ? [] : [{ node, text: target }];
+  });
 }
 
-function gatewayChanges({ body }: Device, pair: InterfacePair, strange: string[]): Replacement[] {
+/** An entry that says by itself which card it is for may be called anything. */
+function nameChanges(
+  { id, body }: Device,
+  binding: Binding,
+  pair: InterfacePair | null,
+  pairs: Correspondence,
+): Replacement[] {
+  const changes: Replacement[] = [];
+  for (const node of [scalarAt(body, 'set-name'), binding.isMatched ? null : id]) {
+    const next = pairs.nameFor(textAt(node));
+    if (node !== null && next !== node.value) changes.push({ node, text: next });
+  }
+  const matched = scalarAt(body, 'match', 'name');
+  if (matched === null) return changes;
+  const theirs = pair?.understudy?.name ?? '';
+  const isPattern = /[*?[]/.test(textAt(matched));
+  const next = !isPattern
+    ? pairs.nameFor(textAt(matched))
+    : matchesShellPattern(textAt(matched), theirs)
+      ? null
+      : theirs;
+  return next === null || next === '' || next === matched.value ? changes : [...changes, { node: matched, text: next }];
+}
+
+function gatewayChanges({ body }: Device, binding: Binding, pair: InterfacePair, strange: string[]): Replacement[] {
   const routes = isMap(body) ? body.get('routes', true) : null;
   const defaults = (isSeq(routes) ? routes.items : []).filter(
-    (route) => isMap(route) && DEFAULT.includes(String(scalarAt(route, 'to')?.value)),
+    (route) => isMap(route) && DEFAULT_ROUTES.includes(String(scalarAt(route, 'to')?.value)),
   );
   const nodes = [
     scalarAt(body, 'gateway4'),
     scalarAt(body, 'gateway6'),
     ...defaults.map((route) => scalarAt(route as Node, 'via')),
   ].filter((node) => node !== null);
-  if (nodes.length === 0 && addressesOf(body).length > 0) {
-    // Where a further route would go is for who wrote the file to say.
+  if (addressesOf(body).length > 0) {
+    // Where a further route would go is for who wrote the files to say.
     for (const family of [4, 6] as const) {
-      const extra = extraGateway(pair, family);
+      const extra = binding.routed.includes(family) ? null : extraGateway(pair, family);
       if (extra !== null) strange.push(`no default route, and the understudy has one by ${extra}`);
     }
   }
@@ -192,17 +199,22 @@ function gatewayChanges({ body }: Device, pair: InterfacePair, strange: string[]
 }
 
 /** Bridges, bonds and VLANs name what they are made of. */
-function referenceChanges(body: Node, renamed: ReadonlyMap<string, string>): Replacement[] {
-  if (!isMap(body) || renamed.size === 0) return [];
-  return body.items
-    .filter((pair: Pair) => isPair(pair) && isScalar(pair.key) && REFERENCES.includes(String(pair.key.value)))
-    .flatMap(({ value }) => {
-      const nodes = isSeq(value) ? value.items : [value];
-      return nodes.flatMap((node) => {
-        const next = isScalar(node) ? renamed.get(String(node.value)) : undefined;
-        return isScalar(node) && next !== undefined ? [{ node, text: next }] : [];
-      });
-    });
+function referenceChanges(body: Node, bindings: Bindings, pairs: Correspondence): Replacement[] {
+  if (!isMap(body)) return [];
+  const parameters = body.get('parameters', true);
+  const items = [...body.items, ...(isMap(parameters) ? parameters.items : [])];
+  const keyOf = (pair: Pair): string => (isPair(pair) && isScalar(pair.key) ? String(pair.key.value) : '');
+  const nodes = items.flatMap((pair) => {
+    const { value } = pair;
+    if (BY_PORT.includes(keyOf(pair)) && isMap(value)) return value.items.map(({ key }) => key);
+    return REFERENCES.includes(keyOf(pair)) ? (isSeq(value) ? value.items : [value]) : [];
+  });
+  return nodes.flatMap((node) => {
+    const id = isScalar(node) ? String(node.value) : '';
+    if (!isScalar(node) || bindings.isMatched(id)) return [];
+    const next = pairs.nameFor(id);
+    return next === id ? [] : [{ node, text: next }];
+  });
 }
 
 /** From the end, so that places before stay where they are. */

@@ -2,6 +2,7 @@
 import { type Address, formatAddress, isShared, parseAddress, parseMac } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import { type Correspondence, gatewayOf, type InterfacePair } from '../correspondence.ts';
+import type { DeclaredDevice } from '../network-layout.ts';
 
 export interface Rewritten {
   readonly text: string;
@@ -22,6 +23,8 @@ export interface NetworkFacts {
   readonly interfaces: readonly DeclaredInterface[];
   /** Interfaces whose addresses DHCP or router advertisements give. */
   readonly dynamic: readonly { readonly family: 4 | 6; readonly matches: (one: InterfaceIdentity) => boolean }[];
+  /** What the network is made of, with or without addresses. */
+  readonly devices: readonly DeclaredDevice[];
 }
 
 export function addressesIn({ interfaces }: NetworkFacts): readonly Address[] {
@@ -45,15 +48,31 @@ export function gatewayInPlaceOf(text: string, pair: InterfacePair): string | nu
   return gateway === null ? null : formatAddress({ ...gateway, prefix: null });
 }
 
-/** Hardware addresses in a list of words; all others stay. A word goes when no interface takes its place. */
+/** Hardware addresses in a list of words. Those in whose place nobody said another stay, and are reported as misfits. */
 export function macsInPlaceOf(words: string, pairs: Correspondence): string {
-  const written = words.split(/\s+/).map((word) => {
-    const mac = parseMac(word);
-    const target = mac === null ? undefined : pairs.macFor(mac);
-    // Spelled as it was where it is the same: nothing is to change in a file that is right already.
-    return target === undefined || target === mac ? word : target;
-  });
-  return written.filter((word) => word !== null).join(' ');
+  return words
+    .split(/(\s+)/)
+    .map((word) => macInPlaceOf(word, pairs) ?? word)
+    .join('');
+}
+
+/** Null: it stays as it is spelled, for it is no hardware address, is right, or nobody said another. */
+export function macInPlaceOf(word: string, pairs: Correspondence): string | null {
+  const mac = parseMac(word);
+  const target = mac === null ? null : pairs.macFor(mac);
+  return target === mac ? null : (target ?? null);
+}
+
+export function wordsOf(text: string): string[] {
+  return text.split(/\s+/).filter((word) => word !== '');
+}
+
+/** Names of interfaces in a list of words. */
+export function namesInPlaceOf(words: string, pairs: Correspondence): string {
+  return words
+    .split(/(\s+)/)
+    .map((word) => pairs.nameFor(word))
+    .join('');
 }
 
 /** A default route that the understudy has and the lead, as declared, has not. */

@@ -2,9 +2,17 @@
 import { type Address, formatAddress, parseAddress, parseMac } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';
+import type { DeclaredDevice, DeviceKind } from '../network-layout.ts';
 import { readText } from '../tree/mod.ts';
 import { filesAt } from './glob.ts';
-import { addressOutcome, extraGateway, gatewayInPlaceOf, type NetworkFacts, type Rewritten } from './network-file.ts';
+import {
+  addressOutcome,
+  extraGateway,
+  gatewayInPlaceOf,
+  macInPlaceOf,
+  type NetworkFacts,
+  type Rewritten,
+} from './network-file.ts';
 import type { NetworkFormat } from './network-rule.ts';
 
 const PLACES = [
@@ -12,7 +20,34 @@ const PLACES = [
   '/usr/lib/NetworkManager/system-connections/*.nmconnection',
 ];
 const ADDRESS_KEY = /^address(es)?\d*$/;
+const ROUTE_KEY = /^routes?\d+$/;
 const MAC_KEYS = ['mac-address', 'cloned-mac-address'];
+/** Sections and keys whose value is the name of an interface, or names with ";" between. */
+const REFERENCES = [
+  'vlan.parent',
+  'macvlan.parent',
+  'ip-tunnel.parent',
+  'connection.master',
+  'connection.controller',
+  'match.interface-name',
+];
+const DEFAULT_ROUTE = /^(?:0\.0\.0\.0\/0|::\/0)\s*,\s*([^,\s]+)/;
+const KINDS: Readonly<Record<string, DeviceKind>> = {
+  bond: 'bond',
+  team: 'bond',
+  bridge: 'bridge',
+  'ovs-bridge': 'bridge',
+  vlan: 'vlan',
+  wireguard: 'tunnel',
+  vpn: 'tunnel',
+  tun: 'tunnel',
+  dummy: 'other',
+  vrf: 'other',
+  'ip-tunnel': 'other',
+  vxlan: 'other',
+  macvlan: 'other',
+  loopback: 'other',
+};
 const FAMILIES: Readonly<Record<string, 4 | 6>> = { ipv4: 4, ipv6: 6 };
 
 export const networkManager: NetworkFormat = {
@@ -66,8 +101,33 @@ function addressesIn({ section, key, value }: Line): readonly Address[] {
     .filter((address) => address !== null);
 }
 
+function kindOf(lines: readonly Line[]): DeviceKind {
+  return KINDS[firstValue(lines, ['connection'], ['type']) ?? ''] ?? 'card';
+}
+
+function deviceOf(lines: readonly Line[]): DeclaredDevice {
+  const of = (section: string, ...keys: readonly string[]): string => firstValue(lines, [section], keys) ?? '';
+  const [name, id, kind] = [of('connection', 'interface-name'), of('connection', 'uuid'), kindOf(lines)];
+  const bound = parseMac(firstValue(lines, ETHERNET, ['mac-address']) ?? '');
+  const set = parseMac(firstValue(lines, ETHERNET, ['cloned-mac-address']) ?? of('bridge', 'mac-address'));
+  const number = Number(of('vlan', 'id'));
+  return {
+    ...(id === '' ? {} : { id }),
+    name: name === '' ? null : name,
+    mac: bound,
+    kind,
+    parts: [of('vlan', 'parent')].filter((part) => part !== ''),
+    into: [of('connection', 'master', 'controller')].filter((whole) => whole !== ''),
+    macSet: set,
+    ...(number > 0 ? { vlan: number } : {}),
+  };
+}
+
 function facts(text: string): NetworkFacts {
   const lines = linesOf(text);
+  const devices = text.trim() === '' ? [] : [deviceOf(lines)];
+  // What a tunnel has is for the other end of it to know, and the tunnel is found as such.
+  if (kindOf(lines) === 'tunnel') return { interfaces: [], dynamic: [], devices };
   const matches = (one: InterfaceIdentity): boolean => matchesInterface(lines, one);
   const dynamic = lines.flatMap(({ section, key, value }) => {
     const family = FAMILIES[section];
@@ -77,12 +137,13 @@ function facts(text: string): NetworkFacts {
   const addresses = lines.flatMap(addressesIn);
   const name = firstValue(lines, ['connection'], ['interface-name']) || null;
   const mac = parseMac(firstValue(lines, ETHERNET, ['mac-address']) ?? '');
-  return { interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }], dynamic };
+  return { interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }], dynamic, devices };
 }
 
 function rewrite(text: string, _match: string, pairs: Correspondence): Rewritten {
   const lines = linesOf(text);
   const strange: string[] = [];
+  if (kindOf(lines) === 'tunnel') return { text, strange };
   const pair = pairs.pairs.find(({ lead }) => matchesInterface(lines, lead)) ?? pairOfUnderstudy(lines, pairs);
   const written = lines.map((line) => {
     const next = rewriteLine(line, pair, pairs, strange);
@@ -104,22 +165,30 @@ function pairOfUnderstudy(lines: readonly Line[], pairs: Correspondence): Interf
 function hasGateway(lines: readonly Line[], family: 4 | 6): boolean {
   return lines.some(
     ({ section, key, value }) =>
-      FAMILIES[section] === family && (key === 'gateway' || (ADDRESS_KEY.test(key) && /,\s*[0-9a-f]/.test(value))),
+      FAMILIES[section] === family &&
+      (key === 'gateway' ||
+        (ADDRESS_KEY.test(key) && /,\s*[0-9a-f]/.test(value)) ||
+        (ROUTE_KEY.test(key) && DEFAULT_ROUTE.test(value))),
   );
 }
 
 /** Null: the line goes. */
 function rewriteLine(line: Line, pair: InterfacePair | null, pairs: Correspondence, strange: string[]): string | null {
   const { section, key, value } = line;
-  if (key === 'interface-name' && section === 'connection' && pair?.understudy != null)
-    return value === pair.lead.name ? pair.understudy.name : value;
-  if (MAC_KEYS.includes(key) && ETHERNET.includes(section)) {
-    const mac = parseMac(value);
-    const target = mac === null ? undefined : pairs.macFor(mac);
-    return target === undefined || target === mac ? value : (target?.toUpperCase() ?? null);
-  }
+  if (key === 'interface-name' && section === 'connection') return pairs.nameFor(value);
+  if (REFERENCES.includes(`${section}.${key}`)) return value.replace(/[^;,\s]+/g, (name) => pairs.nameFor(name));
+  if (MAC_KEYS.includes(key) && [...ETHERNET, 'bridge'].includes(section))
+    return macInPlaceOf(value, pairs)?.toUpperCase() ?? value;
+  const local = section === 'ip-tunnel' && key === 'local' ? parseAddress(value) : null;
+  const end = local === null ? 'kept' : addressOutcome(local, pairs);
+  if (typeof end !== 'string') return end.ip;
   if (FAMILIES[section] === undefined) return value;
   if (key === 'gateway' && pair !== null) return gatewayInPlaceOf(value, pair);
+  const route = ROUTE_KEY.test(key) && pair !== null ? DEFAULT_ROUTE.exec(value) : null;
+  if (route !== null && pair !== null) {
+    const next = gatewayInPlaceOf(route[1] ?? '', pair);
+    return next === null ? null : value.replace(route[1] ?? '', next);
+  }
   if (!ADDRESS_KEY.test(key)) return value;
   const parts = value.split(';').map((part) => rewritePart(part, pair, pairs, strange));
   const kept = parts.filter((part) => part !== null);

@@ -1,6 +1,7 @@
 // A rule for any format of network configuration: what files there are, what they declare, and how they read for the understudy.
 import { formatAddress, isShared, parseAddress } from '../address.ts';
 import { type Correspondence, correspond } from '../correspondence.ts';
+import type { PlacedDevice } from '../network-layout.ts';
 import type { FileTree, TextFile } from '../tree/mod.ts';
 import type { FindContext, Rule } from './contract.ts';
 import { finding, unusable } from './finding.ts';
@@ -24,9 +25,11 @@ export interface NetworkFormat {
 const WHY = 'Two hosts of one address take the traffic from each other.';
 const STRANGE =
   'An address that is not among the declared ones of the lead: on a clone it would exist twice, and nobody said what takes its place.';
+const BOUND = 'It is bound to a card of the lead, and would not find it on the clone.';
 const ODD = 'It would have to be something else for the understudy, and nobody said what.';
 /** Of wireless networks and tunnels, in any of the formats. */
-const SECRET = /^\s*"?(psk|password|wep-key\d?|private-key|PrivateKey|wpa-psk|leap-password|key)"?\s*[:=]/m;
+const SECRET =
+  /(?:^|[{,\s])["']?(psk|password|passphrase|wep-key\d?|private-key|preshared-key|PrivateKey|PresharedKey|private|shared|wpa-\w+|leap-password|key|secret)["']?\s*[:=]/im;
 
 export function networkRule(format: NetworkFormat): Rule {
   const { name } = format;
@@ -68,32 +71,40 @@ function findIn(
   format: NetworkFormat,
   file: TextFile & { status: 'text' },
   match: string,
-  { lead, understudy }: FindContext,
+  { lead, understudy, correspondence }: FindContext,
 ) {
-  const own = addressesIn(format.facts(file.text, match)).filter((address) => !isShared(address));
+  const facts = format.facts(file.text, match);
+  const own = addressesIn(facts).filter((address) => !isShared(address));
   // Without anybody to take its part, the lead is compared with itself: that tells which addresses are not its own.
-  const pairs = lead === null ? null : correspond(lead, understudy ?? lead);
+  const pairs = lead === null ? null : (correspondence ?? correspond(lead, understudy ?? lead));
   const rewritten = pairs === null ? null : format.rewrite(file.text, match, pairs);
   const strange = rewritten?.strange ?? [];
   const known = own.map(formatAddress).filter((value) => !strange.includes(value));
   const changes = rewritten !== null && rewritten.text !== file.text;
-  const value = known.length === 0 ? 'an interface' : known.join(', ');
-  const facts = { rule: format.name, path: file.path };
+  const macs = facts.devices.flatMap(({ mac, namesOnly }) => (mac === null || namesOnly === true ? [] : [mac]));
+  const what = known.length === 0 ? [...new Set(macs)] : known;
+  const value = what.length === 0 ? 'an interface' : what.join(', ');
+  const place = { rule: format.name, path: file.path };
+  const why = known.length === 0 && macs.length > 0 ? BOUND : WHY;
   return [
-    ...(known.length > 0 || changes ? [finding({ ...facts, value, why: WHY, action: 'rewrite' })] : []),
+    ...(what.length > 0 || changes ? [finding({ ...place, value, why, action: 'rewrite' })] : []),
     ...strange.map((value) =>
-      finding({ ...facts, value, why: parseAddress(value) === null ? ODD : STRANGE, action: 'unknown' }),
+      finding({ ...place, value, why: parseAddress(value) === null ? ODD : STRANGE, action: 'unknown' }),
     ),
   ];
 }
 
 /** All that an image declares in a format. */
-export async function declaredIn(format: NetworkFormat, tree: FileTree): Promise<NetworkFacts> {
+export async function declaredIn(
+  format: NetworkFormat,
+  tree: FileTree,
+): Promise<NetworkFacts & { readonly devices: readonly PlacedDevice[] }> {
   const facts = (await format.files(tree)).flatMap(({ file, match }) =>
-    file.status === 'text' ? [format.facts(file.text, match)] : [],
+    file.status === 'text' ? [{ path: file.path, ...format.facts(file.text, match) }] : [],
   );
   return {
     interfaces: facts.flatMap(({ interfaces }) => interfaces),
     dynamic: facts.flatMap(({ dynamic }) => dynamic),
+    devices: facts.flatMap(({ path, devices }) => devices.map((device) => ({ ...device, path }))),
   };
 }

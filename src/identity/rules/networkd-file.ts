@@ -2,6 +2,7 @@
 import { formatAddress, parseAddress, parseMac } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import { addressesOf, type Correspondence, type InterfacePair } from '../correspondence.ts';
+import type { DeclaredDevice, DeviceKind } from '../network-layout.ts';
 import {
   addressOutcome,
   extraGateway,
@@ -9,6 +10,7 @@ import {
   macsInPlaceOf,
   type NetworkFacts,
   type Rewritten,
+  wordsOf,
 } from './network-file.ts';
 import { matchesShellPattern } from './shell-pattern.ts';
 
@@ -32,6 +34,17 @@ interface SectionFacts {
 
 const DEFAULT_ROUTES = ['0.0.0.0/0', '::/0', ''];
 const MAC_KEYS = ['MACAddress', 'PermanentMACAddress'];
+/** Elsewhere they are those of other hosts. */
+const MAC_SECTIONS = ['Match', 'Link', 'NetDev'];
+/** systemd.netdev(5), Kind=. */
+const KINDS: Readonly<Record<string, DeviceKind>> = {
+  bond: 'bond',
+  bridge: 'bridge',
+  vlan: 'vlan',
+  wireguard: 'tunnel',
+  tun: 'tunnel',
+  tap: 'tunnel',
+};
 const DYNAMIC = ['yes', 'true', '1', 'on', 'ipv4', 'ipv6'];
 
 function linesOf(text: string): Line[] {
@@ -72,7 +85,7 @@ export function matchesInterface(text: string, one: InterfaceIdentity): boolean 
 }
 
 function words(values: readonly string[]): string[] {
-  return values.flatMap((value) => value.split(/\s+/)).filter((word) => word !== '');
+  return values.flatMap(wordsOf);
 }
 
 /** Patterns of a shell; one with "!" before the first word turns the whole list round. */
@@ -100,7 +113,52 @@ export function networkdFacts(text: string, match: string): NetworkFacts {
   const addresses = values.map(parseAddress).filter((address) => address !== null);
   const [name = null] = words(valuesOf(linesOf(match), 'Match', ['Name'])).filter((word) => !/[*?[!]/.test(word));
   const [mac = null] = words(valuesOf(linesOf(match), 'Match', MAC_KEYS)).map(parseMac);
-  return { interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }], dynamic };
+  return {
+    interfaces: addresses.length === 0 ? [] : [{ name, mac, addresses }],
+    dynamic,
+    devices: devicesIn(lines, linesOf(match)),
+  };
+}
+
+/** @param all the file with what is added to it */
+function devicesIn(lines: readonly Line[], all: readonly Line[]): DeclaredDevice[] {
+  const macSet = words(['Link', 'NetDev'].flatMap((section) => valuesOf(lines, section, ['MACAddress'])))
+    .map(parseMac)
+    .find((mac) => mac !== null);
+  const [made] = valuesOf(all, 'NetDev', ['Name']);
+  const [kind = ''] = valuesOf(all, 'NetDev', ['Kind']);
+  const number = Number(valuesOf(all, 'VLAN', ['Id'])[0]);
+  if (made !== undefined)
+    return [
+      {
+        name: made,
+        mac: null,
+        kind: KINDS[kind] ?? 'other',
+        macSet: macSet ?? null,
+        ...(number > 0 && { vlan: number }),
+      },
+    ];
+  const [renamed] = valuesOf(all, 'Link', ['Name']);
+  const names = words(valuesOf(all, 'Match', ['Name'])).filter((word) => !/[*?[!]/.test(word));
+  const macs = words(valuesOf(all, 'Match', MAC_KEYS))
+    .map(parseMac)
+    .filter((mac) => mac !== null);
+  const into = words(valuesOf(all, 'Network', ['Bond', 'Bridge']));
+  const vlans = words(valuesOf(all, 'Network', ['VLAN']));
+  const isLink = renamed !== undefined || !all.some(({ sectionName }) => sectionName === 'Network');
+  const common = { kind: 'card', into, macSet: macSet ?? null } as const;
+  const cards: DeclaredDevice[] = isLink
+    ? macs.map((mac) => ({ ...common, name: macs.length === 1 ? (renamed ?? null) : null, mac, namesOnly: true }))
+    : macs.length > 0
+      ? macs.map((mac) => ({
+          ...common,
+          name: names.length === 1 && macs.length === 1 ? (names[0] ?? null) : null,
+          mac,
+        }))
+      : names.map((name) => ({ ...common, name, mac: null }));
+  const [first] = names;
+  const parts = first === undefined ? macs.slice(0, 1) : [first];
+  return [...cards, ...vlans.map((name): DeclaredDevice => ({ name, mac: null, kind: 'vlan', parts }))];
 }
 
 export function rewriteNetworkd(text: string, match: string, pairs: Correspondence): Rewritten {
@@ -110,7 +168,7 @@ export function rewriteNetworkd(text: string, match: string, pairs: Corresponden
   const sections = sectionsOf(lines, pairs);
   const written = lines.map((line) => rewriteLine(line, pair, pairs, sections, strange));
   const firstAddress = lines.findIndex(({ sectionName, key }) => sectionName === 'Network' && key === 'Address');
-  const extra = pair === null || firstAddress < 0 ? null : missingGateway(lines, pair);
+  const extra = pair === null || firstAddress < 0 ? null : missingGateway(linesOf(match), pair, pairs);
   if (extra !== null) written[firstAddress] = `${written[firstAddress] ?? ''}\nGateway=${extra}`;
   return { text: written.filter((line) => line !== null).join('\n'), strange };
 }
@@ -149,8 +207,9 @@ function rewriteLine(
       : next === null
         ? null
         : `${/^\s*[A-Za-z0-9]+\s*=\s*/.exec(line.text)?.[0] ?? `${key}=`}${next}`;
-  if (MAC_KEYS.includes(key)) return put(macsInPlaceOf(value, pairs) || null);
-  if (sectionName === 'Match' && key === 'Name' && pair !== null) return put(namesInPlaceOf(value, pair));
+  if (MAC_KEYS.includes(key) && MAC_SECTIONS.includes(sectionName)) return put(macsInPlaceOf(value, pairs));
+  if ((sectionName === 'Match' || sectionName === 'Link') && key === 'Name')
+    return put(namesInPlaceOf(value, pair, pairs));
   const address = parseAddress(value);
   const isAddress = key === 'Address' && (sectionName === 'Network' || sectionName === 'Address');
   if (address !== null && (isAddress || (sectionName === 'Route' && key === 'PreferredSource'))) {
@@ -166,15 +225,19 @@ function rewriteLine(
 }
 
 /** Words that are patterns stay when they also match the new name. */
-function namesInPlaceOf(value: string, { lead, understudy }: InterfacePair): string {
-  if (understudy === null || understudy.name === lead.name) return value;
-  const names = value.split(/\s+/);
-  const written = names.map((name) => (name === lead.name ? understudy.name : name));
-  return (matchesName(written, understudy.name) ? written : [...written, understudy.name]).join(' ');
+function namesInPlaceOf(value: string, pair: InterfacePair | null, pairs: Correspondence): string {
+  const names = wordsOf(value);
+  const written = names.map((name) => pairs.nameFor(name));
+  const isMeant = pair !== null && pair.understudy !== null && matchesName(names, pair.lead.name);
+  const added = isMeant && !matchesName(written, pair.understudy?.name ?? '') ? [pair.understudy?.name] : [];
+  return written.join(' ') === names.join(' ') && added.length === 0 ? value : [...written, ...added].join(' ');
 }
 
-function missingGateway(lines: readonly Line[], pair: InterfacePair): string | null {
-  if (lines.some(({ key, section }) => key === 'Gateway' && section >= 0)) return null;
+function missingGateway(lines: readonly Line[], pair: InterfacePair, pairs: Correspondence): string | null {
+  const sections = sectionsOf(lines, pairs);
+  const isDefault = ({ sectionName, section }: Line): boolean =>
+    sectionName === 'Network' || (sectionName === 'Route' && sections.get(section)?.isDefault === true);
+  if (lines.some((line) => line.key === 'Gateway' && isDefault(line))) return null;
   const families = ([4, 6] as const).filter((family) => addressesOf(pair.understudy, family).length > 0);
   return families.map((family) => extraGateway(pair, family)).find((gateway) => gateway !== null) ?? null;
 }

@@ -1,1 +1,2 @@
+export { cardsNamedByUdev } from './nic-names.ts';
 export { declaredRules } from './rules.ts';
