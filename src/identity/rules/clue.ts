@@ -29,7 +29,7 @@ export type Outcome =
       readonly programs?: readonly string[];
     }
   /** What was found is another file as a whole, or is made one by a program of the image. */
-  | { readonly action: 'regenerate'; readonly content: (before: string, context: ChangeContext) => string }
+  | { readonly action: 'regenerate' | 'disable'; readonly content: (before: string, context: ChangeContext) => string }
   | { readonly action: 'regenerate'; readonly run: (path: string, context: ChangeContext) => Omit<RuleCommand, 'path'> }
   /** Group 1 of the lines becomes something else; null: the line goes. The same value and hosts give the same. */
   | { readonly action: 'rewrite'; readonly to: (value: string, context: ChangeContext) => string | null };

@@ -1,5 +1,6 @@
 // What DHCP clients remember of a host: leases, and the identifiers by which servers know it (RFC 8415, 11: DUID).
 import { clueRule } from '../clue.ts';
+import { dhcpIdentifierClues } from './dhcp-identifiers.ts';
 
 const WHY = 'A server that is shown the lease or the identifier of the lead gives its address to the clone as well.';
 
@@ -42,16 +43,10 @@ export const dhcpRule = clueRule('dhcp', [
     becomes: { action: 'regenerate', by: 'removal' },
   },
   {
-    at: ['/etc/systemd/networkd.conf', '/etc/systemd/networkd.conf.d/*.conf', '/etc/systemd/network/*.network'],
-    lines: /^\s*(DUIDRawData\s*=\s*\S+|IAID\s*=\s*\S+|ClientIdentifier\s*=\s*(?!mac|duid)\S+)/,
-    why: 'It is set by hand, so that the server knows this host by it.',
-    becomes: { action: 'unknown' },
+    at: ['/var/lib/wicked/{duid,iaid}.xml', '/var/lib/wicked/lease-*.xml', '/var/lib/dhcpv6/dhcp6c_duid'],
+    value: 'leases and identifiers',
+    why: WHY,
+    becomes: { action: 'regenerate', by: 'removal' },
   },
-  {
-    at: ['/etc/dhcp/dhclient.conf', '/etc/dhclient.conf'],
-    lines:
-      /^\s*(?:supersede|send|prepend|append|default)?\s*(dhcp-client-identifier\s+[^;]+|send\s+host-name\s+"[^"]*")/,
-    why: 'It is set by hand, so that the server knows this host by it.',
-    becomes: { action: 'unknown' },
-  },
+  ...dhcpIdentifierClues,
 ]);

@@ -47,6 +47,13 @@ function instance(unit: string): (path: string) => readonly string[] {
   return (path) => [`${unit}@${nameOf(path).replace(/\.conf$/, '')}.service`];
 }
 
+/** A profile of nm-settings-keyfile(5) that NetworkManager does not activate by itself. */
+function withoutAutoconnect(text: string): string {
+  const lines = text.split('\n').filter((line) => !/^\s*autoconnect\s*=/.test(line));
+  const at = lines.findIndex((line) => line.trim() === '[connection]');
+  return [...lines.slice(0, at + 1), 'autoconnect=false', ...lines.slice(at + 1)].join('\n');
+}
+
 /** Where overlay networks keep the key of a host, and what uses it. */
 const OVERLAYS = [
   ['/var/lib/tailscale/tailscaled.state', 'tailscaled.service'],
@@ -63,7 +70,21 @@ export const vpnRule = clueRule('vpn', [
     becomes: { action: 'disable', units: instance('wg-quick'), programs: ['wg', 'wg-quick'] },
   },
   {
-    at: ['/etc/systemd/network/*.netdev'],
+    at: ['/{etc,usr/lib}/NetworkManager/system-connections/*'],
+    lines: /^\s*type\s*=\s*(wireguard|vpn)\s*$/,
+    secret: true,
+    why: VPN,
+    becomes: { action: 'disable', content: withoutAutoconnect },
+  },
+  {
+    at: ['/{etc,usr/lib,lib}/netplan/*.yaml'],
+    lines: /^(?!\s*#).*\bmode["']?\s*:\s*["']?(wireguard)\b/,
+    secret: true,
+    why: VPN,
+    becomes: { action: 'unknown' },
+  },
+  {
+    at: ['/{etc,usr/lib,usr/local/lib}/systemd/network/{*.netdev,*.netdev.d/*.conf}'],
     lines: /^\s*PrivateKey(?:File)?\s*=\s*(\S+)/,
     secret: true,
     why: VPN,
