@@ -43,6 +43,7 @@ const SET = 'It is set by hand, and two hosts of one hardware address take the t
 const KIND = 'The understudy has something of another kind in its place, and nobody said how to make one of the other.';
 const VLAN = 'Nobody said whether this VLAN reaches the understudy, whose address is of another network.';
 const WHERE = '/etc';
+const MISFITS_MAX = 100;
 
 export function assignCards(
   pairs: readonly InterfacePair[],
@@ -85,7 +86,14 @@ export function assignCards(
     const card = lead.addresses.length === 0 ? placed.get(lead.name) : undefined;
     return card === undefined ? null : { name: card.name ?? lead.name, mac: card.mac ?? '', addresses: [] };
   };
-  return { macs, nameFor, misfits, asConfigured: asThere };
+  return { macs, nameFor, misfits: bounded(misfits), asConfigured: asThere };
+}
+
+/** So that a hostile configuration makes no report that nobody can read. */
+function bounded(misfits: readonly Misfit[]): readonly Misfit[] {
+  const rest = misfits.length - MISFITS_MAX;
+  if (rest <= 0) return misfits;
+  return [...misfits.slice(0, MISFITS_MAX), { path: WHERE, value: `${rest} more`, why: NO_CARD }];
 }
 
 function nameIn(
@@ -136,7 +144,8 @@ function newCards(understudies: readonly InterfaceIdentity[], layout: Layout): r
   const cards: NewCard[] = [];
   for (const { name, mac } of understudies) {
     const kind = kindOfTheirs(name, layout);
-    const called = kind === 'card' ? name : kind === 'vlan' ? cardOfVlanName(name) : null;
+    const below = kind === 'vlan' ? cardOfVlanName(name) : null;
+    const called = kind === 'card' ? name : below !== null && kindOfTheirs(below, layout) === 'card' ? below : null;
     if (called !== null && cards.some((card) => card.name === called)) continue;
     cards.push({ name: called, mac: mac.toLowerCase() || null });
   }

@@ -141,6 +141,47 @@ describe('files that a system reads as one', () => {
     ],
   ];
 
+  test.each([
+    [
+      'netplan',
+      { '/etc/netplan/a.yaml': 'network:\n  ethernets:\n    eth0: {dhcp4: true, addresses: [10.0.0.11/24]}\n' },
+    ],
+    [
+      'networkd',
+      { '/etc/systemd/network/a.network': '[Match]\nName=eth0\n[Network]\nDHCP=ipv4\nAddress=10.0.0.11/24\n' },
+    ],
+    [
+      'NetworkManager',
+      {
+        '/etc/NetworkManager/system-connections/a':
+          '[connection]\nid=a\ntype=ethernet\ninterface-name=eth0\n[ipv4]\nmethod=auto\naddress1=10.0.0.11/24\n',
+      },
+    ],
+  ])('%s - a server that gives a second address gives the way out', async (_, files) => {
+    const planned = await plannedNetwork(files, ONE);
+    expect(planned.unknown).toEqual([]);
+    const [path = '', before = ''] = Object.entries(files)[0] ?? [];
+    expect(await planned.text(path)).toBe(before.replace('10.0.0.11', '10.0.0.12'));
+  });
+
+  test('SUSE - several addresses with their prefixes, and routes as they were once written', async () => {
+    const wide = host({ ...eth0, addresses: ['10.7.0.12/16', '10.8.0.12/20'], gateway: '10.7.0.1' });
+    const path = '/etc/sysconfig/network/ifcfg-eth0';
+    const files = {
+      [path]:
+        "IPADDR='10.0.0.11'\nPREFIXLEN='24'\nBROADCAST='10.0.0.255'\nIPADDR_1='10.1.0.11'\nNETMASK_1='255.255.255.0'\nBROADCAST_1='10.1.0.255'\n",
+      '/etc/sysconfig/network/routes': '10.9.0.0 10.0.0.7 255.255.0.0 eth0\n0.0.0.0 10.0.0.1 0.0.0.0 eth0\n',
+    };
+    const { text, unknown } = await plannedNetwork(files, wide);
+    expect(unknown).toEqual([]);
+    expect(await text(path)).toBe(
+      "IPADDR='10.7.0.12'\nPREFIXLEN='16'\nIPADDR_1='10.8.0.12'\nNETMASK_1='255.255.240.0'\n",
+    );
+    expect(await text('/etc/sysconfig/network/routes')).toBe(
+      '10.9.0.0 10.0.0.7 255.255.0.0 eth0\n0.0.0.0 10.7.0.1 0.0.0.0 eth0\n',
+    );
+  });
+
   test.each(merged)('%s', async (name, files, after) => {
     const lead = name.includes('two addresses')
       ? { hostName: 'web1', interfaces: [{ name: 'eth0', mac: M1, addresses: ['10.0.0.11/24', '10.0.0.99/24'] }] }

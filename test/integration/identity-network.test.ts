@@ -117,6 +117,14 @@ describe('bonds', () => {
     expect(all.toLowerCase()).not.toContain(M1);
   });
 
+  test('a bond of more cards than a report has room for', async () => {
+    const cards = Array.from({ length: 20_000 }, (_, index) => `card${index}`).join(' ');
+    const bond = `iface bond0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n\tbond-slaves ${cards}\n`;
+    const { unknown } = await plannedNetwork({ '/etc/network/interfaces': bond }, ONE);
+    expect(unknown).toHaveLength(101);
+    expect(unknown.at(-1)).toBe('interfaces /etc 19899 more');
+  });
+
   test('hardware addresses that a host gives itself would exist twice', async () => {
     const set = '52:54:00:aa:aa:aa';
     const { unknown } = await plannedNetwork(
@@ -271,6 +279,14 @@ describe('kinds of interfaces', () => {
     const planned = await plannedNetwork({ '/etc/network/interfaces': text }, host(understudy));
     expect(planned.unknown.filter((line) => line.startsWith('interfaces '))).toHaveLength(1);
     expect(await planned.text('/etc/network/interfaces')).toMatch(new RegExp(`^iface ${name} inet static`));
+  });
+
+  test('a VLAN on a bond, by the same name on both hosts, has the cards that it had', async () => {
+    const text =
+      'iface bond0.100 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\niface bond0 inet manual\n\tbond-slaves eth0 eth1\n';
+    const planned = await plannedNetwork({ '/etc/network/interfaces': text }, host({ ...eth0, name: 'bond0.100' }));
+    expect(planned.unknown).toEqual([]);
+    expect(await planned.text('/etc/network/interfaces')).toBe(text.replace('10.0.0.11', '10.0.0.12'));
   });
 
   test('a bond that both hosts have keeps its cards, which nobody named', async () => {

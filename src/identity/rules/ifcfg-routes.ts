@@ -11,7 +11,7 @@ export interface DefaultRoute {
   readonly device: string | null;
 }
 
-const ROUTE = /^(\s*(?:default|0\.0\.0\.0\/0|::\/0)\s+(?:via\s+)?)([0-9a-fA-F.:]+)(?=\s|$)(.*)$/;
+const ROUTE = /^(\s*(?:default|0\.0\.0\.0(?:\/0)?|::\/0)\s+(?:via\s+)?)([0-9a-fA-F.:]+)(?=\s|$)(.*)$/;
 
 export function defaultRouteOf(line: string): DefaultRoute | null {
   const [, , gateway = '', rest = ''] = ROUTE.exec(line) ?? [];

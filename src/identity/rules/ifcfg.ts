@@ -156,11 +156,16 @@ function deviceOf(lines: readonly Line[], device: string, mac: string | null): D
   return [{ name: device, mac, kind, parts: [...parts, ...links], into, macSet, ...(number > 0 && { vlan: number }) }];
 }
 
-/** With the prefix of the variable that belongs to it: IPADDR1 and PREFIX1 or NETMASK1. */
+/** "1" of IPADDR1 (Red Hat), "_1" of IPADDR_1 (SUSE). */
+function suffixOf(key: string): string {
+  return key.replace(/^(?:IPADDR|IPV6ADDR|LLADDR)/, '');
+}
+
+/** With the prefix of the variable that belongs to it: IPADDR1 and PREFIX1 or NETMASK1, IPADDR_1 and PREFIXLEN_1. */
 function addressOf({ key, value }: Line, lines: readonly Line[]): Address | null {
   const address = parseAddress(value.trim());
   if (address === null || address.prefix !== null) return address;
-  const number = /\d*$/.exec(key)?.[0] ?? '';
+  const number = suffixOf(key);
   const of = (names: readonly string[]): string | undefined =>
     lines.find((line) => names.some((name) => line.key === name + number))?.value;
   const prefix = prefixOf(of(['PREFIX', 'PREFIXLEN', 'NETMASK']) ?? '');
@@ -225,13 +230,13 @@ function rewriteLine(
     if (address === null) return value;
     const outcome = addressOutcome(address, pairs);
     if (outcome === 'strange') strange.push(formatAddress(address));
-    if (outcome === 'gone') gone.add(/\d*$/.exec(key)?.[0] ?? '');
+    if (outcome === 'gone') gone.add(suffixOf(key));
     if (typeof outcome === 'string') return outcome === 'gone' ? null : value;
     return value.includes('/') ? formatAddress(outcome) : formatAddress({ ...outcome, prefix: null });
   }
-  const number = /^(?:PREFIX|NETMASK)(\d*)$/.exec(key)?.[1];
+  const number = /^(?:PREFIX(?:LEN)?|NETMASK)((?:_?\w+)?)$/.exec(key)?.[1];
   if (number === undefined)
-    return /^(BROADCAST|NETWORK)\d*$/.test(key) && parseAddress(value) !== null && pair !== null ? null : value;
+    return /^(BROADCAST|NETWORK)(_?\w+)?$/.test(key) && parseAddress(value) !== null && pair !== null ? null : value;
   return prefixInPlaceOf(line, `IPADDR${number}`, lines, pairs, gone.has(number));
 }
 

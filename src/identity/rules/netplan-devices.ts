@@ -113,9 +113,11 @@ function routedIn(body: Node): number[] {
   const vias = (isSeq(routes) ? routes.items : [])
     .filter((route) => isMap(route) && DEFAULT_ROUTES.includes(textAt(scalarAt(route, 'to'))))
     .map((route) => scalarAt(route as Node, 'via'));
-  return [scalarAt(body, 'gateway4'), scalarAt(body, 'gateway6'), ...vias].flatMap((node) =>
+  const named = [scalarAt(body, 'gateway4'), scalarAt(body, 'gateway6'), ...vias].flatMap((node) =>
     node === null ? [] : [textAt(node).includes(':') ? 6 : 4],
   );
+  // A server of DHCP gives the way out with the address.
+  return scalarAt(body, 'dhcp4')?.value === true ? [...named, 4] : named;
 }
 
 /** @param match `bindingsOf` as JSON; '': the text is the only file */

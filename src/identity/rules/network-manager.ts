@@ -167,6 +167,8 @@ function hasGateway(lines: readonly Line[], family: 4 | 6): boolean {
     ({ section, key, value }) =>
       FAMILIES[section] === family &&
       (key === 'gateway' ||
+        // A server gives the way out with the address.
+        (key === 'method' && value === 'auto') ||
         (ADDRESS_KEY.test(key) && /,\s*[0-9a-f]/.test(value)) ||
         (ROUTE_KEY.test(key) && DEFAULT_ROUTE.test(value))),
   );

@@ -238,6 +238,12 @@ function missingGateway(lines: readonly Line[], pair: InterfacePair, pairs: Corr
   const isDefault = ({ sectionName, section }: Line): boolean =>
     sectionName === 'Network' || (sectionName === 'Route' && sections.get(section)?.isDefault === true);
   if (lines.some((line) => line.key === 'Gateway' && isDefault(line))) return null;
-  const families = ([4, 6] as const).filter((family) => addressesOf(pair.understudy, family).length > 0);
+  // A server of DHCP gives the way out with the address.
+  const isGiven = valuesOf(lines, 'Network', ['DHCP']).some((value) =>
+    ['yes', 'true', '1', 'on', 'ipv4'].includes(value.toLowerCase()),
+  );
+  const families = ([4, 6] as const).filter(
+    (family) => addressesOf(pair.understudy, family).length > 0 && !(isGiven && family === 4),
+  );
   return families.map((family) => extraGateway(pair, family)).find((gateway) => gateway !== null) ?? null;
 }
