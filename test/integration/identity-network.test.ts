@@ -118,11 +118,12 @@ describe('bonds', () => {
   });
 
   test('a bond of more cards than a report has room for', async () => {
-    const cards = Array.from({ length: 20_000 }, (_, index) => `card${index}`).join(' ');
+    const cards = Array.from({ length: 2000 }, (_, index) => `card${index}`).join(' ');
     const bond = `iface bond0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n\tbond-slaves ${cards}\n`;
     const { unknown } = await plannedNetwork({ '/etc/network/interfaces': bond }, ONE);
-    expect(unknown).toHaveLength(101);
-    expect(unknown.at(-1)).toBe('interfaces /etc 19899 more');
+    const cardless = unknown.filter((line) => line.startsWith('interfaces '));
+    expect(cardless).toHaveLength(101);
+    expect(cardless.at(-1)).toBe('interfaces /etc 1899 more');
   });
 
   test('hardware addresses that a host gives itself would exist twice', async () => {
