@@ -226,6 +226,19 @@ describe('whom an image does not name', () => {
     expect(await text(path)).toBe(lan.replace('10.0.0.11', '10.0.0.12'));
   });
 
+  test('ifupdown: a pattern means no name that begins with a dot', async () => {
+    const old = 'iface eth0 inet static\n\taddress 10.0.0.77/24\n';
+    const files = {
+      '/etc/network/interfaces': 'source net.d/*\n',
+      '/etc/network/net.d/lan': 'iface eth0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n',
+      '/etc/network/net.d/.lan.swp': old,
+    };
+    const planned = await plannedNetwork(files, ONE);
+    expect(planned.lead.interfaces.flatMap(({ addresses }) => addresses)).toEqual(['10.0.0.11/24']);
+    expect(planned.unknown).toEqual([]);
+    await expectRead(files, planned);
+  });
+
   test('ifupdown: what only a shell can expand is said', async () => {
     const { unknown } = await plannedNetwork(
       {

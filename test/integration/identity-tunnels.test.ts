@@ -50,6 +50,20 @@ describe('tunnels', () => {
     expect(unknown).toEqual(['vpn /etc/systemd/network/wg0.netdev.d/key.conf (secret)']);
   });
 
+  test("addresses of a tunnel of networkd are not the host's", async () => {
+    const { lead, unknown, text } = await plannedNetwork(
+      {
+        ...lan,
+        '/etc/systemd/network/vpn.netdev': '[NetDev]\nName=office\nKind=wireguard\n[WireGuard]\nPrivateKey=x\n',
+        '/etc/systemd/network/vpn.network': '[Match]\nName=office\n[Network]\nAddress=10.8.0.2/24\n',
+      },
+      ONE,
+    );
+    expect(lead.interfaces.map(({ name }) => name)).toEqual(['eth0']);
+    expect(unknown).toContain('networkd /etc/systemd/network/vpn.network 10.8.0.2/24');
+    expect(await text('/etc/systemd/network/vpn.network')).toContain('10.8.0.2/24');
+  });
+
   test("a tunnel's own end is the understudy's", async () => {
     const path = '/etc/netplan/t.yaml';
     const before =
