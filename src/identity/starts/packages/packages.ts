@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { FileTree } from '../../tree/mod.ts';
 import type { PackageDatabase } from './contract.ts';
 import { dpkgDatabase } from './dpkg.ts';
+import { rpmDatabase } from './rpm.ts';
 
 const CONFIGURATION_BYTES_MAX = 1024 * 1024;
 const databases = new WeakMap<FileTree, Promise<PackageDatabase | null>>();
@@ -11,7 +12,7 @@ const databases = new WeakMap<FileTree, Promise<PackageDatabase | null>>();
 export function packagesOf(tree: FileTree): Promise<PackageDatabase | null> {
   const known = databases.get(tree);
   if (known !== undefined) return known;
-  const database = dpkgDatabase(tree);
+  const database = dpkgDatabase(tree).then((one) => one ?? rpmDatabase(tree));
   databases.set(tree, database);
   return database;
 }
