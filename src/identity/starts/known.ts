@@ -2,8 +2,8 @@
 // what it keeps. Where no database of packages can be read, by names and places.
 import { type FileTree, nameOf } from '../tree/mod.ts';
 import type { Start } from './contract.ts';
-import { isKnownPackage } from './packages/known-packages.ts';
-import { ownerOf, packagesOf } from './packages/mod.ts';
+
+import { isKnownPackage, ownerOf, packagesOf } from './packages/mod.ts';
 
 const PROGRAMS_MAX = 50;
 /** Only packages put anything there. */
@@ -20,7 +20,7 @@ const SERVICES = new Set(
     'chronyd ntpd rsyslogd syslog klogd auto-cpufreq import-state loadmodules mdmonitor kdump rngd smartd sysstat-collect ' +
     'sysstat-summary hwdrivers hwclock bootmisc modules urandom seedrng savecache swap swclock mtab root localmount procfs ' +
     'sysctl sysfs devfs dmesg mdev hostname loopback consolefont keymaps termencoding killprocs mount-ro cgroups binfmt ' +
-    'machine-id fsck local killall halt reboot single sendsigs umountfs umountroot umountnfs.sh mountall.sh mountnfs.sh ' +
+    'machine-id fsck local halt reboot single sendsigs umountfs umountroot umountnfs.sh mountall.sh mountnfs.sh ' +
     'checkroot.sh checkfs.sh bootlogs motd rmnologin ldconfig raid-check netfs iptables ip6tables mandb-update messagebus'
   ).split(' '),
 );
