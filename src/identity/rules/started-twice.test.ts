@@ -31,6 +31,12 @@ test.each([
     ['/etc/network/interfaces'],
   ],
   [
+    'WireGuard by an option of ifupdown-ng',
+    { ...WG, '/etc/network/interfaces': 'auto wg0\niface wg0\n\tuse wireguard\n\taddress 10.9.9.1/24\n' },
+    'disable',
+    ['/etc/network/interfaces'],
+  ],
+  [
     'WireGuard by OpenRC',
     { ...WG, '/etc/runlevels/default/wg-quick.wg0': { link: '/etc/init.d/wg-quick' } },
     'disable',
@@ -194,6 +200,14 @@ test.each([
       '/etc/systemd/user/timers.target.wants/send.timer': { link: '/usr/lib/systemd/user/send.timer' },
     },
     ['/etc/systemd/user/timers.target.wants/send.timer'],
+  ],
+  [
+    'a timer of a user of a directory',
+    {
+      '/home/anna/.config/systemd/user/send.timer': '[Timer]\nOnCalendar=hourly\n',
+      '/home/anna/.config/systemd/user/timers.target.wants/send.timer': { link: '../send.timer' },
+    },
+    ['/home/anna/.config/systemd/user/timers.target.wants/send.timer'],
   ],
   [
     'a timer of a user who does not linger',

@@ -66,6 +66,18 @@ const disabled: Readonly<Record<string, readonly [files: Files, after: Readonly<
     },
     { [`${ADMIN}/keepalived.service`]: '/dev/null' },
   ],
+  'Wants= in a drop-in of a target that has nothing else': [
+    { ...VENDOR, [`${ADMIN}/multi-user.target.d/vip.conf`]: '[Unit]\nWants=keepalived.service\n' },
+    { [`${ADMIN}/keepalived.service`]: '/dev/null' },
+  ],
+  'an option of fstab': [
+    {
+      ...VENDOR,
+      [`${ADMIN}/.keep`]: '',
+      '/etc/fstab': 'UUID=1 /srv ext4 defaults,x-systemd.requires=keepalived.service 0 2\n',
+    },
+    { [`${ADMIN}/keepalived.service.d/zz-understudy.conf`]: DROP_IN },
+  ],
   'Requires=, so that the other one does not fail': [
     { ...VENDOR, [`${ADMIN}/web.service`]: '[Unit]\nRequires=keepalived.service\n', ...enabled('web.service') },
     { [`${ADMIN}/keepalived.service.d/zz-understudy.conf`]: DROP_IN },

@@ -10,8 +10,10 @@ const FILES_MAX = 2000;
 const LOCAL = ['/etc/rc.local', '/etc/rc.d/rc.local', '/etc/init.d/boot.local', '/etc/init.d/after.local'];
 const LOCAL_FOLDER = '/etc/local.d';
 const INTERFACES = '/etc/network/interfaces';
-/** Options whose value is a command; "openvpn" of that package starts a tunnel with the interface. */
-const OPTION = /^\s*(pre-up|up|post-up|down|pre-down|post-down|openvpn)\s+(.+)$/;
+/** Options whose value is a command. */
+const OPTION = /^\s*(pre-up|up|post-up|down|pre-down|post-down)\s+(.+)$/;
+/** What hooks of packages make of other options: of openvpn, and of ifupdown-ng and ifupdown2. */
+const TUNNEL = /^\s*(openvpn|wireguard-config-path|use\s+(?=wireguard))\s*(\S.*)$/;
 const UDEV = ['/etc/udev/rules.d', '/usr/local/lib/udev/rules.d', '/usr/lib/udev/rules.d', '/lib/udev/rules.d'];
 /** Scripts in these folders run when networks come and go. */
 const HOOKS = [
@@ -125,8 +127,9 @@ export const ifupdownStarts: Reader = async (tree, cut) => {
   for (const path of await interfacesFiles(tree, cut)) {
     starts.push(
       ...(await linesOf(tree, path, 'ifupdown', (line) => {
-        const [, option, value = ''] = OPTION.exec(line) ?? [];
-        return option === undefined ? null : option === 'openvpn' ? `openvpn ${value}` : value;
+        const [, tunnel, name = ''] = TUNNEL.exec(line) ?? [];
+        if (tunnel !== undefined) return tunnel === 'openvpn' ? `openvpn ${name}` : `wg setconf $IFACE ${name}`;
+        return OPTION.exec(line)?.[2] ?? null;
       })),
     );
   }

@@ -44,6 +44,7 @@ export async function startedUnits(
   const reached = new Map<string, Reached>();
   const queue: Root[] = [
     ...roots,
+    ...manager.targets.map((unit): Root => ({ unit, cause: { kind: 'file', path: join(manager.admin, unit) } })),
     ...manager.links.map(({ path, unit }): Root => ({ unit, cause: { kind: 'link', path } })),
   ];
   let left = PULLED_MAX;
@@ -63,7 +64,7 @@ export async function startedUnits(
       continue;
     }
     reached.set(unit.name, { unit, by: [cause], aliases: new Set(name === unit.name ? [] : [name]) });
-    const pulled = pulledBy(unit);
+    const pulled = pulledBy(unit, manager.admin);
     left -= pulled.length;
     if (left >= 0) queue.push(...pulled);
     else cut(`units of systemd pull in more than ${PULLED_MAX} others`);
@@ -82,16 +83,16 @@ async function isStart(tree: FileTree, path: string): Promise<boolean> {
   return kind === 'link' || kind === 'file';
 }
 
-function pulledBy({ name, file, settings }: Unit): Root[] {
-  if (file === null) return [];
+function pulledBy({ name, file, settings }: Unit, admin: string): Root[] {
+  // What has drop-ins only says it there.
+  const path = file ?? join(admin, `${name}.d`);
   const roots = PULLS.flatMap((key) =>
     namesIn(settings, `Unit.${key}`, name).map((unit): Root => {
-      return { unit, cause: { kind: 'unit', path: file, unit: name, needs: NEEDS.has(key) } };
+      return { unit, cause: { kind: 'unit', path, unit: name, needs: NEEDS.has(key) } };
     }),
   );
-  const triggered = triggeredBy(name, settings);
-  if (triggered !== null)
-    roots.push({ unit: triggered, cause: { kind: 'unit', path: file, unit: name, needs: false } });
+  const triggered = file === null ? null : triggeredBy(name, settings);
+  if (triggered !== null) roots.push({ unit: triggered, cause: { kind: 'unit', path, unit: name, needs: false } });
   return roots;
 }
 

@@ -68,8 +68,10 @@ export class Manager {
     return manager;
   }
 
-  get names(): Iterable<string> {
-    return this.#files.keys();
+  /** Which of them are reached no file says: a target may be asked for by hand, by a device, or by the firmware. */
+  get targets(): readonly string[] {
+    const names = [...this.#files.keys(), ...this.#dropIns.keys()];
+    return [...new Set(names)].filter((name) => name.endsWith('.target'));
   }
 
   async #addGroup(folder: string, owner: string, kind: string): Promise<void> {
@@ -112,8 +114,8 @@ export class Manager {
     const template = templateOf(name);
     const path = this.#files.get(name) ?? (template === null ? undefined : this.#files.get(template));
     const link = path === undefined ? null : await this.#tree.lstat(path);
-    if (path === undefined || link?.target === '/dev/null')
-      return { name, file: null, masked: path !== undefined, settings };
+    if (link?.target === '/dev/null') return { name, file: null, masked: true, settings };
+    if (path === undefined) return { name, file: null, masked: await this.#addDropIns(name, settings), settings };
     const entry = await this.#tree.stat(path);
     const own = this.#ownName(name, entry?.path ?? path);
     if (own !== name) return this.unit(own);
@@ -121,12 +123,17 @@ export class Manager {
     // An empty file is a mask as well.
     if (bytes !== null && bytes.length === 0) return { name, file: null, masked: true, settings };
     if (bytes !== null) addSettings(textOf(bytes) ?? bytes.toString('latin1'), settings);
+    const masked = await this.#addDropIns(name, settings);
+    return { name, file: entry?.kind === 'file' ? entry.path : null, masked, settings };
+  }
+
+  /** Also of a unit that has nothing else. @returns whether it is kept from starting by ours */
+  async #addDropIns(name: string, settings: Settings): Promise<boolean> {
     for (const one of this.#dropInsOf(name)) {
       const more = await this.#tree.read(one, UNIT_BYTES_MAX);
       if (more !== null) addSettings(textOf(more) ?? more.toString('latin1'), settings);
     }
-    const masked = settings.get('Unit.ConditionPathExists')?.includes(NEVER) === true;
-    return { name, file: entry?.kind === 'file' ? entry.path : null, masked, settings };
+    return settings.get('Unit.ConditionPathExists')?.includes(NEVER) === true;
   }
 
   /** A link to a unit of another name is an alias, if there is such a unit. */

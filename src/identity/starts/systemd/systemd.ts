@@ -33,12 +33,10 @@ const COMMAND_LINES = [
   '/boot/loader/entries',
   '/efi/loader/entries',
 ];
-const START_ROOTS = ['default.target', 'sysinit.target', 'basic.target'];
 
 export const systemdStarts: Reader = async (tree, cut) => {
   const manager = await Manager.open(tree, FOLDERS, ADMIN, cut);
-  const roots: Root[] = START_ROOTS.map((unit) => ({ unit, cause: { kind: 'file', path: join(ADMIN, unit) } }));
-  roots.push(...(await udevRoots(tree)), ...(await kernelRoots(tree)));
+  const roots = [...(await udevRoots(tree)), ...(await kernelRoots(tree)), ...(await mountRoots(tree))];
   const starts = await startedUnits(tree, manager, roots, { way: 'systemd', owner: '', home: null }, cut);
   return [...starts, ...(await generators(tree))];
 };
@@ -115,4 +113,15 @@ export async function programsOfUnit(tree: FileTree, unit: string): Promise<read
     }
   }
   return [];
+}
+
+/** `x-systemd.requires=` and `x-systemd.wants=` of fstab(5): systemd.mount(5). */
+async function mountRoots(tree: FileTree): Promise<Root[]> {
+  const roots: Root[] = [];
+  const path = '/etc/fstab';
+  for (const line of (await textAt(tree, path)).split('\n').filter((one) => !/^\s*#/.test(one))) {
+    for (const [, kind, unit = ''] of line.matchAll(/\bx-systemd\.(requires|wants)=([\w@.:\\-]+\.[a-z]+)/g))
+      roots.push({ unit, cause: { kind: 'unit', path, unit: 'fstab', needs: kind === 'requires' } });
+  }
+  return roots;
 }

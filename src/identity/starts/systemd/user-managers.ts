@@ -49,8 +49,5 @@ async function startsOf(
   cut: (why: string) => void,
 ): Promise<readonly Start[]> {
   const manager = await Manager.open(tree, folders, admin, cut);
-  const roots = ['default.target', 'basic.target'].map((unit) => {
-    return { unit, cause: { kind: 'file', path: join(admin, unit) } as const };
-  });
-  return startedUnits(tree, manager, roots, { way: 'systemd user', owner, home }, cut);
+  return startedUnits(tree, manager, [], { way: 'systemd user', owner, home }, cut);
 }
