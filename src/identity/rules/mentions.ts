@@ -31,6 +31,7 @@ const CUTS_MAX = 20;
 const NAMES_MAX = 25;
 const WHY = {
   address: 'Something uses this address of the lead; on a clone it would be used twice, or not be there.',
+  disk: 'It names a disk by its serial number or its place; the clone has another disk.',
   token: 'It holds the token by which the controller knows the lead.',
   greeting: 'It names the lead, where only people read it, or where the name may be that of a site.',
   cut: 'The search for what else names the lead did not get to its end, so it proves nothing.',
@@ -58,6 +59,9 @@ export const mentionsRule: Rule = {
 
 /** What somebody has chosen to be copied is looked at more closely than what a disk has. */
 const PORTION_TEXT_BYTES_MAX = 16 * 1024 * 1024;
+const ASKED: readonly Value['kind'][] = ['address', 'token', 'disk'];
+/** The rule for file systems judges these. */
+const DISK_TABLES = ['/etc/fstab', '/etc/crypttab'];
 const MANY = ' more files';
 
 /** The same search below other folders. A file is searched too. */
@@ -94,18 +98,20 @@ async function findingsOf(tree: FileTree, survey: Survey, context: Context): Pro
 /** Names and addresses in the hosts file are judged by the rule for it; machine-ids are for others wherever they are. */
 function isOldHere(value: Value, path: string, { lead, understudy }: Context): boolean {
   if (value.kind === 'machine-id' || isShared(value, lead, understudy)) return false;
+  if (value.kind === 'disk' && DISK_TABLES.includes(path)) return false;
   return path !== HOSTS_PATH || (value.kind !== 'name' && value.kind !== 'address');
 }
 
 /** At most one finding a file: the worst. Lines are numbered, not shown: there may be a secret beside what was found. */
 function findingOf(path: string, mentions: readonly Mention[]): Finding {
   const isAsked = ({ value: { kind }, isActive }: Mention): boolean =>
-    isActive && (kind === 'address' || kind === 'token') && !isHarmless(path);
+    isActive && ASKED.includes(kind) && !isHarmless(path);
   const active = mentions.find(isAsked);
   const value = mentions.map((one) => `${one.value.shown} in ${linesText(one)}`).join('; ');
   if (active === undefined)
     return finding({ rule: RULE, path, value, why: WHY.greeting, action: 'keep', confidence: 'guess' });
-  const why = active.value.kind === 'token' ? WHY.token : WHY.address;
+  const { kind } = active.value;
+  const why = kind === 'token' ? WHY.token : kind === 'disk' ? WHY.disk : WHY.address;
   return finding({ rule: RULE, path, value, why, action: 'unknown', confidence: 'likely' });
 }
 

@@ -37,6 +37,8 @@ export function exclusionOf(folder: string): Pick<Exclusion, 'why' | 'isListed'>
 const HARMLESS = [
   '/etc/(?:motd|issue|issue\\.net|(?:motd|issue|update-motd)\\.d/.*)',
   '/var/(?:mail|spool/mail|backups)/.*',
+  // grub-install(8) makes it for itself.
+  '/boot/grub2?/device\\.map',
   '.*/\\.[a-z_]*(?:history|hist|hst|viminfo)',
   '.*/(?:known_hosts|ssh_known_hosts|README)[^/]*',
   '.*(?:~|\\.(?:bak|orig|old|log|log\\.\\d+|dpkg-(?:old|dist|new)|ucf-(?:old|dist)|rpm(?:save|orig|new)|md|rst))',

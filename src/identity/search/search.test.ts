@@ -52,6 +52,10 @@ describe('spellings', () => {
     ['fd00:0:0:1::b', ['fd00:0:0:1:0:0:0:b', 'fd000000000000010000 00000000000b'.replace(' ', '')]],
     ['52:54:00:00:00:11', ['52-54-00-00-00-11', '5254.0000.0011', '525400000011', 'fe80::5054:ff:fe00:11%eth0']],
     [ID, [ID.toUpperCase(), '01234567-89ab-cdef-0123-456789abcdef', `/boot/${ID}/6.1`]],
+    [
+      'a disk by its serial number or place',
+      ['dev=/dev/disk/by-id/ata-ST4000_Z30ABC', '/dev/disk/by-path/pci-0000:00:04.0'],
+    ],
     [FINGERPRINT, [FINGERPRINT, `host key ${FINGERPRINT}=`, `web9 SSHFP 4 2 ${'07'.repeat(32)}`]],
   ])('%s: %j', async (value, texts) => {
     for (const text of texts) expect(await shownIn(`x\n${text}\n`), text).toEqual([value]);
@@ -69,6 +73,8 @@ describe('spellings', () => {
     'fd00:0:0:1::b1',
     'fd00:0:0:2::b',
     '52:54:00:00:00:111',
+    'ls /dev/disk/by-id/$name',
+    '/dev/disk/by-uuid/5e1f7a60',
     '00a00000b0',
   ])('%s is another one', async (text) => {
     expect(await shownIn(`x\n${text}\n`)).toEqual([]);

@@ -6,7 +6,7 @@ import { allAddresses, fullNameOf } from '../correspondence.ts';
 import { uuidOf } from '../uuid.ts';
 import { nameMatcher } from './name-as-value.ts';
 
-export type ValueKind = 'machine-id' | 'address' | 'token' | 'host-key' | 'name';
+export type ValueKind = 'machine-id' | 'address' | 'token' | 'host-key' | 'disk' | 'name';
 
 /** Something to look for, and how to call it. */
 export interface Value {
@@ -43,7 +43,7 @@ export function valuesOf(lead: HostIdentity | null, { machineIds, hostKeys }: Kn
   const token = lead.agent?.token ?? '';
   if (token.length >= TOKEN_CHARS_MIN)
     values.push({ kind: 'token', shown: '(secret)', spelling: literal(token), isIn: (line) => line.includes(token) });
-  values.push(...hostKeys.map(hostKeyValue));
+  values.push(...hostKeys.map(hostKeyValue), DISK);
   const name = lead.hostName;
   if (name.length >= NAME_CHARS_MIN && !/^localhost[46]?$/i.test(name))
     values.push({ kind: 'name', shown: name, spelling: literal(name), isIn: nameMatcher(name, fullNameOf(lead)) });
@@ -162,6 +162,14 @@ function hostKeyValue(fingerprint: string): Value {
     isIn: (line) => line.includes(code) || pattern.test(line),
   };
 }
+
+/**
+ * A disk by its serial number or its place, as udev calls it. Which serial numbers the lead's disks have its image does
+ * not say; whichever it is, the clone has none of them.
+ */
+const DISK: Value = value('disk', 'a disk by its serial number or place', [
+  ['/dev/disk/by-(?:id/(?:ata|scsi|nvme|usb|virtio|wwn|mmc)-|path/)[\\w.:-]{4,}', ANYWHERE],
+]);
 
 /** What tells two searches for the same values apart from others. */
 export function keyOfValues(values: readonly Value[]): string {
