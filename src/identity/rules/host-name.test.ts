@@ -120,6 +120,14 @@ describe('where programs have the name of the host', () => {
     ['/etc/snmp/snmpd.conf', 'sysName web1.example.org\n', 'sysName spare1.example.org\n'],
   ])('%s: %j', async (path, text, wanted) => expect(await personalised(path, text)).toBe(wanted));
 
+  it('of a lead that is called localhost they stay', async () => {
+    const lead: HostIdentity = { ...LEAD, hostName: 'localhost', domain: 'localdomain' };
+    const text = 'mydestination = localhost.localdomain, localhost\n';
+    const image = memoryTree({ '/etc/postfix/main.cf': text });
+    const { changes } = await makePlan(image, { lead, understudy: SPARE }, [nameSettingsRule], makers);
+    expect(changes).toEqual([]);
+  });
+
   it.each([
     ['/etc/mailname', 'example.org\n'],
     ['/etc/mailname', 'web1.example.net\n'],

@@ -17,6 +17,11 @@ const ALIAS =
 /** "localhost.localdomain", "localhost4", "localhost6.localdomain6", "ip6-loopback", "ip6-allnodes". */
 const EVERYBODYS = /^(?:localhost[46]?(?:\.localdomain[46]?)?|ip6-[a-z]+|.*\.localhost)$/i;
 
+/** A name by which every computer knows itself, and no other. */
+export function isEverybodys(name: string): boolean {
+  return EVERYBODYS.test(name);
+}
+
 export const hostsFileRule: Rule = {
   name: RULE,
   async find(tree, { lead }) {

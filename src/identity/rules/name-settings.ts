@@ -6,6 +6,7 @@ import { type FileTree, readText } from '../tree/mod.ts';
 import type { Rule } from './contract.ts';
 import { finding } from './finding.ts';
 import { filesAt } from './glob.ts';
+import { isEverybodys } from './hosts-file.ts';
 
 const RULE = 'name-settings';
 const WHY = {
@@ -148,8 +149,9 @@ function hasName(line: string, lead: HostIdentity): boolean {
 
 /** As words of their own: "web1" is neither in "web1.example.net" nor in "web1-old", nor is it a key. */
 function namesOf(lead: HostIdentity): RegExp {
-  const names = [...new Set([fullNameOf(lead), lead.hostName])].map((name) => name.replace(/[^A-Za-z0-9-]/g, '\\$&'));
-  return new RegExp(`(?<![\\w.$-])(?:${names.join('|')})(?![\\w-]|\\.\\w|\\s*=)`, 'gi');
+  const own = [...new Set([fullNameOf(lead), lead.hostName])].filter((name) => !isEverybodys(name));
+  const names = own.map((name) => name.replace(/[^A-Za-z0-9-]/g, '\\$&')).join('|') || '(?!)';
+  return new RegExp(`(?<![\\w.$-])(?:${names})(?![\\w-]|\\.\\w|\\s*=)`, 'gi');
 }
 
 /** Spelled as it was: NetBIOS has capital letters. */
