@@ -72,12 +72,12 @@ export async function makePlan(
   const isStamped = stamps && request.keepsOwn !== true;
   const start = isStamped ? await startOf(tree, request) : { lead: request.lead, isDone: false, stamp: null };
   if (start.isDone && start.stamp !== null)
-    return planOfDone(nodes, request, rules, { kept, canRun, stamp: start.stamp });
+    return planOfDone(nodes, { ...request, lead: start.lead }, rules, { kept, canRun, stamp: start.stamp });
   const stamp = isStamped ? await stampPath(tree) : null;
   if (stamp !== null) {
     // What it will say is known at the end. Until then nobody finds there what an earlier one said.
     planned.plan(stamp, { kind: 'file', bytes: Buffer.alloc(0), mode: STAMP_MODE });
-    notes.set(stamp, { rules: new Set([STAMP_RULE]), secret: false, fresh: false });
+    notes.set(stamp, { rules: new Set([STAMP_RULE]), secret: true, fresh: false });
   }
   const { lead } = start;
   const hosts = { ...request, lead };
@@ -172,7 +172,7 @@ async function planOfDone(
   const findings = foundAgain(found, stamp);
   const unknown = findings.filter(({ action }) => action === 'unknown');
   const proof = { sshHostKeys: await sshFingerprints(tree), machineId: await machineIdIn(tree) };
-  const more = request.grow === true ? { grow: true } : {};
+  const more = { ...(request.grow === true ? { grow: true } : {}), startsFrom: request.lead };
   const survey = await surveyOf(nodes, await valuesIn(tree, request.lead));
   const coverage = coverageOf(nodes, survey, findings, true);
   return { fingerprint: fingerprintOf([], findings, more), changes: [], findings, unknown, proof, coverage, ...more };

@@ -2,7 +2,8 @@
 // doing it twice changes nothing more, another understudy starts from who the image is now, and a lead whose copy it is
 // not is refused. docs/decisions/0095-a-personalised-image-says-so.md
 //
-// Of the lead it has digests only: a search for what still names the lead is to find nothing, here either.
+// Of the lead it has digests only, and all of it is one word (base64url): a search for what still names the lead, whose
+// name may be "agent" or that of the understudy's domain, is to find nothing here.
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { UnderstudyError } from '../base/mod.ts';
@@ -14,7 +15,7 @@ import { type FileTree, join, readText } from './tree/mod.ts';
 
 export const STAMP_RULE = 'stamp';
 const FOLDER = '/etc/understudy';
-const NAME = 'clone.json';
+const NAME = 'clone';
 const VERSION = 1;
 /** Leads of leads. The oldest ones go. */
 const LEADS_MAX = 16;
@@ -78,13 +79,15 @@ export async function startOf(tree: FileTree, request: IdentityRequest): Promise
   const isHere = JSON.stringify(hostOf(now)) === JSON.stringify(hostOf(request.understudy));
   const isDone =
     isHere && stamp.agent === agentOf(request.understudy) && (stamp.otherHardware || request.otherHardware !== true);
-  return { lead: isDone ? request.lead : now, isDone, stamp };
+  // Read from the image, the lead is who the image is by now, of whom all is to stay.
+  const lead = isSame(markOf(now), markOf(request.lead)) ? request.understudy : request.lead;
+  return { lead: isDone ? lead : now, isDone, stamp };
 }
 
 /** Null when there is none, and when the image has become another host since: then it says nothing that still holds. */
 async function stampIn(tree: FileTree): Promise<Stamp | null> {
   const file = await readText(tree, join(FOLDER, NAME));
-  const parsed = file.status === 'text' ? schema.safeParse(boundedJson(file.text)?.value) : null;
+  const parsed = file.status === 'text' ? schema.safeParse(boundedJson(decoded(file.text))?.value) : null;
   if (parsed?.success !== true) return null;
   const { understudy, machineId } = parsed.data;
   const name = ((await hostNameIn(tree)) ?? '').split('.')[0];
@@ -128,7 +131,15 @@ export function stampText({ start, request, machineId, findings, fingerprint }: 
     accepted: keysOf(findings).slice(0, LIST_MAX),
     plan: fingerprint,
   };
-  return `${JSON.stringify(stamp, null, 2)}\n`;
+  return encoded(JSON.stringify(stamp));
+}
+
+export function encoded(text: string): string {
+  return `${Buffer.from(text).toString('base64url')}\n`;
+}
+
+function decoded(text: string): string {
+  return Buffer.from(text.trim(), 'base64url').toString('utf8');
 }
 
 /** What is found in an image that was done before: it stays, but for what nobody has seen yet. */

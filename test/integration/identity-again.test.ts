@@ -29,7 +29,7 @@ import {
 } from '../support/system-image.ts';
 
 const { MIB } = limits;
-const STAMP = '/etc/understudy/clone.json';
+const STAMP = '/etc/understudy/clone';
 const signal = new AbortController().signal;
 const request: IdentityRequest = { lead: LEAD, understudy: SPARE };
 const OTHER: HostIdentity = {
@@ -74,8 +74,27 @@ describe('an image that was personalised', () => {
       expect(plan.proof).toEqual(first.proof);
       expect(digestOfFile(disk.path)).toBe(done);
     }
-    expect(catFile(disk, STAMP)).not.toMatch(/web1|10\.0\.0\.11|token-of|52:54:00:00:00:11/);
+    const stamp = Buffer.from(catFile(disk, STAMP), 'base64url').toString();
+    expect(stamp).toContain('"hostName":"spare1"');
+    expect(stamp).not.toMatch(/web1|10\.0\.0\.11|token-of|52:54:00:00:00:11/);
   });
+
+  test.each(['agent', 'example', 'understudy'])(
+    'is that of a lead named %s too: what it says of itself is no trace of the lead',
+    async (hostName) => {
+      const lead = { ...LEAD, hostName };
+      const hosts = `127.0.0.1 localhost\n10.0.0.11 ${hostName}.example.org ${hostName}\n`;
+      const disk = image({ '/etc/hostname': `${hostName}\n`, '/etc/hosts': hosts });
+      // Without a domain, so that the image knows more of who it is than was said.
+      const { domain: _, ...understudy } = SPARE;
+      await personalise(disk, { lead, understudy });
+      const done = digestOfFile(disk.path);
+      for (const again of [lead, await engine.identify(disk.path, signal)]) {
+        expect((await personalise(disk, { lead: again, understudy })).changes).toEqual([]);
+        expect(digestOfFile(disk.path)).toBe(done);
+      }
+    },
+  );
 
   test('asks about what came since, and does not call what was put back its own', async () => {
     const disk = image();

@@ -75,6 +75,7 @@ const LEFT_OUT = new RegExp(
       'dpkg|apt|aptitude|ucf|rpm|dnf|yum|zypp|PackageKit|swcatalog|app-info|flatpak|selinux|cloud|systemd|dbus|private',
       'pam|sudo|polkit-1|misc|python|gems|ghc|grub|initramfs-tools|dkms|shim-signed|ca-certificates(?:-java)?|xml-core',
       'sgml-base|texmf|emacsen-common|vim|man-db|mlocate|plocate|logrotate|fontconfig|dictionaries-common|usbutils',
+      'postfix|dovecot|AccountsService|udisks2|boltd|setroubleshoot|rpm-state|apt-listchanges',
       'NetworkManager|dhcp|dhclient|dhcpcd|iscsi|nfs|upower|bluetooth|alsa|colord|gdm3?|lightdm|sss/pubconf|authselect',
       'postgresql|pgsql|mysql|mariadb|mongodb|php/sessions|rabbitmq|redis|valkey|elasticsearch|opensearch|aide|fail2ban',
       'docker/(?:overlay2|image|volumes|containers|buildkit|aufs|btrfs|zfs)|containerd|containers/storage|kubelet/pods',

@@ -7,6 +7,8 @@ export const randomSeedRule = clueRule('random-seed', [
       '/var/lib/systemd/random-seed',
       '/var/lib/{urandom,misc}/random-seed',
       '/var/lib/random-seed',
+      // Where tlsmgr(8) of postfix keeps what it has gathered.
+      '/var/lib/postfix{,-*}/prng_exch',
       '/var/lib/seedrng/seed.{credit,no-credit}',
       '/loader/random-seed',
       '/{boot,efi,boot/efi}/loader/random-seed',
