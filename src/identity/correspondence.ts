@@ -13,6 +13,8 @@ export interface Correspondence {
   readonly addressFor: (address: Address) => Address | null | undefined;
   /** The same for any of the lead's addresses or none, within an interface: whether it is already the understudy's. */
   readonly isUnderstudys: (address: Address) => boolean;
+  /** All hardware addresses of the lead that are known, in lower case: those of cards without an address of their own too. */
+  readonly macs: readonly string[];
   readonly macFor: (mac: string) => string | null | undefined;
   /** What an interface is called on the understudy: the name itself where nothing takes its place, or nothing has to. */
   readonly nameFor: (name: string) => string;
@@ -42,6 +44,7 @@ export function correspond(lead: HostIdentity, understudy: HostIdentity, layout:
     pairs,
     addressFor: (address) => addresses.get(address.ip),
     isUnderstudys: (address) => own.has(address.ip),
+    macs: [...cards.macs.keys()],
     macFor: (mac) => cards.macs.get(mac),
     nameFor: cards.nameFor,
     misfits: cards.misfits,

@@ -126,6 +126,12 @@ describe('bonds', () => {
     expect(cardless.at(-1)).toBe('interfaces /etc 1899 more');
   });
 
+  test('the hardware address of a card without addresses is looked for wherever it may be', async () => {
+    const files = { '/etc/netplan/01.yaml': NETPLAN_BOND, '/etc/app.conf': `licence=${M2.replaceAll(':', '-')}\n` };
+    const { unknown } = await plannedNetwork(files, TWO);
+    expect(unknown).toEqual([`mentions /etc/app.conf ${M2} in line 1`]);
+  });
+
   test('hardware addresses that a host gives itself would exist twice', async () => {
     const set = '52:54:00:aa:aa:aa';
     const { unknown } = await plannedNetwork(

@@ -61,12 +61,12 @@ export const machineIdCopiesRule: Rule = {
     const text = rewritten(file.text, ids, id);
     return text === file.text ? [] : [{ kind: 'write', path: file.path, text }];
   },
-  async verify(tree, { lead, proof, findings }) {
+  async verify(tree, { lead, proof, findings, correspondence }) {
     const own = findings.filter(({ rule }) => rule === 'machine-id');
     // One that is there already is the right one.
     const ids = machineIdsIn(findings).filter((id) => own.length === 0 || id !== proof.machineId);
     const excused = new Set(findings.filter((one) => one.rule === RULE && !isChanged(one)).map(({ path }) => path));
-    const survey = await surveyOf(tree.nodes, valuesBefore(lead, findings));
+    const survey = await surveyOf(tree.nodes, valuesBefore(lead, findings, correspondence));
     const problems: string[] = [];
     for (const [path, mentions] of survey.hits) {
       const isLeft = mentions.some(({ value: { kind, shown } }) => kind === 'machine-id' && ids.includes(shown));

@@ -45,10 +45,10 @@ export const mentionsRule: Rule = {
     return findingsOf(tree, await surveyOf(tree.nodes, await valuesIn(tree, lead)), { ...context, lead });
   },
   change: async () => [],
-  async verify(tree, { lead, understudy, findings }) {
+  async verify(tree, { lead, understudy, findings, correspondence }) {
     const own = findings.filter(({ rule }) => rule === RULE);
     const known = new Set(own.map(({ path }) => path));
-    const survey = await surveyOf(tree.nodes, valuesBefore(lead, findings));
+    const survey = await surveyOf(tree.nodes, valuesBefore(lead, findings, correspondence));
     const found = await findingsOf(tree, survey, { lead, understudy, claimed: new Set() });
     const isCounted = own.some(({ value }) => value.includes(MANY));
     const isKnown = ({ path, action, value }: Finding): boolean =>

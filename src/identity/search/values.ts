@@ -23,6 +23,8 @@ export interface Value {
 export interface Known {
   /** 32 hexadecimal digits each, in lower case. */
   readonly machineIds: readonly string[];
+  /** Of cards beside those of the lead's interfaces, in lower case. @default none */
+  readonly macs?: readonly string[];
   /** Of SSH host keys: "SHA256:...". */
   readonly hostKeys: readonly string[];
 }
@@ -35,11 +37,12 @@ const NOT_HEX: Bounds = ['(?<![0-9a-f])', '(?![0-9a-f])'];
 const NOT_NAME: Bounds = ['(?<![\\w-])', '(?![\\w-])'];
 const ANYWHERE: Bounds = ['', ''];
 
-export function valuesOf(lead: HostIdentity | null, { machineIds, hostKeys }: Known): readonly Value[] {
+export function valuesOf(lead: HostIdentity | null, { machineIds, hostKeys, macs = [] }: Known): readonly Value[] {
   const values = machineIds.map(machineIdValue);
   if (lead === null) return values;
   for (const address of allAddresses(lead)) values.push(addressValue(address));
-  for (const { mac } of lead.interfaces) if (mac !== '') values.push(macValue(mac.toLowerCase()));
+  const known = new Set([...lead.interfaces.map(({ mac }) => mac.toLowerCase()), ...macs]);
+  for (const mac of known) if (mac !== '') values.push(macValue(mac));
   const token = lead.agent?.token ?? '';
   if (token.length >= TOKEN_CHARS_MIN)
     values.push({ kind: 'token', shown: '(secret)', spelling: literal(token), isIn: (line) => line.includes(token) });
