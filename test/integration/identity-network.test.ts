@@ -126,6 +126,15 @@ describe('bonds', () => {
     expect(cardless.at(-1)).toBe('interfaces /etc 1899 more');
   });
 
+  test.each([
+    ['/etc/sysconfig/network-scripts/ifcfg-eth1', `DEVICE=eth1\nHWADDR=${M2}\nONBOOT=no\n`],
+    ['/etc/NetworkManager/system-connections/b', keyfile('eth1', M2, 'autoconnect=false\n')],
+  ])('%s - a card that nothing starts need not be there', async (path, text) => {
+    const lan = 'iface eth0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n';
+    const { unknown } = await plannedNetwork({ '/etc/network/interfaces': lan, [path]: text }, ONE);
+    expect(unknown).toEqual([]);
+  });
+
   test('the hardware address of a card without addresses is looked for wherever it may be', async () => {
     const files = { '/etc/netplan/01.yaml': NETPLAN_BOND, '/etc/app.conf': `licence=${M2.replaceAll(':', '-')}\n` };
     const { unknown } = await plannedNetwork(files, TWO);
@@ -240,6 +249,19 @@ describe('kinds of interfaces', () => {
       {
         '/etc/systemd/network/a.network': '[Match]\nName=ens3\n[Network]\nVLAN=lan\n',
         '/etc/systemd/network/c.network': '[Match]\nName=lan\n[Network]\nAddress=10.0.0.12/24\nGateway=10.0.0.1\n',
+      },
+    ],
+    [
+      'a VLAN that is named by its card in networkd',
+      {
+        '/etc/systemd/network/a.network': '[Match]\nName=eth0\n[Network]\nVLAN=eth0.100\n',
+        '/etc/systemd/network/b.netdev': '[NetDev]\nName=eth0.100\nKind=vlan\n[VLAN]\nId=100\n',
+        '/etc/systemd/network/c.network': '[Match]\nName=eth0.100\n[Network]\nAddress=10.0.0.11/24\nGateway=10.0.0.1\n',
+      },
+      {
+        '/etc/systemd/network/a.network': '[Match]\nName=ens3\n[Network]\nVLAN=ens3.100\n',
+        '/etc/systemd/network/b.netdev': '[NetDev]\nName=ens3.100\nKind=vlan\n[VLAN]\nId=100\n',
+        '/etc/systemd/network/c.network': '[Match]\nName=ens3.100\n[Network]\nAddress=10.0.0.12/24\nGateway=10.0.0.1\n',
       },
     ],
     [

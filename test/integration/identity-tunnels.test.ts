@@ -38,6 +38,12 @@ describe('tunnels', () => {
     expect(await text(path)).toBe(before);
   });
 
+  test('a tunnel that another connection of NetworkManager starts', async () => {
+    const path = '/etc/NetworkManager/system-connections/lan';
+    const { unknown } = await plannedNetwork({ ...lan, [path]: '[connection]\ntype=ethernet\nsecondaries=w;\n' }, ONE);
+    expect(unknown).toEqual([`vpn ${path} w;`]);
+  });
+
   test('WireGuard of networkd, with the key in a drop-in', async () => {
     const { unknown } = await plannedNetwork(
       {

@@ -140,7 +140,9 @@ function facts(text: string, match: string): NetworkFacts {
 function deviceOf(lines: readonly Line[], device: string, mac: string | null): DeclaredDevice[] {
   const of = (pattern: RegExp): string[] =>
     lines.filter(({ key }) => pattern.test(key)).flatMap(({ value }) => wordsOf(value));
-  const isOn = (pattern: RegExp): boolean => of(pattern).some((value) => value.toLowerCase() === 'yes');
+  const isAny = (pattern: RegExp, ...values: readonly string[]): boolean =>
+    of(pattern).some((value) => values.includes(value.toLowerCase()));
+  const isOn = (pattern: RegExp): boolean => isAny(pattern, 'yes');
   const type = (of(/^TYPE$/)[0] ?? '').toLowerCase();
   const [parts, links] = [of(SLAVES), of(/^(PHYSDEV|ETHERDEVICE)$/)];
   const isBond =
@@ -153,7 +155,11 @@ function deviceOf(lines: readonly Line[], device: string, mac: string | null): D
     of(/^(MACADDR|LLADDR)$/)
       .map(parseMac)
       .find((one) => one !== null) ?? null;
-  return [{ name: device, mac, kind, parts: [...parts, ...links], into, macSet, ...(number > 0 && { vlan: number }) }];
+  const isOff = isAny(/^ONBOOT$/, 'no') || isAny(/^STARTMODE$/, 'off', 'manual');
+  const vlan = number > 0 ? { vlan: number } : {};
+  // A card that nothing starts need not be there.
+  const namesOnly = isOff && into.length === 0 && kind === 'card';
+  return [{ name: device, mac, kind, parts: [...parts, ...links], into, macSet, namesOnly, ...vlan }];
 }
 
 /** "1" of IPADDR1 (Red Hat), "_1" of IPADDR_1 (SUSE). */

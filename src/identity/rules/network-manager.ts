@@ -119,6 +119,9 @@ function deviceOf(lines: readonly Line[]): DeclaredDevice {
     parts: [of('vlan', 'parent')].filter((part) => part !== ''),
     into: [of('connection', 'master', 'controller')].filter((whole) => whole !== ''),
     macSet: set,
+    // A card that nothing starts need not be there.
+    namesOnly:
+      kind === 'card' && of('connection', 'autoconnect') === 'false' && of('connection', 'master', 'controller') === '',
     ...(number > 0 ? { vlan: number } : {}),
   };
 }

@@ -34,6 +34,8 @@ interface SectionFacts {
 
 const DEFAULT_ROUTES = ['0.0.0.0/0', '::/0', ''];
 const MAC_KEYS = ['MACAddress', 'PermanentMACAddress'];
+/** Of what is built on the interface, or of which it is a part. */
+const REFERENCES = ['VLAN', 'Bond', 'Bridge', 'VRF', 'MACVLAN', 'MACVTAP', 'IPVLAN', 'Tunnel', 'BindCarrier'];
 /** Elsewhere they are those of other hosts. */
 const MAC_SECTIONS = ['Match', 'Link', 'NetDev'];
 /** systemd.netdev(5), Kind=. */
@@ -210,6 +212,8 @@ function rewriteLine(
   if (MAC_KEYS.includes(key) && MAC_SECTIONS.includes(sectionName)) return put(macsInPlaceOf(value, pairs));
   if ((sectionName === 'Match' || sectionName === 'Link') && key === 'Name')
     return put(namesInPlaceOf(value, pair, pairs));
+  if (sectionName === 'NetDev' && key === 'Name') return put(pairs.nameFor(value));
+  if (sectionName === 'Network' && REFERENCES.includes(key)) return put(namesInPlaceOf(value, null, pairs));
   const address = parseAddress(value);
   const isAddress = key === 'Address' && (sectionName === 'Network' || sectionName === 'Address');
   if (address !== null && (isAddress || (sectionName === 'Route' && key === 'PreferredSource'))) {

@@ -77,6 +77,13 @@ export const vpnRule = clueRule('vpn', [
     becomes: { action: 'disable', content: withoutAutoconnect },
   },
   {
+    // Whether or not the other profile starts by itself: nm-settings-keyfile(5), connection.secondaries.
+    at: ['/{etc,usr/lib}/NetworkManager/system-connections/*'],
+    lines: /^\s*secondaries\s*=\s*([^\s;]\S*)/,
+    why: `This connection starts a tunnel with it. ${VPN}`,
+    becomes: { action: 'unknown' },
+  },
+  {
     at: ['/{etc,usr/lib,lib}/netplan/*.yaml'],
     lines: /^(?!\s*#).*\bmode["']?\s*:\s*["']?(wireguard)\b/,
     secret: true,
