@@ -12,10 +12,11 @@ const CUT = 'Not everything that the system starts could be read, so there may b
 const WHY = 'What it starts runs on the lead; on a clone it would run a second time.';
 const KNOWN = new Set(
   (
-    'anacron apt-daily apt-daily-upgrade dnf-makecache dpkg-db-backup e2scrub_all e2scrub_reap exim4-base fstrim fwupd-refresh ' +
-    'logrotate man-db mdadm-last-resort@ mdcheck_continue mdcheck_start mdmonitor-oneshot mlocate-updatedb motd-news ' +
-    'phpsessionclean plocate-updatedb raid-check snapper-boot snapper-cleanup snapper-timeline sysstat-collect sysstat-summary ' +
-    'systemd-tmpfiles-clean ua-timer ubuntu-advantage unbound-anchor update-notifier-download update-notifier-motd xfs_scrub_all'
+    'anacron apt-listchanges apt-daily apt-daily-upgrade dnf-makecache dpkg-db-backup e2scrub_all e2scrub_reap ' +
+    'exim4-base fstrim fwupd-refresh logrotate man-db mdadm-last-resort@ mdcheck_continue mdcheck_start ' +
+    'mdmonitor-oneshot mlocate-updatedb motd-news phpsessionclean plocate-updatedb raid-check snapper-boot ' +
+    'snapper-cleanup snapper-timeline sysstat-collect sysstat-summary systemd-tmpfiles-clean ua-timer ' +
+    'ubuntu-advantage unbound-anchor update-notifier-download update-notifier-motd xfs_scrub_all'
   ).split(' '),
 );
 

@@ -4,6 +4,9 @@ import { addSettings, type Settings, templateOf } from './unit-file.ts';
 
 const UNIT_BYTES_MAX = 256 * 1024;
 const FOLDERS_MAX = 4000;
+/** What ends a system, or comes before it, starts nothing of it unless somebody has added to it. */
+const ENDINGS =
+  /^(initrd.*|.*(halt|poweroff|reboot|kexec|shutdown|exit|suspend|sleep|hibernate|umount|final|rescue|emergency))\.target$/;
 /** A drop-in with this condition keeps a unit from starting, and those that require it from failing. */
 export const NEVER = '/.understudy/never';
 
@@ -70,7 +73,7 @@ export class Manager {
 
   /** Which of them are reached no file says: a target may be asked for by hand, by a device, or by the firmware. */
   get targets(): readonly string[] {
-    const names = [...this.#files.keys(), ...this.#dropIns.keys()];
+    const names = [...[...this.#files.keys()].filter((name) => !ENDINGS.test(name)), ...this.#dropIns.keys()];
     return [...new Set(names)].filter((name) => name.endsWith('.target'));
   }
 
