@@ -265,3 +265,16 @@ test.each([
   const { plan } = await planned({ ...TUNNEL, '/var/lib/dpkg/info/site.list': list });
   expect(plan.findings.map((one) => one.action)).toEqual([action]);
 });
+
+test.each([
+  ['as it came', '/etc/network/if-up.d/openvpn\n', 'keep'],
+  ['of the administrator', '/usr/share/doc\n', 'unknown'],
+] as const)('a tunnel that a hook may start, %s', async (_, list, action) => {
+  const { plan } = await planned({
+    '/etc/openvpn/client/office.conf': 'remote x\n',
+    '/etc/network/if-up.d/openvpn': { program: HOOK },
+    '/var/lib/dpkg/status': 'Package: site\nStatus: install ok installed\nPriority: optional\n',
+    '/var/lib/dpkg/info/site.list': list,
+  });
+  expect(plan.findings.map((one) => one.action)).toEqual([action]);
+});

@@ -20,6 +20,20 @@ const GOES_ON = /(\\|&&|\|\|?|[{(])\s*$/;
  */
 export async function stopEdits(
   tree: FileTree,
+  concerned: Concerned,
+  isMeant: (programs: readonly string[], text: string) => boolean,
+): Promise<readonly Edit[] | null> {
+  const edits = await editsFor(tree, concerned, isMeant);
+  for (const { path } of edits ?? []) {
+    const there = await tree.lstat(path);
+    // Only a damaged system has a folder where a link or a file of settings is expected.
+    if (there !== null && there.kind !== 'file' && there.kind !== 'link') return null;
+  }
+  return edits;
+}
+
+async function editsFor(
+  tree: FileTree,
   { start, concern }: Concerned,
   isMeant: (programs: readonly string[], text: string) => boolean,
 ): Promise<readonly Edit[] | null> {

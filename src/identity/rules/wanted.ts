@@ -62,8 +62,9 @@ async function knownOf(tree: FileTree, { units, programs = [], path }: Wanted): 
 
 async function concernOf(tree: FileTree, start: Start, known: Known): Promise<Concern | null> {
   const concern = concerns(start, known);
-  // What a package brings and runs the program of another one asks first whether it is to.
-  return concern === 'through' && start.file !== null && (await isPackaged(tree, start.file)) ? null : concern;
+  // Hooks and scripts of packages ask first whether they are to run the program of another one.
+  const asksFirst = concern === 'through' || (concern === 'direct' && start.way === 'hook');
+  return asksFirst && start.file !== null && (await isPackaged(tree, start.file)) ? null : concern;
 }
 
 /** Without asking whose it is. */
