@@ -27,7 +27,7 @@ export const programCases: Readonly<Record<string, ServiceCase>> = {
       ['/etc/kea/kea-dhcp4.conf', 'keep'],
       ['/etc/dnsmasq.d/lab', 'disable'],
       ['/etc/dnsmasq.d/lab', 'disable'],
-      ['/etc/default/tftpd-hpa', 'unknown'],
+      ['/etc/default/tftpd-hpa', 'disable'],
       ['/etc/bind/named.conf.local', 'unknown'],
       ['/etc/ntp.conf', 'unknown'],
       ['/etc/cups/printers.conf', 'unknown'],
@@ -36,6 +36,7 @@ export const programCases: Readonly<Record<string, ServiceCase>> = {
     after: {
       [wants('multi-user', 'isc-dhcp-server.service')]: null,
       [wants('multi-user', 'dnsmasq.service')]: null,
+      '/etc/rc2.d/S01tftpd-hpa': null,
     },
     secrets: ['hidden-word'],
   },

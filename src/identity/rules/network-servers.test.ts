@@ -18,7 +18,7 @@ it.each<[string, Readonly<Record<string, MemoryNode>>, string]>([
   ['a configuration that nothing uses', {}, 'keep'],
   ['one that has given leases', { '/var/lib/dhcp/dhcpd.leases': LEASES }, 'unknown'],
   ['one with an empty file of leases', { '/var/lib/dhcp/dhcpd.leases': '' }, 'keep'],
-  ['a link of a run level', { '/etc/rc3.d/S01isc-dhcp-server': '#!/bin/sh\n' }, 'unknown'],
+  ['a link of a run level', { '/etc/rc3.d/S01isc-dhcp-server': '#!/bin/sh\n' }, 'disable'],
   [
     'a unit that starts',
     { '/etc/systemd/system/multi-user.target.wants/dhcpd.service': { link: '/usr/lib/systemd/system/dhcpd.service' } },
