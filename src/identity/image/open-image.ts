@@ -13,7 +13,11 @@ import { type Place, type View, viewOf } from './view.ts';
 import type { WorkFolder } from './work-folder.ts';
 
 /** Files that a system has; one of them beside /etc is enough. */
-const SIGNS = ['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab'];
+const SIGNS = [
+  ...['/etc/os-release', '/usr/lib/os-release', '/etc/passwd', '/etc/hostname', '/etc/fstab', '/etc/machine-id'],
+  // Systems before os-release(5).
+  ...['/etc/redhat-release', '/etc/SuSE-release', '/etc/HOSTNAME', '/etc/sysconfig/network', '/etc/debian_version'],
+];
 
 export interface OpenImage {
   /** All of the system, as it sees it itself. */

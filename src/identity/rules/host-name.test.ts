@@ -76,6 +76,15 @@ describe('where a system reads its own name', () => {
     expect(await identify(fileTree(nodes))).toMatchObject({ hostName: 'web1', domain: 'example.org' });
   });
 
+  it('a system that has its name elsewhere does not get another file for it; one without any does', async () => {
+    const planned = async (files: Readonly<Record<string, string>>) => {
+      const plan = await makePlan(memoryTree(files), { lead: LEAD, understudy: SPARE }, [hostNameRule], makers);
+      return plan.changes.map(({ path }) => path);
+    };
+    expect(await planned({ '/etc/HOSTNAME': 'web1\n' })).toEqual(['/etc/HOSTNAME']);
+    expect(await planned({ '/etc/passwd': '\n' })).toEqual(['/etc/hostname']);
+  });
+
   it('a name that came back is found', async () => {
     const context = {
       ...{ lead: LEAD, understudy: SPARE, findings: [], proof: { sshHostKeys: [], machineId: '' } },

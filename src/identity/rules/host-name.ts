@@ -10,6 +10,7 @@ import { COMMAND_LINES } from './machine-ids.ts';
 
 const RULE = 'host-name';
 const PATH = '/etc/hostname';
+const NONE = '(none)';
 const WHY = 'Two hosts of one name are mistaken for each other in logs, mail, monitoring and clusters.';
 
 /** A file whose first line that says anything is the name; or lines of which group 1 is. */
@@ -55,6 +56,8 @@ export const hostNameRule: Rule = {
     for (const place of PLACES) {
       for (const path of await pathsOf(tree, place)) {
         const one = await findIn(tree, path, place);
+        // A system that has its name elsewhere does not need this file.
+        if (one?.value === NONE && (await hostNameIn(tree)) !== null && (await tree.lstat(path)) === null) continue;
         if (one !== null) found.set(`${one.path} ${one.value}`, one);
       }
     }
@@ -114,7 +117,7 @@ async function findIn(tree: FileTree, path: string, place: Place): Promise<Findi
   if (file.path === null || (file.status === 'absent' && path !== PATH)) return null;
   const values = file.status === 'text' ? valuesIn(file.text, place) : [];
   if (values.length === 0 && !(isOwnFile && path === PATH)) return null;
-  const value = values.join(', ') || '(none)';
+  const value = values.join(', ') || NONE;
   return finding({ rule: RULE, path: file.path, value, why: WHY, action: 'rewrite' });
 }
 
