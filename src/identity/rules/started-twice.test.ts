@@ -219,6 +219,17 @@ test.each([
     ['/home/ci/.config/systemd/user/timers.target.wants/send.timer'],
   ],
   [
+    'a timer that is called like a service, which goes on',
+    {
+      '/usr/lib/systemd/system/nginx.service': '[Service]\nExecStart=/usr/sbin/nginx\n',
+      [`${ADMIN}/multi-user.target.wants/nginx.service`]: { link: '/usr/lib/systemd/system/nginx.service' },
+      [`${ADMIN}/nginx.timer`]: '[Timer]\nOnCalendar=daily\nUnit=rotate.service\n',
+      [`${ADMIN}/rotate.service`]: '[Service]\nExecStart=/usr/sbin/nginx -s reopen\n',
+      [`${ADMIN}/timers.target.wants/nginx.timer`]: { link: '../nginx.timer' },
+    },
+    [`${ADMIN}/timers.target.wants/nginx.timer`],
+  ],
+  [
     'a timer that a unit wants',
     {
       [`${ADMIN}/send.timer`]: '[Timer]\nOnCalendar=hourly\n',

@@ -24,7 +24,7 @@ export interface Concerned {
 
 type Known = Required<Pick<Wanted, 'units' | 'programs'>> & Pick<Wanted, 'path'>;
 /** Where applications lie in folders of their own. */
-const APPLICATIONS = /^\/(opt|srv|home|root|usr\/local)\/[^/]+/;
+const APPLICATIONS = /^\/(opt|srv|usr\/local|root|home\/[^/]+)\/[^/]+/;
 const OVERRIDE_BYTES_MAX = 65_536;
 const SEVERAL = /[$*`]/;
 
@@ -53,9 +53,12 @@ export async function startsFor(tree: FileTree, wanted: Wanted): Promise<readonl
 }
 
 async function knownOf(tree: FileTree, { units, programs = [], path }: Wanted): Promise<Known> {
+  // A timer or a target is called like what it starts, and is not that.
+  const services = units.filter((unit) => unit.endsWith('.service'));
   const own = [];
-  for (const unit of units) own.push(...(await programsOfUnit(tree, unit)));
-  const all = [...programs, ...units.map((unit) => unit.replace(/\.\w+$/, '').replace(/@.*$/, '')), ...own.map(nameOf)];
+  for (const unit of services) own.push(...(await programsOfUnit(tree, unit)));
+  const called = services.map((unit) => unit.replace(/(@.*)?\.service$/, ''));
+  const all = [...programs, ...called, ...own.map(nameOf)];
   const named = all.filter((name) => name !== '' && !isCommon(name));
   return { units, programs: [...new Set(named)], ...(path === undefined ? {} : { path }) };
 }
