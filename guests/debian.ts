@@ -21,6 +21,8 @@ export interface DebianRequest {
   readonly hook: string;
   /** Environment of the hook. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Lines of sources.list(5). @default those of this machine that offer the suite, or mmdebstrap's own */
+  readonly sources?: readonly string[];
   /** The image: a file that is there, which everybody can write. */
   readonly disk: string;
   /** For the system while it is unpacked, when we are root. */
@@ -65,7 +67,7 @@ export async function unpackDebian(request: DebianRequest): Promise<void> {
     `--customize-hook=${request.hook}`,
     request.suite,
     '/dev/null',
-    ...aptSources(request.suite),
+    ...(request.sources ?? aptSources(request.suite)),
   ];
   const env = { ...process.env, ...request.variables, LC_ALL: 'C' };
   // The chroot of a mapped root must be where that root may go, which is the system's own temporary folder.

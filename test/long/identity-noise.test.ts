@@ -22,6 +22,10 @@ const LEAD: HostIdentity = {
   hostName: 'quiet1',
   interfaces: [{ name: 'eth0', mac: '', addresses: ['10.0.0.11/24'], gateway: '10.0.0.1' }],
 };
+/** Security updates of a release that is no longer kept are not all there any more. */
+const SOURCES: Readonly<Record<string, readonly string[]>> = {
+  bullseye: ['deb http://deb.debian.org/debian bullseye main'],
+};
 const HOOK = `
 echo quiet1 > "$1/etc/hostname"
 echo '127.0.0.1 localhost' > "$1/etc/hosts"
@@ -52,6 +56,7 @@ test.each(
     mkdirSync(join(folder, 'unpack'), { recursive: true });
     await unpackDebian({
       ...{ suite, packages: KINDS[kind] ?? [], hook: HOOK, variables: {}, disk, folder: join(folder, 'unpack') },
+      ...(SOURCES[suite] === undefined ? {} : { sources: SOURCES[suite] }),
       ...{ report: () => undefined, abort: new AbortController().signal },
     });
     const engine = createIdentityEngine({ stateFolder: join(folder, 'state') });

@@ -25,10 +25,10 @@ const COMMENT = '# understudy: ';
 /** Of packages of Debian, Red Hat, SUSE and Alpine that serve the system itself. */
 const KNOWN = new Set(
   (
-    '.placeholder 0hourly 0anacron anacron apport apt-compat apt-show-versions aptitude apt bsdmainutils certwatch debtags dpkg ' +
-    'e2scrub_all etckeeper exim4-base fake-hwclock fstrim google-chrome logrotate man-db man-db.cron mdadm mlocate passwd php ' +
-    'plocate popularity-contest raid-check rhsmd rkhunter standard sysstat updatedb update-notifier-common zfsutils-linux ' +
-    'run-parts'
+    '0anacron 0hourly anacron apache2 apport apt apt-compat apt-show-versions aptitude bsdmainutils certwatch ' +
+    'cracklib-runtime debtags dpkg e2scrub_all etckeeper exim4-base fake-hwclock fstrim google-chrome logrotate ' +
+    'man-db man-db.cron mdadm mlocate ntp ntpsec passwd php .placeholder plocate popularity-contest raid-check ' +
+    'rhsmd rkhunter run-parts standard sysstat update-notifier-common updatedb zfsutils-linux'
   ).split(' '),
 );
 
