@@ -11,7 +11,7 @@ const COMMENT = '# understudy: ';
 const DROP_IN = `# Written by understudy: this host is a clone.\n[Unit]\nConditionPathExists=${NEVER}\n`;
 /** A shell would miss the rest of such a line: words that open or close something, and operators that go on. */
 const OPENS =
-  /^\s*(if|then|elif|else|fi|for|while|until|do|done|case|esac|function|[{}()]|\S+\s*\(\))|;;|\b(then|do|else)\s*$/;
+  /^\s*((if|then|elif|else|fi|for|while|until|do|done|case|esac|function)\b|[{}()]|\S+\s*\(\))|;;|\b(then|do|else)\s*$/;
 const GOES_ON = /(\\|&&|\|\|?|[{(])\s*$/;
 
 /**
