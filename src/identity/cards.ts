@@ -174,11 +174,20 @@ function placesOf(
     pairs.find(
       ({ lead }) => names.includes(lead.name) || (isCard(lead, layout) && macs.includes(lead.mac.toLowerCase())),
     );
-  for (const old of olds)
+  // A bond has the hardware address of one of its cards: the understudy's is that of the card in its place.
+  const sameMac = (old: OldCard): string[] => [
+    ...old.macs,
+    ...pairs.flatMap(({ lead, understudy }) =>
+      old.macs.includes(lead.mac.toLowerCase()) && understudy !== null ? [understudy.mac.toLowerCase()] : [],
+    ),
+  ];
+  for (const old of olds) {
+    const known = sameMac(old);
     take(
       old,
-      news.find(({ mac }) => mac !== null && old.macs.includes(mac)),
+      news.find(({ mac }) => mac !== null && known.includes(mac)),
     );
+  }
   for (const old of olds) {
     if (places.has(old)) continue;
     const theirs = pairOf(old)?.understudy?.name;

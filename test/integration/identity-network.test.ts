@@ -117,6 +117,19 @@ describe('bonds', () => {
     expect(all.toLowerCase()).not.toContain(M1);
   });
 
+  test('a bond has the hardware address of one of its cards: no other card gets what is in its place', async () => {
+    const lead = {
+      hostName: 'web1',
+      interfaces: [{ name: 'bond0', mac: M2, addresses: ['10.0.0.11/24'], gateway: '10.0.0.1' }],
+    };
+    const path = '/etc/netplan/01.yaml';
+    const { text, unknown } = await plannedNetwork({ [path]: NETPLAN_BOND }, host({ ...eth0, name: 'bond0' }), lead);
+    expect(unknown.filter((line) => line.startsWith('interfaces '))).toEqual([
+      `interfaces ${path} eth0, part of bond0`,
+    ]);
+    expect(await text(path)).toBe(NETPLAN_BOND.replace(M2, N1).replace('10.0.0.11', '10.0.0.12'));
+  });
+
   test('a bond of more cards than a report has room for', async () => {
     const cards = Array.from({ length: 2000 }, (_, index) => `card${index}`).join(' ');
     const bond = `iface bond0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n\tbond-slaves ${cards}\n`;
