@@ -68,7 +68,7 @@ export async function plannedNetwork(
 }
 
 /** The lead's values of these tests, and what takes their place. */
-function inPlace(text: string, card: string): string {
+export function inPlace(text: string, card: string): string {
   const names = card === 'eth0' ? text : text.replaceAll(/\beth0\b/g, card);
   return names
     .replaceAll('10.0.0.11', '10.0.0.12')

@@ -102,7 +102,8 @@ export function searched(coverage: Coverage | undefined): string {
 
 export function hostLine({ hostName, domain, interfaces }: HostIdentity): string {
   const name = domain === undefined ? hostName : `${hostName}.${domain}`;
-  return `${name} (${interfaces.flatMap(({ addresses }) => addresses).join(', ')})`;
+  const addresses = interfaces.flatMap((one) => one.addresses).join(', ');
+  return `${name} (${addresses === '' ? 'addresses from a server' : addresses})`;
 }
 
 /** That nothing is left to decide is known only where everything was searched. */
@@ -110,10 +111,16 @@ export function countOf(findings: Inspection['findings'], coverage: Coverage | u
   const unknown = findings.filter(({ action }) => action === 'unknown').length;
   const kept = findings.filter(({ action }) => action === 'keep').length;
   const changed = findings.length - unknown - kept;
+  // What rule "addresses" guesses is that the host has some that the image does not name.
+  const isNamed = !findings.some(({ rule, confidence }) => rule === 'addresses' && confidence === 'guess');
+  const gaps = [
+    ...(coverage?.isComplete === false ? ['not everything was searched'] : []),
+    ...(isNamed ? [] : ['addresses of the host are not known']),
+  ];
   const nothing =
-    coverage?.isComplete === false
-      ? 'nothing of what was found is left to decide, but not everything was searched'
-      : 'nothing is left to decide';
+    gaps.length === 0
+      ? 'nothing is left to decide'
+      : `nothing of what was found is left to decide, but ${gaps.join(', and ')}`;
   const open = unknown === 0 ? nothing : `${unknown} to be decided by you`;
   return `${findings.length} findings: ${changed} are changed on a clone, ${kept} stay, ${open}`;
 }
