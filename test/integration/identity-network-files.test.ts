@@ -226,6 +226,13 @@ describe('whom an image does not name', () => {
     expect(await text(path)).toBe(lan.replace('10.0.0.11', '10.0.0.12'));
   });
 
+  test('ifupdown: more files than are looked into are said to be', async () => {
+    const many = Array.from({ length: 5000 }, (_, index) => `source /etc/network/*/*/${index}*\n`).join('');
+    const lan = 'iface eth0 inet static\n\taddress 10.0.0.11/24\n\tgateway 10.0.0.1\n';
+    const { unknown } = await plannedNetwork({ '/etc/network/interfaces': many + lan }, ONE);
+    expect(unknown).toEqual(['ifupdown /etc/network/interfaces more than 200 files are included']);
+  });
+
   test('ifupdown: a pattern means no name that begins with a dot', async () => {
     const old = 'iface eth0 inet static\n\taddress 10.0.0.77/24\n';
     const files = {

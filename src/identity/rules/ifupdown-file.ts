@@ -126,6 +126,8 @@ export function sourcesIn(text: string): { readonly pattern: string; readonly is
   return sourceLines(text).filter(({ pattern }) => !SHELL.test(pattern));
 }
 
+/** Of all files together: each makes folders be listed. */
+export const SOURCES_MAX = 200;
 const SHELL = /[$`~"'(){}]/;
 
 function sourceLines(text: string): { readonly pattern: string; readonly isFolder: boolean }[] {
@@ -144,9 +146,12 @@ function optionsOf(stanza: Stanza, key: string): string[] {
 /** @param match all files that ifup(8) reads, of which this is one; '': it is the only one */
 export function rewriteIfupdown(text: string, match: string, pairs: Correspondence): Rewritten {
   const stanzas = stanzasOf(text);
-  const strange = sourceLines(text)
+  const sources = sourceLines(text);
+  const strange = sources
     .filter(({ pattern }) => SHELL.test(pattern))
+    .slice(0, SOURCES_MAX)
     .map(({ pattern }) => `source ${pattern}, which only a shell can expand`);
+  if (sources.length > SOURCES_MAX) strange.push(`more than ${SOURCES_MAX} files are included`);
   const routed = new Set(stanzasOf(match === '' ? text : match).flatMap(routedIn));
   const written = stanzas.map((stanza) => rewriteStanza(stanza, pairs, routed, strange));
   const names = (gone: boolean): string[] =>

@@ -1,6 +1,6 @@
 // Addresses and routes in /etc/network/interfaces and what it includes, interfaces(5).
 import { type FileTree, join, parentOf, readText, type TextFile } from '../tree/mod.ts';
-import { ifupdownFacts, rewriteIfupdown, sourcesIn } from './ifupdown-file.ts';
+import { ifupdownFacts, rewriteIfupdown, SOURCES_MAX, sourcesIn } from './ifupdown-file.ts';
 import type { NetworkFormat } from './network-rule.ts';
 import { matchesShellPattern } from './shell-pattern.ts';
 
@@ -28,6 +28,7 @@ async function ifupdownFiles(tree: FileTree): Promise<readonly TextFile[]> {
   const files: TextFile[] = [];
   const waiting = [MAIN, ...(await filesOf(tree, FOLDER, () => true))];
   const seen = new Set<string>();
+  let sources = SOURCES_MAX;
   for (let path = waiting.shift(); path !== undefined && files.length < FILES_MAX; path = waiting.shift()) {
     if (seen.has(path)) continue;
     seen.add(path);
@@ -35,7 +36,9 @@ async function ifupdownFiles(tree: FileTree): Promise<readonly TextFile[]> {
     if (files.some(({ path: known }) => known === file.path)) continue;
     files.push(file);
     if (file.status !== 'text') continue;
-    for (const source of sourcesIn(file.text)) waiting.push(...(await included(tree, source, path)));
+    const named = sourcesIn(file.text).slice(0, sources);
+    sources -= named.length;
+    for (const source of named) waiting.push(...(await included(tree, source, path)));
   }
   return files;
 }
