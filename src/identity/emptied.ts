@@ -5,6 +5,7 @@ import type { Entry, NodeTree } from './tree/mod.ts';
 
 /** Of a queue that still works. */
 const FILES_MAX = 1_000_000;
+const FOLDERS_MAX = 100_000;
 const DEPTH_MAX = 16;
 
 /**
@@ -14,17 +15,23 @@ const DEPTH_MAX = 16;
  */
 export async function* filesBelow(nodes: Pick<NodeTree, 'entry' | 'names'>, folder: string): AsyncGenerator<Entry> {
   const folders = [{ path: folder, depth: 0 }];
-  let count = 0;
-  for (let at = folders.shift(); at !== undefined; at = folders.shift()) {
+  const tooMany = (): UnderstudyError =>
+    new UnderstudyError('IMAGE_UNSUPPORTED', `${folder} has too many files in it to be emptied`);
+  let [count, seen] = [0, 0];
+  for (let at = folders.pop(); at !== undefined; at = folders.pop()) {
+    seen += 1;
+    // A folder may contain itself in an image that somebody made so.
+    if (seen > FOLDERS_MAX || at.depth > DEPTH_MAX) throw tooMany();
+    const inner: typeof folders = [];
     for (const name of await nodes.names(at.path)) {
       const entry = await nodes.entry(at.path === '/' ? `/${name}` : `${at.path}/${name}`);
-      if (entry?.kind === 'folder') folders.push({ path: entry.path, depth: at.depth + 1 });
+      if (entry?.kind === 'folder') inner.push({ path: entry.path, depth: at.depth + 1 });
       if (entry?.kind !== 'file' && entry?.kind !== 'link') continue;
       count += 1;
-      if (count > FILES_MAX || at.depth > DEPTH_MAX)
-        throw new UnderstudyError('IMAGE_UNSUPPORTED', `${folder} has too many files in it to be emptied`);
+      if (count > FILES_MAX) throw tooMany();
       yield entry;
     }
+    folders.push(...inner.reverse());
   }
 }
 

@@ -1,5 +1,6 @@
 // Rules as data. Most of what must not exist twice is a file that is there, or lines in a file, and one of a few things becomes of
 // it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are clues from YAML.
+import { codeOf } from '../../base/mod.ts';
 import type { Action, Finding } from '../contract.ts';
 import { filesBelow } from '../emptied.ts';
 import { type Entry, type FileTree, parentOf, readText } from '../tree/mod.ts';
@@ -63,6 +64,7 @@ const LINES_SHOWN = 5;
 const IN_FOLDER_MAX = 20;
 const COMMENT = '# understudy: ';
 const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
+const NOT_EMPTIED = 'It has more files than can be dealt with, or some whose names are too odd, so it is not emptied.';
 const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
 export const NOTHING_STARTS = 'Nothing starts it by itself.';
 const CUT = 'Not everything that the system starts could be read, so nobody knows whether this is.';
@@ -156,17 +158,29 @@ async function findFolders(rule: string, clue: Clue, tree: FileTree): Promise<re
   const found: Finding[] = [];
   const facts = { rule, why: clue.why, confidence: clue.confidence ?? 'certain' };
   for (const path of folders) {
-    let [count, odd] = [0, 0];
-    for await (const file of filesBelow(nodesOf(tree), path)) {
-      count += 1;
-      if (!isNameable(file.path)) odd += 1;
-    }
-    if (count === 0) continue;
+    const { count, canBeEmptied } = await countBelow(tree, path);
+    if (count === 0 && canBeEmptied) continue;
     const value = `${clue.value ?? 'files'}: ${count}`;
-    found.push(finding({ ...facts, path, value, action: odd === 0 ? 'disable' : 'unknown' }));
+    const why = canBeEmptied ? facts.why : `${facts.why} ${NOT_EMPTIED}`;
+    found.push(finding({ ...facts, why, path, value, action: canBeEmptied ? 'disable' : 'unknown' }));
   }
   if (cut) found.push(finding({ ...facts, path: clue.at[0] ?? '/', value: 'too many folders', action: 'unknown' }));
   return found;
+}
+
+/** Files with odd names cannot be named to the programs that remove them. */
+async function countBelow(tree: FileTree, folder: string): Promise<{ count: number; canBeEmptied: boolean }> {
+  let [count, odd] = [0, 0];
+  try {
+    for await (const file of filesBelow(nodesOf(tree), folder)) {
+      count += 1;
+      if (!isNameable(file.path)) odd += 1;
+    }
+  } catch (error) {
+    if (codeOf(error) !== 'IMAGE_UNSUPPORTED') throw error;
+    return { count, canBeEmptied: false };
+  }
+  return { count, canBeEmptied: odd === 0 };
 }
 
 /** Paths of folders are canonical here. */
