@@ -53,7 +53,8 @@ async function personalise(path: string): Promise<Plan> {
 function left(disk: SystemImage): string {
   return withMount(
     disk,
-    `{ grep -rIliE '${MACHINE_ID}|${DASHED}' $M; find $M -iname '*${MACHINE_ID}*' -o -iname '*${DASHED}*'; } || true`,
+    `{ grep -rIliE '${MACHINE_ID}|${DASHED}' $M; find $M -iname '*${MACHINE_ID}*' -o -iname '*${DASHED}*'; ` +
+      `find $M -lname '*${MACHINE_ID}*'; } || true`,
   ).replaceAll(`${disk.path}.mnt`, '');
 }
 
@@ -66,6 +67,8 @@ const PLACES: Readonly<Record<string, Content>> = {
   [`/boot/loader/entries/${MACHINE_ID}-6.1.0-18.conf`]: entry(MACHINE_ID),
   [`/boot/${MACHINE_ID}/6.1.0-18/linux`]: { text: Buffer.alloc(3_000_000, 0xa5) },
   [`/boot/${MACHINE_ID}/6.1.0-18/${MACHINE_ID}-initrd`]: { text: 'initrd', mode: 0o600 },
+  '/boot/vmlinuz': { link: `${MACHINE_ID}/6.1.0-18/linux` },
+  [`/boot/${MACHINE_ID}/latest`]: { link: `/boot/${MACHINE_ID}/6.1.0-18` },
   '/etc/default/grub': `GRUB_CMDLINE_LINUX="quiet systemd.machine_id=${DASHED}"\n`,
   '/boot/grub/grub.cfg': `menuentry x {\n\tlinux /vmlinuz root=/dev/sda1 systemd.machine_id=${MACHINE_ID.toUpperCase()}\n}\n`,
   '/boot/grub2/grubenv': `# GRUB Environment Block\nsaved_entry=${MACHINE_ID}-6.1.0-18\n${'#'.repeat(945)}`,
@@ -74,6 +77,7 @@ const PLACES: Readonly<Record<string, Content>> = {
   '/etc/kernel/entry-token': `${MACHINE_ID}\n`,
   '/etc/machine-info': `KERNEL_INSTALL_MACHINE_ID=${MACHINE_ID}\n`,
   [`/var/log/journal/${MACHINE_ID}/system.journal`]: { text: `LPKSHHRH\0\0${MACHINE_ID}` },
+  [`/var/lib/app/${MACHINE_ID}-${'ab'.repeat(16)}`]: 'x\n',
   '/opt/agent/state.json': `{"id": "${DASHED}"}\n`,
   [`/srv/cache-${DASHED}`]: 'x\n',
 };
@@ -93,10 +97,11 @@ describe('the machine-id of the lead', () => {
       const seen = withMount(
         disk,
         `cat $M/boot/loader/entries/${id}-6.1.0-18.conf; stat -c '%s %a %U' $M/boot/${id}/6.1.0-18/linux ` +
-          `$M/boot/${id}/6.1.0-18/${id}-initrd $M/boot/grub2/grubenv; ls $M/var/log/journal; cat $M/etc/default/grub`,
+          `$M/boot/${id}/6.1.0-18/${id}-initrd $M/boot/grub2/grubenv; stat -L -c %s $M/boot/vmlinuz; ` +
+          `readlink $M/boot/${id}/latest; ls $M/var/log/journal; cat $M/etc/default/grub`,
       );
       expect(seen).toContain(entry(id));
-      expect(seen).toContain(`3000000 644 root\n6 600 root\n1024 644 root\n${id}\n`);
+      expect(seen).toContain(`3000000 644 root\n6 600 root\n1024 644 root\n3000000\n/boot/${id}/6.1.0-18\n${id}\n`);
       expect(seen).toContain(`systemd.machine_id=${id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')}"`);
     },
   );

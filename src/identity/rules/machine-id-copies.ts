@@ -1,7 +1,7 @@
 // Where the machine-id stands beside machine-id(5): on command lines of the kernel, which give it back to the system at
 // every start; in entries and folders that kernel-install(8) names by it; in what else has copied it.
 import type { Finding } from '../contract.ts';
-import { type Mention, surveyOf } from '../search/mod.ts';
+import { type Mention, type Named, surveyOf } from '../search/mod.ts';
 import { type FileTree, join, nameOf, parentOf, readText } from '../tree/mod.ts';
 import { uuidOf } from '../uuid.ts';
 import type { Edit, Rule } from './contract.ts';
@@ -24,6 +24,7 @@ const WHY = {
   boot: 'The boot loader or the kernel has the machine-id from here: a clone would take that of the lead at its first start.',
   copy: 'It repeats the machine-id of the lead, by which others take two hosts for the same one.',
   name: 'It is named by the machine-id of the lead; the system looks for the name that its own machine-id makes.',
+  link: 'It leads to what is named by the machine-id of the lead, which gets the name that the machine-id of the clone makes.',
   unread:
     'The firmware may start the system from it, with a boot entry that gives the machine-id of the lead to the kernel; ' +
     'the system does not say where it is mounted, so it was not looked into.',
@@ -45,17 +46,23 @@ export const machineIdCopiesRule: Rule = {
       if (one !== null) found.push(one);
     }
     found.push(...(await findInImages(tree, ids)), ...unreadEsp(tree));
+    const about = { rule: RULE, action: 'rewrite' } as const;
+    for (const { path, target } of survey.named.filter((one) => leadsBy(one, ids)))
+      found.push(finding({ ...about, path, value: `-> ${target}`, why: WHY.link }));
     // The outermost first: what is in one that is renamed has its path by the new name then.
     const named = survey.named
       .filter(({ path }) => isNamedBy(path, ids))
       .sort((one, other) => depth(one) - depth(other));
-    const about = { rule: RULE, why: WHY.name, action: 'rewrite' } as const;
-    return [...found, ...named.map(({ path }) => finding({ ...about, path, value: nameOf(path) }))];
+    return [...found, ...named.map(({ path }) => finding({ ...about, path, value: nameOf(path), why: WHY.name }))];
   },
   async change(found, tree, { understudy }) {
     const id = await newMachineId(tree, understudy);
     const ids = await machineIdsOf(tree);
     if (found.why === WHY.name) return renames(found.path, tree, ids, id);
+    if (found.why === WHY.link) {
+      const target = (await tree.lstat(found.path))?.target ?? '';
+      return [{ kind: 'link', path: found.path, target: rewritten(target, ids, id) }];
+    }
     const file = await readText(tree, found.path);
     if (file.status !== 'text') return [];
     const text = rewritten(file.text, ids, id);
@@ -74,6 +81,8 @@ export const machineIdCopiesRule: Rule = {
     }
     for (const { path } of survey.named)
       if (isNamedBy(path, ids) && !excused.has(path)) problems.push(`${path} is named by the machine-id of the lead`);
+    for (const one of survey.named)
+      if (leadsBy(one, ids) && !excused.has(one.path)) problems.push(`${one.path} leads to ${one.target}`);
     if (own.length === 0 || !own.every(isChanged)) return problems;
     const others = (await machineIdsOf(tree)).filter((id) => id !== proof.machineId && !ids.includes(id));
     return others.length === 0 ? problems : [...problems, `the image has another machine-id: ${others.join(', ')}`];
@@ -122,8 +131,16 @@ function unreadEsp(tree: FileTree): readonly Finding[] {
 }
 
 function isNamedBy(path: string, ids: readonly string[]): boolean {
-  const name = nameOf(path).toLowerCase();
-  return ids.some((id) => name.includes(id) || name.includes(uuidOf(id)));
+  return hasOne(nameOf(path), ids);
+}
+
+function leadsBy({ target }: Named, ids: readonly string[]): boolean {
+  return hasOne(target ?? '', ids);
+}
+
+function hasOne(text: string, ids: readonly string[]): boolean {
+  const lower = text.toLowerCase();
+  return ids.some((id) => lower.includes(id) || lower.includes(uuidOf(id)));
 }
 
 /** Nothing where something has that name: then whoever verifies says so. */

@@ -69,8 +69,10 @@ export async function newMachineId(tree: FileTree, understudy: HostIdentity): Pr
   return deriveId(ID.test(own) ? own : any, understudy);
 }
 
-/** Those that a plan has found, for who looks at the image afterwards. */
+/** Those that a plan has found, for who looks at the image afterwards. Names may have other numbers in them. */
 export function machineIdsIn(findings: readonly Finding[]): readonly string[] {
-  const about = findings.filter(({ rule }) => rule === 'machine-id' || rule === 'machine-id-copies');
-  return [...new Set(about.flatMap(({ value }) => value.match(/(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])/g) ?? []))];
+  const own = findings.filter(({ rule }) => rule === 'machine-id').map(({ value }) => value);
+  const copies = findings.filter(({ rule }) => rule === 'machine-id-copies');
+  const told = copies.flatMap(({ value }) => [...value.matchAll(/\b([0-9a-f]{32}) in (?:lines? \d|the image)/g)]);
+  return [...new Set([...own, ...told.map(([, id = '']) => id)])].filter((id) => ID.test(id));
 }

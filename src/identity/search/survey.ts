@@ -12,11 +12,14 @@ const NAMES_MAX = 10_000;
 /** What may be a machine-id in a name. */
 const ID_IN_NAME = /[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/i;
 
+/** `target`: of a link. */
+export type Named = Pick<Entry, 'path' | 'target'>;
+
 export interface Survey extends Walked {
   /** By canonical path, in the order of the walk. */
   readonly hits: ReadonlyMap<string, readonly Mention[]>;
-  /** Whatever has a name with 32 hexadecimal digits in it. */
-  readonly named: readonly Pick<Entry, 'path' | 'kind'>[];
+  /** Whatever has 32 hexadecimal digits in its name, or in that of what it leads to. */
+  readonly named: readonly Named[];
 }
 
 const known = new WeakMap<NodeTree, Map<string, Promise<Survey>>>();
@@ -41,12 +44,12 @@ export async function surveyBelow(
 ): Promise<Survey> {
   const finder = new Finder(values);
   const hits = new Map<string, readonly Mention[]>();
-  const named: Pick<Entry, 'path' | 'kind'>[] = [];
+  const named: Named[] = [];
   const more: Omission[] = [];
   const visitor = {
-    named: ({ path, kind }: Entry) => {
-      if (!ID_IN_NAME.test(path.slice(path.lastIndexOf('/')))) return;
-      if (named.length < NAMES_MAX) named.push({ path, kind });
+    named: ({ path, target }: Entry) => {
+      if (!ID_IN_NAME.test(path.slice(path.lastIndexOf('/'))) && !ID_IN_NAME.test(target ?? '')) return;
+      if (named.length < NAMES_MAX) named.push({ path, target });
       else if (named.length === NAMES_MAX) more.push({ path, why: 'there are too many such names', isIntended: false });
     },
     text: (path: string, bytes: Buffer) => {
@@ -70,6 +73,10 @@ async function withPlanned(planned: PlannedTree, values: readonly Value[]): Prom
     const mentions = state.kind === 'file' ? finder.mentionsIn(state.bytes) : [];
     if (mentions.length > 0) hits.set(path, mentions);
   }
-  const named = survey.named.map(({ path, kind }) => ({ path: renamed.moved(path), kind }));
-  return { ...survey, hits, named: named.filter(({ path }) => states.get(path)?.kind !== 'gone') };
+  const named = survey.named.flatMap(({ path, target }): Named[] => {
+    const [at, state] = [renamed.moved(path), states.get(renamed.moved(path))];
+    if (state === undefined) return [{ path: at, target }];
+    return state.kind === 'gone' ? [] : [{ path: at, target: state.kind === 'link' ? state.target : null }];
+  });
+  return { ...survey, hits, named };
 }
