@@ -91,7 +91,8 @@ async function identified(opened: OpenedImage): Promise<HostIdentity | null> {
 
 function describe(image: string, lead: string, { os, findings, starts, coverage }: Inspection): string {
   const open = starts.filter(({ knownBy }) => knownBy === null).length;
-  const counts = `${countOf(findings, coverage)}${open === 0 ? '' : `; ${open} starts are not understood`}`;
+  const told = open === 1 ? '1 start is' : `${open} starts are`;
+  const counts = `${countOf(findings, coverage)}${open === 0 ? '' : `; ${told} not understood`}`;
   const report = `${showFindings(findings)}${showStarts(starts)}`;
   return `${image}: ${os.id} ${os.version} for ${os.arch}, ${lead}\n\n${report}\n${searched(coverage)}${counts}\n`;
 }

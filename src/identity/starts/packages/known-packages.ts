@@ -41,7 +41,8 @@ const NAMES = [
   'qemu-guest-agent open-vm-tools* hyperv-daemons spice-vdagent* virtualbox-guest-* cloud-init',
   'cloud-guest-utils cloud-initramfs-*',
   // Servers for which there are rules, or that have nothing of the kind.
-  'nginx* apache2* httpd* lighttpd* php* libapache2-* mod_* ssl-cert haproxy varnish* squid* memcached dnsmasq-base',
+  'nginx* apache2* httpd* lighttpd* php* libapache2-* mod_* ssl-cert haproxy varnish* squid* memcached',
+  'rsync dnsmasq-base',
   'postfix* exim4* sendmail* mariadb-* mysql-* postgresql* redis* valkey* mongodb* docker* containerd* podman*',
   'lxc* libvirt*',
 ]
