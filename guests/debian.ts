@@ -62,7 +62,8 @@ export async function unpackDebian(request: DebianRequest): Promise<void> {
   const args = [
     '--variant=minbase',
     '--format=null',
-    `--include=${request.packages.join(',')}`,
+    // One each: patterns of apt, such as ?priority(standard), may not stand in a list.
+    ...request.packages.map((name) => `--include=${name}`),
     ...(await aptProxies()).map((option) => `--aptopt=${option}`),
     `--customize-hook=${request.hook}`,
     request.suite,
