@@ -57,7 +57,7 @@ function described(text: string): string {
 test('personalise - the cards of a bond are bound to those of the understudy, or asked about', async () => {
   const disk = imageWith({ [LAN]: BOND });
   const refused = await understudy('personalise', disk.path, '--as', described(CARD), '--apply');
-  expect(refused.stderr).toContain(`interfaces  ${LAN}  ${M2}, part of bond0`);
+  expect(refused.stderr).toContain(`interfaces:${LAN}  ${M2}, part of bond0`);
   expect(catFile(disk, LAN)).toBe(BOND);
 
   const both = described(`${CARD}  - {name: eth1, mac: "${N2}"}\n`);
