@@ -38,10 +38,10 @@ interface NewCard {
 }
 
 const NO_CARD = 'The understudy has no card left that could take its place.';
-const NO_MAC = 'Nobody said which hardware address the card has that takes its place on the understudy.';
+const NO_MAC = 'The description of the understudy has no hardware address for the card that takes its place.';
 const SET = 'It is set by hand, and two hosts of one hardware address take the traffic from each other.';
-const KIND = 'The understudy has something of another kind in its place, and nobody said how to make one of the other.';
-const VLAN = 'Nobody said whether this VLAN reaches the understudy, whose address is of another network.';
+const KIND = 'The understudy has an interface of another kind in its place, and one cannot be made of the other.';
+const VLAN = 'This VLAN may not reach the understudy, whose address is in another network.';
 const WHERE = '/etc';
 const MISFITS_MAX = 100;
 

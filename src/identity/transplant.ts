@@ -58,7 +58,10 @@ function refuseUnknown(findings: readonly Finding[], { accept, apply }: Transpla
   const open = openFindings(findings, accept);
   if (!apply || open.length === 0) return;
   const list = listed(open).join('; ');
-  throw new UnderstudyError('IDENTITY_UNKNOWN', `nothing is changed; nobody said what is to become of ${list}`);
+  throw new UnderstudyError(
+    'IDENTITY_UNKNOWN',
+    `nothing is changed: these findings need a decision: ${list}; leave them as they are with --accept`,
+  );
 }
 
 function summaryOf({ items, skipped }: Portion, edits: readonly FileEdit[]) {

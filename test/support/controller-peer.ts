@@ -140,6 +140,10 @@ export const inspection: InspectionView = {
       knownBy: null,
     },
   ],
+  coverage: {
+    ...{ files: 10_427, filesRead: 8442, bytesRead: 50_642_356, filesExplained: 34, isComplete: true },
+    notSearched: [{ path: '/var/log', why: 'logs', files: 12, isIntended: true }],
+  },
 };
 
 export class ControllerPeer implements ControllerApi {

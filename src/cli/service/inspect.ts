@@ -73,7 +73,7 @@ async function lookAtImage(image: string, flags: Flags): Promise<Answer> {
   return untilInterrupted((signal) =>
     engine.reading(image, signal, async (opened) => {
       const host = given ?? (await identified(opened));
-      return { lead: host === null ? 'nobody knows whose' : hostLine(host), inspection: await opened.inspect(host) };
+      return { lead: host === null ? 'host not known' : hostLine(host), inspection: await opened.inspect(host) };
     }),
   );
 }

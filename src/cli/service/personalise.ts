@@ -77,7 +77,7 @@ async function personalise(
     const list = listed(open).map((line) => `  ${line}`);
     throw new UnderstudyError(
       'IDENTITY_UNKNOWN',
-      `${image} is as it was: nobody said what becomes of\n${list.join('\n')}\n--accept RULE:PATH leaves one of them as it is, --rules FILE says what becomes of it`,
+      `${image} is unchanged: these findings need a decision:\n${list.join('\n')}\n--accept RULE:PATH leaves one of them as it is, --rules FILE says what to do with it`,
     );
   }
   // Mounted, swap, or in the hands of another part of the kernel: whoever has it would write over what we write.

@@ -11,7 +11,7 @@ import { declared } from './network-formats.ts';
 const RULE = 'addresses';
 const PATH = '/etc';
 const NOWHERE =
-  'No configuration that is understood says where this address of the lead comes from, so nobody knows how to change it.';
+  'No configuration that is understood says where this address of the lead comes from, so it cannot be changed.';
 const DYNAMIC =
   'It is assigned by the hardware address (DHCP or router advertisements), which the understudy has of its own.';
 const UNSAID =
@@ -24,7 +24,7 @@ export const addressesRule: Rule = {
   name: RULE,
   async find(tree, { lead, understudy, correspondence }) {
     const facts = await declared(tree);
-    if (lead === null) return [unsaid('nobody said', UNSAID)];
+    if (lead === null) return [unsaid('not described', UNSAID)];
     const pairs = correspondence ?? correspond(lead, understudy ?? lead);
     const found: Finding[] = [];
     for (const one of lead.interfaces) {

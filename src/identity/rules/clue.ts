@@ -65,9 +65,9 @@ const IN_FOLDER_MAX = 20;
 const COMMENT = '# understudy: ';
 const DONE: readonly Action[] = ['rewrite', 'regenerate', 'disable'];
 const NOT_EMPTIED = 'It has more files than can be dealt with, or some whose names are too odd, so it is not emptied.';
-const TOO_MANY = 'There is more of it than can be looked at, so nobody knows what a clone would do twice.';
+const TOO_MANY = 'There is more of it than can be looked at, so it is not known what a clone would do twice.';
 export const NOTHING_STARTS = 'Nothing starts it by itself.';
-const CUT = 'Not everything that the system starts could be read, so nobody knows whether this is.';
+const CUT = 'Not everything that the system starts could be read, so it may start this as well.';
 const OPEN_SHOWN = 3;
 
 /** Which clue found what: clues may share their words, and what one found is not for another to change. */

@@ -16,7 +16,7 @@ const IN_FOLDER_MAX = 10;
 const WHY = 'It looks like an identity: of that the lead has one, and a clone would have the same.';
 const WHY_MANY =
   'These look like identities or keys, by their size and by who may read them: a clone would have the same.';
-const CUT = 'There is more to look at than can be looked at, so nobody knows what else looks like an identity.';
+const CUT = 'There is more here than the search looks at, so other files may look like an identity.';
 
 const HOLDERS = [
   ...[

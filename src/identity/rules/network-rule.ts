@@ -24,9 +24,9 @@ export interface NetworkFormat {
 
 const WHY = 'Two hosts of one address take the traffic from each other.';
 const STRANGE =
-  'An address that is not among the declared ones of the lead: on a clone it would exist twice, and nobody said what takes its place.';
+  'An address that is not among the declared ones of the lead: on a clone it would exist twice, and no address of the understudy takes its place.';
 const BOUND = 'It is bound to a card of the lead, and would not find it on the clone.';
-const ODD = 'It would have to be something else for the understudy, and nobody said what.';
+const ODD = 'The understudy needs something else here, and its description does not say what.';
 /** Of wireless networks and tunnels, in any of the formats. */
 const SECRET =
   /(?:^|[{,\s])["']?(psk|password|passphrase|wep-key\d?|private-key|preshared-key|PrivateKey|PresharedKey|private|shared|wpa-\w+|leap-password|key|secret)["']?\s*[:=]/im;
@@ -60,7 +60,7 @@ export function networkRule(format: NetworkFormat): Rule {
         const isKnown = (value: string): boolean =>
           findings.some((one) => one.rule === name && one.path === file.path && one.value === value);
         const unknown = strange.filter((value) => !isKnown(value));
-        problems.push(...unknown.map((value) => `${file.path} has ${value}, which is nobody's`));
+        problems.push(...unknown.map((value) => `${file.path} has ${value}, which the plan did not find`));
       }
       return problems;
     },

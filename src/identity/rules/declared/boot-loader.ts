@@ -21,9 +21,9 @@ const PROGRAM_BYTES_MAX = 32 * 1024 * 1024;
 const WHY =
   'The firmware of the lead knows where its boot loader is; that of another machine looks for this one, which is not there.';
 const NO_LOADER =
-  'Another machine starts from it, and nobody knows which boot loader it would have to have where every firmware looks.';
+  'Another machine starts from it, and the image does not say which boot loader belongs where every firmware looks.';
 const UNREAD =
-  'It may be what UEFI starts from; the system does not say where it is, so nobody looked whether another machine finds a boot loader in it.';
+  'It may be what UEFI starts from; the system does not say where it is, so it was not searched for a boot loader that another machine finds.';
 
 interface Loader {
   readonly esp: string;

@@ -19,7 +19,7 @@ export const rabbitmqRule = clueRule('rabbitmq', [
   {
     at: ['/var/lib/rabbitmq/.erlang.cookie', '/root/.erlang.cookie', '/var/lib/{couchdb,ejabberd}/.erlang.cookie'],
     secret: true,
-    why: 'All nodes of a cluster have the same; alone it harms nobody.',
+    why: 'All nodes of a cluster have the same; alone it does no harm.',
     becomes: { action: 'keep' },
   },
   {

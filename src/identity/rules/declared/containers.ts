@@ -9,7 +9,7 @@ import { filesAt } from '../glob.ts';
 const RULE = 'containers';
 const DOCKER = ['/var/lib/docker/containers/*/hostconfig.json'];
 const QUADLETS = ['/etc/containers/systemd/**/*.{container,pod,kube}'];
-const WHY = 'It starts with the host, and nobody looked for what inside of it must not exist twice.';
+const WHY = 'It starts with the host, and the search does not look inside of it for what must not exist twice.';
 const hostConfig = z.object({ RestartPolicy: z.object({ Name: z.string() }) });
 const ownConfig = z.object({ Name: z.string(), Config: z.object({ Image: z.string() }) });
 

@@ -69,7 +69,7 @@ export const postgresqlRule = clueRule('postgresql', [
   {
     at: [`${PG_DATA}/pg_replslot/*/state`],
     value: 'a replication slot',
-    why: 'Somebody follows the changes of the lead by it. On a clone nobody does, and the log is kept until the disk is full.',
+    why: 'A reader follows the changes of the lead by it. A clone has no such reader, and keeps the log until the disk is full.',
     becomes: { action: 'unknown' },
   },
   {
@@ -93,7 +93,7 @@ export const redisRule = clueRule('redis', [
   {
     at: REDIS,
     lines: /^\s*((?:replicaof|slaveof)\s+\S+\s+\S+)/i,
-    why: 'It takes the changes of another server. A second one that does the same harms nobody.',
+    why: 'It takes the changes of another server. A second one that does the same does no harm.',
     becomes: { action: 'keep' },
   },
   {
@@ -124,7 +124,7 @@ export const searchEnginesRule = clueRule('search-engines', [
   {
     at: ['/var/lib/{elasticsearch,opensearch}/**/_state/{node-*.st,segments_*}'],
     value: 'a node identifier',
-    why: 'It lies within the data of the node. Alone it harms nobody; in one cluster two of one are refused.',
+    why: 'It lies within the data of the node. Alone it does no harm; in one cluster two of one are refused.',
     becomes: { action: 'keep' },
     confidence: 'likely',
   },

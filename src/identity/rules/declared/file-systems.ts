@@ -17,7 +17,7 @@ const CLUES: readonly Clue[] = [
   {
     at: ['/etc/fstab'],
     lines: new RegExp(`${LINE}(?:${NETWORK}))\\s+(?!(?:\\S*,)?ro(?:,|\\s|$))`),
-    why: 'Both hosts write it: nobody knows whether the application stands a second one that writes the same files.',
+    why: 'Both hosts write it, and the application may not stand a second one that writes the same files.',
     becomes: { action: 'unknown' },
   },
   {

@@ -119,7 +119,7 @@ export const identifiersRule = clueRule('identifiers', [
     at: [`/root/.ssh/${KEYS}`, '/root/.ssh/*.{pem,key}', '/root/.ssh/*_{rsa,ed25519,ecdsa}'],
     value: "root's own key (SSH)",
     secret: true,
-    why: 'It lets the clone in wherever root of the lead is let in, and nobody there can tell the two apart.',
+    why: 'It lets the clone in wherever root of the lead is let in, and those hosts cannot tell the two apart.',
     becomes: { action: 'unknown' },
   },
   {
