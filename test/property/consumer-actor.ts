@@ -235,7 +235,7 @@ export class ConsumerActor extends Actor {
     }
     const core = present(this.#core, 'a running core');
     const ring = present(this.#ring, 'a ring');
-    if (this.#wait === 'head') ring.add('headWaiters', -1);
+    if (this.#wait === 'news') ring.add('headWaiters', -1);
     if (this.#wait === 'writes') core.reap(limits.WAIT_MS_MAX);
     this.sleepsOn = null;
     this.#wait = 'none';
@@ -253,13 +253,13 @@ export class ConsumerActor extends Actor {
         // What is held back is there at once.
         if (this.#device.inFlight.length > 0) this.readyAtMs = Math.max(nowMs, this.#device.nextDueMs);
         return;
-      case 'head':
+      case 'news':
         if (this.#lose(present(this.#core, 'a running core'))) {
           this.#wait = 'none';
           return;
         }
         ring.add('headWaiters', 1);
-        this.#world.sleep(this, 'head', step.seen, limits.WAIT_MS_MAX);
+        this.#world.sleep(this, 'news', step.seen, limits.WAIT_MS_MAX);
         return;
       case 'time':
         this.readyAtMs = nowMs + step.milliseconds;
@@ -346,7 +346,9 @@ export class ConsumerActor extends Actor {
   #checkCounted(block: number, bad: boolean): void {
     if (this.#counted.has(block)) throw new Violation(`${this.name} counted block ${block} twice`);
     this.#counted.add(block);
+    // A block that was lost is read again, and this time it may be readable, or not.
     if (bad) this.#badBlocks.add(block);
+    else this.#badBlocks.delete(block);
     this.#held?.check();
     if (!this.#isHeld(block)) this.#checkBlock(block);
   }

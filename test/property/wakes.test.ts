@@ -8,7 +8,7 @@ const GEOMETRY = { blockBytes: 4096, blockCapacity: 8, slotCount: 4 };
 const TIMEOUT_MS = 7;
 
 interface Pair {
-  readonly word: 'bell' | 'head';
+  readonly word: 'bell' | 'news';
   /** Looks for something in the ring, and sleeps when it is not there. */
   sleep(ring: Ring): void;
   /** Brings it. */
@@ -28,12 +28,23 @@ const pairs: Readonly<Record<string, Pair>> = {
     },
   },
   'a consumer sleeps, the producer publishes': {
-    word: 'head',
+    word: 'news',
     sleep(ring) {
-      const seen = ring.get('head');
-      if (seen === 0) ring.waitHead(seen, TIMEOUT_MS);
+      const seen = ring.get('news');
+      if (ring.get('head') === 0) ring.waitNews(seen, TIMEOUT_MS);
     },
     wake: (ring) => ring.publishHead(1),
+  },
+  'a consumer sleeps, the end of a stream becomes known': {
+    word: 'news',
+    sleep(ring) {
+      const seen = ring.get('news');
+      if (ring.get('sizeKnown') === 0) ring.waitNews(seen, TIMEOUT_MS);
+    },
+    wake(ring) {
+      ring.set('sizeKnown', 1);
+      ring.wakeConsumers();
+    },
   },
 };
 
@@ -129,13 +140,13 @@ describe.each(Object.entries(pairs))('%s', (_, { word, sleep, wake }) => {
 
 test('two consumers that sleep are both waited for, and the first to wake does not hide the other', () => {
   let depth = 0;
-  const scene: Scene = new Scene('head', () => {
+  const scene: Scene = new Scene('news', () => {
     depth += 1;
     // The second falls asleep while the first sleeps, and wakes before it.
-    if (depth === 1) scene.ring.waitHead(0, TIMEOUT_MS);
+    if (depth === 1) scene.ring.waitNews(0, TIMEOUT_MS);
     else return;
     scene.ring.publishHead(1);
   });
-  scene.ring.waitHead(0, TIMEOUT_MS);
+  scene.ring.waitNews(0, TIMEOUT_MS);
   expect([depth, scene.wakes]).toEqual([2, 1]);
 });

@@ -104,7 +104,8 @@ export class RingWatch {
     header.setText('failure', `${error.code} ${error.message}`);
     header.set('state', RingState.failed);
     futexWakeAll(header.words, Header.state);
-    futexWakeAll(header.words, Header.head);
+    header.add('news', 1);
+    futexWakeAll(header.words, Header.news);
     // No producer is left to do it; whoever asks for this source next makes a new ring.
     removeRing(this.#rendezvous.path, this.#rendezvous.fd);
   }

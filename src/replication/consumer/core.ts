@@ -23,7 +23,7 @@ export type ConsumerStep =
   /** Writes are in flight and nothing else can be done: reap. */
   | { readonly wait: 'writes' }
   /** Nothing new in the ring: sleep on `head`, which was `seen` before this step looked. */
-  | { readonly wait: 'head'; readonly seen: number }
+  | { readonly wait: 'news'; readonly seen: number }
   /** The rate limit: come again in so many milliseconds. */
   | { readonly wait: 'time'; readonly milliseconds: number }
   /** Every block of the need-set is written (not yet flushed). */
@@ -128,8 +128,7 @@ export class ConsumerCore {
     if (this.#options.join === 'newest' && !this.#started && head !== 0) cursor = (head - 1) | 0;
     this.#own.moveCursor(cursor);
     this.#entry.set('state', ConsumerState.attached);
-    // Once is enough: from here on the producer waits for the cursor that it sees. To follow its claims any further would
-    // be to chase it, while it reads for us what we then pass by.
+    // Once is enough: from here on the producer waits for the cursor that it sees.
     const tail = this.#ring.get('tail');
     if (sequenceDelta(tail, cursor) > 0) {
       cursor = tail;
@@ -143,6 +142,8 @@ export class ConsumerCore {
 
   /** @throws the producer's failure, or the target's */
   step(): ConsumerStep {
+    // Before anything is looked at: whatever changes later makes news.
+    const news = this.#ring.get('news');
     if (this.#ring.get('state') !== RingState.failed) this.#ring.requireSound();
     this.#learnSize();
     this.#collect(0);
@@ -150,13 +151,12 @@ export class ConsumerCore {
     if (this.#blocksLeft === 0 && this.#writing === 0) return { wait: 'done' };
     this.#checkProducer();
     this.#own.require();
-    return this.#entry.attached ? this.#stepAttached() : this.#stepDetached();
+    return this.#entry.attached ? this.#stepAttached(news) : this.#stepDetached(news);
   }
 
   /**
-   * Wants a block again that counted as copied: the target does not hold it after all. Call while none of its writes is in
-   * flight, and `attach` after it when the core was done. Its bit is set while the cursor is beyond all its appearances in
-   * the ring, which to the producer looks like a joiner's.
+   * Wants a block again that counted as copied and that the target does not hold. Call while none of its writes is in
+   * flight, and `attach` after it when the core was done. To the producer its bit looks like a joiner's.
    */
   again(block: number): void {
     this.#again.add(block);
@@ -190,7 +190,7 @@ export class ConsumerCore {
     this.#entry.set('blocksLeft', this.#blocksLeft);
   }
 
-  #stepAttached(): ConsumerStep {
+  #stepAttached(news: number): ConsumerStep {
     const head = this.#ring.get('head');
     const ahead = sequenceDelta(head, this.#next);
     if ((ahead < 0 || ahead > this.#ring.geometry.slotCount) && this.#entry.attached) {
@@ -207,7 +207,7 @@ export class ConsumerCore {
       moved = true;
     }
     if (moved) return { wait: 'none' };
-    return this.#writing > 0 ? { wait: 'writes' } : { wait: 'head', seen: head };
+    return this.#writing > 0 ? { wait: 'writes' } : { wait: 'news', seen: news };
   }
 
   /** One slot in sequence: `later` while it needs the target to itself, a number of milliseconds while the rate forbids it. */
@@ -329,7 +329,7 @@ export class ConsumerCore {
     if (this.#own.delete(block)) this.#countDown(1);
   }
 
-  #stepDetached(): ConsumerStep {
+  #stepDetached(news: number): ConsumerStep {
     // Writes from slots that we no longer own are waited for and forgotten.
     if (this.#items.length > 0) return this.#writing > 0 ? { wait: 'writes' } : { wait: 'none' };
     const others = this.#ring.entries.some((one) => one.attached && one.index !== this.#entry.index);
@@ -355,7 +355,7 @@ export class ConsumerCore {
       this.attach();
       return { wait: 'none' };
     }
-    return { wait: 'head', seen: head };
+    return { wait: 'news', seen: news };
   }
 
   /** Copies the newest needed block out of the ring; newest, because it has longest before it is overwritten. */

@@ -92,6 +92,17 @@ describe('the ledger', () => {
     expect(ledger.wholeDigest(1, () => data)).toBe(createHash('sha256').update(data).digest('hex'));
   });
 
+  test('takes a block into the digest as it is on the target in the end: unreadable first, readable when it came again', () => {
+    const image = new Uint8Array(2 * BLOCK_BYTES).fill(7);
+    const ledger = new Ledger(makeRing(image.byteLength), image.byteLength, digestOf, true);
+    ledger.blockWritten(0, new Uint8Array(BLOCK_BYTES), true, () => true);
+    ledger.forget(0);
+    ledger.blockWritten(0, bytesOf(image, 0, image.byteLength), false, () => true);
+    ledger.blockWritten(1, bytesOf(image, 1, image.byteLength), false, () => true);
+    const hex = ledger.wholeDigest(2, (block) => bytesOf(image, block, image.byteLength));
+    expect(hex).toBe(createHash('sha256').update(image).digest('hex'));
+  });
+
   test('adopts what another one wrote down', () => {
     fc.assert(
       fc.property(images, ({ content, endBytes, blockCount, written }) => {

@@ -52,6 +52,7 @@ export class Ledger implements BlockObserver {
     const ofRing = bad || data.byteLength !== this.#ring.blockLength(block) ? null : this.#ring.digest(block);
     const digest = ofRing ?? this.#digestOf(data);
     if (ofRing === null && !intact()) return false;
+    this.#unhash(block, digest);
     this.setDigest(block, digest);
     this.done.add(block);
     this.#copied.add(block);
@@ -66,7 +67,10 @@ export class Ledger implements BlockObserver {
     this.bytesReused += this.lengthOf(block);
   }
 
-  /** A block that was done is not on the target after all. Its digest stays: what comes instead has to be the same. */
+  /**
+   * A block that was done is not on the target after all. Its digest stays: what comes instead has to be the same, unless
+   * it could not be read before.
+   */
   forget(block: number): void {
     assert(this.done.delete(block), 'a block that was done');
     if (this.#reused.delete(block)) this.bytesReused -= this.lengthOf(block);
@@ -82,6 +86,14 @@ export class Ledger implements BlockObserver {
     if (!intact()) return;
     this.#hash = next;
     this.#frontier += 1;
+  }
+
+  /** Another content than the one that was taken, now that it can be read: all is read back at the end. */
+  #unhash(block: number, { lo, hi }: Digest): void {
+    const before = this.digest(block);
+    if (this.#hash === null || block >= this.#frontier || (before.lo === lo && before.hi === hi)) return;
+    this.#hash = sha256();
+    this.#frontier = 0;
   }
 
   #hashZeros(): void {

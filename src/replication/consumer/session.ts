@@ -224,11 +224,11 @@ class Session {
         core.reap(limits.WAIT_MS_MAX);
         this.#required(this.#keeper).keep(false);
         return false;
-      case 'head':
+      case 'news':
         this.#required(this.#keeper).keep(false);
         if (this.#verifyInShadow(core, verifier)) return false;
         this.#activity('waiting');
-        this.#ring.waitHead(step.seen, limits.WAIT_MS_MAX);
+        this.#ring.waitNews(step.seen, limits.WAIT_MS_MAX);
         this.#activity('copying');
         return false;
       case 'time':

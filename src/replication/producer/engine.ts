@@ -249,6 +249,7 @@ export function fail(header: RingHeader, path: string, error: unknown): void {
   header.setText('failure', `${code} ${message}`);
   header.set('state', RingState.failed);
   futexWakeAll(header.words, Header.state);
-  futexWakeAll(header.words, Header.head);
+  header.add('news', 1);
+  futexWakeAll(header.words, Header.news);
   removeRing(path, RING_FD);
 }

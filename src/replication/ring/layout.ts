@@ -33,7 +33,7 @@ import { assert, limits } from '../../base/mod.ts';
 export const MAGIC = [0x5244_4e55, 0x5944_5453] as const;
 
 /** Raised with every change of this file that an older program would misread. */
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 /**
  * Header words (index into Int32Array). Writer in brackets: creator, producer, consumer (any), or the holder of the
@@ -51,7 +51,7 @@ export const Header = {
   blockBytes: 4,
   /** [producer] Blocks of the image; for a stream of unknown length the most it may have, until `sizeKnown`. */
   blockCount: 5,
-  /** [producer] 1 when blockCount and sourceBytes are final. Futex with `head`. */
+  /** [producer] 1 when blockCount and sourceBytes are final. */
   sizeKnown: 6,
   /** [producer] Blocks that need-sets, zero map and digests have room for. */
   blockCapacity: 7,
@@ -59,7 +59,7 @@ export const Header = {
   slotCount: 8,
   /** [producer] DeviceAccess as AccessKind. */
   access: 9,
-  /** [producer] Sequence after the last published block. Futex: consumers wait here. */
+  /** [producer] Sequence after the last published block. */
   head: 10,
   /**
    * [producer] Oldest sequence whose slot the producer has not claimed for overwriting. Written before the consumers
@@ -67,7 +67,7 @@ export const Header = {
    */
   tail: 11,
   /**
-   * [consumer] Consumers sleeping on `head`; stays too high when one dies asleep, which costs a system call and no
+   * [consumer] Consumers sleeping on `news`; stays too high when one dies asleep, which costs a system call and no
    * more.
    */
   headWaiters: 12,
@@ -121,6 +121,12 @@ export const Header = {
   sizeSeal: 33,
   /** [producer, before `ready`] Check of the zero map, the identity and the fingerprint of the source. */
   describedSeal: 34,
+  /**
+   * [all] Grows with everything that a sleeping consumer has to look at: a block, the size, a failure, a consumer that
+   * leaves. Futex: consumers wait here. (A wait for `head` alone slept through what does not move it, when that came
+   * between the look and the sleep.)
+   */
+  news: 35,
 } as const;
 
 /** Header doubles (index into Float64Array): exact integers below 2^53. */

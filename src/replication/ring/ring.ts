@@ -383,14 +383,16 @@ export class Ring extends RingHeader {
     this.wakeConsumers();
   }
 
+  /** [all] After anything that a consumer may be waiting for. */
   wakeConsumers(): void {
-    if (this.get('headWaiters') > 0) this.#signal.wakeAll(this.words, Header.head);
+    this.add('news', 1);
+    if (this.get('headWaiters') > 0) this.#signal.wakeAll(this.words, Header.news);
   }
 
-  /** [consumer] Sleeps until `head` moves on from `seen`, loaded before looking for work. */
-  waitHead(seen: number, timeoutMs: number): void {
+  /** [consumer] Sleeps until there is news, as `waitBell`: `seen` was loaded before the consumer looked for work. */
+  waitNews(seen: number, timeoutMs: number): void {
     this.add('headWaiters', 1);
-    this.#signal.wait(this.words, Header.head, seen, timeoutMs);
+    this.#signal.wait(this.words, Header.news, seen, timeoutMs);
     this.add('headWaiters', -1);
   }
 }
