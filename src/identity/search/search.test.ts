@@ -235,3 +235,15 @@ describe('places', () => {
     expect(coverage?.isComplete).toBe(false);
   });
 });
+
+it('mail in a queue that is emptied is not asked about, whatever it names', async () => {
+  const mail = '/var/spool/postfix/deferred/1/1A2B';
+  const nodes = memoryTree({
+    [mail]: 'Received: from web1.example.org (10.0.0.11)\n',
+    '/srv/app.conf': 'on = 10.0.0.11\n',
+  });
+  const rules = builtinRules.filter(({ name }) => ['mail-queues', 'mentions'].includes(name));
+  const { findings } = await makePlan(nodes, { lead: LEAD, understudy: SPARE }, rules, makers);
+  const mentioned = findings.filter(({ rule }) => rule === 'mentions').map(({ path }) => path);
+  expect(mentioned).toEqual(['/srv/app.conf']);
+});

@@ -1,7 +1,7 @@
 // What the search through an image has found. The walk is made once for an image that is open, whoever asks first; what
 // is planned to change is looked at again, and nothing else is.
 import type { Omission } from '../contract.ts';
-import { type Entry, type NodeTree, PlannedTree } from '../tree/mod.ts';
+import { type Entry, type NodeTree, PlannedTree, parentOf } from '../tree/mod.ts';
 import { Finder, type Mention } from './mention.ts';
 import { keyOfValues, type Value } from './values.ts';
 import { TEXT_BYTES_MAX, type Walked, walk } from './walk.ts';
@@ -67,7 +67,9 @@ async function withPlanned(planned: PlannedTree, values: readonly Value[]): Prom
   const survey = await surveyOf(planned.base, values);
   const { renamed, states } = planned;
   const finder = new Finder(values);
-  const hits = new Map([...survey.hits].map(([path, mentions]) => [renamed.moved(path), mentions]));
+  const moved = [...survey.hits].map(([path, mentions]) => [renamed.moved(path), mentions] as const);
+  // What is queued in a folder that is emptied goes, whatever it names.
+  const hits = new Map(moved.filter(([path]) => !planned.isEmptied(parentOf(path))));
   for (const [path, state] of states) {
     hits.delete(path);
     const mentions = state.kind === 'file' ? finder.mentionsIn(state.bytes) : [];

@@ -87,7 +87,7 @@ export class PlannedTree implements NodeTree {
       if (state.kind === 'gone') names.delete(nameOf(planned));
       else names.add(nameOf(planned));
     }
-    if (!this.#isEmptied(path)) return [...names].sort();
+    if (!this.isEmptied(path)) return [...names].sort();
     const left: string[] = [];
     for (const name of names) if ((await this.entry(join(path, name))) !== null) left.push(name);
     return left.sort();
@@ -95,10 +95,11 @@ export class PlannedTree implements NodeTree {
 
   /** A file of a folder that is emptied. */
   #isTaken({ path, kind }: Entry): boolean {
-    return (kind === 'file' || kind === 'link') && this.#isEmptied(parentOf(path));
+    return (kind === 'file' || kind === 'link') && this.isEmptied(parentOf(path));
   }
 
-  #isEmptied(folder: string): boolean {
+  /** Whether the folder, or one above it, loses its files. */
+  isEmptied(folder: string): boolean {
     if (this.#emptied.size === 0) return false;
     for (let at = folder; ; at = parentOf(at)) {
       if (this.#emptied.has(at)) return true;
