@@ -1,4 +1,5 @@
-// How long the search through a whole image takes, beside find(1) and grep(1) over the same files mounted by the kernel.
+// How long the search through a whole image takes, beside find(1) and grep(1) over the same files mounted by the
+// kernel.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runTool, seededRandom } from '../src/base/mod.ts';
@@ -11,7 +12,9 @@ const FILES = 200_000;
 const SIZES = [300, 900, 2000, 5000, 12_000];
 const ROUNDS = 5;
 const TIMEOUT_MS = 3_600_000;
-/** All spellings that ours looks for, of a host with one address and one card; fixed strings are the fastest for grep. */
+/**
+ * All spellings that ours looks for, of a host with one address and one card; fixed strings are the fastest for grep.
+ */
 const SPELLINGS = [
   ...['0123456789abcdef0123456789abcdef', '01234567-89ab-cdef-0123-456789abcdef', 'web1', '10.0.0.11', '10-0-0-11'],
   ...['11.0.0.10.in-addr.arpa', '0a00000b', '52:54:00:00:00:11', '52-54-00-00-00-11', '5254.0000.0011', '525400000011'],

@@ -15,8 +15,9 @@ export interface DebianRequest {
   readonly suite: string;
   readonly packages: readonly string[];
   /**
-   * Shell text that runs when all packages are there, as root of a user namespace or of the machine, and turns the system in $1
-   * into the image behind descriptor 9. Such a mapped root may not see the caller's folders: hence text, and hence a descriptor.
+   * Shell text that runs when all packages are there, as root of a user namespace or of the machine, and turns the
+   * system in $1 into the image behind descriptor 9. Such a mapped root may not see the caller's folders: hence text,
+   * and hence a descriptor.
    */
   readonly hook: string;
   /** Environment of the hook. */

@@ -89,7 +89,9 @@ export interface ServiceConfig {
   readonly scaleOut: ScaleOutConfig;
   readonly scaleIn: ScaleInConfig;
   readonly timeoutsMs: TimeoutsConfig;
-  /** Unknown findings of the identity engine that are accepted: "RULE:PATH", or "RULE" for what it finds at one path. */
+  /**
+   * Unknown findings of the identity engine that are accepted: "RULE:PATH", or "RULE" for what it finds at one path.
+   */
   readonly acceptUnknown: readonly string[];
   /**
    * Absolute paths of the lead that alone are copied, into the understudy's own system; null: the whole disk. @default

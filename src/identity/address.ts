@@ -9,7 +9,10 @@ export interface Address {
   readonly prefix: number | null;
 }
 
-/** Reads "10.0.0.11", "10.0.0.11/24", "fd00::b/64". Null for everything else; host names, ranges and zones are no addresses. */
+/**
+ * Reads "10.0.0.11", "10.0.0.11/24", "fd00::b/64". Null for everything else; host names, ranges and zones are no
+ * addresses.
+ */
 export function parseAddress(text: string): Address | null {
   const match = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text);
   const ip = match?.[1] ?? '';

@@ -89,7 +89,10 @@ export interface StartEntry {
   readonly line: number | null;
   /** Without arguments. */
   readonly programs: readonly string[];
-  /** "rule cron", "package openssh-server", "system sshd" (by its name alone); null: nothing knows whether it may exist twice. */
+  /**
+   * "rule cron", "package openssh-server", "system sshd" (by its name alone); null: nothing knows whether it may exist
+   * twice.
+   */
   readonly knownBy: string | null;
 }
 
@@ -125,7 +128,10 @@ export interface FileChange {
   readonly kind: 'file' | 'link' | 'folder';
   /** For people; null: nothing is there. "(secret)" for secrets, "(binary, N bytes)" for what is no text. */
   readonly before: string | null;
-  /** SHA-256 of what is there (bytes, the link's text, or names and sizes of files), hexadecimal; null: nothing. `apply` changes nothing else. */
+  /**
+   * SHA-256 of what is there (bytes, the link's text, or names and sizes of files), hexadecimal; null: nothing. `apply`
+   * changes nothing else.
+   */
   readonly beforeDigest: string | null;
   /**
    * Absolute inside the image, and canonical: `after` is not its text but what makes it known, the digest of this

@@ -1,4 +1,5 @@
-// What of the understudy takes the place of what of the lead: interface for interface, address for address, card for card.
+// What of the understudy takes the place of what of the lead: interface for interface, address for address, card for
+// card.
 import { type Address, parseAddress } from './address.ts';
 import { assignCards, type Misfit } from './cards.ts';
 import type { HostIdentity, InterfaceIdentity } from './contract.ts';
@@ -9,14 +10,22 @@ export type { InterfacePair };
 
 export interface Correspondence {
   readonly pairs: readonly InterfacePair[];
-  /** The understudy's address in the place of this one of the lead; null: none takes its place; undefined: not the lead's. */
+  /**
+   * The understudy's address in the place of this one of the lead; null: none takes its place; undefined: not the
+   * lead's.
+   */
   readonly addressFor: (address: Address) => Address | null | undefined;
   /** The same for any of the lead's addresses or none, within an interface: whether it is already the understudy's. */
   readonly isUnderstudys: (address: Address) => boolean;
-  /** All hardware addresses of the lead that are known, in lower case: those of cards without an address of their own too. */
+  /**
+   * All hardware addresses of the lead that are known, in lower case: those of cards without an address of their own
+   * too.
+   */
   readonly macs: readonly string[];
   readonly macFor: (mac: string) => string | null | undefined;
-  /** What an interface is called on the understudy: the name itself where nothing takes its place, or nothing has to. */
+  /**
+   * What an interface is called on the understudy: the name itself where nothing takes its place, or nothing has to.
+   */
   readonly nameFor: (name: string) => string;
   readonly misfits: readonly Misfit[];
 }

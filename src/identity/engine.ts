@@ -194,7 +194,9 @@ async function remaining(image: ImageTree, plan: Plan): Promise<Remaining> {
   return { edits, commands: await commandsLeft(tree, plan) };
 }
 
-/** What has its old name still; the tree shows it by the new one. @throws IDENTITY_FAILED when it has neither, or both */
+/**
+ * What has its old name still; the tree shows it by the new one. @throws IDENTITY_FAILED when it has neither, or both
+ */
 async function renamesLeft(tree: RenamedImageTree, { renames = [] }: Plan): Promise<FileEdit[]> {
   const edits: FileEdit[] = [];
   for (const { from, to } of renames) {

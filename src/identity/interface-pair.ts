@@ -4,8 +4,8 @@ import type { InterfaceIdentity } from './contract.ts';
 export interface InterfacePair {
   readonly lead: InterfaceIdentity;
   /**
-   * Under the name that it has in the lead's configuration once that is the understudy's: a bond stays a bond, and keeps
-   * its name. null: the understudy has fewer interfaces.
+   * Under the name that it has in the lead's configuration once that is the understudy's: a bond stays a bond, and
+   * keeps its name. null: the understudy has fewer interfaces.
    */
   readonly understudy: InterfaceIdentity | null;
 }

@@ -15,7 +15,10 @@ interface Known extends Omit<SystemKind, 'sign'> {
   readonly signs: readonly string[];
 }
 
-/** Documented by: NixOS manual, "Switching"; Guix manual, "etc-service-type"; ostree(1), "deployments"; Ubuntu Core docs. */
+/**
+ * Documented by: NixOS manual, "Switching"; Guix manual, "etc-service-type"; ostree(1), "deployments"; Ubuntu Core
+ * docs.
+ */
 const KNOWN: readonly Known[] = [
   {
     name: 'NixOS',

@@ -1,6 +1,7 @@
-// A replica is given the identity of the host that will boot it. The plan is kept in a file before the first byte is changed, so
-// that a crash part-way is gone on with by the same plan: a plan made of a half-changed image would miss what has already
-// gone, and would have other keys than those that are already there. docs/decisions/0042-plans-on-disk.md
+// A replica is given the identity of the host that will boot it. The plan is kept in a file before the first byte is
+// changed, so that a crash part-way is gone on with by the same plan: a plan made of a half-changed image would miss
+// what has already gone, and would have other keys than those that are already there.
+// docs/decisions/0042-plans-on-disk.md
 import { UnderstudyError } from '../base/mod.ts';
 import { acceptance, type IdentityRequest, openFindings, type Plan } from '../identity/mod.ts';
 import { type NodeContext, stateError, stopIfAborted, withVolume } from './context.ts';

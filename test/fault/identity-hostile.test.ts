@@ -1,5 +1,5 @@
-// Images that somebody made to do harm, or that a host filled with nonsense: names, sizes, kinds of files, partition tables. There is a
-// report or an error of the registry, in bounded time, and nothing outside of the image is touched.
+// Images that somebody made to do harm, or that a host filled with nonsense: names, sizes, kinds of files, partition
+// tables. There is a report or an error of the registry, in bounded time, and nothing outside of the image is touched.
 import {
   closeSync,
   copyFileSync,

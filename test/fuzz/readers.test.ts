@@ -1,5 +1,6 @@
-// Goal: no input, however damaged, makes a reader in this process fail without a name, hold much, never end, or give bytes that
-// nobody put in. Method: inputs from a printed seed, 10^4 for each reader here, more by `npm run proof:fuzz`.
+// Goal: no input, however damaged, makes a reader in this process fail without a name, hold much, never end, or give
+// bytes that nobody put in. Method: inputs from a printed seed, 10^4 for each reader here, more by `npm run
+// proof:fuzz`.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sparseReader, tarReader, zipDirectoryReader, zipStreamReader } from './containers.ts';
 import { FUZZ_MS_MAX, fuzz, INPUTS, type Reader } from './fuzz.ts';

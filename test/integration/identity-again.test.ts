@@ -1,5 +1,5 @@
-// Goal: an image that was personalised says so, and what is asked of it again is answered by that; a queue of any length
-// is one finding and is gone afterwards; `inspect` and the plan say the same; a report shows no secret.
+// Goal: an image that was personalised says so, and what is asked of it again is answered by that; a queue of any
+// length is one finding and is gone afterwards; `inspect` and the plan say the same; a report shows no secret.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

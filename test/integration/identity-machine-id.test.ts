@@ -1,5 +1,6 @@
-// Goal: nothing gives the machine-id of the lead back to a clone, wherever it stands: on command lines of the kernel, in
-// entries of boot loaders, in names of files and folders, in what has copied it; on each file system that can be edited.
+// Goal: nothing gives the machine-id of the lead back to a clone, wherever it stands: on command lines of the kernel,
+// in entries of boot loaders, in names of files and folders, in what has copied it; on each file system that can be
+// edited.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

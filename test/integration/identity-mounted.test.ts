@@ -1,5 +1,5 @@
-// Goal: what only the kernel can read is read and changed as everything else is, when somebody allowed it; and a program of the image
-// runs in the image, and nowhere else.
+// Goal: what only the kernel can read is read and changed as everything else is, when somebody allowed it; and a
+// program of the image runs in the image, and nowhere else.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -58,8 +58,8 @@ function makeSystem({ type, place, subvolume }: Kind, unclean = false): string {
   run(mkfs, [...flags, part]);
   const root = subvolume === undefined ? '' : `/${subvolume}`;
   const make = subvolume === undefined ? '' : `btrfs -q subvolume create $M${root}; `;
-  // The bytes of a disk whose host lost its power after a flush: the kernel writes its log, and from then on nothing. (A copy of
-  // what is mounted is of several moments, and now and then one that no log can mend.)
+  // The bytes of a disk whose host lost its power after a flush: the kernel writes its log, and from then on nothing.
+  // (A copy of what is mounted is of several moments, and now and then one that no log can mend.)
   const take = unclean ? `echo 10.0.0.11 > $M/etc/late; sync -f $M; xfs_io -x -c 'shutdown -f' $M; ` : '';
   inMount(part, `${make}cp -a "${tree}/." $M${root}; ${take}`);
   if (place === 'bare') return part;

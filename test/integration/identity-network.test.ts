@@ -1,5 +1,5 @@
-// Networks of more than one card, and of more than one file, for an understudy: what comes out is read by the systems' own
-// tools.
+// Networks of more than one card, and of more than one file, for an understudy: what comes out is read by the systems'
+// own tools.
 import { describe, expect, test } from 'vitest';
 import { eth0, expectRead, host, M1, M2, N1, N2, ONE, plannedNetwork, TWO } from '../support/network-plan.ts';
 

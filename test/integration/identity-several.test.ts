@@ -1,5 +1,5 @@
-// Goal: a system that lies on several file systems of its disk is one system: all of it is looked into, changed and verified, at once or
-// not at all.
+// Goal: a system that lies on several file systems of its disk is one system: all of it is looked into, changed and
+// verified, at once or not at all.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -282,7 +282,8 @@ describe('a system on several file systems', () => {
 
   test('no link in the place of a mount leads what is mounted into the files of this machine', async () => {
     const { program, rules, mounts } = shop();
-    // For the system, /a/b lies in the FAT. Where that is not mounted it is a link, which only a program in the image would follow.
+    // For the system, /a/b lies in the FAT. Where that is not mounted it is a link, which only a program in the image
+    // would follow.
     const fstab = `UUID=${ROOT_UUID} / ext4 defaults 0 1\nUUID=${ESP_UUID} /a vfat defaults 0 2\nLABEL=var /a/b ext4 defaults 0 2\n`;
     const disk = makeSeveral(folder, {
       root: {

@@ -1,5 +1,5 @@
-// Goal: what a system starts by ways of its own does not start on a clone any more, and everything beside it still does: judged by
-// the programs of such a system (systemd, a shell, run-parts), on a real file system.
+// Goal: what a system starts by ways of its own does not start on a clone any more, and everything beside it still
+// does: judged by the programs of such a system (systemd, a shell, run-parts), on a real file system.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

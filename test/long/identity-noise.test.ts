@@ -1,5 +1,5 @@
-// Goal: an untouched server raises no question and next to no line of "starts, not understood": minimal, standard and web servers of
-// three releases of Debian, as their packages leave them.
+// Goal: an untouched server raises no question and next to no line of "starts, not understood": minimal, standard and
+// web servers of three releases of Debian, as their packages leave them.
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // Goal: a clone for a machine with other firmware memory starts, and as itself. Debian's installer puts the boot loader
-// into a folder of Debian's, and tells the firmware so; the UEFI of the other machine has never heard of it. What a boot
-// loader tells the kernel, it tells a clone as well: a machine-id among it. Real firmware (OVMF), real GRUB, real
+// into a folder of Debian's, and tells the firmware so; the UEFI of the other machine has never heard of it. What a
+// boot loader tells the kernel, it tells a clone as well: a machine-id among it. Real firmware (OVMF), real GRUB, real
 // systemd-boot, a real guest.
 import { appendFileSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
-// A consumer in the simulated world: what src/replication/consumer/session.ts does around the real core, one step a turn.
-// It also checks what only an onlooker can: that nothing is written that is not wanted, and that a block which counts as
-// copied is on the target, whole.
+// A consumer in the simulated world: what src/replication/consumer/session.ts does around the real core, one step a
+// turn. It also checks what only an onlooker can: that nothing is written that is not wanted, and that a block which
+// counts as copied is on the target, whole.
 import { createHash } from 'node:crypto';
 import type { ErrorCode } from '../../src/base/mod.ts';
 import { limits, present, UnderstudyError } from '../../src/base/mod.ts';

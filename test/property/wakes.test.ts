@@ -1,5 +1,6 @@
-// Goal: no wake-up of the ring is lost. Method: the real ring between one who sleeps and one who wakes; each is interrupted by
-// the other before each of its accesses to a shared word. The futex of this test sleeps for ever: only a wake-up ends it.
+// Goal: no wake-up of the ring is lost. Method: the real ring between one who sleeps and one who wakes; each is
+// interrupted by the other before each of its accesses to a shared word. The futex of this test sleeps for ever: only a
+// wake-up ends it.
 import { describe, expect, test } from 'vitest';
 import { Header, offsetsOf, Ring } from '../../src/replication/ring/mod.ts';
 import { withEveryAccess } from './shared-access.ts';

@@ -1,7 +1,9 @@
 // An image's files in memory, for what only reads and plans.
 import type { DiskUse, Entry, NodeTree } from '../../src/identity/tree/mod.ts';
 
-/** Text or bytes of a file, one that may be run, one with permissions of its own, a link, an empty folder, or neither. */
+/**
+ * Text or bytes of a file, one that may be run, one with permissions of its own, a link, an empty folder, or neither.
+ */
 export type MemoryNode =
   | string
   | Buffer

@@ -77,7 +77,10 @@ export function inPlace(text: string, card: string): string {
     .replaceAll(new RegExp(M2, 'gi'), N2);
 }
 
-/** What a tool reads of the clone is what it reads of the lead, with the understudy's values in it: nothing more or less. */
+/**
+ * What a tool reads of the clone is what it reads of the lead, with the understudy's values in it: nothing more or
+ * less.
+ */
 export async function expectRead(
   files: Readonly<Record<string, string>>,
   { text }: Planned,

@@ -18,7 +18,9 @@ type Files = Readonly<Record<string, string>>;
 
 const UUID = 'a1b2c3d4-0000-4000-8000-000000000001';
 
-/** What the tools whose configuration is among the files say, by what it is about. @throws when a tool refuses a file */
+/**
+ * What the tools whose configuration is among the files say, by what it is about. @throws when a tool refuses a file
+ */
 export function readByTools(files: Files): Readonly<Record<string, string>> {
   const folder = mkdtempSync(join(tmpdir(), 'understudy-network-'));
   try {

@@ -1,5 +1,5 @@
-// What services and systems leave on the disk of a host: by rule, the files as those programs write them, what is to be found, and
-// what is to be left. Used against each rule by itself, and all together in a real file system.
+// What services and systems leave on the disk of a host: by rule, the files as those programs write them, what is to be
+// found, and what is to be left. Used against each rule by itself, and all together in a real file system.
 import { programCases } from './pet-programs.ts';
 import { type ServiceCase, starts, UNIT, wants } from './pet-units.ts';
 

@@ -1,5 +1,5 @@
-// Disk images with a Debian-like system in them, made in a second by mke2fs -d: bare and partitioned, clean and as a running host
-// leaves them. And ways to look at them that are not ours: debugfs, e2fsck, a kernel's mount.
+// Disk images with a Debian-like system in them, made in a second by mke2fs -d: bare and partitioned, clean and as a
+// running host leaves them. And ways to look at them that are not ours: debugfs, e2fsck, a kernel's mount.
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -180,9 +180,9 @@ export const JOURNALLED = '/etc/only-in-the-journal';
 const TRIES_MAX = 5;
 
 /**
- * Makes the image what a snapshot of a running host is: changes by a script lie in its journal only. What is copied is the file
- * below the loop device, after the journal has been committed and before the kernel has written the blocks to their places; where
- * the kernel was quicker than the copy, it is done again.
+ * Makes the image what a snapshot of a running host is: changes by a script lie in its journal only. What is copied is
+ * the file below the loop device, after the journal has been committed and before the kernel has written the blocks to
+ * their places; where the kernel was quicker than the copy, it is done again.
  */
 export function makeDirty(image: SystemImage, script: string): void {
   const copy = `${image.path}.dirty`;

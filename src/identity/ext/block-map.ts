@@ -1,5 +1,6 @@
-// Where the blocks of a file lie: extent trees (linux/Documentation/filesystems/ext4/ifork.rst) and the older lists of block
-// numbers. One logical block is looked up at a time, from the root down, so that no tree can make this walk in a circle.
+// Where the blocks of a file lie: extent trees (linux/Documentation/filesystems/ext4/ifork.rst) and the older lists of
+// block numbers. One logical block is looked up at a time, from the root down, so that no tree can make this walk in a
+// circle.
 
 const EXTENT_MAGIC = 0xf30a;
 const EXTENT_BYTES = 12;
@@ -47,7 +48,10 @@ function headerOf(node: Buffer, damaged: Damaged): { count: number; depth: numbe
   return isNode ? { count, depth: node.readUInt16LE(6) } : damaged('an extent tree has a node that is none');
 }
 
-/** Offset of the last entry that starts at or before a block, or 0. Entries are in order; in an image that lies, any will do. */
+/**
+ * Offset of the last entry that starts at or before a block, or 0. Entries are in order; in an image that lies, any
+ * will do.
+ */
 function lastStart(node: Buffer, count: number, logical: number): number {
   let low = 0;
   let high = count;

@@ -1,6 +1,7 @@
-// Reads an ext2, ext3 or ext4 file system out of an image, in memory-safe code and without a word of a command language in
-// between. It believes nothing: each number is held against its bounds before it is used, and every loop has an end that the
-// image does not choose. Whether check sums and counts are right is e2fsck's to judge, which sees an image before it is changed.
+// Reads an ext2, ext3 or ext4 file system out of an image, in memory-safe code and without a word of a command language
+// in between. It believes nothing: each number is held against its bounds before it is used, and every loop has an end
+// that the image does not choose. Whether check sums and counts are right is e2fsck's to judge, which sees an image
+// before it is changed.
 import { UnderstudyError } from '../../base/mod.ts';
 import type { ExtendedAttribute } from '../tree/mod.ts';
 import { blockAttributes, bodyAttributes } from './attributes.ts';

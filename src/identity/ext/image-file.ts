@@ -36,7 +36,10 @@ export class ImageFile {
     }
   }
 
-  /** Fewer bytes than asked for only where the image ends. @throws IMAGE_DAMAGED when the storage cannot read, INTERRUPTED */
+  /**
+   * Fewer bytes than asked for only where the image ends. @throws IMAGE_DAMAGED when the storage cannot read,
+   * INTERRUPTED
+   */
   read(offsetBytes: number, lengthBytes: number): Buffer {
     const end = offsetBytes + lengthBytes;
     if (lengthBytes > CHUNK_BYTES) return this.#load(offsetBytes, lengthBytes);

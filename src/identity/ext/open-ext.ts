@@ -11,7 +11,10 @@ export interface OpenExt {
   readonly file: ImageFile;
 }
 
-/** The caller closes `file`. @param image what messages call it @throws IMAGE_DAMAGED when it is none, or its journal is dirty */
+/**
+ * The caller closes `file`. @param image what messages call it @throws IMAGE_DAMAGED when it is none, or its journal is
+ * dirty
+ */
 export async function openExt(path: string, image: string, signal: AbortSignal): Promise<OpenExt> {
   const file = await ImageFile.open(path, image, signal);
   try {

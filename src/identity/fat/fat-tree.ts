@@ -1,5 +1,5 @@
-// A FAT file system as a tree of nodes by path: what the firmware of a machine starts from (UEFI specification, 13.3). It knows no
-// owners, modes, links or attributes; all is root's, as where Linux mounts one.
+// A FAT file system as a tree of nodes by path: what the firmware of a machine starts from (UEFI specification, 13.3).
+// It knows no owners, modes, links or attributes; all is root's, as where Linux mounts one.
 import type { ImageFile } from '../ext/mod.ts';
 import { type Entry, type ExtendedAttribute, type ImageTree, nameOf, parentOf } from '../tree/mod.ts';
 import type { BootSector } from './boot-sector.ts';
@@ -116,7 +116,10 @@ export class FatTree implements ImageTree {
     }
   }
 
-  /** The chain that begins with a cluster, as far as somebody wants it: so one that leads round in a circle has an end too. */
+  /**
+   * The chain that begins with a cluster, as far as somebody wants it: so one that leads round in a circle has an end
+   * too.
+   */
   async *#clusters(first: number, bytesMax: number): AsyncGenerator<Buffer> {
     const { clusterBytes, clusterCount, dataOffsetBytes, entryBits } = this.#boot;
     const end = entryBits === 12 ? 0xff8 : entryBits === 16 ? 0xfff8 : 0x0ffffff8;

@@ -1,5 +1,5 @@
-// Where in an image file systems may begin: at its start, and in the partitions of its table. Which of them is a system's root is
-// told by what is in it, not by partition types, which lie.
+// Where in an image file systems may begin: at its start, and in the partitions of its table. Which of them is a
+// system's root is told by what is in it, not by partition types, which lie.
 import {
   type ImageFile,
   parseSuperblock,
@@ -140,7 +140,10 @@ function holdsNothing({ type }: Partition, start: Buffer): boolean {
   return isBootLoader || ['5', 'f', '85'].includes(type.toLowerCase()) || start.every((byte) => byte === 0);
 }
 
-/** XFS: struct xfs_dsb; btrfs: struct btrfs_super_block. Many systems have their root in a subvolume of one of these names. */
+/**
+ * XFS: struct xfs_dsb; btrfs: struct btrfs_super_block. Many systems have their root in a subvolume of one of these
+ * names.
+ */
 function mountableIn(start: Buffer): Mountable[] {
   const has = (at: number, text: string): boolean => start.toString('latin1', at, at + text.length) === text;
   if (has(0, 'XFSB')) return [{ type: 'xfs', uuid: uuidAt(start, 32), label: textAt(start, 108, 12), subvolume: null }];
@@ -182,7 +185,8 @@ async function partitionsOf(
   path: string,
   signal: AbortSignal,
 ): Promise<{ partitions: readonly Partition[]; obstacle: string | null }> {
-  // Without a table sfdisk says so and fails, as it does for one that is damaged: in both cases only the start is left to look at.
+  // Without a table sfdisk says so and fails, as it does for one that is damaged: in both cases only the start is left
+  // to look at.
   const result = await runToEnd('sfdisk', ['--json', '--', path], signal);
   if (result.status !== 0) return { partitions: [], obstacle: null };
   const table = field(parseJson(result.stdout), 'partitiontable');

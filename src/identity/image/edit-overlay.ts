@@ -1,5 +1,5 @@
-// A change made in a private overlay, and judged before anything of it gets out: of all file systems of a system that it concerns, the
-// root among them in any case. Commands of the image need a mount.
+// A change made in a private overlay, and judged before anything of it gets out: of all file systems of a system that
+// it concerns, the root among them in any case. Commands of the image need a mount.
 import { UnderstudyError } from '../../base/mod.ts';
 import { type InsideCommand, runInside } from '../mounted/mod.ts';
 import { type FileEdit, type ImageTree, insideOf, isWithin, JoinedTree, type Part, printable } from '../tree/mod.ts';
@@ -52,7 +52,9 @@ export interface OverlayEdit {
   readonly onStep: (step: string) => void;
 }
 
-/** @throws IMAGE_DAMAGED, IMAGE_UNSUPPORTED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED: the overlay is of no use then */
+/**
+ * @throws IMAGE_DAMAGED, IMAGE_UNSUPPORTED, IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED: the overlay is of no use then
+ */
 export async function editOverlay(edit: OverlayEdit): Promise<void> {
   const { edited, image, change, onStep } = edit;
   try {

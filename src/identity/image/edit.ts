@@ -1,5 +1,5 @@
-// Changes to the files of an ext file system, by one run of debugfs(8) for all of them. Its command language takes one line a
-// command and quotes by doubling; only names without control characters get in.
+// Changes to the files of an ext file system, by one run of debugfs(8) for all of them. Its command language takes one
+// line a command and quotes by doubling; only names without control characters get in.
 import { type FileEdit, nameOf, type Owned, parentOf } from '../tree/mod.ts';
 import { type Sources, withSources } from './sources.ts';
 import { identityFailed, runBounded, summary } from './tool.ts';
@@ -30,7 +30,8 @@ export async function editFiles(
       input: `${commands.join('\n')}\n`,
     });
     if (!outcome.ended) throw identityFailed(outcome.why);
-    // It goes on after a command that failed, and its status does not tell; whatever it says beside its name is a complaint.
+    // It goes on after a command that failed, and its status does not tell; whatever it says beside its name is a
+    // complaint.
     const complaints = outcome.result.stderr
       .split('\n')
       .filter((line) => line !== '' && !line.startsWith('debugfs 1.'));

@@ -1,6 +1,6 @@
-// A root that fills a larger disk than the one it was made for: the second copy of a GPT goes to the end, the partition up to it, and
-// the file system up to the end of the partition. The table is changed in place, by sfdisk(8); what a crash leaves is completed by
-// the next call, since each step is done only where it is still to be done.
+// A root that fills a larger disk than the one it was made for: the second copy of a GPT goes to the end, the partition
+// up to it, and the file system up to the end of the partition. The table is changed in place, by sfdisk(8); what a
+// crash leaves is completed by the next call, since each step is done only where it is still to be done.
 import { UnderstudyError } from '../../base/mod.ts';
 import type { RawImage } from './raw-image.ts';
 import { identityFailed, runBounded, runToEnd, sizeOf, summary } from './tool.ts';

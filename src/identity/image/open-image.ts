@@ -1,4 +1,5 @@
-// An image opened for reading: its root file system found by content, and with it those that it mounts from the same disk.
+// An image opened for reading: its root file system found by content, and with it those that it mounts from the same
+// disk.
 import { UnderstudyError } from '../../base/mod.ts';
 import { ImageFile } from '../ext/mod.ts';
 import { systemKindOf } from '../system-kind.ts';
@@ -114,8 +115,9 @@ interface AttachedView {
 }
 
 /**
- * The root and what it mounts, the root first. What is in no folder of its own is not mounted; a file system has one place here, for it
- * could not be written in two (further subvolumes of a btrfs stay outside); and nothing is mounted over what is a part already.
+ * The root and what it mounts, the root first. What is in no folder of its own is not mounted; a file system has one
+ * place here, for it could not be written in two (further subvolumes of a btrfs stay outside); and nothing is mounted
+ * over what is a part already.
  */
 async function attach(
   root: View,

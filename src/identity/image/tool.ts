@@ -1,4 +1,5 @@
-// How programs that know a file system are run on bytes that somebody hostile may have made: bounded in time, memory and output.
+// How programs that know a file system are run on bytes that somebody hostile may have made: bounded in time, memory
+// and output.
 import { open } from 'node:fs/promises';
 import { requireTool, runTool, type ToolResult, UnderstudyError } from '../../base/mod.ts';
 import { printable } from '../tree/mod.ts';
@@ -71,7 +72,10 @@ export async function runBounded(
   }
 }
 
-/** For what has no part of its own in the change: whoever does not end by itself has failed. @throws IDENTITY_FAILED, TOOL_MISSING, INTERRUPTED */
+/**
+ * For what has no part of its own in the change: whoever does not end by itself has failed. @throws IDENTITY_FAILED,
+ * TOOL_MISSING, INTERRUPTED
+ */
 export async function runToEnd(
   name: keyof typeof PACKAGES,
   args: readonly string[],

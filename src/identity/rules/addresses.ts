@@ -1,5 +1,5 @@
-// Whether all addresses of the lead are where a rule can change them. What configures the network some other way would go to the
-// clone as it is, and both hosts would have one address.
+// Whether all addresses of the lead are where a rule can change them. What configures the network some other way would
+// go to the clone as it is, and both hosts would have one address.
 import { type Address, formatAddress } from '../address.ts';
 import type { Finding, InterfaceIdentity } from '../contract.ts';
 import { addressesOf, allAddresses, correspond } from '../correspondence.ts';

@@ -17,8 +17,8 @@ import { sshHostKeysRule } from './ssh-host-keys.ts';
 import { systemKindRule } from './system-kind.ts';
 
 /**
- * Addresses are looked for before they change; hosts-file asks for the old host name; copies of the machine-id are known by it; keys are made while the others look; mentions looks at
- * what all have left.
+ * Addresses are looked for before they change; hosts-file asks for the old host name; copies of the machine-id are
+ * known by it; keys are made while the others look; mentions looks at what all have left.
  */
 export const builtinRules: readonly Rule[] = [
   systemKindRule,

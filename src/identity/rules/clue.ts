@@ -1,5 +1,6 @@
-// Rules as data. Most of what must not exist twice is a file that is there, or lines in a file, and one of a few things becomes of
-// it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are clues from YAML.
+// Rules as data. Most of what must not exist twice is a file that is there, or lines in a file, and one of a few things
+// becomes of it: that is a clue. A rule made of clues finds, changes and proves by them alone; users' own rules are
+// clues from YAML.
 import { codeOf } from '../../base/mod.ts';
 import type { Action, Finding } from '../contract.ts';
 import { filesBelow } from '../emptied.ts';

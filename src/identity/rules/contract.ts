@@ -1,8 +1,8 @@
-// What a rule is: one kind of thing that must not exist twice. It finds it in an image, says what becomes of it, and proves
-// afterwards that it is so. One file each in this folder; users' own will be rules like these, made from YAML.
+// What a rule is: one kind of thing that must not exist twice. It finds it in an image, says what becomes of it, and
+// proves afterwards that it is so. One file each in this folder; users' own will be rules like these, made from YAML.
 //
-// Rules see the image as a tree that can only be read, and answer with edits; nothing of a rule ever writes. So they can be
-// tested on trees in memory, and combined: each sees the tree with the edits of the rules before it.
+// Rules see the image as a tree that can only be read, and answer with edits; nothing of a rule ever writes. So they
+// can be tested on trees in memory, and combined: each sees the tree with the edits of the rules before it.
 
 import type { Finding, HostIdentity, Plan } from '../contract.ts';
 import type { Correspondence } from '../correspondence.ts';
@@ -38,7 +38,10 @@ export interface ChangeContext {
 export interface Makers {
   /** Begins with a key that will be asked for: some take a second, in which other rules can look. Never throws. */
   foresee(spec: SshKeySpec): void;
-  /** A new SSH host key as ssh-keygen(1) writes it, never the same one twice. @throws TOOL_MISSING, IDENTITY_FAILED, INTERRUPTED */
+  /**
+   * A new SSH host key as ssh-keygen(1) writes it, never the same one twice. @throws TOOL_MISSING, IDENTITY_FAILED,
+   * INTERRUPTED
+   */
   sshHostKey(spec: SshKeySpec): Promise<SshKeyPair>;
 }
 
@@ -54,7 +57,9 @@ export interface SshKeyPair {
   readonly publicKey: string;
 }
 
-/** Paths as rules know them, links in them followed inside the image, but for the last component of a link's own path. */
+/**
+ * Paths as rules know them, links in them followed inside the image, but for the last component of a link's own path.
+ */
 export type Edit =
   | {
       readonly kind: 'write';
@@ -108,8 +113,8 @@ export interface Rule {
   /** Before any rule has its turn. Absent: it makes nothing that takes long. Never throws for what an image holds. */
   prepare?(tree: FileTree, context: ChangeContext): Promise<void>;
   /**
-   * For each of its findings whose action is 'rewrite', 'regenerate' or 'disable', in order, the tree having all edits before.
-   * Nothing to do is no edit. The same tree and hosts give the same edits, but for what is `fresh`.
+   * For each of its findings whose action is 'rewrite', 'regenerate' or 'disable', in order, the tree having all edits
+   * before. Nothing to do is no edit. The same tree and hosts give the same edits, but for what is `fresh`.
    */
   change(finding: Finding, tree: FileTree, context: ChangeContext): Promise<readonly Edit[]>;
   /** For the same findings, after `change`. Absent: nothing is ever run. */

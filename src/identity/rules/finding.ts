@@ -18,7 +18,9 @@ interface Facts {
   readonly confidence?: Finding['confidence'];
 }
 
-/** On one line, short, and with nothing in it that a terminal would obey: paths and values are the image's own bytes. */
+/**
+ * On one line, short, and with nothing in it that a terminal would obey: paths and values are the image's own bytes.
+ */
 export function finding(facts: Facts): Finding {
   const line = facts.value.slice(0, TEXT_CHARS_MAX).trim().replace(/\s+/g, ' ');
   const value = printable(masked(line.slice(0, VALUE_LOOKED_AT)));

@@ -1,4 +1,5 @@
-// Files of an image by patterns of their paths: "*" for any part of a name, "{a,b}" for either, "**" for a few folders or none.
+// Files of an image by patterns of their paths: "*" for any part of a name, "{a,b}" for either, "**" for a few folders
+// or none.
 import { type Entry, type FileTree, isWithin, join, printable } from '../tree/mod.ts';
 
 const FILES_MAX = 10_000;
@@ -98,8 +99,8 @@ async function* pathsOf(
 }
 
 /**
- * One pattern for each way through the braces; but behind "**", where every folder is walked and listed, once for all that a name
- * may be.
+ * One pattern for each way through the braces; but behind "**", where every folder is walked and listed, once for all
+ * that a name may be.
  */
 function alternatives(pattern: string): string[] {
   const match = BRACES.exec(pattern);

@@ -1,5 +1,5 @@
-// The name that a system gives itself when it starts: hostname(5), and what systems before and beside systemd have in its
-// place; what the kernel's command line and sysctl.d(5) set over it.
+// The name that a system gives itself when it starts: hostname(5), and what systems before and beside systemd have in
+// its place; what the kernel's command line and sysctl.d(5) set over it.
 import type { Finding, HostIdentity } from '../contract.ts';
 import { fullNameOf } from '../correspondence.ts';
 import { type FileTree, readText } from '../tree/mod.ts';

@@ -86,8 +86,8 @@ function ownOf(host: HostIdentity, text: string): Own {
 
 /**
  * As hostname(1) finds it: the first name of the line that has the host's name. Where that is another name
- * ("localhost"), the only name of that line, or of a line with an address of the host, that begins with the host's name.
- * Such names on other lines belong to other computers, or to sites that the host serves.
+ * ("localhost"), the only name of that line, or of a line with an address of the host, that begins with the host's
+ * name. Such names on other lines belong to other computers, or to sites that the host serves.
  */
 function fullNameIn(text: string, hostName: string, addresses: ReadonlySet<string>): string | null {
   const own = hostName.toLowerCase();

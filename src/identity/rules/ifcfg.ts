@@ -1,4 +1,5 @@
-// Addresses and routes in the variables of Red Hat's and SUSE's scripts: /usr/share/doc/initscripts/sysconfig.txt, ifcfg(5), routes(5).
+// Addresses and routes in the variables of Red Hat's and SUSE's scripts: /usr/share/doc/initscripts/sysconfig.txt,
+// ifcfg(5), routes(5).
 import { type Address, formatAddress, netmaskOf, parseAddress, parseMac, prefixOf } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import type { Correspondence, InterfacePair } from '../correspondence.ts';

@@ -16,7 +16,8 @@ export const machineIdRule: Rule = {
       const file = await readText(tree, path);
       if (file.status === 'unusable') found.push(unusable(RULE, file));
       if (file.status === 'unusable' || file.path === null) continue;
-      // D-Bus usually has a link to the other, which then is the same file; without a file of its own it asks for the other.
+      // D-Bus usually has a link to the other, which then is the same file; without a file of its own it asks for the
+      // other.
       if (path === DBUS_PATH && (file.status === 'absent' || file.path === found[0]?.path)) continue;
       const value = file.status === 'text' ? file.text.trim() : '';
       found.push(finding({ rule: RULE, path: file.path, value: value || '(none)', why: WHY, action: 'rewrite' }));

@@ -1,5 +1,5 @@
-// The machine-ids of an image, machine-id(5): the system's own, the copy of D-Bus, and the one that the kernel's command
-// line gives to the system at every start, kernel-command-line(7).
+// The machine-ids of an image, machine-id(5): the system's own, the copy of D-Bus, and the one that the kernel's
+// command line gives to the system at every start, kernel-command-line(7).
 import type { Finding, HostIdentity } from '../contract.ts';
 import { type FileTree, fileTree, type NodeTree, PlannedTree, readText } from '../tree/mod.ts';
 import { deriveId } from './derive.ts';

@@ -95,14 +95,18 @@ async function findingsOf(tree: FileTree, survey: Survey, context: Context): Pro
   return [...bounded(found), ...cuts(survey.omitted)];
 }
 
-/** Names and addresses in the hosts file are judged by the rule for it; machine-ids are for others wherever they are. */
+/**
+ * Names and addresses in the hosts file are judged by the rule for it; machine-ids are for others wherever they are.
+ */
 function isOldHere(value: Value, path: string, { lead, understudy }: Context): boolean {
   if (value.kind === 'machine-id' || isShared(value, lead, understudy)) return false;
   if (value.kind === 'disk' && DISK_TABLES.includes(path)) return false;
   return path !== HOSTS_PATH || (value.kind !== 'name' && value.kind !== 'address');
 }
 
-/** At most one finding a file: the worst. Lines are numbered, not shown: there may be a secret beside what was found. */
+/**
+ * At most one finding a file: the worst. Lines are numbered, not shown: there may be a secret beside what was found.
+ */
 function findingOf(path: string, mentions: readonly Mention[]): Finding {
   const isAsked = ({ value: { kind }, isActive }: Mention): boolean =>
     isActive && ASKED.includes(kind) && !isHarmless(path);

@@ -1,5 +1,5 @@
-// What netplan's files declare, merged as netplan merges them: a file with a later name adds to the same entry, and what
-// it says of one thing replaces what was said before.
+// What netplan's files declare, merged as netplan merges them: a file with a later name adds to the same entry, and
+// what it says of one thing replaces what was said before.
 import { isMap, isScalar, isSeq, type Node, parseDocument, type Scalar, visit } from 'yaml';
 import { parseMac } from '../address.ts';
 import type { DeclaredDevice, DeviceKind } from '../network-layout.ts';

@@ -1,4 +1,5 @@
-// What the rules for ifupdown and systemd-networkd share: how values of a lead's interface become those of the understudy's.
+// What the rules for ifupdown and systemd-networkd share: how values of a lead's interface become those of the
+// understudy's.
 import { type Address, formatAddress, isShared, parseAddress, parseMac } from '../address.ts';
 import type { InterfaceIdentity } from '../contract.ts';
 import { type Correspondence, gatewayOf, type InterfacePair } from '../correspondence.ts';
@@ -31,7 +32,10 @@ export function addressesIn({ interfaces }: NetworkFacts): readonly Address[] {
   return interfaces.flatMap(({ addresses }) => addresses);
 }
 
-/** What becomes of an address in a file: another in its place, 'gone', 'kept' (nobody's own, or new already) or 'strange'. */
+/**
+ * What becomes of an address in a file: another in its place, 'gone', 'kept' (nobody's own, or new already) or
+ * 'strange'.
+ */
 export function addressOutcome(address: Address, pairs: Correspondence): Address | 'gone' | 'kept' | 'strange' {
   const target = pairs.addressFor(address);
   if (target === null) return 'gone';
@@ -48,7 +52,9 @@ export function gatewayInPlaceOf(text: string, pair: InterfacePair): string | nu
   return gateway === null ? null : formatAddress({ ...gateway, prefix: null });
 }
 
-/** Hardware addresses in a list of words. Those in whose place nobody said another stay, and are reported as misfits. */
+/**
+ * Hardware addresses in a list of words. Those in whose place nobody said another stay, and are reported as misfits.
+ */
 export function macsInPlaceOf(words: string, pairs: Correspondence): string {
   return words
     .split(/(\s+)/)

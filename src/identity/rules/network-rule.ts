@@ -1,4 +1,5 @@
-// A rule for any format of network configuration: what files there are, what they declare, and how they read for the understudy.
+// A rule for any format of network configuration: what files there are, what they declare, and how they read for the
+// understudy.
 import { formatAddress, isShared, parseAddress } from '../address.ts';
 import { type Correspondence, correspond } from '../correspondence.ts';
 import type { PlacedDevice } from '../network-layout.ts';
@@ -43,7 +44,8 @@ export function networkRule(format: NetworkFormat): Rule {
       });
     },
     async change(found, tree, { correspondence }) {
-      // The other file that says whom this one is for may have been rewritten before: it is then recognised by the new name.
+      // The other file that says whom this one is for may have been rewritten before: it is then recognised by the new
+      // name.
       const source = (await format.files(tree)).find(({ file }) => file.path === found.path);
       if (source?.file.status !== 'text') return [];
       const { text, path } = source.file;

@@ -1,5 +1,5 @@
-// Where a line of a text has the name of a host as a value, and not as a word of a sentence. Hosts are called "default",
-// "mail" or "debian", and so are many other things.
+// Where a line of a text has the name of a host as a value, and not as a word of a sentence. Hosts are called
+// "default", "mail" or "debian", and so are many other things.
 
 const COMMENT = /^\s*(#|;|\/\/|<!--)/;
 const LINE_CHARS_MAX = 4096;

@@ -1,5 +1,5 @@
-// Files that are as their package brought them (Debian: /var/lib/dpkg, dpkg(1)): the same on every host, so what they say
-// is nothing that was said of this one.
+// Files that are as their package brought them (Debian: /var/lib/dpkg, dpkg(1)): the same on every host, so what they
+// say is nothing that was said of this one.
 import { createHash } from 'node:crypto';
 import { fileTree, type NodeTree } from '../tree/mod.ts';
 

@@ -134,7 +134,9 @@ function groupsOf(ip: string): readonly string[] {
   return [...(left ?? []), ...zeros, ...(right ?? [])];
 }
 
-/** With colons, dashes or dots, in groups of four, without any; and in the address that IPv6 makes of it (RFC 4291, A). */
+/**
+ * With colons, dashes or dots, in groups of four, without any; and in the address that IPv6 makes of it (RFC 4291, A).
+ */
 function macValue(mac: string): Value {
   const bytes = mac.split(':');
   const number = (at: number): number => Number.parseInt(bytes[at] ?? '0', 16);

@@ -13,7 +13,9 @@ export interface User {
   readonly lingers: boolean;
 }
 
-/** Those who can have a manager of units: people, root, and everybody who lingers; also those whom a directory knows. */
+/**
+ * Those who can have a manager of units: people, root, and everybody who lingers; also those whom a directory knows.
+ */
 export async function usersOf(tree: FileTree, cut: (why: string) => void): Promise<readonly User[]> {
   const lingering = new Set((await tree.list('/var/lib/systemd/linger')).map(nameOf));
   const known = new Map<string, string>();

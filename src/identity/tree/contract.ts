@@ -1,5 +1,6 @@
-// What rules see of an image: its files as a tree that can only be read. Whatever is behind it (an ext4 reader, memory, later a
-// mounted file system) gives nodes by canonical path; the one place that follows symbolic links is file-tree.ts.
+// What rules see of an image: its files as a tree that can only be read. Whatever is behind it (an ext4 reader, memory,
+// later a mounted file system) gives nodes by canonical path; the one place that follows symbolic links is
+// file-tree.ts.
 
 export type EntryKind = 'file' | 'folder' | 'link' | 'other';
 
@@ -41,7 +42,9 @@ export interface DiskUse {
   readonly attached: readonly Attached[];
   /** Room to swap, by the lines of fstab(5) for it. */
   readonly swaps: readonly { readonly line: string; readonly uuid: string }[];
-  /** What else is there that nobody looked into. `type` as of what is attached; '': something else. `text`: one clause. */
+  /**
+   * What else is there that nobody looked into. `type` as of what is attached; '': something else. `text`: one clause.
+   */
   readonly unread: readonly { readonly type: string; readonly text: string }[];
 }
 
@@ -56,9 +59,14 @@ export interface NodeTree {
   readonly disk?: DiskUse;
   /** null: nothing has this name. */
   entry(path: string): Promise<Entry | null>;
-  /** Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too many */
+  /**
+   * Names in a folder without "." and "..", in order of their code units. @throws IMAGE_UNSUPPORTED when there are too
+   * many
+   */
   names(path: string): Promise<readonly string[]>;
-  /** All nodes in a folder, in the order of their names. Absent: `names` and `entry` say the same, one after the other. */
+  /**
+   * All nodes in a folder, in the order of their names. Absent: `names` and `entry` say the same, one after the other.
+   */
   entries?(path: string): Promise<readonly Entry[]>;
   /** The first bytes of a regular file. */
   bytes(path: string, bytesMax: number): Promise<Buffer>;

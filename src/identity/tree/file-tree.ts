@@ -1,5 +1,5 @@
-// Paths of an image, followed component by component inside it: the rules of path_resolution(7) with the image's root as the
-// root. Nothing here ever asks the machine's own file system, so no link can lead out of the image.
+// Paths of an image, followed component by component inside it: the rules of path_resolution(7) with the image's root
+// as the root. Nothing here ever asks the machine's own file system, so no link can lead out of the image.
 import type { Entry, FileTree, NodeTree, Place } from './contract.ts';
 import { bytesOfName } from './name-bytes.ts';
 

@@ -1,5 +1,5 @@
-// Several file systems as the one tree that the system makes of them when it mounts them: of what is mounted over a folder, that
-// folder shows nothing.
+// Several file systems as the one tree that the system makes of them when it mounts them: of what is mounted over a
+// folder, that folder shows nothing.
 import { present } from '../../base/mod.ts';
 import type { DiskUse, Entry, ExtendedAttribute, ImageTree, NodeTree } from './contract.ts';
 import { fileTree, isWithin, join, nameOf } from './file-tree.ts';

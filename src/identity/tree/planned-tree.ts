@@ -1,5 +1,5 @@
-// A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those before
-// them planned, so that several can change one file, and the search for what is left looks at the result.
+// A tree with changes laid over it, as the image will be once a plan is applied. Rules after the first see what those
+// before them planned, so that several can change one file, and the search for what is left looks at the result.
 import type { DiskUse, Entry, NodeTree } from './contract.ts';
 import { fileTree, isWithin, join, nameOf, parentOf } from './file-tree.ts';
 import { type Rename, RenamedTree } from './renamed-tree.ts';

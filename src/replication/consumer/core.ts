@@ -1,5 +1,5 @@
-// The consumer's side of the ring, one step at a time: which block is written next, when it counts as copied, what to do
-// when the producer has gone on without us. It never blocks; the session (session.ts) waits where a step says so.
+// The consumer's side of the ring, one step at a time: which block is written next, when it counts as copied, what to
+// do when the producer has gone on without us. It never blocks; the session (session.ts) waits where a step says so.
 //
 //   attached: takes blocks in sequence straight from their slots; the producer overwrites none that we have not passed.
 //   detached: copies a slot into memory of its own, makes sure that it was whole, and writes that; holds up nobody.
@@ -44,8 +44,8 @@ export interface ConsumerOptions {
 /** Hears of each block once it is written from bytes that were whole. */
 export interface BlockObserver {
   /**
-   * `data` is valid during the call only, and only if `intact()` still says so after it was looked at: the producer may go
-   * on without us at any moment. `bad`: parts of it could not be read and are zeros. Returns whether the block counts.
+   * `data` is valid during the call only, and only if `intact()` still says so after it was looked at: the producer may
+   * go on without us at any moment. `bad`: what could not be read is zeros. Returns whether the block counts.
    */
   blockWritten(block: number, data: Uint8Array, bad: boolean, intact: () => boolean): boolean;
 }
@@ -210,7 +210,7 @@ export class ConsumerCore {
     return this.#writing > 0 ? { wait: 'writes' } : { wait: 'news', seen: news };
   }
 
-  /** One slot in sequence: `later` while it needs the target to itself, a number of milliseconds while the rate forbids it. */
+  /** One slot in sequence: `later` while it needs the target to itself, milliseconds while the rate forbids it. */
   #take(sequence: number): 'taken' | 'later' | 'detached' | number {
     const slot = this.#ring.slotEntry(sequence);
     if (slot.sequence !== sequence || !slot.isWhole || !this.#hasItsDigest(slot)) {
@@ -299,9 +299,9 @@ export class ConsumerCore {
   }
 
   /**
-   * Releases slots in order. Whether we are still attached is asked after the write has completed: as long as we are, the
-   * producer has not touched the slot, so what was written was whole. If not, the target may hold half of another block
-   * there; the bit stays set and the block is written again.
+   * Releases slots in order. Whether we are still attached is asked after the write has completed: as long as we are,
+   * the producer has not touched the slot, so what was written was whole. If not, the target may hold half of another
+   * block there; the bit stays set and the block is written again.
    */
   #release(): void {
     let released = false;
@@ -347,8 +347,8 @@ export class ConsumerCore {
       return { wait: 'none' };
     }
     if (this.#writing > 0) return { wait: 'writes' };
-    // Nothing for us in what came since, or nothing came for long (whoever holds the ring full may have stopped for good):
-    // as fast as the others again, so waiting in line costs them nothing, and shows who holds up whom.
+    // Nothing for us in what came since, or nothing came for long (whoever holds the ring full may have stopped for
+    // good): as fast as the others again, so waiting in line costs them nothing, and shows who holds up whom.
     const nowMs = this.#clock.nowMs();
     this.#starved ??= { head, sinceMs: nowMs };
     if (this.#starved.head !== head || nowMs - this.#starved.sinceMs >= limits.SLOW_BUDGET_MS) {

@@ -1,4 +1,5 @@
-// Goal: whatever order blocks come in, the digest of the whole image is that of its bytes, and a snapshot can be adopted.
+// Goal: whatever order blocks come in, the digest of the whole image is that of its bytes, and a snapshot can be
+// adopted.
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

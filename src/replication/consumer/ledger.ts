@@ -1,5 +1,5 @@
-// What one target has: which blocks are written, the digest that each must have, which ranges are zeros, and the digest of
-// the whole image as far as it could be taken in order. Resume records, verification and results all read from here.
+// What one target has: which blocks are written, the digest that each must have, which ranges are zeros, and the digest
+// of the whole image as far as it could be taken in order. Resume records, verification and results all read from here.
 import type { Hash } from 'node:crypto';
 import { assert, sha256 } from '../../base/mod.ts';
 import { type Digest, NeedSet, type Ring } from '../ring/mod.ts';
@@ -68,8 +68,8 @@ export class Ledger implements BlockObserver {
   }
 
   /**
-   * A block that was done is not on the target after all. Its digest stays: what comes instead has to be the same, unless
-   * it could not be read before.
+   * A block that was done is not on the target after all. Its digest stays: what comes instead has to be the same,
+   * unless it could not be read before.
    */
   forget(block: number): void {
     assert(this.done.delete(block), 'a block that was done');

@@ -1,6 +1,7 @@
-// How the firmware of another machine finds the boot loader. Where the lead's UEFI has a note of it in its own memory, that of the
-// understudy has none, and takes the one with the name that is kept for disks that move: \EFI\BOOT\BOOTX64.EFI (UEFI specification, 3.5.1.1).
-// It becomes what grub-install --force-extra-removable makes: a copy of the loader that the lead starts from.
+// How the firmware of another machine finds the boot loader. Where the lead's UEFI has a note of it in its own memory,
+// that of the understudy has none, and takes the one with the name that is kept for disks that move:
+// \EFI\BOOT\BOOTX64.EFI (UEFI specification, 3.5.1.1). It becomes what grub-install --force-extra-removable makes: a
+// copy of the loader that the lead starts from.
 
 import { osOf } from '../../os.ts';
 import type { FileTree } from '../../tree/mod.ts';

@@ -1,5 +1,5 @@
-// Jobs that start by the clock: crontab(5), cron.d, run-parts(8), anacrontab(5), at(1). What every system has stays: it looks after
-// the system itself. Everything else is the lead's work, and goes on there.
+// Jobs that start by the clock: crontab(5), cron.d, run-parts(8), anacrontab(5), at(1). What every system has stays: it
+// looks after the system itself. Everything else is the lead's work, and goes on there.
 
 import {
   CRON_TABLES,
@@ -71,7 +71,8 @@ export const cronRule: Rule = {
     if ((await tree.lstat(found.path))?.kind === 'link') return [{ kind: 'remove', path: found.path }];
     const file = await readText(tree, found.path);
     if (file.status !== 'text') return [];
-    // A script that may not be run is passed over, run-parts(8); a table keeps its settings, and what it was is still to be read.
+    // A script that may not be run is passed over, run-parts(8); a table keeps its settings, and what it was is still
+    // to be read.
     if (!isTableFolder(found.path)) return [{ kind: 'write', path: found.path, text: file.text, mode: 0o644 }];
     const jobs = new Set(cronJobsIn(file.text, found.path).map(({ line }) => line));
     const lines = file.text.split('\n').map((line, index) => (jobs.has(index + 1) ? COMMENT + line : line));

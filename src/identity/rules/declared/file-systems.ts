@@ -1,5 +1,5 @@
-// What the system attaches when it starts: fstab(5), crypttab(5), the kernel's command line. Names of devices by hardware differ on
-// another host; file systems of the network have two users from now on.
+// What the system attaches when it starts: fstab(5), crypttab(5), the kernel's command line. Names of devices by
+// hardware differ on another host; file systems of the network have two users from now on.
 import type { FileTree } from '../../tree/mod.ts';
 import type { Clue } from '../clue.ts';
 import type { Rule } from '../contract.ts';

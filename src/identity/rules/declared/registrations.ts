@@ -1,5 +1,5 @@
-// Agents of monitoring, backup and administration that are registered somewhere under the name or the key of the lead; and licences
-// and subscriptions, which are mostly for one host.
+// Agents of monitoring, backup and administration that are registered somewhere under the name or the key of the lead;
+// and licences and subscriptions, which are mostly for one host.
 import { type Clue, clueRule } from '../clue.ts';
 
 /** What is registered, the files that say so, and the units that would report. Further ones are one line each. */

@@ -1,5 +1,5 @@
-// What rpm knows, by its databases of SQLite: Fedora 33, RHEL 9 and later. RHEL 8 and earlier have Berkeley DB, SUSE has
-// a format of rpm's own; those are not read.
+// What rpm knows, by its databases of SQLite: Fedora 33, RHEL 9 and later. RHEL 8 and earlier have Berkeley DB, SUSE
+// has a format of rpm's own; those are not read.
 import type { FileTree } from '../../tree/mod.ts';
 import { type Digest, type PackageDatabase, plainPath } from './contract.ts';
 import { isPassive } from './passive.ts';
